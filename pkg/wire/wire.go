@@ -3,4 +3,4 @@
 // the Go code is generated (`make generate`) and committed.
 package wire
 
-//go:generate protoc --go_out=../.. --go_opt=module=backfleet --go-grpc_out=../.. --go-grpc_opt=module=backfleet --plugin=protoc-gen-go=../../.bin/protoc-gen-go --plugin=protoc-gen-go-grpc=../../.bin/protoc-gen-go-grpc node.proto command.proto agent.proto peer.proto
+//go:generate protoc --go_out=../.. --go_opt=module=backfleet --go-grpc_out=../.. --go-grpc_opt=module=backfleet --plugin=protoc-gen-go=../../.bin/protoc-gen-go --plugin=protoc-gen-go-grpc=../../.bin/protoc-gen-go-grpc node.proto command.proto agent.proto peer.proto snapshot.proto
