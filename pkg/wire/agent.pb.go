@@ -1197,6 +1197,7 @@ type StartAttempt struct {
 	Script        string                 `protobuf:"bytes,7,opt,name=script,proto3" json:"script,omitempty"`                         // written to the attempt's folder; its path is appended to the command
 	Arguments     []string               `protobuf:"bytes,8,rep,name=arguments,proto3" json:"arguments,omitempty"`                   // after the script
 	LogMaxBytes   int64                  `protobuf:"varint,9,opt,name=log_max_bytes,json=logMaxBytes,proto3" json:"log_max_bytes,omitempty"`
+	DeadlineNs    int64                  `protobuf:"varint,10,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"` // the lease's end on the host's CLOCK_MONOTONIC; when set, lease_ms is not read
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1294,6 +1295,13 @@ func (x *StartAttempt) GetLogMaxBytes() int64 {
 	return 0
 }
 
+func (x *StartAttempt) GetDeadlineNs() int64 {
+	if x != nil {
+		return x.DeadlineNs
+	}
+	return 0
+}
+
 type StartedAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1330,6 +1338,94 @@ func (*StartedAttempt) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
+type StartAttempts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempts      []*StartAttempt        `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartAttempts) Reset() {
+	*x = StartAttempts{}
+	mi := &file_agent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartAttempts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartAttempts) ProtoMessage() {}
+
+func (x *StartAttempts) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartAttempts.ProtoReflect.Descriptor instead.
+func (*StartAttempts) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StartAttempts) GetAttempts() []*StartAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+type StartedAttempts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refusals      []string               `protobuf:"bytes,1,rep,name=refusals,proto3" json:"refusals,omitempty"` // one for each attempt; empty: it was started, now or before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartedAttempts) Reset() {
+	*x = StartedAttempts{}
+	mi := &file_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartedAttempts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartedAttempts) ProtoMessage() {}
+
+func (x *StartedAttempts) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartedAttempts.ProtoReflect.Descriptor instead.
+func (*StartedAttempts) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StartedAttempts) GetRefusals() []string {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
 type StopAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1341,7 +1437,7 @@ type StopAttempt struct {
 
 func (x *StopAttempt) Reset() {
 	*x = StopAttempt{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1449,7 @@ func (x *StopAttempt) String() string {
 func (*StopAttempt) ProtoMessage() {}
 
 func (x *StopAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1462,7 @@ func (x *StopAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttempt.ProtoReflect.Descriptor instead.
 func (*StopAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StopAttempt) GetRef() *AttemptRef {
@@ -1398,7 +1494,7 @@ type StoppedAttempt struct {
 
 func (x *StoppedAttempt) Reset() {
 	*x = StoppedAttempt{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1506,7 @@ func (x *StoppedAttempt) String() string {
 func (*StoppedAttempt) ProtoMessage() {}
 
 func (x *StoppedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,20 +1519,21 @@ func (x *StoppedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoppedAttempt.ProtoReflect.Descriptor instead.
 func (*StoppedAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 type ExtendAttempts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refs          []*AttemptRef          `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
-	LeaseMs       int64                  `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"` // from now
+	LeaseMs       int64                  `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`          // from now
+	DeadlineNs    int64                  `protobuf:"varint,3,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"` // on the host's CLOCK_MONOTONIC; when set, lease_ms is not read
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExtendAttempts) Reset() {
 	*x = ExtendAttempts{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1545,7 @@ func (x *ExtendAttempts) String() string {
 func (*ExtendAttempts) ProtoMessage() {}
 
 func (x *ExtendAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1558,7 @@ func (x *ExtendAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendAttempts.ProtoReflect.Descriptor instead.
 func (*ExtendAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExtendAttempts) GetRefs() []*AttemptRef {
@@ -1478,6 +1575,13 @@ func (x *ExtendAttempts) GetLeaseMs() int64 {
 	return 0
 }
 
+func (x *ExtendAttempts) GetDeadlineNs() int64 {
+	if x != nil {
+		return x.DeadlineNs
+	}
+	return 0
+}
+
 type ExtendedAttempts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1486,7 +1590,7 @@ type ExtendedAttempts struct {
 
 func (x *ExtendedAttempts) Reset() {
 	*x = ExtendedAttempts{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1602,7 @@ func (x *ExtendedAttempts) String() string {
 func (*ExtendedAttempts) ProtoMessage() {}
 
 func (x *ExtendedAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1615,7 @@ func (x *ExtendedAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendedAttempts.ProtoReflect.Descriptor instead.
 func (*ExtendedAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 type WatchAttempts struct {
@@ -1522,7 +1626,7 @@ type WatchAttempts struct {
 
 func (x *WatchAttempts) Reset() {
 	*x = WatchAttempts{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1638,7 @@ func (x *WatchAttempts) String() string {
 func (*WatchAttempts) ProtoMessage() {}
 
 func (x *WatchAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1651,7 @@ func (x *WatchAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAttempts.ProtoReflect.Descriptor instead.
 func (*WatchAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 // KeptAttempt is an attempt as the keeper knows it.
@@ -1558,13 +1662,14 @@ type KeptAttempt struct {
 	Result        *AttemptResult         `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`                                 // when not running; on disk before it is sent
 	LogDirectory  string                 `protobuf:"bytes,4,opt,name=log_directory,json=logDirectory,proto3" json:"log_directory,omitempty"` // segments 000000.log, 000001.log, …
 	LogBytes      uint64                 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`            // complete lines written so far
+	Complete      bool                   `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`                            // alone: all attempts there are have been sent, changes follow
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *KeptAttempt) Reset() {
 	*x = KeptAttempt{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1681,7 @@ func (x *KeptAttempt) String() string {
 func (*KeptAttempt) ProtoMessage() {}
 
 func (x *KeptAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1694,7 @@ func (x *KeptAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptAttempt.ProtoReflect.Descriptor instead.
 func (*KeptAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *KeptAttempt) GetRef() *AttemptRef {
@@ -1627,16 +1732,24 @@ func (x *KeptAttempt) GetLogBytes() uint64 {
 	return 0
 }
 
+func (x *KeptAttempt) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
 type ForgetAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Refs          []*AttemptRef          `protobuf:"bytes,2,rep,name=refs,proto3" json:"refs,omitempty"` // more of them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForgetAttempt) Reset() {
 	*x = ForgetAttempt{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1761,7 @@ func (x *ForgetAttempt) String() string {
 func (*ForgetAttempt) ProtoMessage() {}
 
 func (x *ForgetAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,12 +1774,19 @@ func (x *ForgetAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetAttempt.ProtoReflect.Descriptor instead.
 func (*ForgetAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ForgetAttempt) GetRef() *AttemptRef {
 	if x != nil {
 		return x.Ref
+	}
+	return nil
+}
+
+func (x *ForgetAttempt) GetRefs() []*AttemptRef {
+	if x != nil {
+		return x.Refs
 	}
 	return nil
 }
@@ -1679,7 +1799,7 @@ type ForgottenAttempt struct {
 
 func (x *ForgottenAttempt) Reset() {
 	*x = ForgottenAttempt{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1811,7 @@ func (x *ForgottenAttempt) String() string {
 func (*ForgottenAttempt) ProtoMessage() {}
 
 func (x *ForgottenAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1824,7 @@ func (x *ForgottenAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgottenAttempt.ProtoReflect.Descriptor instead.
 func (*ForgottenAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 type QuitKeeper struct {
@@ -1715,7 +1835,7 @@ type QuitKeeper struct {
 
 func (x *QuitKeeper) Reset() {
 	*x = QuitKeeper{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1847,7 @@ func (x *QuitKeeper) String() string {
 func (*QuitKeeper) ProtoMessage() {}
 
 func (x *QuitKeeper) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1860,7 @@ func (x *QuitKeeper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuitKeeper.ProtoReflect.Descriptor instead.
 func (*QuitKeeper) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 type QuittingKeeper struct {
@@ -1751,7 +1871,7 @@ type QuittingKeeper struct {
 
 func (x *QuittingKeeper) Reset() {
 	*x = QuittingKeeper{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1883,7 @@ func (x *QuittingKeeper) String() string {
 func (*QuittingKeeper) ProtoMessage() {}
 
 func (x *QuittingKeeper) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1896,7 @@ func (x *QuittingKeeper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuittingKeeper.ProtoReflect.Descriptor instead.
 func (*QuittingKeeper) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 var File_agent_proto protoreflect.FileDescriptor
@@ -1868,7 +1988,7 @@ const file_agent_proto_rawDesc = "" +
 	"KeeperInfo\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
-	"\x03pid\x18\x03 \x01(\x03R\x03pid\"\xc2\x02\n" +
+	"\x03pid\x18\x03 \x01(\x03R\x03pid\"\xe3\x02\n" +
 	"\fStartAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x12\x18\n" +
@@ -1879,36 +1999,48 @@ const file_agent_proto_rawDesc = "" +
 	"\blease_ms\x18\x06 \x01(\x03R\aleaseMs\x12\x16\n" +
 	"\x06script\x18\a \x01(\tR\x06script\x12\x1c\n" +
 	"\targuments\x18\b \x03(\tR\targuments\x12\"\n" +
-	"\rlog_max_bytes\x18\t \x01(\x03R\vlogMaxBytes\"\x10\n" +
-	"\x0eStartedAttempt\"j\n" +
+	"\rlog_max_bytes\x18\t \x01(\x03R\vlogMaxBytes\x12\x1f\n" +
+	"\vdeadline_ns\x18\n" +
+	" \x01(\x03R\n" +
+	"deadlineNs\"\x10\n" +
+	"\x0eStartedAttempt\"G\n" +
+	"\rStartAttempts\x126\n" +
+	"\battempts\x18\x01 \x03(\v2\x1a.backfleet.v1.StartAttemptR\battempts\"-\n" +
+	"\x0fStartedAttempts\x12\x1a\n" +
+	"\brefusals\x18\x01 \x03(\tR\brefusals\"j\n" +
 	"\vStopAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x14\n" +
 	"\x05cause\x18\x03 \x01(\tR\x05cause\"\x10\n" +
-	"\x0eStoppedAttempt\"Y\n" +
+	"\x0eStoppedAttempt\"z\n" +
 	"\x0eExtendAttempts\x12,\n" +
 	"\x04refs\x18\x01 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04refs\x12\x19\n" +
-	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\"\x12\n" +
+	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x12\x1f\n" +
+	"\vdeadline_ns\x18\x03 \x01(\x03R\n" +
+	"deadlineNs\"\x12\n" +
 	"\x10ExtendedAttempts\"\x0f\n" +
-	"\rWatchAttempts\"\xca\x01\n" +
+	"\rWatchAttempts\"\xe6\x01\n" +
 	"\vKeptAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\bR\arunning\x123\n" +
 	"\x06result\x18\x03 \x01(\v2\x1b.backfleet.v1.AttemptResultR\x06result\x12#\n" +
 	"\rlog_directory\x18\x04 \x01(\tR\flogDirectory\x12\x1b\n" +
-	"\tlog_bytes\x18\x05 \x01(\x04R\blogBytes\";\n" +
+	"\tlog_bytes\x18\x05 \x01(\x04R\blogBytes\x12\x1a\n" +
+	"\bcomplete\x18\x06 \x01(\bR\bcomplete\"i\n" +
 	"\rForgetAttempt\x12*\n" +
-	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\"\x12\n" +
+	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12,\n" +
+	"\x04refs\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04refs\"\x12\n" +
 	"\x10ForgottenAttempt\"\f\n" +
 	"\n" +
 	"QuitKeeper\"\x10\n" +
 	"\x0eQuittingKeeper2\x8e\x01\n" +
 	"\x06Agents\x12F\n" +
 	"\aSession\x12\x1a.backfleet.v1.AgentMessage\x1a\x1b.backfleet.v1.LeaderMessage(\x010\x01\x12<\n" +
-	"\bShipLogs\x12\x16.backfleet.v1.LogChunk\x1a\x14.backfleet.v1.LogAck(\x010\x012\xe1\x03\n" +
+	"\bShipLogs\x12\x16.backfleet.v1.LogChunk\x1a\x14.backfleet.v1.LogAck(\x010\x012\xa9\x04\n" +
 	"\x06Keeper\x12A\n" +
 	"\x04Info\x12\x1f.backfleet.v1.KeeperInfoRequest\x1a\x18.backfleet.v1.KeeperInfo\x12A\n" +
-	"\x05Start\x12\x1a.backfleet.v1.StartAttempt\x1a\x1c.backfleet.v1.StartedAttempt\x12?\n" +
+	"\x05Start\x12\x1a.backfleet.v1.StartAttempt\x1a\x1c.backfleet.v1.StartedAttempt\x12F\n" +
+	"\bStartAll\x12\x1b.backfleet.v1.StartAttempts\x1a\x1d.backfleet.v1.StartedAttempts\x12?\n" +
 	"\x04Stop\x12\x19.backfleet.v1.StopAttempt\x1a\x1c.backfleet.v1.StoppedAttempt\x12F\n" +
 	"\x06Extend\x12\x1c.backfleet.v1.ExtendAttempts\x1a\x1e.backfleet.v1.ExtendedAttempts\x12A\n" +
 	"\x05Watch\x12\x1b.backfleet.v1.WatchAttempts\x1a\x19.backfleet.v1.KeptAttempt0\x01\x12E\n" +
@@ -1927,7 +2059,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_agent_proto_goTypes = []any{
 	(*NotLeader)(nil),         // 0: backfleet.v1.NotLeader
 	(*AttemptRef)(nil),        // 1: backfleet.v1.AttemptRef
@@ -1948,30 +2080,32 @@ var file_agent_proto_goTypes = []any{
 	(*KeeperInfo)(nil),        // 16: backfleet.v1.KeeperInfo
 	(*StartAttempt)(nil),      // 17: backfleet.v1.StartAttempt
 	(*StartedAttempt)(nil),    // 18: backfleet.v1.StartedAttempt
-	(*StopAttempt)(nil),       // 19: backfleet.v1.StopAttempt
-	(*StoppedAttempt)(nil),    // 20: backfleet.v1.StoppedAttempt
-	(*ExtendAttempts)(nil),    // 21: backfleet.v1.ExtendAttempts
-	(*ExtendedAttempts)(nil),  // 22: backfleet.v1.ExtendedAttempts
-	(*WatchAttempts)(nil),     // 23: backfleet.v1.WatchAttempts
-	(*KeptAttempt)(nil),       // 24: backfleet.v1.KeptAttempt
-	(*ForgetAttempt)(nil),     // 25: backfleet.v1.ForgetAttempt
-	(*ForgottenAttempt)(nil),  // 26: backfleet.v1.ForgottenAttempt
-	(*QuitKeeper)(nil),        // 27: backfleet.v1.QuitKeeper
-	(*QuittingKeeper)(nil),    // 28: backfleet.v1.QuittingKeeper
-	(*Agent)(nil),             // 29: backfleet.v1.Agent
-	(Outcome)(0),              // 30: backfleet.v1.Outcome
-	(*Node)(nil),              // 31: backfleet.v1.Node
-	(*Assignment)(nil),        // 32: backfleet.v1.Assignment
+	(*StartAttempts)(nil),     // 19: backfleet.v1.StartAttempts
+	(*StartedAttempts)(nil),   // 20: backfleet.v1.StartedAttempts
+	(*StopAttempt)(nil),       // 21: backfleet.v1.StopAttempt
+	(*StoppedAttempt)(nil),    // 22: backfleet.v1.StoppedAttempt
+	(*ExtendAttempts)(nil),    // 23: backfleet.v1.ExtendAttempts
+	(*ExtendedAttempts)(nil),  // 24: backfleet.v1.ExtendedAttempts
+	(*WatchAttempts)(nil),     // 25: backfleet.v1.WatchAttempts
+	(*KeptAttempt)(nil),       // 26: backfleet.v1.KeptAttempt
+	(*ForgetAttempt)(nil),     // 27: backfleet.v1.ForgetAttempt
+	(*ForgottenAttempt)(nil),  // 28: backfleet.v1.ForgottenAttempt
+	(*QuitKeeper)(nil),        // 29: backfleet.v1.QuitKeeper
+	(*QuittingKeeper)(nil),    // 30: backfleet.v1.QuittingKeeper
+	(*Agent)(nil),             // 31: backfleet.v1.Agent
+	(Outcome)(0),              // 32: backfleet.v1.Outcome
+	(*Node)(nil),              // 33: backfleet.v1.Node
+	(*Assignment)(nil),        // 34: backfleet.v1.Assignment
 }
 var file_agent_proto_depIdxs = []int32{
 	3,  // 0: backfleet.v1.AgentMessage.hello:type_name -> backfleet.v1.Hello
 	4,  // 1: backfleet.v1.AgentMessage.report:type_name -> backfleet.v1.Report
-	29, // 2: backfleet.v1.Hello.agent:type_name -> backfleet.v1.Agent
+	31, // 2: backfleet.v1.Hello.agent:type_name -> backfleet.v1.Agent
 	1,  // 3: backfleet.v1.Hello.held:type_name -> backfleet.v1.AttemptRef
 	5,  // 4: backfleet.v1.Report.results:type_name -> backfleet.v1.AttemptResult
 	1,  // 5: backfleet.v1.Report.held:type_name -> backfleet.v1.AttemptRef
 	1,  // 6: backfleet.v1.AttemptResult.ref:type_name -> backfleet.v1.AttemptRef
-	30, // 7: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
+	32, // 7: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
 	7,  // 8: backfleet.v1.LeaderMessage.welcome:type_name -> backfleet.v1.Welcome
 	8,  // 9: backfleet.v1.LeaderMessage.assign:type_name -> backfleet.v1.Assign
 	12, // 10: backfleet.v1.LeaderMessage.ack:type_name -> backfleet.v1.Ack
@@ -1979,44 +2113,48 @@ var file_agent_proto_depIdxs = []int32{
 	9,  // 12: backfleet.v1.Assign.definitions:type_name -> backfleet.v1.Definition
 	10, // 13: backfleet.v1.Assign.work:type_name -> backfleet.v1.Work
 	11, // 14: backfleet.v1.Assign.stops:type_name -> backfleet.v1.StopWork
-	31, // 15: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
+	33, // 15: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
 	1,  // 16: backfleet.v1.Work.ref:type_name -> backfleet.v1.AttemptRef
-	32, // 17: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
+	34, // 17: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
 	1,  // 18: backfleet.v1.StopWork.ref:type_name -> backfleet.v1.AttemptRef
 	1,  // 19: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
 	1,  // 20: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
 	1,  // 21: backfleet.v1.LogChunk.ref:type_name -> backfleet.v1.AttemptRef
 	1,  // 22: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
 	1,  // 23: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	32, // 24: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
-	1,  // 25: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 26: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 27: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 28: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	1,  // 29: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	2,  // 30: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 31: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 32: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 33: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 34: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	21, // 35: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	23, // 36: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	25, // 37: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	27, // 38: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 39: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 40: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 41: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 42: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 43: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	22, // 44: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	24, // 45: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	26, // 46: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	28, // 47: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	39, // [39:48] is the sub-list for method output_type
-	30, // [30:39] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	34, // 24: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
+	17, // 25: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
+	1,  // 26: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 27: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 28: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 29: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	1,  // 30: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 31: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 32: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	13, // 33: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	15, // 34: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	17, // 35: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	19, // 36: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	21, // 37: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	23, // 38: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	25, // 39: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	27, // 40: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	29, // 41: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 42: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	14, // 43: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	16, // 44: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	18, // 45: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	20, // 46: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	22, // 47: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	24, // 48: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	26, // 49: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	28, // 50: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	30, // 51: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	42, // [42:52] is the sub-list for method output_type
+	32, // [32:42] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2041,7 +2179,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

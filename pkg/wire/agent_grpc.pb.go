@@ -160,13 +160,14 @@ var Agents_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Keeper_Info_FullMethodName   = "/backfleet.v1.Keeper/Info"
-	Keeper_Start_FullMethodName  = "/backfleet.v1.Keeper/Start"
-	Keeper_Stop_FullMethodName   = "/backfleet.v1.Keeper/Stop"
-	Keeper_Extend_FullMethodName = "/backfleet.v1.Keeper/Extend"
-	Keeper_Watch_FullMethodName  = "/backfleet.v1.Keeper/Watch"
-	Keeper_Forget_FullMethodName = "/backfleet.v1.Keeper/Forget"
-	Keeper_Quit_FullMethodName   = "/backfleet.v1.Keeper/Quit"
+	Keeper_Info_FullMethodName     = "/backfleet.v1.Keeper/Info"
+	Keeper_Start_FullMethodName    = "/backfleet.v1.Keeper/Start"
+	Keeper_StartAll_FullMethodName = "/backfleet.v1.Keeper/StartAll"
+	Keeper_Stop_FullMethodName     = "/backfleet.v1.Keeper/Stop"
+	Keeper_Extend_FullMethodName   = "/backfleet.v1.Keeper/Extend"
+	Keeper_Watch_FullMethodName    = "/backfleet.v1.Keeper/Watch"
+	Keeper_Forget_FullMethodName   = "/backfleet.v1.Keeper/Forget"
+	Keeper_Quit_FullMethodName     = "/backfleet.v1.Keeper/Quit"
 )
 
 // KeeperClient is the client API for Keeper service.
@@ -178,6 +179,8 @@ const (
 type KeeperClient interface {
 	Info(ctx context.Context, in *KeeperInfoRequest, opts ...grpc.CallOption) (*KeeperInfo, error)
 	Start(ctx context.Context, in *StartAttempt, opts ...grpc.CallOption) (*StartedAttempt, error)
+	// StartAll starts a batch; one refusal does not keep the others back.
+	StartAll(ctx context.Context, in *StartAttempts, opts ...grpc.CallOption) (*StartedAttempts, error)
 	Stop(ctx context.Context, in *StopAttempt, opts ...grpc.CallOption) (*StoppedAttempt, error)
 	// Extend moves the deadline of attempts; unknown ones are ignored.
 	Extend(ctx context.Context, in *ExtendAttempts, opts ...grpc.CallOption) (*ExtendedAttempts, error)
@@ -211,6 +214,16 @@ func (c *keeperClient) Start(ctx context.Context, in *StartAttempt, opts ...grpc
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StartedAttempt)
 	err := c.cc.Invoke(ctx, Keeper_Start_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keeperClient) StartAll(ctx context.Context, in *StartAttempts, opts ...grpc.CallOption) (*StartedAttempts, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartedAttempts)
+	err := c.cc.Invoke(ctx, Keeper_StartAll_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -285,6 +298,8 @@ func (c *keeperClient) Quit(ctx context.Context, in *QuitKeeper, opts ...grpc.Ca
 type KeeperServer interface {
 	Info(context.Context, *KeeperInfoRequest) (*KeeperInfo, error)
 	Start(context.Context, *StartAttempt) (*StartedAttempt, error)
+	// StartAll starts a batch; one refusal does not keep the others back.
+	StartAll(context.Context, *StartAttempts) (*StartedAttempts, error)
 	Stop(context.Context, *StopAttempt) (*StoppedAttempt, error)
 	// Extend moves the deadline of attempts; unknown ones are ignored.
 	Extend(context.Context, *ExtendAttempts) (*ExtendedAttempts, error)
@@ -309,6 +324,9 @@ func (UnimplementedKeeperServer) Info(context.Context, *KeeperInfoRequest) (*Kee
 }
 func (UnimplementedKeeperServer) Start(context.Context, *StartAttempt) (*StartedAttempt, error) {
 	return nil, status.Error(codes.Unimplemented, "method Start not implemented")
+}
+func (UnimplementedKeeperServer) StartAll(context.Context, *StartAttempts) (*StartedAttempts, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartAll not implemented")
 }
 func (UnimplementedKeeperServer) Stop(context.Context, *StopAttempt) (*StoppedAttempt, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -378,6 +396,24 @@ func _Keeper_Start_Handler(srv interface{}, ctx context.Context, dec func(interf
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(KeeperServer).Start(ctx, req.(*StartAttempt))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Keeper_StartAll_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartAttempts)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeeperServer).StartAll(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Keeper_StartAll_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeeperServer).StartAll(ctx, req.(*StartAttempts))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -479,6 +515,10 @@ var Keeper_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Start",
 			Handler:    _Keeper_Start_Handler,
+		},
+		{
+			MethodName: "StartAll",
+			Handler:    _Keeper_StartAll_Handler,
 		},
 		{
 			MethodName: "Stop",
