@@ -1,0 +1,93 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"backfleet/pkg/fault"
+)
+
+// detail is one finding about a field.
+func detail(field, format string, args ...any) fault.Detail {
+	return fault.Detail{Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// problems makes one error of several findings; nil for none.
+func problems(what string, details []fault.Detail) error {
+	switch len(details) {
+	case 0:
+		return nil
+	case 1:
+		return fault.New(fault.Invalid, "%s: 1 problem", what).WithDetails(details...)
+	default:
+		return fault.New(fault.Invalid, "%s: %d problems", what, len(details)).WithDetails(details...)
+	}
+}
+
+// nodeField is the path of a field of one node among many.
+func nodeField(id, field string) string { return fmt.Sprintf("nodes[%q].%s", clip(id), field) }
+
+func upstreamField(k int) string { return fmt.Sprintf("upstreams[%d]", k) }
+
+// clip cuts foreign text, so that it cannot flood a message.
+func clip(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// list writes names for people: "a, b or c".
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// didYouMean suggests the known name that is nearest to a wrong one, as
+// ` (did you mean "…"?)`; empty when none is near.
+func didYouMean(wrong string, known []string) string {
+	const longest = 130
+	if len(wrong) > longest {
+		return ""
+	}
+	most := min(3, (len(wrong)+2)/3)
+	best, bestAt := "", most+1
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if len(k) > len(wrong)+most || len(k) < len(wrong)-most {
+			continue
+		}
+		if at := distance(strings.ToLower(wrong), strings.ToLower(k)); at < bestAt {
+			best, bestAt = k, at
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// distance is the number of letters to insert, drop or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
