@@ -183,7 +183,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14, 0}
+	return file_command_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type Command struct {
@@ -202,7 +202,6 @@ type Command struct {
 	//	*Command_Rerun
 	//	*Command_PutServer
 	//	*Command_RemoveServer
-	//	*Command_PutAgent
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -343,15 +342,6 @@ func (x *Command) GetRemoveServer() *RemoveServer {
 	return nil
 }
 
-func (x *Command) GetPutAgent() *PutAgent {
-	if x != nil {
-		if x, ok := x.Body.(*Command_PutAgent); ok {
-			return x.PutAgent
-		}
-	}
-	return nil
-}
-
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -384,10 +374,6 @@ type Command_RemoveServer struct {
 	RemoveServer *RemoveServer `protobuf:"bytes,16,opt,name=remove_server,json=removeServer,proto3,oneof"`
 }
 
-type Command_PutAgent struct {
-	PutAgent *PutAgent `protobuf:"bytes,17,opt,name=put_agent,json=putAgent,proto3,oneof"`
-}
-
 func (*Command_ApplyNodes) isCommand_Body() {}
 
 func (*Command_Submit) isCommand_Body() {}
@@ -401,8 +387,6 @@ func (*Command_Rerun) isCommand_Body() {}
 func (*Command_PutServer) isCommand_Body() {}
 
 func (*Command_RemoveServer) isCommand_Body() {}
-
-func (*Command_PutAgent) isCommand_Body() {}
 
 // ApplyNodes adds or replaces nodes, all or nothing. The proposer has checked
 // them against the graph; the state machine checks again.
@@ -537,6 +521,7 @@ type Turn struct {
 	Opens         []*OpenDate            `protobuf:"bytes,3,rep,name=opens,proto3" json:"opens,omitempty"`
 	DryRuns       []*DryRuns             `protobuf:"bytes,4,rep,name=dry_runs,json=dryRuns,proto3" json:"dry_runs,omitempty"`
 	Grants        []*Grant               `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"`
+	Agents        []*Agent               `protobuf:"bytes,6,rep,name=agents,proto3" json:"agents,omitempty"` // takes effect first: registered, or known differently
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -602,6 +587,13 @@ func (x *Turn) GetDryRuns() []*DryRuns {
 func (x *Turn) GetGrants() []*Grant {
 	if x != nil {
 		return x.Grants
+	}
+	return nil
+}
+
+func (x *Turn) GetAgents() []*Agent {
+	if x != nil {
+		return x.Agents
 	}
 	return nil
 }
@@ -1185,51 +1177,6 @@ func (x *RemoveServer) GetId() string {
 	return ""
 }
 
-// PutAgent registers an agent, or changes what is known of it.
-type PutAgent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Agent         *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PutAgent) Reset() {
-	*x = PutAgent{}
-	mi := &file_command_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PutAgent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PutAgent) ProtoMessage() {}
-
-func (x *PutAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PutAgent.ProtoReflect.Descriptor instead.
-func (*PutAgent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *PutAgent) GetAgent() *Agent {
-	if x != nil {
-		return x.Agent
-	}
-	return nil
-}
-
 type Agent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1245,7 +1192,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1204,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1217,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Agent) GetId() string {
@@ -1332,7 +1279,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1291,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1304,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -1379,7 +1326,7 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xdc\x04\n" +
+	"node.proto\"\xa5\x04\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
@@ -1396,8 +1343,7 @@ const file_command_proto_rawDesc = "" +
 	"\x05rerun\x18\x0e \x01(\v2\x13.backfleet.v1.RerunH\x00R\x05rerun\x128\n" +
 	"\n" +
 	"put_server\x18\x0f \x01(\v2\x17.backfleet.v1.PutServerH\x00R\tputServer\x12A\n" +
-	"\rremove_server\x18\x10 \x01(\v2\x1a.backfleet.v1.RemoveServerH\x00R\fremoveServer\x125\n" +
-	"\tput_agent\x18\x11 \x01(\v2\x16.backfleet.v1.PutAgentH\x00R\bputAgentB\x06\n" +
+	"\rremove_server\x18\x10 \x01(\v2\x1a.backfleet.v1.RemoveServerH\x00R\fremoveServerB\x06\n" +
 	"\x04body\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
@@ -1407,13 +1353,14 @@ const file_command_proto_rawDesc = "" +
 	"\arequest\x18\x01 \x01(\v2\x15.backfleet.v1.RequestR\arequest\x12(\n" +
 	"\x05zones\x18\x02 \x03(\v2\x12.backfleet.v1.ZoneR\x05zones\x12\x14\n" +
 	"\x05today\x18\x03 \x01(\x11R\x05today\x12!\n" +
-	"\fcluster_zone\x18\x04 \x01(\tR\vclusterZone\"\xf1\x01\n" +
+	"\fcluster_zone\x18\x04 \x01(\tR\vclusterZone\"\x9e\x02\n" +
 	"\x04Turn\x120\n" +
 	"\bfinishes\x18\x01 \x03(\v2\x14.backfleet.v1.FinishR\bfinishes\x12*\n" +
 	"\x06losses\x18\x02 \x03(\v2\x12.backfleet.v1.LossR\x06losses\x12,\n" +
 	"\x05opens\x18\x03 \x03(\v2\x16.backfleet.v1.OpenDateR\x05opens\x120\n" +
 	"\bdry_runs\x18\x04 \x03(\v2\x15.backfleet.v1.DryRunsR\adryRuns\x12+\n" +
-	"\x06grants\x18\x05 \x03(\v2\x13.backfleet.v1.GrantR\x06grants\"\xec\x01\n" +
+	"\x06grants\x18\x05 \x03(\v2\x13.backfleet.v1.GrantR\x06grants\x12+\n" +
+	"\x06agents\x18\x06 \x03(\v2\x13.backfleet.v1.AgentR\x06agents\"\xec\x01\n" +
 	"\x06Finish\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
@@ -1461,9 +1408,7 @@ const file_command_proto_rawDesc = "" +
 	"\fhttp_address\x18\x04 \x01(\tR\vhttpAddress\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\tR\aversion\"\x1e\n" +
 	"\fRemoveServer\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"5\n" +
-	"\bPutAgent\x12)\n" +
-	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\"\xc1\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc1\x02\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -1504,7 +1449,7 @@ func file_command_proto_rawDescGZIP() []byte {
 }
 
 var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_command_proto_goTypes = []any{
 	(Outcome)(0),            // 0: backfleet.v1.Outcome
 	(PlanOperation_Kind)(0), // 1: backfleet.v1.PlanOperation.Kind
@@ -1522,13 +1467,12 @@ var file_command_proto_goTypes = []any{
 	(*Rerun)(nil),           // 13: backfleet.v1.Rerun
 	(*PutServer)(nil),       // 14: backfleet.v1.PutServer
 	(*RemoveServer)(nil),    // 15: backfleet.v1.RemoveServer
-	(*PutAgent)(nil),        // 16: backfleet.v1.PutAgent
-	(*Agent)(nil),           // 17: backfleet.v1.Agent
-	(*GroupSlots)(nil),      // 18: backfleet.v1.GroupSlots
-	(*Node)(nil),            // 19: backfleet.v1.Node
-	(*Request)(nil),         // 20: backfleet.v1.Request
-	(*Zone)(nil),            // 21: backfleet.v1.Zone
-	(*Assignment)(nil),      // 22: backfleet.v1.Assignment
+	(*Agent)(nil),           // 16: backfleet.v1.Agent
+	(*GroupSlots)(nil),      // 17: backfleet.v1.GroupSlots
+	(*Node)(nil),            // 18: backfleet.v1.Node
+	(*Request)(nil),         // 19: backfleet.v1.Request
+	(*Zone)(nil),            // 20: backfleet.v1.Zone
+	(*Assignment)(nil),      // 21: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
 	4,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
@@ -1538,26 +1482,25 @@ var file_command_proto_depIdxs = []int32{
 	13, // 4: backfleet.v1.Command.rerun:type_name -> backfleet.v1.Rerun
 	14, // 5: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
 	15, // 6: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
-	16, // 7: backfleet.v1.Command.put_agent:type_name -> backfleet.v1.PutAgent
-	19, // 8: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	20, // 9: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	21, // 10: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	7,  // 11: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	8,  // 12: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	9,  // 13: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	10, // 14: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	11, // 15: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	18, // 7: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	19, // 8: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	20, // 9: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	7,  // 10: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	8,  // 11: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	9,  // 12: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	10, // 13: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	11, // 14: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	16, // 15: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
 	0,  // 16: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
 	1,  // 17: backfleet.v1.PlanOperation.kind:type_name -> backfleet.v1.PlanOperation.Kind
-	17, // 18: backfleet.v1.PutAgent.agent:type_name -> backfleet.v1.Agent
-	18, // 19: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	22, // 20: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	2,  // 21: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	17, // 18: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	21, // 19: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	2,  // 20: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -1574,7 +1517,6 @@ func file_command_proto_init() {
 		(*Command_Rerun)(nil),
 		(*Command_PutServer)(nil),
 		(*Command_RemoveServer)(nil),
-		(*Command_PutAgent)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1582,7 +1524,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   16,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -548,7 +548,8 @@ type SnapshotNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Spec          *Node                  `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"` // kept for plans that pinned it
+	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"` // its version goes on if it comes back
+	Pinned        bool                   `protobuf:"varint,4,opt,name=pinned,proto3" json:"pinned,omitempty"`   // an older version that a plan pins, not the current one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -604,16 +605,24 @@ func (x *SnapshotNode) GetRemoved() bool {
 	return false
 }
 
+func (x *SnapshotNode) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
+}
+
 type SnapshotPlan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Record        *PlanRecord            `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"` // nodes carry id and version only; specs are SnapshotNodes
 	Paused        bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
 	Stopped       bool                   `protobuf:"varint,3,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	Halted        bool                   `protobuf:"varint,4,opt,name=halted,proto3" json:"halted,omitempty"`
-	FailuresBase  uint32                 `protobuf:"varint,5,opt,name=failures_base,json=failuresBase,proto3" json:"failures_base,omitempty"`
-	Opened        []uint32               `protobuf:"varint,6,rep,packed,name=opened,proto3" json:"opened,omitempty"`
+	Failures      uint32                 `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`    // since it was accepted or resumed
+	Opened        []uint32               `protobuf:"varint,6,rep,packed,name=opened,proto3" json:"opened,omitempty"` // positions
 	ChangedMs     int64                  `protobuf:"varint,7,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
 	ChangedBy     string                 `protobuf:"bytes,8,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	Named         []uint64               `protobuf:"varint,9,rep,packed,name=named,proto3" json:"named,omitempty"` // may run although the plan is stopped
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,9 +685,9 @@ func (x *SnapshotPlan) GetHalted() bool {
 	return false
 }
 
-func (x *SnapshotPlan) GetFailuresBase() uint32 {
+func (x *SnapshotPlan) GetFailures() uint32 {
 	if x != nil {
-		return x.FailuresBase
+		return x.Failures
 	}
 	return 0
 }
@@ -702,6 +711,13 @@ func (x *SnapshotPlan) GetChangedBy() string {
 		return x.ChangedBy
 	}
 	return ""
+}
+
+func (x *SnapshotPlan) GetNamed() []uint64 {
+	if x != nil {
+		return x.Named
+	}
+	return nil
 }
 
 // SnapshotLeaf is one non-empty leaf of an instance column.
@@ -1049,22 +1065,24 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06now_ms\x18\x03 \x01(\x03R\x05nowMs\x12\x1b\n" +
 	"\tnext_plan\x18\x04 \x01(\x04R\bnextPlan\x12\x1c\n" +
 	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\x12!\n" +
-	"\fnext_version\x18\x06 \x01(\x04R\vnextVersion\"j\n" +
+	"\fnext_version\x18\x06 \x01(\x04R\vnextVersion\"\x82\x01\n" +
 	"\fSnapshotNode\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
-	"\aremoved\x18\x03 \x01(\bR\aremoved\"\x85\x02\n" +
+	"\aremoved\x18\x03 \x01(\bR\aremoved\x12\x16\n" +
+	"\x06pinned\x18\x04 \x01(\bR\x06pinned\"\x92\x02\n" +
 	"\fSnapshotPlan\x120\n" +
 	"\x06record\x18\x01 \x01(\v2\x18.backfleet.v1.PlanRecordR\x06record\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x18\n" +
 	"\astopped\x18\x03 \x01(\bR\astopped\x12\x16\n" +
-	"\x06halted\x18\x04 \x01(\bR\x06halted\x12#\n" +
-	"\rfailures_base\x18\x05 \x01(\rR\ffailuresBase\x12\x16\n" +
+	"\x06halted\x18\x04 \x01(\bR\x06halted\x12\x1a\n" +
+	"\bfailures\x18\x05 \x01(\rR\bfailures\x12\x16\n" +
 	"\x06opened\x18\x06 \x03(\rR\x06opened\x12\x1d\n" +
 	"\n" +
 	"changed_ms\x18\a \x01(\x03R\tchangedMs\x12\x1d\n" +
 	"\n" +
-	"changed_by\x18\b \x01(\tR\tchangedBy\"j\n" +
+	"changed_by\x18\b \x01(\tR\tchangedBy\x12\x14\n" +
+	"\x05named\x18\t \x03(\x04R\x05named\"j\n" +
 	"\fSnapshotLeaf\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\rR\x04leaf\x12\x16\n" +
