@@ -32,7 +32,7 @@ func upstreamField(k int) string { return fmt.Sprintf("upstreams[%d]", k) }
 
 // clip cuts foreign text, so that it cannot flood a message.
 func clip(s string) string {
-	const most = 60
+	const most = 128 // a node id is whole
 	if len(s) <= most {
 		return s
 	}

@@ -1,0 +1,442 @@
+package node
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// shape is what a mapping of the file format may hold. The reader, the JSON
+// Schema (held to it by a test) and the messages all follow these tables.
+type shape struct {
+	fields []field
+	later  []string // fields of the rules that are not built yet
+}
+
+type field struct {
+	name string
+	read func(d *document, v value)
+}
+
+var (
+	nodeShape = shape{
+		fields: []field{
+			{"id", textField(func(n *wire.Node) *string { return &n.Id })},
+			{"name", textField(func(n *wire.Node) *string { return &n.Name })},
+			{"workspace", textField(func(n *wire.Node) *string { return &n.Workspace })},
+			{"owner", textField(func(n *wire.Node) *string { return &n.Owner })},
+			{"type", textField(func(n *wire.Node) *string { return &n.Type })},
+			{"description", textField(func(n *wire.Node) *string { return &n.Description })},
+			{"dialect", textField(func(n *wire.Node) *string { return &n.Dialect })},
+			{"params", (*document).params},
+			{"schedule", (*document).schedule},
+			{"baseline", func(d *document, v value) { d.mapping(v, baselineShape) }},
+			{"resourceGroup", textField(func(n *wire.Node) *string { return &n.ResourceGroup })},
+			{"upstreams", (*document).upstreams},
+			{"dependsOnSelf", (*document).dependsOnSelf},
+			{"timeout", durationField(func(n *wire.Node) *int64 { return &n.TimeoutMs })},
+			{"retries", numberField(func(n *wire.Node) *int32 { return &n.Retries })},
+			{"retryDelay", durationField(func(n *wire.Node) *int64 { return &n.RetryDelayMs })},
+			{"environment", (*document).environment},
+			{"code", (*document).code},
+			{"codeFile", (*document).codeFile},
+		},
+		later: []string{"mode", "crossCycle", "labels", "validFrom", "validTo", "units", "source", "target"},
+	}
+	baselineShape = shape{fields: []field{
+		{"name", textField(func(n *wire.Node) *string { return &n.Baseline })},
+		{"priority", numberField(func(n *wire.Node) *int32 { return &n.Priority })},
+	}}
+	scheduleShape = shape{
+		fields: []field{
+			{"daily", (*document).daily},
+			{"hourly", func(d *document, v value) { d.interval(v, wire.Schedule_HOURLY) }},
+			{"minutely", func(d *document, v value) { d.interval(v, wire.Schedule_MINUTELY) }},
+			{"zone", textField(func(n *wire.Node) *string { return &n.Schedule.Zone })},
+		},
+		later: []string{"weekly", "monthly", "yearly", "cron"},
+	}
+	intervalShape = shape{fields: []field{
+		{"from", clockField("schedule.from", func(s *wire.Schedule) *int32 { return &s.From })},
+		{"to", clockField("schedule.to", func(s *wire.Schedule) *int32 { return &s.To })},
+		{"every", (*document).every},
+	}}
+	upstreamShape = shape{
+		fields: []field{
+			{"node", func(d *document, v value) { d.lastUpstream().Node, _ = d.text(v) }},
+			{"dates", (*document).dates},
+		},
+		later: []string{"cycle"},
+	}
+	valueShape = shape{fields: []field{{"fromApply", (*document).fromApply}}}
+)
+
+// document is one YAML document while it is read into a node.
+type document struct {
+	reader  *reader
+	file    string
+	node    *wire.Node
+	places  map[string]place // by path in the spec
+	details []fault.Detail
+}
+
+// value is a YAML value and its path in the file.
+type value struct {
+	*yaml.Node
+	path string
+}
+
+func (d *document) where(n *yaml.Node) string {
+	return fmt.Sprintf("%s:%d:%d", d.file, n.Line, n.Column)
+}
+
+func (d *document) refuse(v value, format string, args ...any) {
+	d.details = append(d.details, fault.Detail{Where: d.where(v.Node), Field: v.path, Message: fmt.Sprintf(format, args...)})
+}
+
+// at notes where a field of the spec was given.
+func (d *document) at(field string, v value) {
+	d.places[field] = place{where: d.where(v.Node), path: v.path}
+}
+
+// mapping reads the fields of a mapping in the order of the file.
+func (d *document) mapping(v value, s shape) {
+	d.each(v, func(key string, at, v value) {
+		i := slices.IndexFunc(s.fields, func(f field) bool { return f.name == key })
+		switch {
+		case i >= 0:
+			d.at(v.path, v)
+			s.fields[i].read(d, v)
+		case slices.Contains(s.later, key):
+			d.refuse(at, "it is not supported by this version: take it out")
+		default:
+			d.refuse(at, "there is no such field%s: expected %s", didYouMean(key, s.names()), list(s.names()))
+		}
+	})
+}
+
+func (s shape) names() []string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
+// each walks over a mapping's keys and values.
+func (d *document) each(v value, visit func(key string, at, v value)) {
+	if v.Kind != yaml.MappingNode {
+		d.refuse(v, "%s: expected a mapping (name: value)", d.kind(v))
+		return
+	}
+	if !d.plain(v) {
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(v.Content); i += 2 {
+		at := value{v.Content[i], v.path}
+		key, ok := d.text(at)
+		if !ok {
+			continue
+		}
+		at.path = join(v.path, clip(key))
+		if seen[key] {
+			d.refuse(at, "it is given twice: expected one value")
+			continue
+		}
+		seen[key] = true
+		visit(key, at, value{v.Content[i+1], at.path})
+	}
+}
+
+// kind says for people what stands at a place.
+func (d *document) kind(v value) string {
+	switch v.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	if v.ShortTag() == "!!null" {
+		return "it has no value"
+	}
+	return strconv.Quote(clip(v.Value))
+}
+
+// plain refuses what makes a YAML file say something other than it seems to.
+func (d *document) plain(v value) bool {
+	switch {
+	case v.Kind == yaml.AliasNode || v.Anchor != "":
+		d.refuse(v, "anchors and aliases are not supported: write the value out")
+	case v.Style&yaml.TaggedStyle != 0:
+		d.refuse(v, "tags such as %s are not supported: take it out", clip(v.Tag))
+	default:
+		return true
+	}
+	return false
+}
+
+// text is the text of a scalar as it was written, so that 007 stays 007.
+func (d *document) text(v value) (string, bool) {
+	switch {
+	case !d.plain(v):
+	case v.Kind != yaml.ScalarNode:
+		d.refuse(v, "%s: expected one value", d.kind(v))
+	case v.ShortTag() == "!!null":
+		d.refuse(v, `it has no value: give one, or leave the field out ("" is the empty text)`)
+	default:
+		return v.Value, true
+	}
+	return "", false
+}
+
+func textField(of func(*wire.Node) *string) func(*document, value) {
+	return func(d *document, v value) {
+		if s, ok := d.text(v); ok {
+			*of(d.node) = s
+		}
+	}
+}
+
+func numberField(of func(*wire.Node) *int32) func(*document, value) {
+	return func(d *document, v value) {
+		s, ok := d.text(v)
+		if !ok {
+			return
+		}
+		n, err := strconv.ParseInt(s, 10, 32)
+		if err != nil {
+			d.refuse(v, "%q: expected a whole number", clip(s))
+			return
+		}
+		*of(d.node) = int32(n)
+	}
+}
+
+func durationField(of func(*wire.Node) *int64) func(*document, value) {
+	return func(d *document, v value) {
+		if t, ok := d.duration(v, time.Millisecond); ok {
+			*of(d.node) = t.Milliseconds()
+		}
+	}
+}
+
+// duration reads 90s, 10m or 1h30m, in whole units.
+func (d *document) duration(v value, unit time.Duration) (time.Duration, bool) {
+	s, ok := d.text(v)
+	if !ok {
+		return 0, false
+	}
+	t, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		d.refuse(v, "%q: expected a number and a unit, such as 90s, 10m or 1h30m", clip(s))
+	case t%unit != 0:
+		d.refuse(v, "%q: expected a whole number of %s", clip(s), map[time.Duration]string{time.Minute: "minutes", time.Millisecond: "milliseconds"}[unit])
+	default:
+		return t, true
+	}
+	return 0, false
+}
+
+func clockField(place string, of func(*wire.Schedule) *int32) func(*document, value) {
+	return func(d *document, v value) {
+		d.at(place, v)
+		s, ok := d.text(v)
+		if !ok {
+			return
+		}
+		c, err := calendar.ParseClock(s)
+		if err != nil {
+			d.refuse(v, "%v", err)
+			return
+		}
+		*of(d.node.Schedule) = int32(c)
+	}
+}
+
+func (d *document) schedule(v value) {
+	d.node.Schedule = &wire.Schedule{}
+	before := len(d.details)
+	d.mapping(v, scheduleShape)
+	if d.node.Schedule.Kind == 0 && len(d.details) == before {
+		d.refuse(v, "it does not say when: expected daily, hourly or minutely")
+	}
+}
+
+// occurs sets the kind of the schedule, once.
+func (d *document) occurs(v value, kind wire.Schedule_Kind) bool {
+	if d.node.Schedule.Kind != 0 {
+		d.refuse(v, "a schedule has one kind: expected one of daily, hourly and minutely")
+		return false
+	}
+	d.node.Schedule.Kind = kind
+	return true
+}
+
+func (d *document) daily(v value) {
+	if d.occurs(v, wire.Schedule_DAILY) {
+		clockField("schedule.at", func(s *wire.Schedule) *int32 { return &s.At })(d, v)
+	}
+}
+
+func (d *document) interval(v value, kind wire.Schedule_Kind) {
+	if !d.occurs(v, kind) {
+		return
+	}
+	d.mapping(v, intervalShape)
+	for _, name := range intervalShape.names() {
+		if _, given := d.places[join(v.path, name)]; !given && v.Kind == yaml.MappingNode {
+			d.refuse(v, "%s is missing: expected from, to and every", name)
+		}
+	}
+}
+
+func (d *document) every(v value) {
+	d.at("schedule.every", v)
+	if t, ok := d.duration(v, time.Minute); ok {
+		d.node.Schedule.Every = int32(min(max(t/time.Minute, -1), 1<<30))
+	}
+}
+
+func (d *document) dependsOnSelf(v value) {
+	s, ok := d.text(v)
+	switch {
+	case !ok:
+	case s == "true" || s == "false":
+		d.node.DependsOnSelf = s == "true"
+	default:
+		d.refuse(v, "%q: expected true or false", clip(s))
+	}
+}
+
+func (d *document) upstreams(v value) {
+	if !d.plain(v) {
+		return
+	}
+	if v.Kind != yaml.SequenceNode {
+		d.refuse(v, "%s: expected a list of node ids", d.kind(v))
+		return
+	}
+	for k, item := range v.Content {
+		u := value{item, fmt.Sprintf("%s[%d]", v.path, k)}
+		d.at(u.path, u)
+		d.node.Upstreams = append(d.node.Upstreams, &wire.Upstream{})
+		if item.Kind == yaml.MappingNode {
+			d.mapping(u, upstreamShape)
+		} else {
+			d.lastUpstream().Node, _ = d.text(u)
+		}
+	}
+}
+
+func (d *document) lastUpstream() *wire.Upstream {
+	return d.node.Upstreams[len(d.node.Upstreams)-1]
+}
+
+// dates reads a window: -6..0, -1 or monthStart..0 (RULES R5.3).
+func (d *document) dates(v value) {
+	s, ok := d.text(v)
+	if !ok {
+		return
+	}
+	from, to, isRange := strings.Cut(s, "..")
+	if !isRange {
+		to = from
+	}
+	u := d.lastUpstream()
+	u.Window, u.FromMonthStart = true, from == "monthStart"
+	var errFrom error
+	if !u.FromMonthStart {
+		u.From, errFrom = days(from)
+	}
+	var errTo error
+	if u.To, errTo = days(to); errFrom != nil || errTo != nil {
+		d.refuse(v, "%q: expected days relative to the data timestamp, such as -6..0, -1 or monthStart..0", clip(s))
+	}
+}
+
+func days(s string) (int32, error) {
+	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
+	return int32(n), err
+}
+
+func (d *document) params(v value) {
+	d.each(v, func(key string, _, v value) {
+		d.at(v.path, v)
+		s, _ := d.text(v)
+		d.node.Params = append(d.node.Params, &wire.Assignment{Name: key, Value: s})
+	})
+}
+
+func (d *document) environment(v value) {
+	d.each(v, func(key string, _, v value) {
+		d.at(v.path, v)
+		d.node.Environment = append(d.node.Environment, &wire.Assignment{Name: key})
+		if v.Kind == yaml.MappingNode {
+			d.mapping(v, valueShape)
+			return
+		}
+		d.node.Environment[len(d.node.Environment)-1].Value, _ = d.text(v)
+	})
+}
+
+// fromApply takes a value that is given when the nodes are applied, for what
+// differs from place to place, such as folders.
+func (d *document) fromApply(v value) {
+	name, ok := d.text(v)
+	if !ok {
+		return
+	}
+	given, ok := d.reader.values[name]
+	d.reader.asked[name] = true
+	if !ok {
+		d.refuse(v, "no value was given for %s: apply the nodes with --env %s=…", clip(name), clip(name))
+		return
+	}
+	d.node.Environment[len(d.node.Environment)-1].Value = given
+}
+
+func (d *document) code(v value) {
+	if _, both := d.places["codeFile"]; both {
+		d.refuse(v, "code and codeFile are both given: expected one of them")
+		return
+	}
+	d.node.Code, _ = d.text(v)
+}
+
+// codeFile reads the code from a file beside the YAML file.
+func (d *document) codeFile(v value) {
+	if _, both := d.places["code"]; both {
+		d.refuse(v, "code and codeFile are both given: expected one of them")
+		return
+	}
+	s, ok := d.text(v)
+	if !ok {
+		return
+	}
+	name := path.Join(path.Dir(d.file), s)
+	if path.IsAbs(s) || !fs.ValidPath(name) {
+		d.refuse(v, "%q leaves the folder that is applied: expected a path inside it, relative to this file", clip(s))
+		return
+	}
+	code, err := readLimited(d.reader.fsys, name, MaxCode)
+	if err != nil {
+		d.refuse(v, "%s cannot be read: %v", clip(name), err)
+		return
+	}
+	d.at("code", v)
+	d.node.Code = string(code)
+}
