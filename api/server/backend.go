@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/wire"
+)
+
+// Backend is what the HTTP API needs of a coordinator. The server has decoded
+// and checked the shape of every argument (ids parsed, words known, dates
+// real); whether a request makes sense is the backend's to say.
+//
+// Errors are *fault.Error; an uncoded one is answered as internal, and its text
+// is logged, not sent. Every method may be called from many goroutines and must
+// return soon after ctx ends. A result handed over is the server's: it is
+// marshalled after the call, so it must not change any more. Lists in results
+// may be nil.
+type Backend interface {
+	Position
+	Reads
+	LeaderReads
+	Writes
+	Logs
+
+	// Events sends what happens from now on, or from the place after, an id
+	// that was sent earlier; when that place is no longer known, the first event
+	// is of type reset. send blocks while the client is slow: a backend
+	// with a bounded buffer ends such a stream with fault.Overloaded, and the client
+	// resumes. It returns send's error, or ctx's when that ends.
+	Events(ctx context.Context, filter EventFilter, after string, send func(*v1.Event) error) error
+}
+
+// Position tells where this coordinator stands in the log, and who leads.
+type Position interface {
+	// AppliedIndex is the newest index whose effects reads on this
+	// coordinator see. The server takes it before a read and puts it into
+	// Backfleet-Index.
+	AppliedIndex() uint64
+	// WaitIndex returns when AppliedIndex is at least index: at once if it is
+	// already. fault.Timeout when ctx ends first; fault.Unavailable
+	// when it is shutting down.
+	WaitIndex(ctx context.Context, index uint64) error
+	// ReadIndex gives an index such that a read at it sees every write that was
+	// answered anywhere before the call. A follower asks the leader.
+	// fault.Unavailable without one. The server then calls WaitIndex.
+	ReadIndex(ctx context.Context) (uint64, error)
+	// Leader is who leads as far as is known here.
+	Leader() Leader
+	// Ready is nil while the coordinator can serve, otherwise why not; the text
+	// is shown by /readyz.
+	Ready() error
+}
+
+// Leader says who leads.
+type Leader struct {
+	Self        bool   // this coordinator, and its leadership is established
+	HTTPAddress string // the leader's "http://host:port"; empty: not known
+}
+
+// Reads are answered from the state at hand, on any coordinator.
+type Reads interface {
+	// Node with its code, the index of the write that gave it its code, and
+	// the nodes that name it as upstream, by id.
+	Node(ctx context.Context, id string) (NodeRecord, error)
+	// Nodes by id; contains (lower-cased by the server; empty: all) matches id
+	// or name. Code may be left in; the server leaves it out.
+	Nodes(ctx context.Context, contains string, page Page) ([]*wire.Node, Next, error)
+	// Preview expands a request as if it were submitted now. instances chooses
+	// the page of instances that comes with it; its State is never set.
+	Preview(ctx context.Context, request *wire.Request, instances InstanceFilter, page Page) (*v1.Preview, error)
+	// Backfills, newest first. contains as in Nodes; state empty: all.
+	Backfills(ctx context.Context, contains string, state v1.State, page Page) ([]v1.BackfillSummary, Next, error)
+	// Receipt rows are ordered by node, by date, or by date and then node.
+	Receipt(ctx context.Context, plan uint64, by v1.ReceiptBy, filter InstanceFilter, page Page) (*v1.Receipt, error)
+	// Dates in the order of groups, and in a group in that in which they run.
+	Dates(ctx context.Context, plan uint64, filter DateFilter, page Page) ([]v1.DateProgress, Next, error)
+	// Instances by number. A page must cost what it shows, not what the plan holds.
+	Instances(ctx context.Context, plan uint64, filter InstanceFilter, page Page) ([]v1.Instance, Next, error)
+	// Agents by id.
+	Agents(ctx context.Context, contains string, page Page) ([]v1.Agent, Next, error)
+	// Cluster as this coordinator sees it.
+	Cluster(ctx context.Context) (*v1.Cluster, error)
+}
+
+// LeaderReads need what only the leader's scheduler knows. The server calls
+// them on the leader only (Leader().Self was true a moment ago); one that finds
+// itself no longer leading answers fault.Unavailable.
+type LeaderReads interface {
+	// Backfill with its progress and its rate.
+	Backfill(ctx context.Context, plan uint64) (*v1.Backfill, error)
+	// Instance with its exact reason (RULES R8), values and attempts.
+	Instance(ctx context.Context, plan, number uint64) (*v1.InstanceDetail, error)
+}
+
+// Writes are called on the leader only, like LeaderReads. Each returns once its
+// effect is committed and visible to reads on this coordinator, with the log
+// index in the result (index 0 with an error). A repeated RequestID with the
+// same Hash returns the first result; with another Hash, fault.Conflict. Not
+// applied is fault.Unavailable, perhaps applied fault.Unknown.
+type Writes interface {
+	// ApplyNodes adds, replaces and removes, all or nothing; every finding is
+	// in the error's Details with Field "nodes[<index>].<field>". With dryRun
+	// it checks and tells what would change, and writes nothing.
+	ApplyNodes(ctx context.Context, w Write, nodes []*wire.Node, remove []string, dryRun bool) (*v1.NodeApplicationResult, error)
+	// Submit accepts a backfill.
+	Submit(ctx context.Context, w Write, request *wire.Request) (*v1.Submission, error)
+	// Operate stops, pauses or resumes a backfill.
+	Operate(ctx context.Context, w Write, plan uint64, kind wire.PlanOperation_Kind) (*v1.Operation, error)
+	// Rerun runs exactly these instances again, or with failed (then instances
+	// is empty) the failed ones and what they blocked.
+	Rerun(ctx context.Context, w Write, plan uint64, instances []uint64, failed bool) (*v1.Operation, error)
+	// TransferLeadership to the server of that id, empty: the most up to date.
+	// It returns the new leader's id once it is known, or an empty one.
+	TransferLeadership(ctx context.Context, to string) (leader string, err error)
+}
+
+// Write says who asked for a write and makes it repeatable.
+type Write struct {
+	Actor     string // the token's name, or what the caller says of itself
+	RequestID string // idempotency key, never empty
+	Hash      []byte // SHA-256 of method, path and body under that key
+}
+
+// Logs reads attempts' logs: the stored stream of CRI lines, bytes as they are.
+// Any coordinator answers; one that lacks a range asks its peers.
+type Logs interface {
+	// ReadLog gives up to limit bytes from offset; fewer, or none, at the end
+	// of what is stored. It need not end on a line. An offset past the end
+	// is fault.Invalid; an attempt that does not exist, fault.NotFound.
+	ReadLog(ctx context.Context, ref LogRef, offset uint64, limit int) (LogRange, error)
+	// FollowLog sends ranges, in order and without a gap, as they are stored,
+	// beginning at offset, and returns nil after one with Complete. Without any
+	// attempt yet (and ref.Attempt 0) it waits for the first. It returns
+	// send's error, or ctx's.
+	FollowLog(ctx context.Context, ref LogRef, offset uint64, send func(LogRange) error) error
+}
+
+// LogRef names an attempt's log.
+type LogRef struct {
+	Plan, Instance uint64
+	Attempt        uint32 // 0: the newest
+}
+
+// LogRange is a piece of a log.
+type LogRange struct {
+	Attempt  uint32 // the one meant
+	Offset   uint64 // of Data's first byte
+	Data     []byte
+	Size     uint64 // bytes stored so far
+	Complete bool   // the log ends at Offset+len(Data), for good
+}
+
+// NodeRecord is a node and what belongs to it.
+type NodeRecord struct {
+	Node        *wire.Node
+	CodeVersion uint64
+	Downstreams []string
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	Cursor string // a Next that the same list gave; empty: from the start. Refuse others as fault.Invalid, field "cursor".
+	Limit  int    // 1 to 1000
+}
+
+// Next is the cursor of the page after; empty: there is none. It is opaque to
+// clients and should name the last item, not its place, so that what comes and
+// goes meanwhile neither repeats nor hides others.
+type Next = string
+
+// InstanceFilter keeps what matches all that is set.
+type InstanceFilter struct {
+	Node     string         // id
+	From, To *calendar.Date // data timestamps, inclusive
+	State    v1.State
+}
+
+// DateFilter keeps what matches all that is set.
+type DateFilter struct {
+	Group    int // from 1; 0: all
+	From, To *calendar.Date
+	State    v1.State
+}
+
+// EventFilter keeps what matches all that is set; reset always passes.
+type EventFilter struct {
+	Plan  uint64         // 0: all; otherwise also those of type cluster
+	Types []v1.EventType // empty: all
+}
