@@ -186,6 +186,58 @@ func (Agent_State) EnumDescriptor() ([]byte, []int) {
 	return file_command_proto_rawDescGZIP(), []int{13, 0}
 }
 
+type NodeChange_Kind int32
+
+const (
+	NodeChange_UNCHANGED NodeChange_Kind = 0
+	NodeChange_ADDED     NodeChange_Kind = 1
+	NodeChange_CHANGED   NodeChange_Kind = 2
+	NodeChange_REMOVED   NodeChange_Kind = 3
+)
+
+// Enum value maps for NodeChange_Kind.
+var (
+	NodeChange_Kind_name = map[int32]string{
+		0: "UNCHANGED",
+		1: "ADDED",
+		2: "CHANGED",
+		3: "REMOVED",
+	}
+	NodeChange_Kind_value = map[string]int32{
+		"UNCHANGED": 0,
+		"ADDED":     1,
+		"CHANGED":   2,
+		"REMOVED":   3,
+	}
+)
+
+func (x NodeChange_Kind) Enum() *NodeChange_Kind {
+	p := new(NodeChange_Kind)
+	*p = x
+	return p
+}
+
+func (x NodeChange_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeChange_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[3].Descriptor()
+}
+
+func (NodeChange_Kind) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[3]
+}
+
+func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeChange_Kind.Descriptor instead.
+func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{16, 0}
+}
+
 type Command struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	NowMs       int64                  `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`                  // the leader's clock when it proposed
@@ -1321,6 +1373,136 @@ func (x *GroupSlots) GetSlots() uint32 {
 	return 0
 }
 
+// Answer is what a client's write gave, kept under its request id so that a
+// retry gets the same.
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Nodes         []*NodeChange          `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Answer) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *Answer) GetNodes() []*NodeChange {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *Answer) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *Answer) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type NodeChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Kind          NodeChange_Kind        `protobuf:"varint,2,opt,name=kind,proto3,enum=backfleet.v1.NodeChange_Kind" json:"kind,omitempty"`
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeChange) Reset() {
+	*x = NodeChange{}
+	mi := &file_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeChange) ProtoMessage() {}
+
+func (x *NodeChange) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
+func (*NodeChange) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NodeChange) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NodeChange) GetKind() NodeChange_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return NodeChange_UNCHANGED
+}
+
+func (x *NodeChange) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
@@ -1426,7 +1608,22 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"GroupSlots\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05slots\x18\x02 \x01(\rR\x05slots*c\n" +
+	"\x05slots\x18\x02 \x01(\rR\x05slots\"~\n" +
+	"\x06Answer\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12.\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x18.backfleet.v1.NodeChangeR\x05nodes\x12\x1a\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\"\xa5\x01\n" +
+	"\n" +
+	"NodeChange\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1d.backfleet.v1.NodeChange.KindR\x04kind\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\":\n" +
+	"\x04Kind\x12\r\n" +
+	"\tUNCHANGED\x10\x00\x12\t\n" +
+	"\x05ADDED\x10\x01\x12\v\n" +
+	"\aCHANGED\x10\x02\x12\v\n" +
+	"\aREMOVED\x10\x03*c\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSUCCEEDED\x10\x01\x12\n" +
@@ -1448,59 +1645,64 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_command_proto_goTypes = []any{
 	(Outcome)(0),            // 0: backfleet.v1.Outcome
 	(PlanOperation_Kind)(0), // 1: backfleet.v1.PlanOperation.Kind
 	(Agent_State)(0),        // 2: backfleet.v1.Agent.State
-	(*Command)(nil),         // 3: backfleet.v1.Command
-	(*ApplyNodes)(nil),      // 4: backfleet.v1.ApplyNodes
-	(*Submit)(nil),          // 5: backfleet.v1.Submit
-	(*Turn)(nil),            // 6: backfleet.v1.Turn
-	(*Finish)(nil),          // 7: backfleet.v1.Finish
-	(*Loss)(nil),            // 8: backfleet.v1.Loss
-	(*OpenDate)(nil),        // 9: backfleet.v1.OpenDate
-	(*DryRuns)(nil),         // 10: backfleet.v1.DryRuns
-	(*Grant)(nil),           // 11: backfleet.v1.Grant
-	(*PlanOperation)(nil),   // 12: backfleet.v1.PlanOperation
-	(*Rerun)(nil),           // 13: backfleet.v1.Rerun
-	(*PutServer)(nil),       // 14: backfleet.v1.PutServer
-	(*RemoveServer)(nil),    // 15: backfleet.v1.RemoveServer
-	(*Agent)(nil),           // 16: backfleet.v1.Agent
-	(*GroupSlots)(nil),      // 17: backfleet.v1.GroupSlots
-	(*Node)(nil),            // 18: backfleet.v1.Node
-	(*Request)(nil),         // 19: backfleet.v1.Request
-	(*Zone)(nil),            // 20: backfleet.v1.Zone
-	(*Assignment)(nil),      // 21: backfleet.v1.Assignment
+	(NodeChange_Kind)(0),    // 3: backfleet.v1.NodeChange.Kind
+	(*Command)(nil),         // 4: backfleet.v1.Command
+	(*ApplyNodes)(nil),      // 5: backfleet.v1.ApplyNodes
+	(*Submit)(nil),          // 6: backfleet.v1.Submit
+	(*Turn)(nil),            // 7: backfleet.v1.Turn
+	(*Finish)(nil),          // 8: backfleet.v1.Finish
+	(*Loss)(nil),            // 9: backfleet.v1.Loss
+	(*OpenDate)(nil),        // 10: backfleet.v1.OpenDate
+	(*DryRuns)(nil),         // 11: backfleet.v1.DryRuns
+	(*Grant)(nil),           // 12: backfleet.v1.Grant
+	(*PlanOperation)(nil),   // 13: backfleet.v1.PlanOperation
+	(*Rerun)(nil),           // 14: backfleet.v1.Rerun
+	(*PutServer)(nil),       // 15: backfleet.v1.PutServer
+	(*RemoveServer)(nil),    // 16: backfleet.v1.RemoveServer
+	(*Agent)(nil),           // 17: backfleet.v1.Agent
+	(*GroupSlots)(nil),      // 18: backfleet.v1.GroupSlots
+	(*Answer)(nil),          // 19: backfleet.v1.Answer
+	(*NodeChange)(nil),      // 20: backfleet.v1.NodeChange
+	(*Node)(nil),            // 21: backfleet.v1.Node
+	(*Request)(nil),         // 22: backfleet.v1.Request
+	(*Zone)(nil),            // 23: backfleet.v1.Zone
+	(*Assignment)(nil),      // 24: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
-	4,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
-	5,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
-	6,  // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	12, // 3: backfleet.v1.Command.plan_operation:type_name -> backfleet.v1.PlanOperation
-	13, // 4: backfleet.v1.Command.rerun:type_name -> backfleet.v1.Rerun
-	14, // 5: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	15, // 6: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
-	18, // 7: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	19, // 8: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	20, // 9: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	7,  // 10: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	8,  // 11: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	9,  // 12: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	10, // 13: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	11, // 14: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	16, // 15: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	5,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
+	6,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
+	7,  // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
+	13, // 3: backfleet.v1.Command.plan_operation:type_name -> backfleet.v1.PlanOperation
+	14, // 4: backfleet.v1.Command.rerun:type_name -> backfleet.v1.Rerun
+	15, // 5: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	16, // 6: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	21, // 7: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	22, // 8: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	23, // 9: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	8,  // 10: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	9,  // 11: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	10, // 12: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	11, // 13: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	12, // 14: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	17, // 15: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
 	0,  // 16: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
 	1,  // 17: backfleet.v1.PlanOperation.kind:type_name -> backfleet.v1.PlanOperation.Kind
-	17, // 18: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	21, // 19: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	18, // 18: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	24, // 19: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
 	2,  // 20: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	20, // 21: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	3,  // 22: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -1523,8 +1725,8 @@ func file_command_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   15,
+			NumEnums:      4,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

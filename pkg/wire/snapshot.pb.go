@@ -375,7 +375,7 @@ func (x *SnapshotRecord) GetServer() *PutServer {
 	return nil
 }
 
-func (x *SnapshotRecord) GetAgent() *Agent {
+func (x *SnapshotRecord) GetAgent() *SnapshotAgent {
 	if x != nil {
 		if x, ok := x.Body.(*SnapshotRecord_Agent); ok {
 			return x.Agent
@@ -431,7 +431,7 @@ type SnapshotRecord_Server struct {
 }
 
 type SnapshotRecord_Agent struct {
-	Agent *Agent `protobuf:"bytes,7,opt,name=agent,proto3,oneof"`
+	Agent *SnapshotAgent `protobuf:"bytes,7,opt,name=agent,proto3,oneof"`
 }
 
 type SnapshotRecord_Request struct {
@@ -463,11 +463,11 @@ func (*SnapshotRecord_Footer) isSnapshotRecord_Body() {}
 type SnapshotHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Format        uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
+	AgentNames    []string               `protobuf:"bytes,7,rep,name=agent_names,json=agentNames,proto3" json:"agent_names,omitempty"` // by number
 	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	NowMs         int64                  `protobuf:"varint,3,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
 	NextPlan      uint64                 `protobuf:"varint,4,opt,name=next_plan,json=nextPlan,proto3" json:"next_plan,omitempty"`
 	Behaviour     uint32                 `protobuf:"varint,5,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
-	NextVersion   uint64                 `protobuf:"varint,6,opt,name=next_version,json=nextVersion,proto3" json:"next_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +509,13 @@ func (x *SnapshotHeader) GetFormat() uint32 {
 	return 0
 }
 
+func (x *SnapshotHeader) GetAgentNames() []string {
+	if x != nil {
+		return x.AgentNames
+	}
+	return nil
+}
+
 func (x *SnapshotHeader) GetIndex() uint64 {
 	if x != nil {
 		return x.Index
@@ -533,13 +540,6 @@ func (x *SnapshotHeader) GetNextPlan() uint64 {
 func (x *SnapshotHeader) GetBehaviour() uint32 {
 	if x != nil {
 		return x.Behaviour
-	}
-	return 0
-}
-
-func (x *SnapshotHeader) GetNextVersion() uint64 {
-	if x != nil {
-		return x.NextVersion
 	}
 	return 0
 }
@@ -905,19 +905,79 @@ func (x *SnapshotLease) GetCause() string {
 	return ""
 }
 
+type SnapshotAgent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Agent         *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	ReadyMs       int64                  `protobuf:"varint,3,opt,name=ready_ms,json=readyMs,proto3" json:"ready_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotAgent) Reset() {
+	*x = SnapshotAgent{}
+	mi := &file_snapshot_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotAgent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotAgent) ProtoMessage() {}
+
+func (x *SnapshotAgent) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotAgent.ProtoReflect.Descriptor instead.
+func (*SnapshotAgent) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SnapshotAgent) GetAgent() *Agent {
+	if x != nil {
+		return x.Agent
+	}
+	return nil
+}
+
+func (x *SnapshotAgent) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SnapshotAgent) GetReadyMs() int64 {
+	if x != nil {
+		return x.ReadyMs
+	}
+	return 0
+}
+
 type SnapshotRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Hash          []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
 	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	Answer        []byte                 `protobuf:"bytes,4,opt,name=answer,proto3" json:"answer,omitempty"`
+	Answer        *Answer                `protobuf:"bytes,4,opt,name=answer,proto3" json:"answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +989,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1002,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_snapshot_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SnapshotRequest) GetId() string {
@@ -966,7 +1026,7 @@ func (x *SnapshotRequest) GetAtMs() int64 {
 	return 0
 }
 
-func (x *SnapshotRequest) GetAnswer() []byte {
+func (x *SnapshotRequest) GetAnswer() *Answer {
 	if x != nil {
 		return x.Answer
 	}
@@ -983,7 +1043,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1055,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1068,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_snapshot_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SnapshotFooter) GetRecords() uint64 {
@@ -1047,25 +1107,26 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12-\n" +
 	"\adry_run\x18\x03 \x01(\x0e2\x14.backfleet.v1.DryRunR\x06dryRun\x12\x14\n" +
-	"\x05level\x18\x04 \x01(\x05R\x05level\"\xee\x03\n" +
+	"\x05level\x18\x04 \x01(\x05R\x05level\"\xf6\x03\n" +
 	"\x0eSnapshotRecord\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1c.backfleet.v1.SnapshotHeaderH\x00R\x06header\x120\n" +
 	"\x04node\x18\x02 \x01(\v2\x1a.backfleet.v1.SnapshotNodeH\x00R\x04node\x120\n" +
 	"\x04plan\x18\x03 \x01(\v2\x1a.backfleet.v1.SnapshotPlanH\x00R\x04plan\x120\n" +
 	"\x04leaf\x18\x04 \x01(\v2\x1a.backfleet.v1.SnapshotLeafH\x00R\x04leaf\x123\n" +
 	"\x05lease\x18\x05 \x01(\v2\x1b.backfleet.v1.SnapshotLeaseH\x00R\x05lease\x121\n" +
-	"\x06server\x18\x06 \x01(\v2\x17.backfleet.v1.PutServerH\x00R\x06server\x12+\n" +
-	"\x05agent\x18\a \x01(\v2\x13.backfleet.v1.AgentH\x00R\x05agent\x129\n" +
+	"\x06server\x18\x06 \x01(\v2\x17.backfleet.v1.PutServerH\x00R\x06server\x123\n" +
+	"\x05agent\x18\a \x01(\v2\x1b.backfleet.v1.SnapshotAgentH\x00R\x05agent\x129\n" +
 	"\arequest\x18\b \x01(\v2\x1d.backfleet.v1.SnapshotRequestH\x00R\arequest\x126\n" +
 	"\x06footer\x18\t \x01(\v2\x1c.backfleet.v1.SnapshotFooterH\x00R\x06footerB\x06\n" +
-	"\x04body\"\xb3\x01\n" +
+	"\x04body\"\xb1\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
-	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
+	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1f\n" +
+	"\vagent_names\x18\a \x03(\tR\n" +
+	"agentNames\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x15\n" +
 	"\x06now_ms\x18\x03 \x01(\x03R\x05nowMs\x12\x1b\n" +
 	"\tnext_plan\x18\x04 \x01(\x04R\bnextPlan\x12\x1c\n" +
-	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\x12!\n" +
-	"\fnext_version\x18\x06 \x01(\x04R\vnextVersion\"\x82\x01\n" +
+	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\"\x82\x01\n" +
 	"\fSnapshotNode\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
@@ -1100,12 +1161,16 @@ const file_snapshot_proto_rawDesc = "" +
 	"\fcode_version\x18\b \x01(\x04R\vcodeVersion\x12\x1a\n" +
 	"\bstopping\x18\t \x01(\bR\bstopping\x12\x14\n" +
 	"\x05cause\x18\n" +
-	" \x01(\tR\x05cause\"b\n" +
+	" \x01(\tR\x05cause\"m\n" +
+	"\rSnapshotAgent\x12)\n" +
+	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
+	"\bready_ms\x18\x03 \x01(\x03R\areadyMs\"x\n" +
 	"\x0fSnapshotRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x13\n" +
-	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x16\n" +
-	"\x06answer\x18\x04 \x01(\fR\x06answer\">\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12,\n" +
+	"\x06answer\x18\x04 \x01(\v2\x14.backfleet.v1.AnswerR\x06answer\">\n" +
 	"\x0eSnapshotFooter\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash*\x9e\x01\n" +
@@ -1133,7 +1198,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_snapshot_proto_goTypes = []any{
 	(DryRun)(0),             // 0: backfleet.v1.DryRun
 	(*PlanRecord)(nil),      // 1: backfleet.v1.PlanRecord
@@ -1144,36 +1209,40 @@ var file_snapshot_proto_goTypes = []any{
 	(*SnapshotPlan)(nil),    // 6: backfleet.v1.SnapshotPlan
 	(*SnapshotLeaf)(nil),    // 7: backfleet.v1.SnapshotLeaf
 	(*SnapshotLease)(nil),   // 8: backfleet.v1.SnapshotLease
-	(*SnapshotRequest)(nil), // 9: backfleet.v1.SnapshotRequest
-	(*SnapshotFooter)(nil),  // 10: backfleet.v1.SnapshotFooter
-	(*Request)(nil),         // 11: backfleet.v1.Request
-	(*Zone)(nil),            // 12: backfleet.v1.Zone
-	(*Node)(nil),            // 13: backfleet.v1.Node
-	(*PutServer)(nil),       // 14: backfleet.v1.PutServer
-	(*Agent)(nil),           // 15: backfleet.v1.Agent
+	(*SnapshotAgent)(nil),   // 9: backfleet.v1.SnapshotAgent
+	(*SnapshotRequest)(nil), // 10: backfleet.v1.SnapshotRequest
+	(*SnapshotFooter)(nil),  // 11: backfleet.v1.SnapshotFooter
+	(*Request)(nil),         // 12: backfleet.v1.Request
+	(*Zone)(nil),            // 13: backfleet.v1.Zone
+	(*Node)(nil),            // 14: backfleet.v1.Node
+	(*PutServer)(nil),       // 15: backfleet.v1.PutServer
+	(*Agent)(nil),           // 16: backfleet.v1.Agent
+	(*Answer)(nil),          // 17: backfleet.v1.Answer
 }
 var file_snapshot_proto_depIdxs = []int32{
-	11, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
-	12, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
+	12, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
+	13, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
 	2,  // 2: backfleet.v1.PlanRecord.nodes:type_name -> backfleet.v1.PlanNode
-	13, // 3: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
+	14, // 3: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
 	0,  // 4: backfleet.v1.PlanNode.dry_run:type_name -> backfleet.v1.DryRun
 	4,  // 5: backfleet.v1.SnapshotRecord.header:type_name -> backfleet.v1.SnapshotHeader
 	5,  // 6: backfleet.v1.SnapshotRecord.node:type_name -> backfleet.v1.SnapshotNode
 	6,  // 7: backfleet.v1.SnapshotRecord.plan:type_name -> backfleet.v1.SnapshotPlan
 	7,  // 8: backfleet.v1.SnapshotRecord.leaf:type_name -> backfleet.v1.SnapshotLeaf
 	8,  // 9: backfleet.v1.SnapshotRecord.lease:type_name -> backfleet.v1.SnapshotLease
-	14, // 10: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
-	15, // 11: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.Agent
-	9,  // 12: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
-	10, // 13: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
-	13, // 14: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
+	15, // 10: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
+	9,  // 11: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.SnapshotAgent
+	10, // 12: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
+	11, // 13: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
+	14, // 14: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
 	1,  // 15: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	16, // 16: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
+	17, // 17: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -1200,7 +1269,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
