@@ -1,0 +1,187 @@
+package logstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+const (
+	// fetchBytes is how many compressed bytes are taken from a peer at once.
+	fetchBytes = 1 << 20
+	// pollEvery is how often a follower asks the peers: this coordinator may
+	// not be in the majority that gets the log's chunks.
+	pollEvery = time.Second
+)
+
+// Reader reads logs on any coordinator: from its own store, and what is not
+// there from the peers, keeping it. It needs no leader.
+type Reader struct {
+	store *Store
+	peers Peers
+	log   *slog.Logger
+	// silence is how long a peer may be silent before the next one is asked.
+	silence time.Duration
+}
+
+// NewReader makes a reader; log may be nil.
+func NewReader(store *Store, peers Peers, log *slog.Logger) *Reader {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Reader{store: store, peers: peers, log: log, silence: 2 * time.Second}
+}
+
+// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log from an offset, fewer when
+// they are not at hand; next is the offset after them. ended tells that next
+// is the log's end. No data and not ended means that no acknowledged byte is
+// at the offset yet. When too few coordinators answer to know that, the error
+// is fault.Unavailable.
+func (r *Reader) Read(ctx context.Context, key Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error) {
+	data, next, ended, err = r.store.Read(ctx, key, offset, maximum)
+	if err != nil || len(data) > 0 || ended {
+		return data, next, ended, err
+	}
+	if err := r.fetch(ctx, key, offset); err != nil {
+		return nil, offset, false, err
+	}
+	return r.store.Read(ctx, key, offset, maximum)
+}
+
+// Follow calls fn with a log's bytes from an offset on, in order and without
+// gaps, as they come to be known, until the log has ended (nil), ctx ends (its
+// error) or fn fails (its error). The bytes are fn's to keep.
+func (r *Reader) Follow(ctx context.Context, key Key, offset uint64, fn func([]byte) error) error {
+	news, unsubscribe := r.store.Subscribe(key)
+	defer unsubscribe()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for ask := true; ; {
+		data, next, ended, err := r.store.Read(ctx, key, offset, 0)
+		if err != nil {
+			return err
+		}
+		if len(data) > 0 {
+			if err := fn(data); err != nil {
+				return err
+			}
+			offset = next
+		}
+		if ended {
+			return nil
+		}
+		if len(data) > 0 {
+			continue
+		}
+		if ask {
+			ask = false
+			err := r.fetch(ctx, key, offset)
+			if err == nil {
+				var more bool
+				if more, err = r.has(ctx, key, offset); more {
+					ask = true // there may be more than one fetch brings
+					continue
+				}
+			}
+			if err != nil {
+				r.log.Debug("following a log: peers could not be asked", "attempt", key.String(), "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-news:
+		case <-poll.C:
+			ask = true
+		}
+	}
+}
+
+// has tells whether the store can go on at the offset, if only to say that the
+// log ends there.
+func (r *Reader) has(ctx context.Context, key Key, offset uint64) (bool, error) {
+	data, _, ended, err := r.store.Read(ctx, key, offset, 1)
+	return len(data) > 0 || ended, err
+}
+
+// fetch asks one peer after another until one has the log from the offset on,
+// or its end, and keeps what it sends. An error means that too few were
+// reached to be sure that nothing is there.
+func (r *Reader) fetch(ctx context.Context, key Key, offset uint64) error {
+	live, size := r.peers()
+	size = max(size, len(live)+1)
+	asked := 1 // this one
+	var failures error
+	for _, p := range live {
+		err := r.fetchFrom(ctx, p, key, offset)
+		if ctx.Err() != nil {
+			return fault.Wrap(ctx.Err(), fault.Timeout, "log of attempt %v: reading was ended by the caller", key)
+		}
+		if err != nil {
+			failures = errors.Join(failures, err)
+		} else {
+			asked++
+		}
+		if more, err := r.has(ctx, key, offset); more || err != nil {
+			return err
+		}
+	}
+	// What was acknowledged is on a majority; so many meet each majority.
+	if enough := size - size/2; asked < enough {
+		e := fault.New(fault.Unavailable, "log of attempt %v: %d of %d coordinators have nothing at byte %d, at least %d must answer to be sure; try again when more are up", key, asked, size, offset, enough)
+		e.Err = failures
+		return e
+	}
+	return nil
+}
+
+// fetchFrom keeps what one peer has of a log from an offset, up to fetchBytes.
+func (r *Reader) fetchFrom(ctx context.Context, p Peer, key Key, offset uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(r.silence, cancel)
+	defer silence.Stop()
+	failed := func(err error) error {
+		return fault.Wrap(err, fault.Unavailable, "coordinator %q: the log of attempt %v could not be fetched", p.ID, key)
+	}
+	stream, err := p.Client.ReadLog(ctx, &wire.ReadLogRequest{Ref: key.Ref(), Offset: offset})
+	if err != nil {
+		return failed(err)
+	}
+	var chunks []*wire.LogChunk
+	bytes := 0
+	for bytes < fetchBytes {
+		c, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil && KeyOf(c.GetRef()) != key {
+			err = fault.New(fault.Corrupt, "it sent the log of attempt %v", KeyOf(c.GetRef()))
+		}
+		if err != nil {
+			return failed(err)
+		}
+		silence.Reset(r.silence)
+		chunks = append(chunks, c)
+		bytes += len(c.Data)
+	}
+	silence.Stop()
+	if len(chunks) == 0 {
+		return nil
+	}
+	acks, err := r.store.Append(ctx, chunks)
+	if err != nil {
+		return err
+	}
+	for _, a := range acks {
+		if a.Error != "" {
+			return failed(errors.New(a.Error))
+		}
+	}
+	return nil
+}
