@@ -1,0 +1,332 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"backfleet/agent/attempt"
+	"backfleet/agent/monotonic"
+	"backfleet/agent/runner"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// KeeperVariable is set in the environment of every attempt to its keeper's
+// incarnation: by it the guard finds processes that left their group.
+const KeeperVariable = "BACKFLEET_KEEPER"
+
+// kept is one attempt. The keeper's lock guards it; the process's end comes in
+// through Exited.
+type kept struct {
+	keeper  *Keeper
+	key     attempt.Key
+	running bool // until its result is saved
+	process *runner.Process
+	started time.Time
+	dead    chan struct{} // closed when no process of the group is left
+
+	// What ends it, as moments of the monotonic clock; 0: never.
+	lease   time.Duration
+	timeout time.Duration
+	kill    time.Duration
+	limit   time.Duration // the timeout as it was asked for
+	timer   *time.Timer
+
+	verdict  wire.Outcome // why the keeper ended it; unspecified: it did not
+	cause    string
+	result   *wire.AttemptResult
+	logBytes uint64
+}
+
+// start begins an attempt. Asking twice is fine; nil says that it runs or ran.
+func (k *Keeper) start(m *wire.StartAttempt) error {
+	a, before, err := k.admit(m)
+	if a == nil {
+		return err
+	}
+	if before != nil {
+		<-before.dead
+	}
+	if err := k.store.begin(a.key, m.Script); err != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.running--
+		delete(k.attempts, a.key)
+		if k.newest[a.key.Of()] == a {
+			delete(k.newest, a.key.Of())
+		}
+		close(a.dead)
+		return fault.Wrap(err, fault.Internal, "attempt %s: its folder cannot be made; look for a full disk or missing rights", a.key)
+	}
+	process, err := k.launch(a, m)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		a.finish(wire.Outcome_FAILED, 127, time.Now(), "could not be started: "+err.Error())
+		return nil
+	}
+	a.process = process
+	if a.verdict != wire.Outcome_OUTCOME_UNSPECIFIED && a.result == nil {
+		process.Signal(syscall.SIGKILL) // stopped before it had a process to signal
+	}
+	a.arm()
+	k.changed(a)
+	return nil
+}
+
+// admit books an attempt in. It gives nil without an error for one that is
+// known, and the older attempt of the instance whose end must be awaited.
+func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
+	key, now := attempt.KeyOf(m.Ref), monotonic.Now()
+	lease := time.Duration(m.DeadlineNs)
+	if lease == 0 {
+		lease = now + time.Duration(m.LeaseMs)*time.Millisecond
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch known := k.attempts[key]; {
+	case known != nil:
+		return nil, nil, nil
+	case k.closing:
+		return nil, nil, fault.New(fault.Unavailable, "attempt %s: the keeper is ending", key)
+	case len(m.Command) == 0:
+		return nil, nil, fault.Field("command", "attempt %s: expected a program, found nothing", key)
+	case lease <= now:
+		return nil, nil, fault.New(fault.Timeout, "attempt %s: its lease has ended before it could start", key)
+	}
+	if n := k.newest[key.Of()]; n != nil {
+		if n.key.Fence >= key.Fence {
+			return nil, nil, fault.New(fault.Conflict, "attempt %s with fence %d: a newer one with fence %d is known (RULES R13.3)",
+				key, key.Fence, n.key.Fence)
+		}
+		n.end(wire.Outcome_LOST, fmt.Sprintf("a newer attempt with fence %d took its place", key.Fence), 0)
+		before = n
+	}
+	a = &kept{keeper: k, key: key, running: true, started: time.Now(), lease: lease, dead: make(chan struct{})}
+	if m.TimeoutMs > 0 {
+		a.limit = time.Duration(m.TimeoutMs) * time.Millisecond
+		a.timeout = now + a.limit
+	}
+	k.attempts[key], k.newest[key.Of()] = a, a
+	k.running++
+	return a, before, nil
+}
+
+// launch makes the process.
+func (k *Keeper) launch(a *kept, m *wire.StartAttempt) (*runner.Process, error) {
+	spec := runner.Spec{
+		Args:   append([]string(nil), m.Command...),
+		Env:    make([]string, 0, len(m.Environment)+1),
+		Dir:    m.Directory,
+		LogDir: k.store.logs(a.key),
+		LogMax: m.LogMaxBytes,
+	}
+	if m.Script != "" {
+		spec.Args = append(spec.Args, k.store.script(a.key))
+	}
+	spec.Args = append(spec.Args, m.Arguments...)
+	path := ""
+	for _, e := range m.Environment {
+		if e.Name == "PATH" {
+			path = e.Value
+		}
+		spec.Env = append(spec.Env, e.Name+"="+e.Value)
+	}
+	spec.Env = append(spec.Env, KeeperVariable+"="+k.incarnation)
+	if spec.Dir == "" {
+		spec.Dir = k.store.folder(a.key)
+	} else if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if spec.Path, err = lookPath(m.Command[0], path); err != nil {
+		return nil, err
+	}
+	return k.runner.Start(spec, a)
+}
+
+// lookPath finds a program along the attempt's own PATH, not the keeper's.
+func lookPath(name, path string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", &fs.PathError{Op: "find", Path: name, Err: errors.New("no such program along PATH=" + path)}
+}
+
+// Grew implements runner.Events.
+func (a *kept) Grew(bytes uint64) {
+	k := a.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a.logBytes = bytes
+	k.changed(a)
+}
+
+// Exited implements runner.Events.
+func (a *kept) Exited(e runner.Exit) {
+	k := a.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a.logBytes = e.LogBytes
+	outcome, code, cause := wire.Outcome_SUCCEEDED, int32(e.Status.ExitStatus()), ""
+	switch {
+	case e.Status.Signaled():
+		code = 128 + int32(e.Status.Signal())
+		outcome, cause = wire.Outcome_FAILED, "killed by signal: "+e.Status.Signal().String()
+	case code != 0:
+		outcome, cause = wire.Outcome_FAILED, fmt.Sprintf("exit code %d", code)
+	}
+	if a.verdict != wire.Outcome_OUTCOME_UNSPECIFIED {
+		outcome, cause = a.verdict, a.cause
+	}
+	a.finish(outcome, code, e.Ended, cause)
+}
+
+// finish queues the result for saving. The keeper's lock is held.
+func (a *kept) finish(outcome wire.Outcome, code int32, ended time.Time, cause string) {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.result = &wire.AttemptResult{
+		Ref: a.key.Ref(), Outcome: outcome, ExitCode: code, Cause: cause,
+		StartedMs: a.started.UnixMilli(), EndedMs: ended.UnixMilli(),
+	}
+	close(a.dead)
+	a.keeper.unsaved = append(a.keeper.unsaved, a)
+	a.keeper.wakeSaver()
+}
+
+// end stops an attempt: SIGTERM to its group and SIGKILL after the grace, at
+// once without one. The first verdict stands; a shorter grace wins. The
+// keeper's lock is held.
+func (a *kept) end(verdict wire.Outcome, cause string, grace time.Duration) {
+	if a.result != nil {
+		return
+	}
+	if a.verdict == wire.Outcome_OUTCOME_UNSPECIFIED {
+		a.verdict, a.cause = verdict, cause
+	}
+	at := monotonic.Now() + grace
+	if a.kill == 0 || at < a.kill {
+		a.kill = at
+	}
+	if a.process == nil {
+		return // start kills it as soon as there is something to kill
+	}
+	if grace > 0 {
+		a.process.Signal(syscall.SIGTERM)
+		a.process.Signal(syscall.SIGCONT) // a stopped process cannot act on it
+	} else {
+		a.process.Signal(syscall.SIGKILL)
+	}
+	a.arm()
+}
+
+// arm sets the timer for whatever ends the attempt next. A later lease does
+// not move it: the timer fires, finds nothing due, and is armed again.
+func (a *kept) arm() {
+	if a.result != nil {
+		return
+	}
+	next := a.lease
+	for _, at := range []time.Duration{a.timeout, a.kill} {
+		if at > 0 && at < next {
+			next = at
+		}
+	}
+	wait := max(next-monotonic.Now(), 0)
+	if a.timer == nil {
+		a.timer = time.AfterFunc(wait, a.due)
+		return
+	}
+	a.timer.Reset(wait)
+}
+
+// due ends what must end now.
+func (a *kept) due() {
+	a.keeper.mu.Lock()
+	defer a.keeper.mu.Unlock()
+	if a.result != nil {
+		return
+	}
+	now := monotonic.Now()
+	switch {
+	case now >= a.lease: // RULES R13.8: at once, without grace
+		a.lease = now + time.Second // should the kernel take its time, say it again
+		a.end(wire.Outcome_LOST, "its lease ended: no coordinator renewed it in time", 0)
+	case a.kill > 0 && now >= a.kill:
+		a.kill = now + time.Second
+		a.process.Signal(syscall.SIGKILL)
+		a.arm()
+	case a.timeout > 0 && now >= a.timeout:
+		a.timeout = 0
+		a.end(wire.Outcome_TIMED_OUT, fmt.Sprintf("ran longer than its timeout of %s", a.limit), a.keeper.config.Grace)
+	default:
+		a.arm()
+	}
+}
+
+// extend moves the end of a lease, never to an earlier moment.
+func (k *Keeper) extend(m *wire.ExtendAttempts) {
+	lease := time.Duration(m.DeadlineNs)
+	if lease == 0 {
+		lease = monotonic.Now() + time.Duration(m.LeaseMs)*time.Millisecond
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, ref := range m.Refs {
+		if a := k.attempts[attempt.KeyOf(ref)]; a != nil {
+			a.lease = max(a.lease, lease)
+		}
+	}
+}
+
+// forget removes ended attempts, the folder first: without it, what a batch
+// still says of them is void.
+func (k *Keeper) forget(refs []*wire.AttemptRef) error {
+	var keys []attempt.Key
+	k.mu.Lock()
+	for _, ref := range refs {
+		a := k.attempts[attempt.KeyOf(ref)]
+		switch {
+		case a == nil:
+		case a.running:
+			k.mu.Unlock()
+			return fault.New(fault.Conflict, "attempt %s still runs; it can be forgotten when its result is known", a.key)
+		default:
+			keys = append(keys, a.key)
+		}
+	}
+	for _, key := range keys {
+		if k.newest[key.Of()] == k.attempts[key] {
+			delete(k.newest, key.Of())
+		}
+		delete(k.attempts, key)
+	}
+	k.mu.Unlock()
+	for _, key := range keys {
+		if err := k.store.remove(key); err != nil {
+			k.config.Logger.Error("a forgotten attempt's folder stays", "attempt", key, "error", err)
+			continue
+		}
+		k.mu.Lock()
+		path, empty := k.store.release(key)
+		k.mu.Unlock()
+		if empty {
+			_ = os.Remove(path)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package keeper
+
+import (
+	"context"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+
+	"backfleet/agent/attempt"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// serve answers on the socket until the keeper leaves or ctx ends.
+func (k *Keeper) serve(ctx context.Context) error {
+	path, release, err := socketPath(k.config.Dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	_ = os.Remove(path) // a predecessor's; the lock says that it is gone
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "keeper: cannot listen in its folder")
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		listener.Close()
+		return fault.Wrap(err, fault.Internal, "keeper: cannot close its socket to others")
+	}
+	server := grpc.NewServer(grpc.StatsHandler(clients{k}), grpc.MaxRecvMsgSize(64<<20))
+	wire.RegisterKeeperServer(server, service{Keeper: k})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case <-k.quit:
+	case <-ctx.Done():
+		k.endAll()
+		k.leave()
+	case err := <-served:
+		k.endAll()
+		k.leave()
+		return fault.Wrap(err, fault.Internal, "keeper: its socket broke")
+	}
+	stopped := time.AfterFunc(time.Second, server.Stop)
+	server.GracefulStop()
+	stopped.Stop()
+	return nil
+}
+
+// clients counts connections.
+type clients struct{ *Keeper }
+
+func (clients) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (clients) HandleRPC(context.Context, stats.RPCStats)                         {}
+func (clients) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (c clients) HandleConn(_ context.Context, s stats.ConnStats) {
+	switch s.(type) {
+	case *stats.ConnBegin:
+		c.connected(1)
+	case *stats.ConnEnd:
+		c.connected(-1)
+	}
+}
+
+// service is the Keeper on the wire.
+type service struct {
+	wire.UnimplementedKeeperServer
+	*Keeper
+}
+
+func (s service) Info(context.Context, *wire.KeeperInfoRequest) (*wire.KeeperInfo, error) {
+	return &wire.KeeperInfo{Incarnation: s.incarnation, Version: s.config.Version, Pid: int64(os.Getpid())}, nil
+}
+
+func (s service) Start(_ context.Context, m *wire.StartAttempt) (*wire.StartedAttempt, error) {
+	return &wire.StartedAttempt{}, toStatus(s.start(m))
+}
+
+func (s service) StartAll(_ context.Context, m *wire.StartAttempts) (*wire.StartedAttempts, error) {
+	refusals := make([]string, len(m.Attempts))
+	for i, one := range m.Attempts {
+		if err := s.start(one); err != nil {
+			refusals[i] = err.Error()
+		}
+	}
+	return &wire.StartedAttempts{Refusals: refusals}, nil
+}
+
+func (s service) Stop(_ context.Context, m *wire.StopAttempt) (*wire.StoppedAttempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.attempts[attempt.KeyOf(m.Ref)]
+	if a == nil {
+		return nil, toStatus(fault.New(fault.NotFound, "attempt %s: not known here", attempt.KeyOf(m.Ref)))
+	}
+	a.end(wire.Outcome_STOPPED, m.Cause, time.Duration(m.GraceMs)*time.Millisecond)
+	return &wire.StoppedAttempt{}, nil
+}
+
+func (s service) Extend(_ context.Context, m *wire.ExtendAttempts) (*wire.ExtendedAttempts, error) {
+	s.extend(m)
+	return &wire.ExtendedAttempts{}, nil
+}
+
+func (s service) Forget(_ context.Context, m *wire.ForgetAttempt) (*wire.ForgottenAttempt, error) {
+	refs := m.Refs
+	if m.Ref != nil {
+		refs = append([]*wire.AttemptRef{m.Ref}, refs...)
+	}
+	return &wire.ForgottenAttempt{}, toStatus(s.forget(refs))
+}
+
+func (s service) Quit(context.Context, *wire.QuitKeeper) (*wire.QuittingKeeper, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running > 0 {
+		return nil, toStatus(fault.New(fault.Conflict, "the keeper has %d attempts running; stop them first", s.running))
+	}
+	s.closing = true
+	s.leave()
+	return &wire.QuittingKeeper{}, nil
+}
+
+func (s service) Watch(_ *wire.WatchAttempts, stream grpc.ServerStreamingServer[wire.KeptAttempt]) error {
+	s.mu.Lock()
+	w := s.watch()
+	for _, a := range s.attempts {
+		w.add(a)
+	}
+	first := s.take(w)
+	s.mu.Unlock()
+	defer s.unwatch(w)
+	for list := append(first, &wire.KeptAttempt{Complete: true}); ; {
+		for _, m := range list {
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-w.wake:
+		case <-s.quit:
+			return status.Error(codes.Unavailable, "the keeper leaves")
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+		s.mu.Lock()
+		list = s.take(w)
+		s.mu.Unlock()
+	}
+}
+
+// watcher collects the attempts that changed since it last looked. Changes of
+// one attempt melt into one, so a slow watcher costs no memory.
+type watcher struct {
+	queue  []*kept
+	queued map[*kept]struct{}
+	wake   chan struct{}
+}
+
+func (w *watcher) add(a *kept) {
+	if _, ok := w.queued[a]; ok {
+		return
+	}
+	w.queued[a] = struct{}{}
+	w.queue = append(w.queue, a)
+}
+
+// watch registers a watcher. The lock is held.
+func (k *Keeper) watch() *watcher {
+	w := &watcher{queued: map[*kept]struct{}{}, wake: make(chan struct{}, 1)}
+	k.watchers[w] = struct{}{}
+	return w
+}
+
+func (k *Keeper) unwatch(w *watcher) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.watchers, w)
+}
+
+// changed tells the watchers. The lock is held.
+func (k *Keeper) changed(a *kept) {
+	for w := range k.watchers {
+		w.add(a)
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take gives what changed, as it stands now. The lock is held.
+func (k *Keeper) take(w *watcher) []*wire.KeptAttempt {
+	list := make([]*wire.KeptAttempt, 0, len(w.queue)+1)
+	for _, a := range w.queue {
+		m := &wire.KeptAttempt{Ref: a.key.Ref(), Running: a.running, LogDirectory: k.store.logs(a.key), LogBytes: a.logBytes}
+		if !a.running {
+			m.Result = a.result // on disk, and never changed again
+		}
+		list = append(list, m)
+	}
+	w.queue = w.queue[:0]
+	clear(w.queued)
+	return list
+}
+
+// toStatus keeps the code over the wire.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := codes.Internal
+	switch fault.CodeOf(err) {
+	case fault.Invalid:
+		code = codes.InvalidArgument
+	case fault.NotFound:
+		code = codes.NotFound
+	case fault.Conflict:
+		code = codes.FailedPrecondition
+	case fault.Unavailable:
+		code = codes.Unavailable
+	case fault.Timeout:
+		code = codes.DeadlineExceeded
+	}
+	return status.Error(code, err.Error())
+}
