@@ -1,0 +1,285 @@
+package state
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// MaxGroups is the setting limits.groups (RULES R4.1).
+const MaxGroups = 10
+
+// requestAge is how long an answer is kept for retries of its request.
+const requestAge = 24 * 3600 * 1000 // milliseconds
+
+// Result is what applying a command gave.
+type Result struct {
+	Err     error // a *fault.Error: refused, nothing changed
+	Answer  *wire.Answer
+	Changes []Change
+	Refused []Refused // of a turn
+}
+
+// Refused is a grant that the facts did not allow any more when it was
+// applied.
+type Refused struct {
+	Plan, Instance uint64
+	Err            error
+}
+
+// Apply gives the State after a command. A command that it does not know, or
+// that was decided under newer rules, is an error of code Corrupt: the caller
+// must stop, since going on would make this coordinator differ from others.
+func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
+	if c.Behaviour > Behaviour {
+		return s, Result{Err: fault.New(fault.Corrupt, "log entry %d follows rules of version %d, this binary knows %d: upgrade it", index, c.Behaviour, Behaviour)}
+	}
+	e := s.Edit(index, c.NowMs)
+	if answer, err := e.repeated(c); answer != nil || err != nil {
+		next, _ := s.Edit(index, c.NowMs).Done()
+		return next, Result{Answer: answer, Err: err}
+	}
+	var r Result
+	switch b := c.Body.(type) {
+	case *wire.Command_Turn:
+		r.Refused = e.Turn(b.Turn)
+	case *wire.Command_ApplyNodes:
+		r.Answer, r.Err = e.applyNodes(b.ApplyNodes)
+	case *wire.Command_Submit:
+		r.Answer, r.Err = e.submit(c, b.Submit)
+	case *wire.Command_PlanOperation:
+		r.Answer, r.Err = e.operate(c, b.PlanOperation)
+	case *wire.Command_Rerun:
+		r.Answer, r.Err = e.rerun(c, b.Rerun)
+	case *wire.Command_PutServer:
+		e.putServer(b.PutServer)
+	case *wire.Command_RemoveServer:
+		e.removeServer(b.RemoveServer.Id)
+	default:
+		return s, Result{Err: fault.New(fault.Corrupt, "log entry %d is of a kind that this binary does not know: upgrade it", index)}
+	}
+	if r.Err != nil {
+		next, _ := s.Edit(index, c.NowMs).Done()
+		return next, r
+	}
+	e.remember(c, r.Answer)
+	next, changes := e.Done()
+	r.Changes = changes
+	return next, r
+}
+
+// Turn applies the dispatcher's decisions in their order and says which grants
+// the facts refused.
+func (e *Edit) Turn(t *wire.Turn) []Refused {
+	for _, a := range t.Agents {
+		e.PutAgent(a)
+	}
+	for _, f := range t.Finishes {
+		e.Finish(f)
+	}
+	for _, l := range t.Losses {
+		e.Lose(l)
+	}
+	for _, o := range t.Opens {
+		e.Open(o)
+	}
+	for _, d := range t.DryRuns {
+		for _, i := range d.Instances {
+			e.DryRun(d.Plan, i)
+		}
+	}
+	var refused []Refused
+	for _, g := range t.Grants {
+		if err := e.Grant(g); err != nil {
+			refused = append(refused, Refused{g.Plan, g.Instance, err})
+		}
+	}
+	return refused
+}
+
+// repeated answers a request that was answered before. The same id with
+// another body is refused.
+func (e *Edit) repeated(c *wire.Command) (*wire.Answer, error) {
+	if c.RequestId == "" {
+		return nil, nil
+	}
+	r, ok := e.s.requests.Get([]byte(c.RequestId))
+	switch {
+	case !ok:
+		return nil, nil
+	case !bytes.Equal(r.hash, c.RequestHash):
+		return nil, fault.New(fault.Conflict, "idempotency key %q was used for another request: use a new key", c.RequestId)
+	}
+	return r.answer, nil
+}
+
+func (e *Edit) remember(c *wire.Command, answer *wire.Answer) {
+	if c.RequestId == "" || answer == nil {
+		return
+	}
+	answer.Index = e.s.index
+	ids, ages := e.s.requests.Txn(), e.s.requestAges.Txn()
+	e.s.requestAges.Root().Walk(func(k []byte, id string) bool {
+		if r, _ := ids.Get([]byte(id)); r.atMs+requestAge > e.s.nowMs {
+			return true
+		}
+		ids.Delete([]byte(id))
+		ages.Delete(k)
+		return false
+	})
+	ids.Insert([]byte(c.RequestId), &request{hash: c.RequestHash, atMs: e.s.nowMs, answer: answer})
+	ages.Insert(key2(uint64(e.s.nowMs), e.s.index), c.RequestId)
+	e.s.requests, e.s.requestAges = ids.Commit(), ages.Commit()
+}
+
+// HashRequest is the hash kept under an idempotency key: of the body alone, so
+// that a retry with a newer clock is the same request.
+func HashRequest(body proto.Message) []byte {
+	b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(body)
+	h := sha256.Sum256(b)
+	return h[:16]
+}
+
+func (e *Edit) applyNodes(a *wire.ApplyNodes) (*wire.Answer, error) {
+	answer := &wire.Answer{}
+	nodes := e.s.nodes.Txn()
+	for _, spec := range a.Nodes {
+		n, _, err := node.Compile(spec)
+		if err != nil {
+			return nil, err
+		}
+		ch := &wire.NodeChange{Id: spec.Id, Kind: wire.NodeChange_ADDED, Version: 1}
+		if old, ok := nodes.Get([]byte(spec.Id)); ok {
+			ch.Version = old.Version + 1
+			switch {
+			case old.Removed:
+			case proto.Equal(old.Spec, n.Spec):
+				ch.Kind, ch.Version = wire.NodeChange_UNCHANGED, old.Version
+			default:
+				ch.Kind = wire.NodeChange_CHANGED
+			}
+		}
+		answer.Nodes = append(answer.Nodes, ch)
+		if ch.Kind != wire.NodeChange_UNCHANGED {
+			nodes.Insert([]byte(spec.Id), &Node{Node: n, Version: ch.Version})
+		}
+	}
+	for _, id := range a.Remove {
+		old, ok := nodes.Get([]byte(id))
+		if !ok || old.Removed {
+			return nil, fault.Field("remove", "there is no node %q", id)
+		}
+		nodes.Insert([]byte(id), &Node{Node: old.Node, Version: old.Version, Removed: true})
+		answer.Nodes = append(answer.Nodes, &wire.NodeChange{Id: id, Kind: wire.NodeChange_REMOVED, Version: old.Version})
+	}
+	tree := nodes.Commit()
+	g, err := graphOf(tree)
+	if err != nil {
+		return nil, err
+	}
+	e.s.nodes, e.s.graph = tree, g
+	e.changes = append(e.changes, Change{Kind: NodesChanged})
+	return answer, nil
+}
+
+func graphOf(nodes *iradix.Tree[*Node]) (*node.Graph, error) {
+	var live []*node.Node
+	nodes.Root().Walk(func(_ []byte, n *Node) bool {
+		if !n.Removed {
+			live = append(live, n.Node)
+		}
+		return false
+	})
+	return node.BuildGraph(live)
+}
+
+// BuildPlan expands a submission against the present nodes, without accepting
+// it: the same function serves the preview and the log.
+func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Plan, error) {
+	p, err := plan.Build(plan.Input{
+		ID: s.nextPlan, Name: s.planName(sub), Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
+		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: MaxGroups,
+		Version: func(id string) uint64 { n, _ := s.nodes.Get([]byte(id)); return n.Version },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if sub.Request.Overlap == wire.Request_OVERLAP_REFUSE {
+		if found := s.Overlaps(p); len(found) > 0 {
+			return nil, fault.New(fault.Conflict, "overlap: refuse: %s", strings.Join(found, "; "))
+		}
+	}
+	return p, nil
+}
+
+func (e *Edit) submit(c *wire.Command, sub *wire.Submit) (*wire.Answer, error) {
+	built, err := e.s.BuildPlan(c.Actor, e.s.nowMs, sub)
+	if err != nil {
+		return nil, err
+	}
+	answer := &wire.Answer{Plan: built.ID, Warnings: append(built.Warnings(), e.s.Overlaps(built)...)}
+	p := newPlan(built)
+	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
+	e.s.nextPlan++
+	e.put(p)
+	e.s.byNode = indexPlan(e.s.byNode, p)
+	e.changes = append(e.changes, Change{Kind: PlanAccepted, Plan: p.ID})
+	return answer, nil
+}
+
+func newPlan(built *plan.Plan) *Plan {
+	size := built.Size()
+	return &Plan{
+		Plan: built, named: iradix.New[struct{}](), retries: iradix.New[struct{}](),
+		status: newColumn[Status](size), history: newColumn[[]byte](size >> chunkBits),
+		dates: newColumn[Counts](uint64(len(built.Dates))), perNode: newColumn[Counts](uint64(len(built.Nodes))),
+	}
+}
+
+func indexPlan(tree *iradix.Tree[[]uint64], p *Plan) *iradix.Tree[[]uint64] {
+	t := tree.Txn()
+	for i := range p.Nodes {
+		id := []byte(p.Nodes[i].Spec.Id)
+		ids, _ := t.Get(id)
+		t.Insert(id, append(ids[:len(ids):len(ids)], p.ID))
+	}
+	return t.Commit()
+}
+
+// planName is the name asked for, or the default with its number of the day
+// (RULES R11).
+func (s *State) planName(sub *wire.Submit) string {
+	if sub.Request.Name != "" {
+		return sub.Request.Name
+	}
+	base := plan.DefaultName(sub.Request, calendar.Date(sub.Today))
+	last := 0
+	s.Plans(0, func(p *Plan) bool {
+		if tail, ok := strings.CutPrefix(p.Name, base); ok && p.Request.Name == "" {
+			last, _ = strconv.Atoi(tail)
+		}
+		return last == 0 && int32(p.Generated) >= sub.Today
+	})
+	return base + strconv.Itoa(last+1)
+}
+
+func (e *Edit) putServer(v *wire.PutServer) {
+	e.s.servers, _, _ = e.s.servers.Insert([]byte(v.Id), v)
+	e.changes = append(e.changes, Change{Kind: ServersChanged})
+}
+
+func (e *Edit) removeServer(id string) {
+	e.s.servers, _, _ = e.s.servers.Delete([]byte(id))
+	e.changes = append(e.changes, Change{Kind: ServersChanged})
+}

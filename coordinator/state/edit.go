@@ -1,0 +1,353 @@
+package state
+
+import (
+	"slices"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"backfleet/pkg/fault"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// Edit makes the next State. It copies what it changes, once, and leaves the
+// State it began with alone; an Edit that is dropped has had no effect. The
+// dispatcher uses one to see what its own decisions lead to before it proposes
+// them, the log another to make them facts.
+type Edit struct {
+	s       *State
+	plans   map[uint64]*Plan
+	touched []uint64 // keys of plans, in order
+	leases  *iradix.Txn[*Lease]
+	agents  *iradix.Txn[*Agent]
+	mine    map[*Agent]bool
+	changes []Change
+}
+
+// ChangeKind says what changed.
+type ChangeKind uint8
+
+const (
+	// PlanAccepted: Plan is new.
+	PlanAccepted ChangeKind = iota + 1
+	// PlanChanged: an operation on Plan; anything in it may be different.
+	PlanChanged
+	// PlanHalted: stopAfter was reached.
+	PlanHalted
+	// InstanceChanged: Instance of Plan went From one status To another.
+	InstanceChanged
+	// DateOpened: Instance is the position that was opened.
+	DateOpened
+	// AgentChanged, NodesChanged, ServersChanged: what the name says.
+	AgentChanged
+	NodesChanged
+	ServersChanged
+)
+
+// Change is one thing that an entry changed, for those who follow the facts.
+type Change struct {
+	Kind     ChangeKind
+	Plan     uint64
+	Instance uint64
+	From, To Status
+	Agent    string
+}
+
+// Edit begins the State after an entry.
+func (s *State) Edit(index uint64, nowMs int64) *Edit {
+	next := *s
+	next.index = index
+	next.nowMs = max(s.nowMs, nowMs)
+	return &Edit{
+		s: &next, plans: map[uint64]*Plan{}, mine: map[*Agent]bool{},
+		leases: s.leases.Txn(), agents: s.agents.Txn(),
+	}
+}
+
+// Done gives the State made, and what changed, in order. The Edit must not be
+// used again.
+func (e *Edit) Done() (*State, []Change) {
+	e.s.leases = e.leases.Commit()
+	e.s.agents = e.agents.Commit()
+	if len(e.touched) > 0 {
+		t := e.s.plans.Txn()
+		for _, id := range e.touched {
+			t.Insert(key1(id), e.plans[id])
+		}
+		e.s.plans = t.Commit()
+	}
+	return e.s, e.changes
+}
+
+// plan gives a plan that this edit may change.
+func (e *Edit) plan(id uint64) (*Plan, bool) {
+	if p, ok := e.plans[id]; ok {
+		return p, true
+	}
+	old, ok := e.s.plans.Get(key1(id))
+	if !ok {
+		return nil, false
+	}
+	p := *old
+	e.put(&p)
+	return &p, true
+}
+
+func (e *Edit) put(p *Plan) {
+	e.plans[p.ID] = p
+	e.touched = append(e.touched, p.ID)
+}
+
+// agent gives an agent that this edit may change.
+func (e *Edit) agent(id string) (*Agent, bool) {
+	old, ok := e.agents.Get([]byte(id))
+	if !ok || e.mine[old] {
+		return old, ok
+	}
+	a := *old
+	a.Used = slices.Clone(a.Used)
+	e.putAgent(&a)
+	return &a, true
+}
+
+func (e *Edit) putAgent(a *Agent) {
+	e.mine[a] = true
+	e.agents.Insert([]byte(a.Id), a)
+}
+
+// set moves an instance to a status and keeps every counter in step.
+func (e *Edit) set(p *Plan, at plan.Place, instance uint64, to Status) {
+	cell := p.status.at(e, instance)
+	from := *cell
+	if from == to {
+		return
+	}
+	*cell = to
+	for _, c := range []*Counts{&p.total, p.dates.at(e, uint64(at.Pos)), p.perNode.at(e, uint64(at.Node))} {
+		if from != Pending {
+			c[from]--
+		}
+		if to != Pending {
+			c[to]++
+		}
+	}
+	if from == Retrying {
+		p.retries, _, _ = p.retries.Delete(key1(instance))
+	} else if to == Retrying {
+		p.retries, _, _ = p.retries.Insert(key1(instance), struct{}{})
+	}
+	p.ChangedMs = e.s.nowMs
+	e.changes = append(e.changes, Change{Kind: InstanceChanged, Plan: p.ID, Instance: instance, From: from, To: to})
+}
+
+func (e *Edit) record(p *Plan, instance uint64, add func(b []byte, slot uint64) []byte) {
+	cell := p.history.at(e, instance>>chunkBits)
+	b := *cell
+	// The bytes may be shared with an older State: never append in place.
+	*cell = add(b[:len(b):len(b)], instance&chunkMask)
+}
+
+// PutAgent registers an agent, or changes what is known of it.
+func (e *Edit) PutAgent(a *wire.Agent) {
+	next := &Agent{Agent: a, Used: make([]uint32, len(a.Groups)), ReadyMs: e.s.nowMs}
+	if old, ok := e.agents.Get([]byte(a.Id)); ok {
+		next.Number = old.Number
+		if old.State == a.State {
+			next.ReadyMs = old.ReadyMs
+		}
+	} else {
+		next.Number = uint64(len(e.s.agentNames))
+		names := e.s.agentNames
+		e.s.agentNames = append(names[:len(names):len(names)], a.Id)
+	}
+	e.leases.Root().Walk(func(_ []byte, l *Lease) bool {
+		if l.Agent == a.Id {
+			next.use(l.Group, 1)
+		}
+		return false
+	})
+	e.putAgent(next)
+	e.changes = append(e.changes, Change{Kind: AgentChanged, Agent: a.Id})
+}
+
+// use counts slots of a group as used or free again.
+func (a *Agent) use(group string, by int32) {
+	for i, g := range a.Groups {
+		if g.Group == group {
+			a.Used[i] = uint32(int32(a.Used[i]) + by)
+		}
+	}
+}
+
+// Free is the number of slots of a group that the agent could take work for
+// now.
+func (a *Agent) Free(group string) int {
+	if a.State != wire.Agent_READY {
+		return 0
+	}
+	for i, g := range a.Groups {
+		if g.Group == group {
+			return max(0, int(g.Slots)-int(a.Used[i]))
+		}
+	}
+	return 0
+}
+
+// Grant leases an instance to an agent. It refuses what would break a promise:
+// a second live attempt of the cycle (RULES R13.2, R5.8), a start in a stopped
+// or paused plan, more than the agent's slots or the plan's maxRunning.
+func (e *Edit) Grant(g *wire.Grant) error {
+	p, ok := e.plan(g.Plan)
+	if !ok {
+		return fault.New(fault.NotFound, "there is no backfill %s", plan.FormatID(g.Plan))
+	}
+	at, ok := p.Locate(g.Instance)
+	if !ok {
+		return fault.New(fault.NotFound, "there is no instance %s", plan.FormatInstance(g.Plan, g.Instance))
+	}
+	agent, ok := e.agent(g.Agent)
+	spec := p.Nodes[at.Node].Spec
+	switch {
+	case !ok:
+		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
+	case agent.Free(g.ResourceGroup) == 0:
+		return fault.New(fault.Conflict, "agent %q has no free slot in %q", g.Agent, g.ResourceGroup)
+	case !p.Status(g.Instance).Waits():
+		return fault.New(fault.Conflict, "instance %s does not wait to start", plan.FormatInstance(g.Plan, g.Instance))
+	case p.Blocked(g.Instance):
+		return fault.New(fault.Conflict, "backfill %s is stopped, paused or halted", plan.FormatID(g.Plan))
+	case p.Request.MaxRunning > 0 && p.Active() >= int(p.Request.MaxRunning):
+		return fault.New(fault.Conflict, "backfill %s runs its %d instances already", plan.FormatID(g.Plan), p.Request.MaxRunning)
+	}
+	if other, found := e.liveElsewhere(p, at); found {
+		return fault.New(fault.Conflict, "the same cycle of node %q runs in %s", spec.Id, other)
+	}
+	l := &Lease{
+		Plan: g.Plan, Instance: g.Instance, Attempt: p.tally(g.Instance).attempts + 1, Fence: e.s.index,
+		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version,
+	}
+	if n, ok := e.s.Node(spec.Id); ok && !p.Request.PinCode {
+		l.Version = n.Version // the newest code (RULES R1.6)
+	}
+	e.leases.Insert(key2(g.Plan, g.Instance), l)
+	agent.use(g.ResourceGroup, 1)
+	e.set(p, at, g.Instance, Running)
+	return nil
+}
+
+// liveElsewhere finds a running instance of the same cycle in another plan.
+func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (string, bool) {
+	id := p.Nodes[at.Node].Spec.Id
+	if len(e.s.PlansOf(id)) < 2 {
+		return "", false
+	}
+	found := ""
+	e.s.Elsewhere(p.ID, id, p.Dates[at.Pos], p.Cycle(at).Unix, func(q *Plan, instance uint64) bool {
+		if mine, ok := e.plans[q.ID]; ok {
+			q = mine
+		}
+		if q.Status(instance) == Running {
+			found = plan.FormatInstance(q.ID, instance)
+		}
+		return found == ""
+	})
+	return found, found != ""
+}
+
+// Finish ends a lease with a result; false when the report is not of the live
+// attempt, and then nothing changes (RULES R13.3, R13.4).
+func (e *Edit) Finish(f *wire.Finish) bool {
+	key := key2(f.Plan, f.Instance)
+	l, ok := e.leases.Get(key)
+	if !ok || l.Fence != f.Fence {
+		return false
+	}
+	p, _ := e.plan(f.Plan)
+	at, _ := p.Locate(f.Instance)
+	e.leases.Delete(key)
+	agent, _ := e.agent(l.Agent)
+	agent.use(l.Group, -1)
+	a := Attempt{
+		Number: l.Attempt, Outcome: f.Outcome, Fence: l.Fence, GrantedMs: l.GrantedMs,
+		StartedMs: f.StartedMs, EndedMs: f.EndedMs, ExitCode: f.ExitCode, Version: l.Version, Cause: clip(f.Cause),
+	}
+	if l.Stopping && f.Outcome != wire.Outcome_SUCCEEDED {
+		a.Outcome = wire.Outcome_STOPPED
+		if l.Cause != "" {
+			a.Cause = l.Cause
+		}
+	}
+	e.record(p, f.Instance, func(b []byte, slot uint64) []byte {
+		return appendAttempt(b, slot, &a, agent.Number, p.AcceptedMs)
+	})
+	e.settle(p, at, f.Instance, a.Outcome)
+	return true
+}
+
+// settle gives an instance the status that follows from its attempt's outcome
+// (RULES R9, retries).
+func (e *Edit) settle(p *Plan, at plan.Place, instance uint64, outcome wire.Outcome) {
+	switch outcome {
+	case wire.Outcome_SUCCEEDED:
+		e.set(p, at, instance, Succeeded)
+	case wire.Outcome_STOPPED:
+		e.set(p, at, instance, Stopped)
+	case wire.Outcome_LOST:
+		e.set(p, at, instance, Again)
+	default:
+		if p.tally(instance).retriesUsed <= p.Nodes[at.Node].Spec.Retries {
+			e.set(p, at, instance, Retrying)
+			return
+		}
+		e.set(p, at, instance, Failed)
+		p.Failures++
+		if n := p.Request.StopAfter; n > 0 && p.Failures >= uint32(n) && !p.Halted {
+			p.Halted = true
+			e.changes = append(e.changes, Change{Kind: PlanHalted, Plan: p.ID})
+		}
+	}
+}
+
+// Lose ends a lease whose agent can no longer hold it; false when it is not
+// the live one.
+func (e *Edit) Lose(l *wire.Loss) bool {
+	return e.Finish(&wire.Finish{
+		Plan: l.Plan, Instance: l.Instance, Fence: l.Fence, Outcome: wire.Outcome_LOST, EndedMs: e.s.nowMs, Cause: l.Cause,
+	})
+}
+
+// Open records that a position may start although the one before it failed.
+func (e *Edit) Open(o *wire.OpenDate) bool {
+	p, ok := e.plan(o.Plan)
+	if !ok || int(o.Position) >= len(p.Dates) || p.IsOpened(int(o.Position)) {
+		return false
+	}
+	i, _ := slices.BinarySearch(p.Opened, o.Position)
+	p.Opened = slices.Insert(slices.Clone(p.Opened), i, o.Position)
+	e.changes = append(e.changes, Change{Kind: DateOpened, Plan: p.ID, Instance: uint64(o.Position)})
+	return true
+}
+
+// DryRun lets an instance succeed without running; false when it cannot.
+func (e *Edit) DryRun(planID, instance uint64) bool {
+	p, ok := e.plan(planID)
+	if !ok {
+		return false
+	}
+	at, ok := p.Locate(instance)
+	if !ok || p.Nodes[at.Node].DryRun == wire.DryRun_DRY_RUN_NONE || !p.Status(instance).Waits() || p.Blocked(instance) {
+		return false
+	}
+	e.set(p, at, instance, DryRun)
+	return true
+}
+
+// maxCause bounds what is kept of a failure's text.
+const maxCause = 1024
+
+func clip(s string) string {
+	if len(s) > maxCause {
+		return s[:maxCause-3] + "…"
+	}
+	return s
+}

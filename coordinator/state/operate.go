@@ -1,0 +1,239 @@
+package state
+
+import (
+	"fmt"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// Unfinished says whether something in the plan runs or could still start.
+func (p *Plan) Unfinished() bool {
+	c := p.Total()
+	return c[Pending]+c[Running]+c[Frozen]+c[Retrying]+c[Again] > 0
+}
+
+// operate stops, pauses or resumes a plan (RULES R9).
+func (e *Edit) operate(c *wire.Command, o *wire.PlanOperation) (*wire.Answer, error) {
+	p, ok := e.plan(o.Plan)
+	if !ok {
+		return nil, noPlan(o.Plan)
+	}
+	id := plan.FormatID(o.Plan)
+	if !p.Unfinished() {
+		return nil, fault.New(fault.Conflict, "backfill %s is finished: there is nothing left to %s", id, verb(o.Kind))
+	}
+	switch o.Kind {
+	case wire.PlanOperation_STOP:
+		e.stop(p, c.Actor)
+	case wire.PlanOperation_PAUSE:
+		if p.Stopped {
+			return nil, fault.New(fault.Conflict, "backfill %s is stopped: resume it before you pause it", id)
+		}
+		p.Paused = true
+	case wire.PlanOperation_RESUME:
+		p.Paused, p.Stopped, p.Halted, p.Failures = false, false, false, 0
+		p.named = iradix.New[struct{}]()
+	default:
+		return nil, fault.Field("operation", "%d is not an operation this version knows", o.Kind)
+	}
+	e.touch(c, p)
+	return &wire.Answer{Plan: p.ID}, nil
+}
+
+func (e *Edit) touch(c *wire.Command, p *Plan) {
+	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
+	e.changes = append(e.changes, Change{Kind: PlanChanged, Plan: p.ID})
+}
+
+// stop lets nothing new start, marks what runs to be stopped and cancels
+// retries.
+func (e *Edit) stop(p *Plan, actor string) {
+	p.Stopped, p.Paused = true, false
+	p.named = iradix.New[struct{}]()
+	cause := "stopped by " + actor
+	var live []*Lease
+	e.leases.Root().WalkPrefix(key1(p.ID), func(_ []byte, l *Lease) bool {
+		live = append(live, l)
+		return false
+	})
+	for _, l := range live {
+		next := *l
+		next.Stopping, next.Cause = true, cause
+		e.leases.Insert(key2(l.Plan, l.Instance), &next)
+	}
+	p.EachRetrying(func(i uint64) {
+		at, _ := p.Locate(i)
+		e.set(p, at, i, Failed)
+	})
+}
+
+// maxNamed bounds how many instances one rerun may list, and how many of those
+// in the way an error names.
+const maxNamed = 100_000
+
+// rerun runs instances again, all of them or none (RULES R9).
+func (e *Edit) rerun(c *wire.Command, r *wire.Rerun) (*wire.Answer, error) {
+	p, ok := e.plan(r.Plan)
+	if !ok {
+		return nil, noPlan(r.Plan)
+	}
+	list := r.Instances
+	switch {
+	case r.Failed && len(list) > 0:
+		return nil, fault.Field("instances", "both a list and failed were given: choose one")
+	case r.Failed:
+		list = p.failures()
+	case len(list) > maxNamed:
+		return nil, fault.New(fault.TooLarge, "%d instances: expected at most %d in one call", len(list), maxNamed)
+	}
+	if len(list) == 0 {
+		return nil, fault.New(fault.Conflict, "backfill %s has nothing to run again: give instances, or wait for a failure", plan.FormatID(r.Plan))
+	}
+	if err := p.mayRerun(list); err != nil {
+		return nil, err
+	}
+	for _, i := range list {
+		at, _ := p.Locate(i)
+		if p.Status(i) != Pending {
+			e.record(p, i, appendRerun)
+			e.set(p, at, i, Again)
+		}
+		if p.Stopped {
+			p.named, _, _ = p.named.Insert(key1(i), struct{}{})
+		}
+	}
+	e.touch(c, p)
+	return &wire.Answer{Plan: p.ID}, nil
+}
+
+// mayRerun names every instance that stands in the way.
+func (p *Plan) mayRerun(list []uint64) error {
+	err := fault.New(fault.Conflict, "not every instance can be run again: nothing was changed")
+	for _, i := range list {
+		if i >= p.Size() {
+			return fault.New(fault.NotFound, "there is no instance %s: %s has %d", plan.FormatInstance(p.ID, i), plan.FormatID(p.ID), p.Size())
+		}
+		if s := p.Status(i); s == Running || s == Again || s == Retrying || s == Frozen {
+			if len(err.Details) < 100 {
+				err.WithDetails(fault.Detail{Field: plan.FormatInstance(p.ID, i), Message: "it " + doing(s)})
+			}
+		}
+	}
+	if len(err.Details) > 0 {
+		return err
+	}
+	return nil
+}
+
+func doing(s Status) string {
+	switch s {
+	case Running:
+		return "runs: stop it first, or wait for its end"
+	case Frozen:
+		return "is frozen: unfreeze it first"
+	default:
+		return "waits to run already"
+	}
+}
+
+// failures lists the failed and stopped instances. Only dates that have some
+// are looked at.
+func (p *Plan) failures() []uint64 {
+	var out []uint64
+	for pos := range p.Dates {
+		if c := p.dates.get(uint64(pos)); c[Failed]+c[Stopped] == 0 {
+			continue
+		}
+		from, to := p.Range(pos)
+		for i := from; i < to; i++ {
+			if p.Status(i).Failure() {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
+}
+
+func noPlan(id uint64) error {
+	return fault.New(fault.NotFound, "there is no backfill %s", plan.FormatID(id))
+}
+
+func verb(k wire.PlanOperation_Kind) string {
+	return map[wire.PlanOperation_Kind]string{
+		wire.PlanOperation_STOP: "stop", wire.PlanOperation_PAUSE: "pause", wire.PlanOperation_RESUME: "resume",
+	}[k]
+}
+
+// Holds says whether an unfinished instance keeps later plans from its cycle
+// (RULES R5.8): not when it can never start any more unless somebody acts on
+// its stopped plan.
+func (p *Plan) Holds(instance uint64) bool {
+	switch s := p.Status(instance); {
+	case p.dryRun(instance):
+		return false // RULES R6
+	case s == Running || s == Frozen:
+		return true
+	default:
+		return s.Waits() && (!p.Stopped || p.Named(instance))
+	}
+}
+
+func (p *Plan) dryRun(instance uint64) bool {
+	at, _ := p.Locate(instance)
+	return p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE
+}
+
+// Overlaps names the plans that have unfinished instances of the same nodes
+// and cycles: one sentence for each.
+func (s *State) Overlaps(p *plan.Plan) []string {
+	var out []string
+	s.Plans(0, func(q *Plan) bool {
+		if q.ID != p.ID && q.Unfinished() && !q.Stopped {
+			if text, found := overlap(p, q); found {
+				out = append(out, text)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+func overlap(p *plan.Plan, q *Plan) (string, bool) {
+	for pos, d := range q.Dates {
+		if _, ok := p.Position(d); !ok || q.DateSucceeded(pos) {
+			continue
+		}
+		for n := range q.Nodes {
+			id := q.Nodes[n].Spec.Id
+			if _, ok := p.NodeIndex(id); !ok {
+				continue
+			}
+			if i, ok := q.sameCycle(p, id, d, pos, n); ok {
+				return fmt.Sprintf("%s (%s) has not finished %s of node %s on %s: the later backfill waits for it, cycle by cycle",
+					plan.FormatID(q.ID), q.Name, plan.FormatInstance(q.ID, i), id, d), true
+			}
+		}
+	}
+	return "", false
+}
+
+// sameCycle finds an instance of a node and date that holds the same cycle in
+// p.
+func (p *Plan) sameCycle(other *plan.Plan, id string, d calendar.Date, pos, n int) (uint64, bool) {
+	from, to := p.NodeRange(pos, n)
+	for i := from; i < to; i++ {
+		if !p.Holds(i) {
+			continue
+		}
+		t := p.Cycle(plan.Place{Pos: pos, Node: n, Cycle: int(i - from)}).Unix
+		if _, ok := other.Find(id, d, t); ok {
+			return i, true
+		}
+	}
+	return 0, false
+}

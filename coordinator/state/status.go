@@ -1,0 +1,47 @@
+package state
+
+// Status is what the facts say of an instance, one byte each. Why a waiting
+// one waits is not stored: it follows from the facts (RULES R8).
+type Status uint8
+
+// The numbers stand in snapshots and are never reused.
+const (
+	Pending   Status = iota // never started
+	Running                 // leased to an agent
+	Succeeded               //
+	DryRun                  // succeeded without running (RULES R6)
+	SetToSuccess            // by a person (RULES R9)
+	Failed                  //
+	Stopped                 // failed because somebody stopped it
+	Frozen                  //
+	Retrying                // failed, and waits to be tried again (RULES R9)
+	Again                   // has run and waits to run again: asked for, lost or yielded
+	nStatus
+)
+
+// Success says whether what is downstream may go on.
+func (s Status) Success() bool { return s == Succeeded || s == DryRun || s == SetToSuccess }
+
+// Waits says whether the instance may still start by itself.
+func (s Status) Waits() bool { return s == Pending || s == Retrying || s == Again }
+
+// Failure says whether the instance ended without success.
+func (s Status) Failure() bool { return s == Failed || s == Stopped }
+
+// Counts is how many instances have each status. Pending is not counted: it is
+// what remains of the whole, so that a new plan needs no counters.
+type Counts [nStatus]uint32
+
+// Success is the number of instances that succeeded in any way.
+func (c *Counts) Success() uint64 {
+	return uint64(c[Succeeded]) + uint64(c[DryRun]) + uint64(c[SetToSuccess])
+}
+
+// Started is the number of instances that are not Pending.
+func (c *Counts) Started() uint64 {
+	var n uint64
+	for _, k := range c[Running:] {
+		n += uint64(k)
+	}
+	return n
+}

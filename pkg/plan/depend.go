@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/wire"
+)
+
+// Upstreams calls yield with the half-open range of instance numbers that an
+// instance waits for in each upstream and date of the plan, until yield
+// returns false (RULES R5.2, R5.3). The instance's own node is not among them:
+// see Predecessor.
+func (p *Plan) Upstreams(at Place, yield func(from, to uint64) bool) {
+	for _, e := range p.Nodes[at.Node].Up {
+		if !p.upstream(at, e, yield) {
+			return
+		}
+	}
+}
+
+func (p *Plan) upstream(at Place, e Edge, yield func(from, to uint64) bool) bool {
+	if e.Window == nil {
+		return p.sameDate(at, e.Node, yield)
+	}
+	d := p.Dates[at.Pos]
+	from, to := d+calendar.Date(e.Window.From), d+calendar.Date(e.Window.To)
+	if e.Window.FromMonthStart {
+		from = d.MonthStart()
+	}
+	for day := from; day <= to; day++ {
+		pos, ok := p.Position(day)
+		if !ok {
+			continue // outside the plan: not waited for
+		}
+		if day == d {
+			if !p.sameDate(at, e.Node, yield) {
+				return false
+			}
+			continue
+		}
+		first, end := p.NodeRange(pos, e.Node)
+		if p.Nodes[e.Node].Spec.DependsOnSelf && end > first {
+			first = end - 1 // its last cycle of that date stands for all of them
+		}
+		if first < end && !yield(first, end) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameDate applies RULES R5.2.
+func (p *Plan) sameDate(at Place, up int, yield func(from, to uint64) bool) bool {
+	u, n := &p.Nodes[up], &p.Nodes[at.Node]
+	first, end := p.NodeRange(at.Pos, up)
+	if first == end {
+		return true
+	}
+	d := p.Dates[at.Pos]
+	daily := n.Schedule.Kind == calendar.Daily
+	switch {
+	case u.Schedule.Kind == calendar.Daily:
+		return yield(first, end)
+	case daily && !u.Spec.DependsOnSelf:
+		return yield(first, end)
+	}
+	// The latest cycle at or before T, by the upstream's whole schedule: one
+	// that the plan's time of day leaves out is outside the plan.
+	t := p.Cycle(at).Unix
+	i := u.Schedule.IndexAtOrBefore(d, t, u.Zone)
+	if i < 0 {
+		return !daily || yield(first, end)
+	}
+	c := u.Cycles.IndexAt(d, u.Schedule.Cycle(d, i, u.Zone).Unix, u.Zone)
+	if c < 0 {
+		return true
+	}
+	return yield(first+uint64(c), first+uint64(c)+1)
+}
+
+// Predecessor is the cycle just before an instance of a node that depends on
+// itself (RULES R5.5).
+type Predecessor struct {
+	Exists   bool
+	InPlan   bool   // Instance is the plan's own, and precedes in the same group
+	Instance uint64 // when InPlan
+	Date     calendar.Date
+	Unix     int64 // T
+}
+
+// Predecessor applies RULES R5.4 and R5.5 to an instance; the zero value when
+// its node does not depend on itself or nothing comes before it.
+func (p *Plan) Predecessor(at Place) Predecessor {
+	n := &p.Nodes[at.Node]
+	if !n.Spec.DependsOnSelf {
+		return Predecessor{}
+	}
+	d := p.Dates[at.Pos]
+	i := n.Schedule.IndexAt(d, p.Cycle(at).Unix, n.Zone) - 1
+	if i < 0 {
+		d--
+		if i = n.Schedule.Count(d, n.Zone) - 1; i < 0 {
+			return Predecessor{}
+		}
+	}
+	out := Predecessor{Exists: true, Date: d, Unix: n.Schedule.Cycle(d, i, n.Zone).Unix}
+	pos, ok := p.Position(d)
+	if !ok || pos > at.Pos || p.Group(pos) != p.Group(at.Pos) {
+		return out
+	}
+	if c := n.Cycles.IndexAt(d, out.Unix, n.Zone); c >= 0 {
+		out.InPlan, out.Instance = true, p.Instance(Place{pos, at.Node, c})
+	}
+	return out
+}
+
+// Gate is the range of instances that must all have succeeded before an
+// instance may start, because an earlier date of its group holds it (RULES
+// R4.3); empty when nothing does. before is the position of that date.
+func (p *Plan) Gate(at Place) (from, to uint64, before int) {
+	before = at.Pos - 1
+	if before < p.Groups[p.Group(at.Pos)].From {
+		return 0, 0, before
+	}
+	switch p.Request.Gate {
+	case wire.Request_DAY:
+		from, to = p.Range(before)
+	case wire.Request_NODE:
+		from, to = p.NodeRange(before, at.Node)
+	}
+	return from, to, before
+}

@@ -1,0 +1,125 @@
+package plan
+
+import (
+	"sort"
+	"strconv"
+	"strings"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+)
+
+// numbering gives every instance a dense number: the base of its position,
+// plus the offset of its node on such a day, plus its cycle. Days differ only
+// where a clock change adds or drops cycles, so the offsets are kept once per
+// shape of day, not per date.
+type numbering struct {
+	base   []uint64 // of each position; one more holds the total
+	shape  []uint16 // of each position
+	shapes [][]uint32
+}
+
+// maxInstances bounds a plan; above it a request is refused rather than a
+// coordinator exhausted.
+const maxInstances = 100_000_000
+
+func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
+	n := numbering{base: make([]uint64, len(dates)+1), shape: make([]uint16, len(dates))}
+	// Nodes with the same schedule and zone have the same count on every day.
+	type clock struct {
+		schedule calendar.Schedule
+		zone     *calendar.Zone
+	}
+	classes := map[clock]int{}
+	var distinct []clock
+	class := make([]int, len(nodes))
+	for i := range nodes {
+		k := clock{nodes[i].Cycles, nodes[i].Zone}
+		c, ok := classes[k]
+		if !ok {
+			c = len(distinct)
+			classes[k] = c
+			distinct = append(distinct, k)
+		}
+		class[i] = c
+	}
+	seen := map[string]uint16{}
+	counts := make([]int, len(distinct))
+	var key strings.Builder
+	for pos, d := range dates {
+		key.Reset()
+		for c, k := range distinct {
+			counts[c] = k.schedule.Count(d, k.zone)
+			key.WriteString(strconv.Itoa(counts[c]))
+			key.WriteByte(' ')
+		}
+		s, ok := seen[key.String()]
+		if !ok {
+			if len(n.shapes) > 1<<16-1 {
+				return n, fault.New(fault.TooLarge, "the dates differ in too many ways: submit fewer dates at once")
+			}
+			s = uint16(len(n.shapes))
+			seen[key.String()] = s
+			n.shapes = append(n.shapes, offsets(class, counts))
+		}
+		n.shape[pos] = s
+		n.base[pos+1] = n.base[pos] + uint64(n.shapes[s][len(nodes)])
+	}
+	if total := n.base[len(dates)]; total > maxInstances {
+		return n, fault.New(fault.TooLarge, "the backfill has %d instances, more than the %d one may have: submit fewer nodes or dates at once", total, maxInstances)
+	} else if total == 0 {
+		return n, fault.Field("dates", "no node has a cycle on any of the dates: choose other dates or a wider time of day")
+	}
+	return n, nil
+}
+
+// offsets sums the counts of the nodes before each node.
+func offsets(class, counts []int) []uint32 {
+	out := make([]uint32, len(class)+1)
+	for i, c := range class {
+		out[i+1] = out[i] + uint32(counts[c])
+	}
+	return out
+}
+
+// Instance is the number of a place.
+func (p *Plan) Instance(at Place) uint64 {
+	n := &p.number
+	return n.base[at.Pos] + uint64(n.shapes[n.shape[at.Pos]][at.Node]) + uint64(at.Cycle)
+}
+
+// Locate is the inverse of Instance; false for a number the plan has not.
+func (p *Plan) Locate(instance uint64) (Place, bool) {
+	n := &p.number
+	if instance >= n.base[len(p.Dates)] {
+		return Place{}, false
+	}
+	pos := sort.Search(len(p.Dates), func(i int) bool { return n.base[i+1] > instance })
+	prefix := n.shapes[n.shape[pos]]
+	off := uint32(instance - n.base[pos])
+	node := sort.Search(len(p.Nodes), func(i int) bool { return prefix[i+1] > off })
+	return Place{pos, node, int(off - prefix[node])}, true
+}
+
+// Range is the half-open range of instance numbers of a position.
+func (p *Plan) Range(pos int) (from, to uint64) { return p.number.base[pos], p.number.base[pos+1] }
+
+// NodeRange is the half-open range of a node's instance numbers on a position.
+func (p *Plan) NodeRange(pos, node int) (from, to uint64) {
+	prefix := p.number.shapes[p.number.shape[pos]]
+	base := p.number.base[pos]
+	return base + uint64(prefix[node]), base + uint64(prefix[node+1])
+}
+
+// NodeSize is the number of a node's instances over all dates.
+func (p *Plan) NodeSize(node int) uint64 {
+	perShape := make([]uint64, len(p.number.shapes))
+	for _, s := range p.number.shape {
+		perShape[s]++
+	}
+	var total uint64
+	for s, days := range perShape {
+		total += days * uint64(p.number.shapes[s][node+1]-p.number.shapes[s][node])
+	}
+	return total
+}
