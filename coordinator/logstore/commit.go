@@ -49,12 +49,12 @@ func (e *entry) vote(err error) {
 	}
 }
 
-// expire decides an entry that waited too long for its votes.
-func (e *entry) expire(after time.Duration) {
+// expire decides an entry that can wait no longer for its votes.
+func (e *entry) expire(why error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.decided {
-		e.decide(e.lacking(fault.New(fault.Timeout, "the others did not answer within %v", after)))
+		e.decide(e.lacking(why))
 	}
 }
 
@@ -68,8 +68,8 @@ func (e *entry) lacking(why error) error {
 	return fault.Wrap(why, fault.Unavailable, "log of attempt %v: %d of %d coordinators kept the chunk at byte %d, a majority is needed; send it again later", KeyOf(e.chunk.GetRef()), e.yes, e.voters, e.chunk.GetOffset())
 }
 
-// wait gives the decision, made here after the timeout or when the caller's
-// side ends.
+// wait gives the decision, made here after the timeout or when ctx, the
+// replicator's, ends.
 func (e *entry) wait(ctx context.Context, timeout time.Duration) error {
 	select {
 	case <-e.done: // mostly, so without a timer
@@ -81,9 +81,9 @@ func (e *entry) wait(ctx context.Context, timeout time.Duration) error {
 	select {
 	case <-e.done:
 	case <-t.C:
-		e.expire(timeout)
+		e.expire(fault.New(fault.Timeout, "the others did not answer within %v", timeout))
 	case <-ctx.Done():
-		e.expire(0)
+		e.expire(errStopping())
 	}
 	return e.err
 }

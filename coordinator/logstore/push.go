@@ -65,6 +65,9 @@ func (p *pusher) run(ctx context.Context) {
 	pause := first
 	for ctx.Err() == nil {
 		served, err := p.session(ctx)
+		if ctx.Err() == nil && p.taking() {
+			p.log.Warn("log copies to the coordinator stopped; trying again", "error", err)
+		}
 		p.refuse(fault.Wrap(err, fault.Unavailable, "coordinator %q takes no logs", p.peer.ID))
 		if served {
 			pause = first
@@ -190,13 +193,16 @@ func (p *pusher) answered(ack *wire.LogAck) bool {
 	return true
 }
 
+func (p *pusher) taking() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.down == nil
+}
+
 // refuse marks the peer down and votes no on all it was given. Chunks are not
 // kept for its return: it gets what it lacks when that is read.
 func (p *pusher) refuse(err error) {
 	p.mu.Lock()
-	if p.down == nil {
-		p.log.Warn("log copies to the coordinator stopped; trying again", "error", err)
-	}
 	p.down = err
 	lost := append(p.sent, p.queued...)
 	p.sent, p.queued, p.bytes = nil, nil, 0

@@ -92,10 +92,15 @@ func NewReplicator(store *Store, peers Peers, opts ReplicatorOptions) *Replicato
 }
 
 // Start begins to write and push. It is called once.
-func (r *Replicator) Start() { r.spawn(func() { r.commit.run(r.ctx) }) }
+func (r *Replicator) Start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spawn(func() { r.commit.run(r.ctx) })
+}
 
-// Stop ends all streams and waits for what was begun; the store stays open.
-// Calls after the first only wait.
+// Stop refuses what is not decided yet, ends all streams, and waits until
+// nothing is written or pushed any more; the store stays open. It may be called
+// again.
 func (r *Replicator) Stop() {
 	r.mu.Lock()
 	r.stopped = true
@@ -104,19 +109,12 @@ func (r *Replicator) Stop() {
 	r.running.Wait()
 }
 
-// spawn runs fn so that Stop waits for it; false when stopped.
-func (r *Replicator) spawn(fn func()) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.spawnLocked(fn)
-}
-
-func (r *Replicator) spawnLocked(fn func()) bool {
-	if r.stopped {
-		return false
+// spawn runs fn so that Stop waits for it, unless stopped. It is called with mu
+// held.
+func (r *Replicator) spawn(fn func()) {
+	if !r.stopped {
+		r.running.Go(fn)
 	}
-	r.running.Go(fn)
-	return true
 }
 
 // replicate begins to keep an agent's chunk on a majority.
@@ -158,7 +156,7 @@ func (r *Replicator) pushersFor(live []Peer) []*pusher {
 			ctx, stop := context.WithCancel(r.ctx)
 			p = &pushing{newPusher(peer, r.opts.InFlight, r.opts.PeerStall, r.opts.Logger), stop}
 			r.pushers[peer.ID] = p
-			r.spawnLocked(func() { p.run(ctx) })
+			r.spawn(func() { p.run(ctx) })
 		}
 		out = append(out, p.pusher)
 	}

@@ -69,29 +69,39 @@ func (r *Replicator) serve(stream chunkStream, budget *semaphore.Weighted, begin
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	pending := make(chan *entry, window)
-	received, answered := make(chan error, 1), make(chan error, 1)
-	// Both end by themselves after this function has returned and so ended
-	// the stream; what they hold of the budget is given back only when decided.
-	ok := r.spawn(func() {
+	received := make(chan error, 1)
+	go func() {
 		defer close(pending)
 		received <- receive(ctx, stream, budget, begin, pending)
-	}) && r.spawn(func() {
-		answered <- r.answerAll(stream, budget, answer, pending)
-	})
-	if !ok {
-		return toStatus(errStopping())
-	}
-	select {
-	case err := <-answered:
-		if err == nil {
-			err = <-received
+	}()
+	// The receiver ends only after this function has, which is what ends the
+	// stream; what it began still holds its part of the budget until decided.
+	defer func() {
+		go func() {
+			for e := range pending {
+				r.finish(e, budget)
+			}
+		}()
+	}()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return toStatus(errStopping())
+		case e, more := <-pending:
+			if !more {
+				return toStatus(<-received)
+			}
+			if err := stream.Send(answer(e, r.finish(e, budget))); err != nil {
+				return err
+			}
 		}
-		return toStatus(err)
-	case <-r.ctx.Done():
-		return toStatus(errStopping())
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+}
+
+// finish waits for the entry's decision and gives its budget back.
+func (r *Replicator) finish(e *entry, budget *semaphore.Weighted) error {
+	defer budget.Release(weight(e.chunk))
+	return e.wait(r.ctx, r.opts.AckTimeout)
 }
 
 func receive(ctx context.Context, stream chunkStream, budget *semaphore.Weighted, begin func(*wire.LogChunk) *entry, pending chan<- *entry) error {
@@ -103,9 +113,6 @@ func receive(ctx context.Context, stream chunkStream, budget *semaphore.Weighted
 		if err != nil {
 			return err
 		}
-		if len(c.Data) > maxFrame { // refused without being kept, or counted
-			c.Data = c.Data[:maxFrame+1]
-		}
 		if err := budget.Acquire(ctx, weight(c)); err != nil {
 			return err
 		}
@@ -113,22 +120,9 @@ func receive(ctx context.Context, stream chunkStream, budget *semaphore.Weighted
 	}
 }
 
-// weight is what a chunk takes of a budget. Even an empty one takes something.
+// weight is what a chunk takes of a budget, never more than the whole of the
+// smallest one. Even an empty chunk takes something.
 func weight(c *wire.LogChunk) int64 { return int64(min(len(c.Data)+256, maxFrame)) }
-
-// answerAll waits for each entry in turn and gives its budget back. After a
-// failed send it goes on without sending.
-func (r *Replicator) answerAll(stream chunkStream, budget *semaphore.Weighted, answer func(*entry, error) *wire.LogAck, pending <-chan *entry) error {
-	var failed error
-	for e := range pending {
-		ack := answer(e, e.wait(r.ctx, r.opts.AckTimeout))
-		budget.Release(weight(e.chunk))
-		if failed == nil {
-			failed = stream.Send(ack)
-		}
-	}
-	return failed
-}
 
 // toStatus keeps the words of an error, and as much of its code as gRPC has.
 func toStatus(err error) error {

@@ -61,6 +61,9 @@ func ParseLine(b []byte) (Line, error) {
 		return Line{}, bad(b, "expected a time like 2026-11-22T03:14:15.123456789Z at its start")
 	}
 	l := Line{Time: t.UTC()}
+	if y := l.Time.Year(); y < 1 || y > 9999 {
+		return Line{}, bad(b, "expected a year from 1 to 9999")
+	}
 	name, rest, _ := bytes.Cut(rest, []byte{' '})
 	switch Stream(name) {
 	case Stdout:
@@ -155,62 +158,52 @@ func (r *Reader) fill() {
 	r.err = err
 }
 
-// Joiner puts partial lines together again, each stream by itself. The zero
-// value is ready.
+// Joiner puts partial lines together again, each stream by itself.
 type Joiner struct {
 	parts map[Stream]*joined
 	max   int
 }
 
+// joined is what came of a line so far.
 type joined struct {
-	line Line
-	text []byte
+	open  bool
+	first time.Time
+	text  []byte
 }
 
-// NewJoiner joins to lines of at most maxText bytes (≤ 0: DefaultMaxLine); a
-// longer one is handed out in pieces, all but its last marked partial.
-func NewJoiner(maxText int) *Joiner { return &Joiner{max: maxText} }
+// NewJoiner joins to lines of about maxText bytes (≤ 0: DefaultMaxLine): when
+// that is reached, what came so far is handed out, marked partial.
+func NewJoiner(maxText int) *Joiner {
+	if maxText <= 0 {
+		maxText = DefaultMaxLine
+	}
+	return &Joiner{parts: map[Stream]*joined{Stdout: {}, Stderr: {}}, max: maxText}
+}
 
 // Add takes the next line and gives a joined one, with the time of its first
 // piece, when that is complete. Its text is valid until the next call.
 func (j *Joiner) Add(l Line) (Line, bool) {
 	p := j.parts[l.Stream]
-	if !l.Partial && (p == nil || len(p.text) == 0 && p.line.Time.IsZero()) {
+	if p == nil || !l.Partial && !p.open {
 		return l, true
 	}
-	if p == nil {
-		p = &joined{}
-		if j.parts == nil {
-			j.parts = map[Stream]*joined{}
-		}
-		j.parts[l.Stream] = p
-	}
-	if p.line.Time.IsZero() {
-		p.line = Line{Time: l.Time, Stream: l.Stream}
-		p.text = p.text[:0]
+	if !p.open {
+		*p = joined{open: true, first: l.Time, text: p.text[:0]}
 	}
 	p.text = append(p.text, l.Text...)
-	limit := j.max
-	if limit <= 0 {
-		limit = DefaultMaxLine
-	}
-	if l.Partial && len(p.text) < limit {
+	if l.Partial && len(p.text) < j.max {
 		return Line{}, false
 	}
-	out := p.line
-	out.Partial, out.Text = l.Partial, p.text
-	*p = joined{text: p.text[:0]}
-	return out, true
+	p.open = false
+	return Line{Time: p.first, Stream: l.Stream, Partial: l.Partial, Text: p.text}, true
 }
 
 // Rest gives what a stream left unfinished when its log ended.
 func (j *Joiner) Rest(stream Stream) (Line, bool) {
 	p := j.parts[stream]
-	if p == nil || p.line.Time.IsZero() {
+	if p == nil || !p.open {
 		return Line{}, false
 	}
-	out := p.line
-	out.Partial, out.Text = true, p.text
-	*p = joined{}
-	return out, true
+	p.open = false
+	return Line{Time: p.first, Stream: stream, Partial: true, Text: p.text}, true
 }
