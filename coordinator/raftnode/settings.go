@@ -1,0 +1,75 @@
+package raftnode
+
+import (
+	"time"
+
+	"backfleet/pkg/fault"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// Profiles of timing.
+const (
+	// ProfileLAN fits one data centre: a leader is missed after 250 ms.
+	ProfileLAN = "lan"
+	// ProfileWAN fits coordinators in several regions.
+	ProfileWAN = "wan"
+)
+
+const (
+	// maxInFlight bounds proposals between enqueue and outcome. It equals the
+	// buffer that BatchApplyCh gives the apply channel (MaxAppendEntries), so
+	// that handing one over never blocks, even when the disk hangs.
+	maxInFlight = 64
+	// maxEntry is the largest payload in one log entry; larger proposals are
+	// staged in parts. A huge entry holds up every heartbeat behind it.
+	maxEntry = 256 << 10
+	// MaxProposal is the largest payload Propose takes.
+	MaxProposal = 64 << 20
+	// snapshotsKept: the newest and, should it turn out unreadable, one more.
+	snapshotsKept = 2
+)
+
+type timing struct{ heartbeat, election, lease, commit time.Duration }
+
+func timingOf(profile string) (timing, error) {
+	switch profile {
+	case "", ProfileLAN:
+		return timing{250 * time.Millisecond, 250 * time.Millisecond, 150 * time.Millisecond, 20 * time.Millisecond}, nil
+	case ProfileWAN:
+		return timing{time.Second, time.Second, 500 * time.Millisecond, 50 * time.Millisecond}, nil
+	default:
+		return timing{}, fault.Field("profile", "%q is unknown; expected %s or %s", profile, ProfileLAN, ProfileWAN)
+	}
+}
+
+// raftConfig states every setting, so that a changed default of the library
+// changes nothing here. A test asserts each value.
+func raftConfig(id string, t timing, logger hclog.Logger) *raft.Config {
+	return &raft.Config{
+		ProtocolVersion:    raft.ProtocolVersionMax,
+		LocalID:            raft.ServerID(id),
+		HeartbeatTimeout:   t.heartbeat,
+		ElectionTimeout:    t.election,
+		LeaderLeaseTimeout: t.lease,
+		CommitTimeout:      t.commit, // how late followers learn that an entry is committed
+		MaxAppendEntries:   maxInFlight,
+		BatchApplyCh:       true,
+		// A removed coordinator stays up, says so, and can be asked why.
+		ShutdownOnRemove: false,
+		// Fewer, and a follower that takes a snapshot may find the log after
+		// it gone when done, and start over for ever.
+		TrailingLogs:      10240,
+		SnapshotInterval:  30 * time.Second,
+		SnapshotThreshold: 16384,
+		// The state machine lives in memory: it needs the snapshot at start.
+		NoSnapshotRestoreOnStart: false,
+		// raft-wal does not track commits; the leader tells soon enough.
+		RestoreCommittedLogs: false,
+		PreVoteDisabled:      false,
+		NoLegacyTelemetry:    true,
+		NotifyCh:             nil, // raft blocks on it; LeaderCh never does
+		Logger:               logger,
+	}
+}

@@ -1,0 +1,224 @@
+package raftnode
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/obs"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	transportTimeout = 10 * time.Second
+	handshakeTimeout = 5 * time.Second
+	pooledConns      = 3
+)
+
+// openTransport gives the injected transport, or listens on TCP.
+func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
+	p := &peers{Transport: cfg.Transport, seen: map[raft.ServerID]contact{}}
+	if p.Transport != nil {
+		if _, ok := p.Transport.(raft.WithPreVote); !ok {
+			return nil, fault.New(fault.Invalid, "transport %T has no pre-vote; a returning coordinator would depose the leader", p.Transport)
+		}
+		return p, nil
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "raft address %s: cannot be listened on", cfg.Listen)
+	}
+	advertise := cfg.Advertise
+	if advertise == "" {
+		advertise = listener.Addr().String()
+	}
+	host, _, err := net.SplitHostPort(advertise)
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		_ = listener.Close()
+		return nil, fault.New(fault.Invalid, "raft address %s: other coordinators cannot dial it; name the address they shall dial with --raft-advertise HOST:PORT", advertise)
+	}
+	layer := &streams{Listener: listener, advertise: advertise, material: cfg.TLS}
+	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:                  layer,
+		MaxPool:                 pooledConns,
+		MaxRPCsInFlight:         raft.DefaultMaxRPCsInFlight,
+		Timeout:                 transportTimeout,
+		Logger:                  obs.HCLog(logger, "raft-net"),
+		MsgpackUseNewTimeFormat: true,
+	})
+	p.Transport, p.layer = network, layer
+	return p, nil
+}
+
+// streams is TCP, with TLS on top when material is given. Both sides prove
+// that they are coordinators, and the dialed one which coordinator it is.
+type streams struct {
+	net.Listener
+	advertise string
+	material  *mtls.Material
+	expected  sync.Map // dialed address → coordinator id
+}
+
+type advertised string
+
+func (advertised) Network() string  { return "tcp" }
+func (a advertised) String() string { return string(a) }
+
+// Addr gives the address other coordinators know this one by.
+func (s *streams) Addr() net.Addr { return advertised(s.advertise) }
+
+// Accept wraps connections; the handshake happens at the first read, in the
+// connection's own goroutine, so that a silent peer holds up nobody.
+func (s *streams) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if err != nil || s.material == nil {
+		return conn, err
+	}
+	config := s.material.Server()
+	choose := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen, err := choose(hello)
+		if err == nil {
+			chosen.NextProtos = nil
+			chosen.VerifyConnection = onlyCoordinators
+		}
+		return chosen, err
+	}
+	config.NextProtos = nil
+	return &lazyTLS{Conn: tls.Server(conn, config)}, nil
+}
+
+func onlyCoordinators(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 || !mtls.IsCoordinator(state.PeerCertificates[0]) {
+		return errors.New("the client's certificate is not a coordinator's: it has no name ID.coordinator.backfleet")
+	}
+	return nil
+}
+
+// lazyTLS bounds the handshake that the first read makes.
+type lazyTLS struct {
+	*tls.Conn
+	once sync.Once
+	err  error
+}
+
+func (c *lazyTLS) Read(p []byte) (int, error) {
+	c.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+		defer cancel()
+		c.err = c.HandshakeContext(ctx)
+	})
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.Conn.Read(p)
+}
+
+func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", string(address))
+	if err != nil || s.material == nil {
+		return conn, err
+	}
+	id, ok := s.expected.Load(address)
+	if !ok {
+		_ = conn.Close()
+		return nil, errors.New("no coordinator is known at " + string(address))
+	}
+	secure := tls.Client(conn, s.material.Client(mtls.CoordinatorName(id.(string))))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		var name x509.HostnameError
+		if errors.As(err, &name) {
+			return nil, fault.Wrap(err, fault.Unauthenticated, "%s is not coordinator %s: its certificate names %s", address, id, strings.Join(name.Certificate.DNSNames, ", "))
+		}
+		return nil, err
+	}
+	return secure, nil
+}
+
+// peers is a transport that knows whom it talks to: it tells the streams which
+// coordinator an address should be before it is dialed, and notes how far the
+// log of each follower reaches, which raft keeps to itself.
+type peers struct {
+	raft.Transport
+	layer *streams // nil when the transport was injected
+
+	mu   sync.Mutex
+	seen map[raft.ServerID]contact
+}
+
+// contact is the last answer of a follower.
+type contact struct {
+	at      time.Time
+	lastLog uint64
+}
+
+func (p *peers) expect(id raft.ServerID, target raft.ServerAddress) {
+	if p.layer != nil {
+		p.layer.expected.Store(target, string(id))
+	}
+}
+
+func (p *peers) contact(id raft.ServerID) contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[id]
+}
+
+func (p *peers) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+	p.expect(id, target)
+	return p.Transport.AppendEntriesPipeline(id, target)
+}
+
+// AppendEntries carries every heartbeat, so contacts are a tenth of a
+// heartbeat timeout old at most.
+func (p *peers) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	p.expect(id, target)
+	err := p.Transport.AppendEntries(id, target, args, resp)
+	if err == nil {
+		p.mu.Lock()
+		p.seen[id] = contact{time.Now(), resp.LastLog}
+		p.mu.Unlock()
+	}
+	return err
+}
+
+func (p *peers) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	p.expect(id, target)
+	return p.Transport.RequestVote(id, target, args, resp)
+}
+
+func (p *peers) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	p.expect(id, target)
+	return p.Transport.(raft.WithPreVote).RequestPreVote(id, target, args, resp)
+}
+
+func (p *peers) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	p.expect(id, target)
+	return p.Transport.InstallSnapshot(id, target, args, resp, data)
+}
+
+func (p *peers) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	p.expect(id, target)
+	return p.Transport.TimeoutNow(id, target, args, resp)
+}
+
+// Close closes the transport below, when it can be closed.
+func (p *peers) Close() error {
+	if c, ok := p.Transport.(raft.WithClose); ok {
+		return c.Close()
+	}
+	return nil
+}
