@@ -1,0 +1,73 @@
+package params
+
+import (
+	"strings"
+
+	"backfleet/pkg/calendar"
+)
+
+// builtin is a value that the system gives: a date, the business month, or an
+// id. Exactly one of date and value is set.
+type builtin struct {
+	rule  string
+	date  *dateExpr
+	value func(Context) (string, error)
+}
+
+var (
+	compactDate = format{{text: "yyyy", unit: year}, {text: "mm", unit: month}, {text: "dd", unit: day}}
+	compactTime = append(compactDate[:3:3], token{text: "hh24", unit: hour}, token{text: "mi", unit: minute}, token{text: "ss", unit: second})
+)
+
+// builtins are the words of the language, by name. The list is the PARAMS one.
+var builtins = map[string]builtin{
+	"bizdate":  {rule: "the data timestamp, yyyymmdd", date: &dateExpr{base: fromData, format: compactDate}},
+	"cyctime":  {rule: "the scheduled time, yyyymmddhh24miss", date: &dateExpr{base: fromScheduled, format: compactTime}},
+	"gmtdate":  {rule: "the day after the data timestamp, yyyymmdd", date: &dateExpr{base: fromData, format: compactDate, seconds: 86_400}},
+	"bizmonth": {rule: "the month of the data timestamp, yyyymm; the month before it when the instance is generated in that same month", value: bizMonth},
+	"jobid":    {rule: "the plan's id", value: func(c Context) (string, error) { return c.PlanID, nil }},
+	"nodeid":   {rule: "the node's id", value: func(c Context) (string, error) { return c.NodeID, nil }},
+	"taskid":   {rule: "the instance's id", value: func(c Context) (string, error) { return c.InstanceID, nil }},
+}
+
+// systemPrefix begins the other names of bizdate and cyctime, as in
+// ${bdp.system.bizdate}.
+const systemPrefix = "bdp.system."
+
+func (b builtin) render(c Context) (string, error) {
+	if b.date != nil {
+		return b.date.render(c)
+	}
+	return b.value(c)
+}
+
+// bizMonth is the month of D or, when the instance is generated in that same
+// month, the one before.
+func bizMonth(c Context) (string, error) {
+	d := c.Data
+	if d.MonthStart() == c.Generated.MonthStart() {
+		d = d.MonthStart() - 1
+	}
+	if err := checkYear(calendar.Wall{Date: d}); err != nil {
+		return "", err
+	}
+	return d.Compact()[:len("yyyymm")], nil
+}
+
+// isBuiltin reports whether $name is a builtin.
+func isBuiltin(d Dialect, name string) bool {
+	_, ok := builtins[d.key(name)]
+	return ok
+}
+
+// isSystemName reports whether ${name} is a value of the system: two dotted
+// names everywhere, and in dataphin the builtins' names too.
+func isSystemName(d Dialect, name string) bool {
+	if short, ok := strings.CutPrefix(d.key(name), systemPrefix); ok {
+		return short == "bizdate" || short == "cyctime"
+	}
+	return d == Dataphin && isBuiltin(d, name)
+}
+
+// systemName is the builtin behind a name.
+func systemName(key string) string { return strings.TrimPrefix(key, systemPrefix) }
