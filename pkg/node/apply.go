@@ -33,16 +33,17 @@ type Change struct {
 // `nodes["dwd_orders"].upstreams[2]`, for which Files.Locate finds file and
 // line.
 func Apply(existing []*Node, specs []*wire.Node, remove []string) (*Change, error) {
-	a := &application{nodes: make(map[string]*Node, len(existing)+len(specs)), change: &Change{}}
+	a := &application{nodes: make(map[string]*Node, len(existing)+len(specs)), written: make(map[string]bool, len(specs)), change: &Change{}}
 	for _, n := range existing {
 		a.nodes[n.Spec.Id] = n
 	}
 	specs = slices.SortedStableFunc(slices.Values(specs), func(x, y *wire.Node) int { return cmp.Compare(x.Id, y.Id) })
-	for k, spec := range specs {
-		if k > 0 && specs[k-1].Id == spec.Id {
+	for _, spec := range specs {
+		if a.written[spec.Id] {
 			a.details = append(a.details, detail(nodeField(spec.Id, "id"), "node %q is defined twice: an id names one node", clip(spec.Id)))
 			continue
 		}
+		a.written[spec.Id] = true
 		a.put(spec)
 	}
 	a.remove(remove)
@@ -54,6 +55,7 @@ func Apply(existing []*Node, specs []*wire.Node, remove []string) (*Change, erro
 
 type application struct {
 	nodes   map[string]*Node
+	written map[string]bool // ids among the specs
 	change  *Change
 	details []fault.Detail
 }
@@ -92,9 +94,8 @@ func named(id string, details []fault.Detail) []fault.Detail {
 func (a *application) remove(ids []string) {
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
 		_, exists := a.nodes[id]
-		written := slices.Contains(a.change.Added, id) || slices.Contains(a.change.Changed, id) || slices.Contains(a.change.Unchanged, id)
 		switch {
-		case written:
+		case a.written[id]:
 			a.details = append(a.details, detail(nodeField(id, "id"), "node %q is both applied and removed: say one of the two", id))
 		case !exists:
 			a.details = append(a.details, detail("remove", "there is no node %q to remove", clip(id)))
@@ -108,7 +109,7 @@ func (a *application) remove(ids []string) {
 func (a *application) finish() (*Change, error) {
 	c := a.change
 	c.Nodes = slices.SortedFunc(maps.Values(a.nodes), func(x, y *Node) int { return cmp.Compare(x.Spec.Id, y.Spec.Id) })
-	details := baselines(c.Nodes)
+	details := a.baselines()
 	graph, err := BuildGraph(c.Nodes)
 	if err != nil {
 		details = append(details, err.(*fault.Error).Details...)
@@ -121,17 +122,24 @@ func (a *application) finish() (*Change, error) {
 }
 
 // baselines refuses one baseline with two priorities: it is a promise, and the
-// nodes only say that they belong to it (RULES R0).
-func baselines(nodes []*Node) []fault.Detail {
+// nodes only say that they belong to it (RULES R0). The finding is about a node
+// that is applied, as the others agree already.
+func (a *application) baselines() []fault.Detail {
 	var details []fault.Detail
 	first := make(map[string]*Node)
-	for _, n := range nodes {
-		f, seen := first[n.Spec.Baseline]
-		if !seen {
-			first[n.Spec.Baseline] = n
-		} else if f.Spec.Priority != n.Spec.Priority {
-			details = append(details, detail(nodeField(n.Spec.Id, "baseline.priority"),
-				"node %q: baseline %q has priority %d here and %d in node %q: give a baseline one priority", n.Spec.Id, n.Spec.Baseline, n.Spec.Priority, f.Spec.Priority, f.Spec.Id))
+	for _, applied := range []bool{false, true} {
+		for _, n := range a.change.Nodes {
+			s := n.Spec
+			if a.written[s.Id] != applied {
+				continue
+			}
+			f, seen := first[s.Baseline]
+			if !seen {
+				first[s.Baseline] = n
+			} else if f.Spec.Priority != s.Priority {
+				details = append(details, detail(nodeField(s.Id, "baseline.priority"), "node %q: baseline %q has priority %d here and %d in node %q: give a baseline one priority",
+					s.Id, s.Baseline, s.Priority, f.Spec.Priority, f.Spec.Id))
+			}
 		}
 	}
 	return details

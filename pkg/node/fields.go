@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
@@ -88,6 +89,11 @@ type document struct {
 	node    *wire.Node
 	places  map[string]place // by path in the spec
 	details []fault.Detail
+	data    []byte // of the file
+	codeIn  struct {
+		file         string // empty: the code is not written line by line
+		line, indent int    // before its first line, before its first column
+	}
 }
 
 // value is a YAML value and its path in the file.
@@ -415,6 +421,14 @@ func (d *document) code(v value) {
 		return
 	}
 	d.node.Code, _ = d.text(v)
+	if v.Style&yaml.LiteralStyle == 0 {
+		return
+	}
+	d.codeIn.file, d.codeIn.line = d.file, v.Line
+	lines := bytes.SplitN(d.data, []byte("\n"), v.Line+2)
+	if first, _, _ := strings.Cut(d.node.Code, "\n"); v.Line < len(lines) {
+		d.codeIn.indent = max(0, len(strings.TrimSuffix(string(lines[v.Line]), "\r"))-len(first))
+	}
 }
 
 // codeFile reads the code from a file beside the YAML file.
@@ -438,5 +452,5 @@ func (d *document) codeFile(v value) {
 		return
 	}
 	d.at("code", v)
-	d.node.Code = string(code)
+	d.node.Code, d.codeIn.file = string(code), name
 }

@@ -15,6 +15,7 @@ import (
 
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/params"
 	"backfleet/pkg/wire"
 )
 
@@ -48,6 +49,8 @@ type Warning = fault.Detail
 type Node struct {
 	Spec     *wire.Node // complete: every default is filled in; never changed
 	Schedule calendar.Schedule
+	Params   *params.Set
+	Code     *params.Code
 }
 
 // Compile checks every field of a node, fills in the defaults and compiles its
@@ -66,6 +69,7 @@ func Compile(spec *wire.Node) (*Node, []Warning, error) {
 	c.upstreams()
 	c.attempts()
 	c.environment()
+	n.Params, n.Code = c.code()
 	if len(c.details) > 0 {
 		return nil, nil, problems(fmt.Sprintf("node %q", clip(n.Spec.Id)), c.details)
 	}
@@ -83,7 +87,7 @@ func fillDefaults(s *wire.Node) {
 	or(&s.Name, s.Id)
 	or(&s.Workspace, DefaultWorkspace)
 	or(&s.Type, DefaultType)
-	or(&s.Dialect, "dataworks")
+	or(&s.Dialect, string(params.DataWorks))
 	or(&s.ResourceGroup, DefaultResourceGroup)
 	if s.Baseline == "" && s.Priority == 0 {
 		s.Baseline, s.Priority = DefaultBaseline, DefaultPriority

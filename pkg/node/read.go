@@ -136,7 +136,7 @@ func (r *reader) file(name string) {
 			r.syntax(name, data, err)
 			return
 		case len(root.Content) == 1 && root.Content[0].ShortTag() != "!!null":
-			r.document(name, root.Content[0])
+			r.document(name, data, root.Content[0])
 		}
 	}
 }
@@ -158,8 +158,8 @@ func (r *reader) syntax(name string, data []byte, err error) {
 	r.refuse(where, "it is not YAML: %s", message)
 }
 
-func (r *reader) document(file string, root *yaml.Node) {
-	d := &document{reader: r, file: file, node: &wire.Node{}, places: map[string]place{}}
+func (r *reader) document(file string, data []byte, root *yaml.Node) {
+	d := &document{reader: r, file: file, data: data, node: &wire.Node{}, places: map[string]place{}}
 	top := value{Node: root}
 	d.places[""] = place{where: d.where(root)}
 	d.mapping(top, nodeShape)
@@ -192,13 +192,35 @@ func (d *document) compile() {
 // locate adds the places to findings about this document's node.
 func (d *document) locate(details []fault.Detail) []fault.Detail {
 	f := Files{places: d.places}
-	located := f.Locate(details)
+	located := slices.Clone(details)
+	for i, found := range located {
+		if found.Field == "code" && found.Where != "" {
+			located[i] = d.inCode(found)
+		}
+	}
+	located = f.Locate(located)
 	for i, found := range located {
 		if found.Where == "" {
 			located[i].Where = d.places[""].where
 		}
 	}
 	return located
+}
+
+// inCode turns a place in the code into one in the file that holds it. Where
+// the YAML file writes the code in another way than line by line, the message
+// keeps the place in the code.
+func (d *document) inCode(found fault.Detail) fault.Detail {
+	var line, column int
+	_, err := fmt.Sscanf(found.Where, "line %d, column %d", &line, &column)
+	switch {
+	case err == nil && d.codeIn.file != "":
+		found.Where = fmt.Sprintf("%s:%d:%d", d.codeIn.file, d.codeIn.line+line, d.codeIn.indent+column)
+	default:
+		found.Message = found.Where + ": " + found.Message
+		found.Where = ""
+	}
+	return found
 }
 
 // compareWhere orders places of one file by line and column.

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"go.yaml.in/yaml/v3"
+)
+
+func schema(t *testing.T) *openapi3.Schema {
+	t.Helper()
+	var s openapi3.Schema
+	if err := json.Unmarshal(Schema, &s); err != nil {
+		t.Fatal(err)
+	}
+	return &s
+}
+
+// TestSchemaHasTheReadersFields walks the reader's tables and the schema side
+// by side.
+func TestSchemaHasTheReadersFields(t *testing.T) {
+	root := schema(t)
+	schedule := root.Properties["schedule"].Value
+	for _, c := range []struct {
+		path   string
+		shape  shape
+		schema *openapi3.Schema
+	}{
+		{"node", nodeShape, root},
+		{"baseline", baselineShape, root.Properties["baseline"].Value},
+		{"schedule", scheduleShape, schedule},
+		{"hourly", intervalShape, schedule.Properties["hourly"].Value},
+		{"minutely", intervalShape, schedule.Properties["minutely"].Value},
+		{"upstream", upstreamShape, root.Properties["upstreams"].Value.Items.Value.AnyOf[1].Value},
+		{"environment", valueShape, root.Properties["environment"].Value.AdditionalProperties.Schema.Value.AnyOf[3].Value},
+	} {
+		var inSchema []string
+		for name := range c.schema.Properties {
+			inSchema = append(inSchema, name)
+		}
+		slices.Sort(inSchema)
+		inReader := c.shape.names()
+		slices.Sort(inReader)
+		if !slices.Equal(inReader, inSchema) {
+			t.Errorf("%s: the reader takes %v, the schema %v", c.path, inReader, inSchema)
+		}
+		if has := c.schema.AdditionalProperties.Has; has == nil || *has {
+			t.Errorf("%s: the schema takes fields that the reader refuses", c.path)
+		}
+	}
+}
+
+func valid(t *testing.T, text []byte) error {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(asJSON, &v); err != nil {
+		t.Fatal(err)
+	}
+	return schema(t).VisitJSON(v)
+}
+
+func TestSchemaTakesTheExamples(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir("../../ops/examples", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".yaml" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := valid(t, text); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		seen++
+		return nil
+	})
+	if err != nil || seen == 0 {
+		t.Errorf("%d example files, %v", seen, err)
+	}
+}
+
+func TestSchemaTellsRightFromWrong(t *testing.T) {
+	for text, right := range map[string]bool{
+		"{id: a, code: x}": true,
+		"{id: a, codeFile: x.sh, schedule: {hourly: {from: '00:00', to: '03:00', every: 1h}}, timeout: 10m}": true,
+		"{id: a, code: x, upstreams: [b, {node: c, dates: -6..0}, {node: d, dates: monthStart..0}]}":         true,
+		"{id: a, code: x, environment: {A: b, C: {fromApply: D}, E: 1}, params: {p: '${yyyymmdd}', q: 7}}":   true,
+		"{id: a, code: x, baseline: {name: core, priority: 8}, retries: 3, dependsOnSelf: true}":             true,
+		"{id: a}":                        false,
+		"{code: x}":                      false,
+		"{id: a, code: x, codeFile: y}":  false,
+		"{id: a, code: x, mode: paused}": false,
+		"{id: a, code: x, schedule: {weekly: [mon]}}":           false,
+		"{id: a, code: x, type: sql}":                           false,
+		"{id: a, code: x, upstreams: [{dates: -1..0}]}":         false,
+		"{id: a, code: x, baseline: {name: core, priority: 2}}": false,
+		"{id: A, code: x}":                                      false,
+	} {
+		if err := valid(t, []byte(text)); (err == nil) != right {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

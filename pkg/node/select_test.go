@@ -1,0 +1,151 @@
+package node_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
+	"backfleet/pkg/wire"
+)
+
+// show writes a selection as "id:level", dry ones with a "?" behind.
+func show(s *node.Selection) string {
+	var out []string
+	for _, c := range s.Nodes {
+		text := fmt.Sprintf("%s:%d", c.ID, c.Level)
+		if c.Dry != "" {
+			text += "?" + string(c.Dry)
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestSelect(t *testing.T) {
+	// a → b → d → e → f, a → c → e, c → g; z stands apart.
+	g := graph(t, "a", "b a", "c a", "d b", "e d c", "f e", "g c", "z")
+	const current, descendants = wire.Request_CURRENT, wire.Request_DESCENDANTS
+	for _, c := range []struct {
+		name string
+		req  *wire.Request
+		want string
+	}{
+		{"current", &wire.Request{Mode: current, Root: "b"}, "b:0"},
+		{"all", &wire.Request{Mode: descendants, Root: "a"}, "a:0 b:1 c:1 d:2 g:2 e:2 f:3"},
+		{"from the middle", &wire.Request{Mode: descendants, Root: "b"}, "b:0 d:1 e:2 f:3"},
+		{"level", &wire.Request{Mode: descendants, Root: "a", MaxLevel: 1}, "a:0 b:1 c:1"},
+		{"name, whatever the case", &wire.Request{Mode: descendants, Root: "a", NameFilter: "E"}, "a:0 b:1?notChosen c:1?notChosen d:2?notChosen e:2"},
+		{"list", &wire.Request{Mode: descendants, Root: "a", Nodes: []string{"f", "b"}}, "a:0 b:1 c:1?notChosen d:2?notChosen e:2?notChosen f:3"},
+		{"without root", &wire.Request{Mode: descendants, Root: "a", WithoutRoot: true, Nodes: []string{"c", "f"}}, "c:1 e:2?notChosen f:3"},
+		{"without root, all", &wire.Request{Mode: descendants, Root: "c", WithoutRoot: true}, "g:1 e:1 f:2"},
+		{"the level may need a bridge", &wire.Request{Mode: descendants, Root: "a", MaxLevel: 2, WithoutRoot: true}, "b:1 c:1 d:2 g:2 e:2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := node.Select(g, c.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := show(s); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestSelectRefuses(t *testing.T) {
+	g := graph(t, "orders", "b orders", "z")
+	const current, descendants = wire.Request_CURRENT, wire.Request_DESCENDANTS
+	for _, c := range []struct {
+		req  *wire.Request
+		code fault.Code
+		want string
+	}{
+		{&wire.Request{Mode: current}, fault.Invalid, `root: it is empty: expected the id of a node`},
+		{&wire.Request{Mode: current, Root: "order"}, fault.NotFound, `root: there is no node "order" (did you mean "orders"?)`},
+		{&wire.Request{Root: "b"}, fault.Invalid, `mode: mode_unspecified is not supported by this version: expected current or descendants`},
+		{&wire.Request{Mode: 77, Root: "b"}, fault.Invalid, `mode: 77 is not supported by this version: expected current or descendants`},
+		{&wire.Request{Mode: current, Root: "b", Nodes: []string{"b"}}, fault.Invalid, `nodes: only the mode descendants has it: leave it out, or ask for descendants`},
+		{&wire.Request{Mode: current, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: only the mode descendants has it: leave it out, or ask for descendants`},
+		{&wire.Request{Mode: current, Root: "b", NameFilter: "x"}, fault.Invalid, `nameFilter: only the mode descendants has it: leave it out, or ask for descendants`},
+		{&wire.Request{Mode: current, Root: "b", MaxLevel: 1}, fault.Invalid, `maxLevel: only the mode descendants has it: leave it out, or ask for descendants`},
+		{&wire.Request{Mode: descendants, Root: "b", MaxLevel: -1}, fault.Invalid, `maxLevel: -1 is no level: expected 1 or more, or 0 for no bound`},
+		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"b"}, NameFilter: "b"}, fault.Invalid, `nameFilter: it cannot be combined with a list of nodes: choose by list or by filter`},
+		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"b"}, MaxLevel: 1}, fault.Invalid, `maxLevel: it cannot be combined with a list of nodes: choose by list or by filter`},
+		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"b", "z"}}, fault.Invalid, `nodes[1]: node "z" is no descendant of "orders": leave it out, or choose another root`},
+		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"c"}}, fault.NotFound, `nodes[0]: there is no node "c" (did you mean "b"?)`},
+		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"orders"}, WithoutRoot: true}, fault.Invalid, `nodes[0]: node "orders" is the root, which withoutRoot leaves out: say one of the two`},
+		{&wire.Request{Mode: descendants, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: no descendant of "b" is chosen, so that nothing is left to run: widen the filter or keep the root`},
+	} {
+		_, err := node.Select(g, c.req)
+		if err == nil || err.Error() != c.want || !fault.Is(err, c.code) {
+			t.Errorf("%v:\ngot  %v (%s)\nwant %s (%s)", c.req, err, fault.CodeOf(err), c.want, c.code)
+		}
+	}
+}
+
+// TestSelectAgainstBruteForce compares with the rules, word for word, over
+// every path of small graphs (RULES R2.2, R2.6).
+func TestSelectAgainstBruteForce(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		g := graph(t, drawGraph(r, 8)...)
+		root := rapid.IntRange(0, g.Len()-1).Draw(r, "root")
+		levels := paths(g, root)
+		req := &wire.Request{Mode: wire.Request_DESCENDANTS, Root: g.Node(root).Spec.Id, WithoutRoot: rapid.Bool().Draw(r, "withoutRoot")}
+		if rapid.Bool().Draw(r, "list") {
+			for i, level := range levels {
+				if level > 0 && rapid.Bool().Draw(r, "listed") {
+					req.Nodes = append(req.Nodes, g.Node(i).Spec.Id)
+				}
+			}
+		} else {
+			req.NameFilter = rapid.SampledFrom([]string{"", "1", "N", "3"}).Draw(r, "filter")
+			req.MaxLevel = int32(rapid.IntRange(0, 3).Draw(r, "maxLevel"))
+		}
+		chosen := map[int]bool{}
+		for i, level := range levels {
+			id := g.Node(i).Spec.Id
+			switch {
+			case i == root:
+				chosen[i] = !req.WithoutRoot
+			case level < 0:
+			case len(req.Nodes) > 0:
+				chosen[i] = slices.Contains(req.Nodes, id)
+			default:
+				chosen[i] = strings.Contains(id, strings.ToLower(req.NameFilter)) && (req.MaxLevel == 0 || level <= req.MaxLevel)
+			}
+		}
+		var want []string
+		for i := range g.Len() {
+			between := false
+			for from := range g.Len() {
+				for to := range g.Len() {
+					between = between || chosen[from] && chosen[to] && from != i && to != i && paths(g, from)[i] >= 0 && paths(g, i)[to] >= 0
+				}
+			}
+			switch {
+			case chosen[i]:
+				want = append(want, fmt.Sprintf("%s:%d", g.Node(i).Spec.Id, levels[i]))
+			case between:
+				want = append(want, fmt.Sprintf("%s:%d?notChosen", g.Node(i).Spec.Id, levels[i]))
+			}
+		}
+		s, err := node.Select(g, req)
+		if len(want) == 0 {
+			if !fault.Is(err, fault.Invalid) {
+				r.Fatalf("nothing is left to run, and the error is %v", err)
+			}
+			return
+		}
+		if err != nil {
+			r.Fatal(err)
+		}
+		if got := show(s); got != strings.Join(want, " ") {
+			r.Fatalf("%v\ngot  %s\nwant %s", req, got, strings.Join(want, " "))
+		}
+	})
+}
