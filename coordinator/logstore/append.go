@@ -58,7 +58,10 @@ func (s *Store) appendLocked(chunks []*wire.LogChunk) ([]*wire.LogAck, error) {
 			acks[i].Error = err.Error()
 			continue
 		}
-		news, err := r.take(key, c)
+		news := false
+		if err = check(s.dec, key, c); err == nil {
+			news, err = r.take(key, c)
+		}
 		if err != nil {
 			acks[i].Error = err.Error()
 		}
@@ -125,12 +128,9 @@ func (s *Store) load(txn *badger.Txn, key Key) (*record, error) {
 	return decodeRecord(key, b)
 }
 
-// take notes the chunk in the record and tells whether it brought anything
+// take notes a well-formed chunk in the record and tells whether it brought anything
 // new. On an error the record is as before.
 func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
-	if err := check(key, c); err != nil {
-		return false, err
-	}
 	to := c.Offset + uint64(c.Size)
 	switch {
 	case r.ended && to > r.end:
@@ -155,7 +155,7 @@ func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 }
 
 // check refuses what no reader could use later.
-func check(key Key, c *wire.LogChunk) error {
+func check(dec *zstd.Decoder, key Key, c *wire.LogChunk) error {
 	if c.GetRef() == nil {
 		return fault.Field("ref", "a log chunk without an attempt; name the attempt")
 	}
@@ -175,8 +175,16 @@ func check(key Key, c *wire.LogChunk) error {
 	if err := h.Decode(c.Data); err != nil || h.Skippable {
 		return fault.Field("data", "log of attempt %v: the chunk at %d is not a zstd frame; send one frame a chunk", key, c.Offset)
 	}
-	if h.HasFCS && h.FrameContentSize != uint64(c.Size) {
-		return fault.Field("size", "log of attempt %v: the chunk at %d says %d bytes, its frame %d; they must be equal", key, c.Offset, c.Size, h.FrameContentSize)
+	size := h.FrameContentSize
+	if !h.HasFCS { // a small frame, or one made by a stream's encoder
+		plain, err := dec.DecodeAll(c.Data, nil)
+		if err != nil {
+			return fault.Field("data", "log of attempt %v: the chunk at %d cannot be decompressed (%v); send it again", key, c.Offset, err)
+		}
+		size = uint64(len(plain))
+	}
+	if size != uint64(c.Size) {
+		return fault.Field("size", "log of attempt %v: the chunk at %d says %d bytes, its frame holds %d; they must be equal", key, c.Offset, c.Size, size)
 	}
 	return nil
 }
