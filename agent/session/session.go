@@ -1,0 +1,453 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"backfleet/agent/attempt"
+	"backfleet/agent/dial"
+	"backfleet/agent/keeper"
+	"backfleet/agent/monotonic"
+	"backfleet/pkg/wire"
+)
+
+// Shipper brings logs to the coordinators and says LogSafe when one is there.
+// Its methods must not block.
+type Shipper interface {
+	// Track tells how an attempt and its log stand.
+	Track(*wire.KeptAttempt)
+}
+
+// Config of a Session. All fields are required.
+type Config struct {
+	Agent         *wire.Agent // without its incarnation
+	Prepare       Preparer
+	Coordinators  *dial.Pool
+	KeeperDir     string
+	KeeperCommand []string
+	Shipper       Shipper
+	Logger        *slog.Logger
+}
+
+const (
+	// welcomeWithin bounds the wait for the answer to Hello.
+	welcomeWithin = time.Second
+	// farewell bounds the wait for the leader's word that it hands out no more.
+	farewell = 500 * time.Millisecond
+)
+
+// Session moves messages between a Core, the keeper and the leader.
+type Session struct {
+	config Config
+	core   *Core
+
+	mu     sync.Mutex
+	inbox  []func(now time.Duration) // what happened, in order
+	wake   chan struct{}
+	ready  chan struct{} // signals that a stream would be of use
+	client *keeper.Client
+	stream *stream
+
+	calls queue[func(*keeper.Client) error]
+}
+
+// stream is one stream to one coordinator.
+type stream struct {
+	out    queue[*wire.AgentMessage]
+	cancel context.CancelFunc
+}
+
+// New makes a session; Run does the work.
+func New(config Config) *Session {
+	return &Session{
+		config: config,
+		core:   NewCore(config.Agent, config.Prepare),
+		wake:   make(chan struct{}, 1),
+		ready:  make(chan struct{}, 1),
+		calls:  newQueue[func(*keeper.Client) error](),
+	}
+}
+
+// LogSafe says that an attempt's whole log is kept by the coordinators.
+func (s *Session) LogSafe(key attempt.Key) {
+	s.post(func(time.Duration) { s.core.LogSafe(key) })
+}
+
+// post hands the loop something that happened.
+func (s *Session) post(f func(now time.Duration)) {
+	s.mu.Lock()
+	s.inbox = append(s.inbox, f)
+	s.mu.Unlock()
+	signal(s.wake)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run serves until ctx ends. Then it tells the leader, and the keeper to quit
+// if nothing runs; running attempts are left to the keeper for the next
+// session to adopt.
+func (s *Session) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	others.Go(func() { s.keepers(inner) })
+	others.Go(func() { s.call(inner) })
+	others.Go(func() { s.streams(inner) })
+	s.loop(ctx)
+	s.leave()
+	cancel()
+	others.Wait()
+	return nil
+}
+
+// loop lets the core take in all that has happened, then does what it says.
+func (s *Session) loop(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	done, late := ctx.Done(), (<-chan time.Time)(nil)
+	for {
+		s.step()
+		if done == nil && (s.core.Drained() || !s.core.connected) {
+			return
+		}
+		wait := time.Hour
+		if at, ok := s.core.NextWake(); ok {
+			wait = max(at-monotonic.Now(), 0)
+		}
+		timer.Reset(wait)
+		select {
+		case <-s.wake:
+		case <-timer.C:
+		case <-late:
+			return
+		case <-done:
+			done, late = nil, time.After(farewell)
+			s.core.Drain()
+		}
+	}
+}
+
+func (s *Session) step() {
+	s.mu.Lock()
+	inbox := s.inbox
+	s.inbox = nil
+	s.mu.Unlock()
+	for _, f := range inbox {
+		f(monotonic.Now())
+	}
+	e := s.core.Take(monotonic.Now())
+	s.toKeeper(e)
+	for _, key := range e.Ship {
+		s.config.Shipper.Track(&wire.KeptAttempt{Ref: key.Ref()})
+	}
+	if s.stream == nil {
+		return
+	}
+	for _, m := range e.Send {
+		s.stream.out.put(m)
+	}
+	if e.Redial != "" {
+		s.config.Logger.Warn("the agent gives up its stream", "reason", e.Redial)
+		s.stream.cancel()
+	}
+}
+
+// toKeeper queues calls. They run one after another, beside the loop: forking
+// a batch takes longer than the leader should wait for the next report.
+func (s *Session) toKeeper(e Effects) {
+	if len(e.Start) > 0 {
+		s.calls.put(func(k *keeper.Client) error { return s.startAll(k, e.Start) })
+	}
+	for _, m := range e.Extend {
+		s.calls.put(func(k *keeper.Client) error {
+			_, err := k.Extend(context.Background(), m)
+			return err
+		})
+	}
+	for _, m := range e.Stop {
+		s.calls.put(func(k *keeper.Client) error {
+			_, err := k.Stop(context.Background(), m)
+			return err
+		})
+	}
+	if len(e.Forget) > 0 {
+		s.calls.put(func(k *keeper.Client) error {
+			_, err := k.Forget(context.Background(), &wire.ForgetAttempt{Refs: e.Forget})
+			return err
+		})
+	}
+}
+
+func (s *Session) startAll(k *keeper.Client, batch []*wire.StartAttempt) error {
+	answer, err := k.StartAll(context.Background(), &wire.StartAttempts{Attempts: batch})
+	if err != nil {
+		return err
+	}
+	s.post(func(time.Duration) {
+		for i, cause := range answer.Refusals {
+			if cause != "" {
+				s.core.Refused(attempt.KeyOf(batch[i].Ref), cause)
+			}
+		}
+	})
+	return nil
+}
+
+// call runs the queued calls against whatever keeper there is. One that fails
+// is not repeated: if the keeper is gone the core learns what became of its
+// attempts from the next one.
+func (s *Session) call(ctx context.Context) {
+	for {
+		for _, f := range s.calls.take() {
+			s.mu.Lock()
+			client := s.client
+			s.mu.Unlock()
+			if client == nil {
+				continue
+			}
+			if err := f(client); err != nil {
+				s.config.Logger.Warn("the keeper refused a call", "error", err)
+			}
+		}
+		select {
+		case <-s.calls.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keepers holds on to a keeper, and starts one when there is none.
+func (s *Session) keepers(ctx context.Context) {
+	var backoff dial.Backoff
+	for {
+		err := s.keep(ctx, &backoff)
+		if ctx.Err() != nil {
+			return
+		}
+		s.config.Logger.Warn("the agent has lost its keeper", "error", err)
+		if !backoff.Wait(ctx) {
+			return
+		}
+	}
+}
+
+func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
+	client, err := keeper.Ensure(ctx, s.config.KeeperDir, s.config.KeeperCommand)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	watch, err := client.Watch(ctx, &wire.WatchAttempts{})
+	if err != nil {
+		return err
+	}
+	var list []*wire.KeptAttempt
+	for synced := false; ; {
+		m, err := watch.Recv()
+		if err != nil {
+			if synced {
+				s.setClient(nil)
+				s.post(func(time.Duration) { s.core.KeeperLost() })
+			}
+			return err
+		}
+		switch {
+		case m.Complete:
+			synced = true
+			backoff.Reset()
+			s.config.Logger.Info("the agent has its keeper", "incarnation", client.Info.Incarnation, "pid", client.Info.Pid, "attempts", len(list))
+			s.setClient(client)
+			s.post(func(time.Duration) {
+				s.core.KeeperSynced(client.Info.Incarnation, list)
+				signal(s.ready)
+			})
+			for _, m := range list { // after the core knows them: LogSafe may follow at once
+				s.config.Shipper.Track(m)
+			}
+		case synced:
+			s.post(func(time.Duration) { s.core.KeeperChanged(m) })
+			s.config.Shipper.Track(m)
+		default:
+			list = append(list, m)
+		}
+	}
+}
+
+func (s *Session) setClient(c *keeper.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client = c
+}
+
+// leave lets the keeper quit when it has nothing to do.
+func (s *Session) leave() {
+	s.mu.Lock()
+	client := s.client
+	s.mu.Unlock()
+	if client == nil || s.core.Running() > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	if _, err := client.Quit(ctx, &wire.QuitKeeper{}); err != nil {
+		s.config.Logger.Info("the keeper stays", "reason", err)
+	}
+}
+
+// streams holds on to the leader: it follows hints at once, and goes round the
+// coordinators with pauses otherwise.
+func (s *Session) streams(ctx context.Context) {
+	var backoff dial.Backoff
+	hint, hinted := "", false
+	for ctx.Err() == nil {
+		address := hint
+		if hint == "" || hinted { // a hint is followed once, then it is their turn to agree
+			address = s.config.Coordinators.Next()
+		}
+		hinted = hint != "" && !hinted
+		welcomed, err := s.one(ctx, address)
+		if ctx.Err() != nil {
+			return
+		}
+		hint = leaderIn(err)
+		s.config.Logger.Info("no session with the leader", "coordinator", address, "leader", hint, "error", err)
+		if welcomed {
+			backoff.Reset()
+		}
+		if hint != "" && hint != address && !hinted {
+			continue
+		}
+		if !backoff.Wait(ctx) {
+			return
+		}
+	}
+}
+
+// leaderIn finds the address of the leader in a refusal.
+func leaderIn(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if n, ok := d.(*wire.NotLeader); ok {
+			return n.LeaderRpcAddress
+		}
+	}
+	return ""
+}
+
+// one lives through one stream and returns what ended it.
+func (s *Session) one(ctx context.Context, address string) (welcomed bool, err error) {
+	if !s.awaitReady(ctx) {
+		return false, ctx.Err()
+	}
+	conn, err := s.config.Coordinators.Connect(address)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	patience := time.AfterFunc(welcomeWithin, cancel)
+	defer patience.Stop()
+	remote, err := wire.NewAgentsClient(conn).Session(ctx)
+	if err != nil {
+		return false, err
+	}
+	mine := &stream{out: newQueue[*wire.AgentMessage](), cancel: cancel}
+	s.post(func(now time.Duration) {
+		if s.core.Ready() {
+			s.stream = mine
+			s.core.Connected(now)
+		} else {
+			cancel()
+		}
+	})
+	go send(ctx, remote, &mine.out)
+	for err == nil {
+		var m *wire.LeaderMessage
+		if m, err = remote.Recv(); err != nil {
+			break
+		}
+		if !welcomed && m.GetWelcome() != nil {
+			welcomed = true
+			patience.Stop()
+			s.config.Logger.Info("session with the leader", "coordinator", address)
+		}
+		s.post(func(now time.Duration) { s.core.Received(now, m) })
+	}
+	s.post(func(time.Duration) {
+		if s.stream == mine {
+			s.stream = nil
+			s.core.Disconnected()
+		}
+	})
+	return welcomed, err
+}
+
+// awaitReady waits until the core knows what its keeper has.
+func (s *Session) awaitReady(ctx context.Context) bool {
+	for {
+		answer := make(chan bool, 1)
+		s.post(func(time.Duration) { answer <- s.core.Ready() })
+		select {
+		case yes := <-answer:
+			if yes {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func send(ctx context.Context, remote grpc.BidiStreamingClient[wire.AgentMessage, wire.LeaderMessage], out *queue[*wire.AgentMessage]) {
+	for {
+		for _, m := range out.take() {
+			if remote.Send(m) != nil {
+				return // Recv says why
+			}
+		}
+		select {
+		case <-out.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// queue is a list that one goroutine fills and another empties.
+type queue[T any] struct {
+	mu   sync.Mutex
+	list []T
+	wake chan struct{}
+}
+
+func newQueue[T any]() queue[T] { return queue[T]{wake: make(chan struct{}, 1)} }
+
+func (q *queue[T]) put(v T) {
+	q.mu.Lock()
+	q.list = append(q.list, v)
+	q.mu.Unlock()
+	signal(q.wake)
+}
+
+func (q *queue[T]) take() []T {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.list
+	q.list = nil
+	return list
+}

@@ -1,0 +1,384 @@
+// Package spool ships the logs of attempts to the coordinators while they
+// grow: compressed, in order, from where the coordinators say they are, until
+// each is there to its end. See DESIGN.md.
+package spool
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/grpc"
+
+	"backfleet/agent/attempt"
+	"backfleet/agent/dial"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// Config of a Spool. All fields are required.
+type Config struct {
+	Coordinators *dial.Pool
+	// Folder is where the offsets reached are noted.
+	Folder string
+	// Safe is called, from one goroutine, when a log is kept to its end.
+	Safe   func(attempt.Key)
+	Logger *slog.Logger
+}
+
+const (
+	// chunkBytes is the most uncompressed log in one chunk.
+	chunkBytes = 256 << 10
+	// windowBytes bounds what is on its way and not yet acknowledged, windowLogs
+	// the number of logs it may belong to.
+	windowBytes = 4 << 20
+	windowLogs  = 1024
+	// stallAfter is how long acknowledgements may stay away.
+	stallAfter = 10 * time.Second
+	// noteEvery is how often the offsets are written to disk.
+	noteEvery = time.Second
+)
+
+// Spool is the state of all logs that are not yet safe.
+type Spool struct {
+	config Config
+	encode *zstd.Encoder
+	notes  *notes
+
+	mu       sync.Mutex
+	logs     map[attempt.Key]*log
+	queue    []*log // with something to send, oldest first
+	inFlight int    // uncompressed bytes
+	chunks   int    // in flight
+	wake     chan struct{}
+}
+
+// log is one attempt's log on its way.
+type log struct {
+	key    attempt.Key
+	dir    string
+	size   uint64 // of complete lines, by the keeper's word
+	ended  bool   // size is final
+	acked  uint64 // everything before it is safe
+	sent   uint64 // next byte to send
+	last   bool   // the end has been sent
+	queued bool
+	sends  []chunk // in flight, oldest first
+	hint   place
+	pause  time.Time // nothing is sent before it
+}
+
+type chunk struct {
+	end  uint64
+	size int
+	last bool
+}
+
+// New makes a spool. Run does the work.
+func New(config Config) (*Spool, error) {
+	encode, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(chunkBytes), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "spool: compressor")
+	}
+	notes, err := openNotes(config.Folder)
+	if err != nil {
+		return nil, err
+	}
+	return &Spool{config: config, encode: encode, notes: notes, logs: map[attempt.Key]*log{}, wake: make(chan struct{}, 1)}, nil
+}
+
+// Track tells how an attempt's log stands. It never blocks.
+func (s *Spool) Track(m *wire.KeptAttempt) {
+	key := attempt.KeyOf(m.Ref)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.logs[key]
+	if l == nil {
+		l = &log{key: key, acked: s.notes.offset(key)}
+		l.sent = l.acked
+		s.logs[key] = l
+	}
+	l.dir, l.size, l.ended = m.LogDirectory, max(l.size, m.LogBytes), l.ended || !m.Running
+	s.enqueue(l)
+}
+
+// enqueue puts a log in line if it has something to send. The lock is held.
+func (s *Spool) enqueue(l *log) {
+	if l.queued || (l.sent >= l.size && (!l.ended || l.last)) {
+		return
+	}
+	l.queued = true
+	s.queue = append(s.queue, l)
+	s.nudge()
+}
+
+func (s *Spool) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run ships until ctx ends. What is not shipped then stays on disk.
+func (s *Spool) Run(ctx context.Context) {
+	var writing sync.WaitGroup
+	writing.Go(func() { s.notes.run(ctx) })
+	defer writing.Wait()
+	var backoff dial.Backoff
+	for ctx.Err() == nil {
+		if !s.idle(ctx) {
+			return
+		}
+		address := s.config.Coordinators.Next()
+		progress, err := s.connection(ctx, address)
+		if ctx.Err() != nil {
+			return
+		}
+		s.config.Logger.Info("logs wait: no coordinator takes them", "coordinator", address, "error", err)
+		if progress {
+			backoff.Reset()
+		}
+		if !backoff.Wait(ctx) {
+			return
+		}
+	}
+}
+
+// idle waits for the first log to ship: an agent without work holds no stream.
+func (s *Spool) idle(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		work := len(s.queue) > 0
+		s.mu.Unlock()
+		if work {
+			return true
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// connection ships over one stream until it breaks.
+func (s *Spool) connection(ctx context.Context, address string) (progress bool, err error) {
+	conn, err := s.config.Coordinators.Connect(address)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stream, err := wire.NewAgentsClient(conn).ShipLogs(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.rewindAll()
+	stall := time.AfterFunc(stallAfter, func() {
+		cancel(fault.New(fault.Timeout, "coordinator %s: no acknowledgement of logs for %s", address, stallAfter))
+	})
+	defer stall.Stop()
+	received := make(chan error, 1)
+	go func() {
+		received <- s.receive(stream, func() { progress = true; stall.Reset(stallAfter) })
+		cancel(nil)
+	}()
+	err = s.transmit(ctx, stream, stall)
+	cancel(nil)
+	if got := <-received; err == nil || context.Cause(ctx) == context.Canceled {
+		err = got
+	}
+	return progress, err
+}
+
+// rewindAll goes back to what is known to be safe: the stream before may have
+// lost the rest.
+func (s *Spool) rewindAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight, s.chunks = 0, 0
+	for _, l := range s.logs {
+		l.sends = nil
+		l.rewind(l.acked)
+		s.enqueue(l)
+	}
+}
+
+// rewind makes a log go on from an offset. Chunks in flight are left to their
+// acknowledgements.
+func (l *log) rewind(to uint64) {
+	l.sent, l.last = to, false
+}
+
+// transmit sends until the stream fails.
+func (s *Spool) transmit(ctx context.Context, stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], stall *time.Timer) error {
+	room := make([]byte, chunkBytes)
+	for {
+		m, first, err := s.next(room)
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			if first {
+				stall.Reset(stallAfter)
+			}
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+			continue
+		}
+		s.mu.Lock()
+		if s.chunks == 0 {
+			stall.Stop() // nothing is owed
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// next makes the next chunk; nil when there is none to send now. first says
+// that nothing else is in flight.
+func (s *Spool) next(room []byte) (m *wire.LogChunk, first bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.pick()
+	if l == nil {
+		return nil, false, nil
+	}
+	want := min(uint64(len(room)), l.size-min(l.sent, l.size))
+	from, final, dir, hint := l.sent, l.ended, l.dir, l.hint
+	s.mu.Unlock()
+	n, err := 0, error(nil)
+	if want > 0 {
+		n, err = readAt(dir, from, room[:want], &hint)
+	}
+	data := []byte(nil)
+	if n > 0 {
+		data = s.encode.EncodeAll(room[:n], nil)
+	}
+	s.mu.Lock()
+	if err != nil || (want > 0 && n == 0) {
+		// The file is gone or cannot be read: what is there is all there is.
+		s.config.Logger.Error("a log cannot be read and is closed where it is", "attempt", l.key, "offset", from, "error", err)
+		l.size = from
+	}
+	l.queued = false
+	if s.logs[l.key] != l || l.sent != from { // an acknowledgement moved it meanwhile
+		s.enqueue(l)
+		s.nudge()
+		return nil, false, nil
+	}
+	l.hint = hint
+	l.sent = from + uint64(n)
+	l.last = final && l.sent >= l.size
+	if n == 0 && !l.last {
+		return nil, false, nil
+	}
+	first = s.chunks == 0
+	l.sends = append(l.sends, chunk{end: l.sent, size: n, last: l.last})
+	s.inFlight += n
+	s.chunks++
+	s.enqueue(l)
+	return &wire.LogChunk{Ref: l.key.Ref(), Offset: from, Size: uint32(n), Data: data, Last: l.last}, first, nil
+}
+
+// pick takes the next log in line, if the window has room and it is not
+// pausing. The lock is held.
+func (s *Spool) pick() *log {
+	if s.inFlight >= windowBytes || s.chunks >= windowLogs {
+		return nil
+	}
+	for range len(s.queue) {
+		l := s.queue[0]
+		s.queue = s.queue[1:]
+		if wait := time.Until(l.pause); wait > 0 {
+			l.queued = false
+			time.AfterFunc(wait, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.enqueue(l)
+			})
+			continue
+		}
+		return l
+	}
+	return nil
+}
+
+func (s *Spool) receive(stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], progress func()) error {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		progress()
+		if key, safe := s.acknowledged(m); safe {
+			s.config.Safe(key)
+		}
+	}
+}
+
+// pauseAfter is the rest given to a log that a coordinator could not keep.
+const pauseAfter = 500 * time.Millisecond
+
+// acknowledged takes in one answer. It says whether the log is now safe to its
+// end. The coordinator's offset is the truth: behind ours, because it lost or
+// never had something, or ahead, because our notes are old.
+func (s *Spool) acknowledged(m *wire.LogAck) (key attempt.Key, safe bool) {
+	key = attempt.KeyOf(m.Ref)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.logs[key]
+	if l == nil {
+		return key, false
+	}
+	behind := m.Offset < l.acked
+	ended := s.landed(l, m)
+	l.acked = m.Offset
+	switch {
+	case m.Error != "":
+		s.config.Logger.Warn("a coordinator could not keep a log; the agent sends it again", "attempt", key, "offset", m.Offset, "error", m.Error)
+		l.pause = time.Now().Add(pauseAfter)
+		l.rewind(m.Offset)
+	case ended:
+		delete(s.logs, key)
+		s.notes.drop(key)
+		s.nudge()
+		return key, true
+	case behind || m.Offset > l.sent:
+		l.rewind(m.Offset)
+	}
+	s.notes.set(key, l.acked)
+	s.enqueue(l)
+	s.nudge() // the window has room
+	return key, false
+}
+
+// landed takes the chunks that an answer stands for out of flight, and says
+// whether the end of the log is among them. Chunks that end at the same offset
+// (data, then an empty last one) are answered one by one.
+func (s *Spool) landed(l *log, m *wire.LogAck) (ended bool) {
+	for len(l.sends) > 0 {
+		c := l.sends[0]
+		if c.end > m.Offset && m.Error == "" {
+			if m.Offset >= l.acked {
+				break // a later chunk's; this answer was for less
+			}
+		}
+		l.sends = l.sends[1:]
+		s.inFlight -= c.size
+		s.chunks--
+		if m.Error != "" || c.end >= m.Offset {
+			return c.last && m.Error == "" && c.end <= m.Offset
+		}
+	}
+	return false
+}
