@@ -101,8 +101,8 @@ type LeaderReads interface {
 // applied is fault.Unavailable, perhaps applied fault.Unknown.
 type Writes interface {
 	// ApplyNodes adds, replaces and removes, all or nothing; every finding is
-	// in the error's Details with Field "nodes[<index>].<field>". With dryRun
-	// it checks and tells what would change, and writes nothing.
+	// in the error's Details with the Field that pkg/node's Apply gives it. With
+	// dryRun it checks and tells what would change, and writes nothing.
 	ApplyNodes(ctx context.Context, w Write, nodes []*wire.Node, remove []string, dryRun bool) (*v1.NodeApplicationResult, error)
 	// Submit accepts a backfill.
 	Submit(ctx context.Context, w Write, request *wire.Request) (*v1.Submission, error)

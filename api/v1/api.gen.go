@@ -662,15 +662,25 @@ type Cluster struct {
 	Leader string `json:"leader"`
 
 	// Self Id of the coordinator that answered.
-	Self          string   `json:"self"`
-	Servers       []Server `json:"servers"`
-	SnapshotIndex LogIndex `json:"snapshotIndex,omitempty"`
-	Term          uint64   `json:"term"`
+	Self          string          `json:"self"`
+	Servers       []ClusterServer `json:"servers"`
+	SnapshotIndex LogIndex        `json:"snapshotIndex,omitempty"`
+	Term          uint64          `json:"term"`
 
 	// Today In the cluster's zone.
 	Today   Date   `json:"today"`
 	Version string `json:"version"`
 	Zone    string `json:"zone"`
+}
+
+// ClusterServer defines model for ClusterServer.
+type ClusterServer struct {
+	HTTPAddress string     `json:"httpAddress,omitempty"`
+	ID          string     `json:"id"`
+	RaftAddress string     `json:"raftAddress"`
+	Role        ServerRole `json:"role"`
+	RPCAddress  string     `json:"rpcAddress,omitempty"`
+	Version     string     `json:"version,omitempty"`
 }
 
 // Consistency defines model for Consistency.
@@ -909,11 +919,11 @@ type Node struct {
 	Params      []Assignment `json:"params,omitempty"`
 
 	// Priority The baseline's: 1, 3, 5, 7 or 8.
-	Priority      int32    `json:"priority,omitempty"`
-	ResourceGroup string   `json:"resourceGroup,omitempty"`
-	Retries       int32    `json:"retries,omitempty"`
-	RetryDelayMs  int64    `json:"retryDelayMs,omitempty"`
-	Schedule      Schedule `json:"schedule,omitempty"`
+	Priority      int32     `json:"priority,omitempty"`
+	ResourceGroup string    `json:"resourceGroup,omitempty"`
+	Retries       int32     `json:"retries,omitempty"`
+	RetryDelayMs  int64     `json:"retryDelayMs,omitempty"`
+	Schedule      *Schedule `json:"schedule,omitempty"`
 
 	// TimeoutMs 0: none.
 	TimeoutMs int64 `json:"timeoutMs,omitempty"`
@@ -1221,16 +1231,6 @@ type Schedule struct {
 // ScheduleKind defines model for ScheduleKind.
 type ScheduleKind string
 
-// Server defines model for Server.
-type Server struct {
-	HTTPAddress string     `json:"httpAddress,omitempty"`
-	ID          string     `json:"id"`
-	RaftAddress string     `json:"raftAddress"`
-	Role        ServerRole `json:"role"`
-	RPCAddress  string     `json:"rpcAddress,omitempty"`
-	Version     string     `json:"version,omitempty"`
-}
-
 // ServerRole defines model for ServerRole.
 type ServerRole string
 
@@ -1296,9 +1296,15 @@ type Warning struct {
 	Code string `json:"code,omitempty"`
 
 	// Date A calendar date, yyyy-mm-dd.
-	Date    Date   `json:"date,omitempty"`
+	Date Date `json:"date,omitempty"`
+
+	// Field Path of the field it is about, as in an error.
+	Field   string `json:"field,omitempty"`
 	Message string `json:"message"`
 	Node    string `json:"node,omitempty"`
+
+	// Where File, line and column, when it came from a file.
+	Where string `json:"where,omitempty"`
 }
 
 // AttemptParam defines model for AttemptParam.

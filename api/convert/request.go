@@ -1,0 +1,103 @@
+package convert
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// Request writes a backfill request for the API.
+func Request(r *wire.Request) v1.BackfillRequest {
+	out := v1.BackfillRequest{
+		Name: r.Name, Mode: modes.word(r.Mode), Root: r.Root, Nodes: r.Nodes,
+		WithoutRoot: r.WithoutRoot, NameFilter: r.NameFilter, MaxLevel: r.MaxLevel,
+		Dates: []v1.DateRangeText{}, Groups: r.Groups, Order: orders.word(r.Order),
+		Gate: gates.word(r.Gate), OnFailure: onFailures.word(r.OnFailure),
+		StopAfter: r.StopAfter, MaxRunning: r.MaxRunning, RunFutureEarly: r.RunFutureEarly,
+		DryRun: r.DryRun, PinCode: r.PinCode, ResourceGroup: r.ResourceGroup, Overlap: overlaps.word(r.Overlap),
+	}
+	for _, d := range r.Dates {
+		out.Dates = append(out.Dates, DateRange(d))
+	}
+	if t := r.TimeOfDay; t != nil {
+		out.TimeOfDay = &v1.TimeRange{From: calendar.Clock(t.From).String(), To: calendar.Clock(t.To).String()}
+	}
+	for _, p := range r.Params {
+		out.Params = append(out.Params, v1.ParamOverride{Node: p.Node, Name: p.GetParam().GetName(), Value: p.GetParam().GetValue()})
+	}
+	if r.NotBeforeMs != 0 {
+		t := time.UnixMilli(r.NotBeforeMs).UTC()
+		out.NotBefore = &t
+	}
+	return out
+}
+
+// ReadRequest reads a backfill request as the API has it. It refuses what has
+// no form in the model; whether the request makes sense is for pkg/plan.
+func ReadRequest(r v1.BackfillRequest) (*wire.Request, error) {
+	var f findings
+	out := &wire.Request{
+		Name: r.Name, Mode: modes.number(&f, "mode", r.Mode), Root: r.Root, Nodes: r.Nodes,
+		WithoutRoot: r.WithoutRoot, NameFilter: r.NameFilter, MaxLevel: r.MaxLevel,
+		Groups: r.Groups, Order: orders.number(&f, "order", r.Order),
+		Gate: gates.number(&f, "gate", r.Gate), OnFailure: onFailures.number(&f, "onFailure", r.OnFailure),
+		StopAfter: r.StopAfter, MaxRunning: r.MaxRunning, RunFutureEarly: r.RunFutureEarly,
+		DryRun: r.DryRun, PinCode: r.PinCode, ResourceGroup: r.ResourceGroup, Overlap: overlaps.number(&f, "overlap", r.Overlap),
+	}
+	for i, text := range r.Dates {
+		d, err := ReadDateRange(text)
+		f.refused(fmt.Sprintf("dates[%d]", i), err)
+		out.Dates = append(out.Dates, d)
+	}
+	if t := r.TimeOfDay; t != nil {
+		from, errFrom := calendar.ParseClock(t.From)
+		to, errTo := calendar.ParseClock(t.To)
+		f.refused("timeOfDay.from", errFrom)
+		f.refused("timeOfDay.to", errTo)
+		out.TimeOfDay = &wire.TimeRange{From: int32(from), To: int32(to)}
+	}
+	for _, p := range r.Params {
+		out.Params = append(out.Params, &wire.Override{Node: p.Node, Param: &wire.Assignment{Name: p.Name, Value: p.Value}})
+	}
+	if r.NotBefore != nil {
+		out.NotBeforeMs = r.NotBefore.UnixMilli()
+	}
+	if err := f.err("the request"); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// DateRange writes a range as people do: one date, or two with dots between.
+func DateRange(d *wire.DateRange) string {
+	if d.From == d.To {
+		return calendar.Date(d.From).String()
+	}
+	return calendar.Date(d.From).String() + ".." + calendar.Date(d.To).String()
+}
+
+// ReadDateRange reads what DateRange writes. An end before its start is refused
+// (RULES R3.1).
+func ReadDateRange(s string) (*wire.DateRange, error) {
+	first, last, isRange := strings.Cut(s, "..")
+	if !isRange {
+		last = first
+	}
+	from, err := calendar.ParseDate(first)
+	if err != nil {
+		return nil, err
+	}
+	to, err := calendar.ParseDate(last)
+	if err != nil {
+		return nil, err
+	}
+	if to < from {
+		return nil, fault.New(fault.Invalid, "%s..%s ends before it starts: expected the earlier date first", from, to)
+	}
+	return &wire.DateRange{From: int32(from), To: int32(to)}, nil
+}

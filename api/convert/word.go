@@ -1,0 +1,104 @@
+package convert
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// words pairs the API's spelling of an enumeration with the model's number.
+type words[A ~string, W ~int32] map[A]W
+
+var (
+	kinds = words[v1.ScheduleKind, wire.Schedule_Kind]{
+		v1.ScheduleKindDaily: wire.Schedule_DAILY, v1.ScheduleKindHourly: wire.Schedule_HOURLY,
+		v1.ScheduleKindMinutely: wire.Schedule_MINUTELY,
+	}
+	modes = words[v1.Mode, wire.Request_Mode]{
+		v1.ModeCurrent: wire.Request_CURRENT, v1.ModeDescendants: wire.Request_DESCENDANTS,
+	}
+	orders = words[v1.Order, wire.Request_Order]{
+		v1.OrderAscending: wire.Request_ASCENDING, v1.OrderDescending: wire.Request_DESCENDING,
+	}
+	gates = words[v1.Gate, wire.Request_Gate]{
+		v1.GateDay: wire.Request_DAY, v1.GateNode: wire.Request_NODE, v1.GateNone: wire.Request_NONE,
+	}
+	onFailures = words[v1.OnFailure, wire.Request_OnFailure]{
+		v1.OnFailureHold: wire.Request_HOLD, v1.OnFailureContinue: wire.Request_CONTINUE,
+	}
+	overlaps = words[v1.Overlap, wire.Request_Overlap]{
+		v1.OverlapWait: wire.Request_OVERLAP_WAIT, v1.OverlapRefuse: wire.Request_OVERLAP_REFUSE,
+	}
+)
+
+// number gives the model's number of a word. An absent word is 0, the default,
+// where the model has one there.
+func (w words[A, W]) number(findings *findings, field string, word A) W {
+	n, ok := w[word]
+	if !ok && (word != "" || !w.has(0)) {
+		findings.add(field, "%s is not known here: expected %s", quoted(string(word)), w.list())
+	}
+	return n
+}
+
+// word gives the API's word for a number, empty for one without.
+func (w words[A, W]) word(number W) A {
+	for a, n := range w {
+		if n == number {
+			return a
+		}
+	}
+	return ""
+}
+
+func (w words[A, W]) has(number W) bool { return w.word(number) != "" }
+
+// list names the words in the model's order.
+func (w words[A, W]) list() string {
+	var all []string
+	for a := range w {
+		all = append(all, string(a))
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(w[A(a)], w[A(b)]) })
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + " or " + all[last]
+}
+
+func quoted(s string) string {
+	if s == "" {
+		return "an empty word"
+	}
+	return strconv.Quote(clip(s))
+}
+
+// findings collects everything wrong with a message, so that a person mends it in
+// one go.
+type findings struct{ details []fault.Detail }
+
+func (f *findings) add(field, format string, args ...any) {
+	e := fault.Field(field, format, args...)
+	f.details = append(f.details, fault.Detail{Field: field, Message: e.Message})
+}
+
+// refused adds err, if any, under a field.
+func (f *findings) refused(field string, err error) {
+	if err != nil {
+		f.add(field, "%s", err.Error())
+	}
+}
+
+// err is nil without findings; a single one is told as the error itself.
+func (f *findings) err(what string) error {
+	switch len(f.details) {
+	case 0:
+		return nil
+	case 1:
+		return fault.Field(f.details[0].Field, "%s", f.details[0].Message)
+	}
+	return fault.New(fault.Invalid, "%s has %d mistakes", what, len(f.details)).WithDetails(f.details...)
+}

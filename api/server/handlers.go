@@ -1,0 +1,279 @@
+package server
+
+import (
+	"cmp"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"backfleet/api/convert"
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// handlers implements the generated interface of the contract's operations.
+type handlers struct{ *Server }
+
+var _ ServerInterface = handlers{}
+
+func (h handlers) Health(c *gin.Context) {
+	h.reply(c, http.StatusOK, v1.Health{Status: v1.HealthStatusOk}, nil)
+}
+
+func (h handlers) Ready(c *gin.Context) {
+	err := h.Backend.Ready()
+	if err != nil {
+		err = fault.Wrap(err, fault.Unavailable, "not ready: %s", err)
+	}
+	h.reply(c, http.StatusOK, v1.Health{Status: v1.HealthStatusOk}, err)
+}
+
+func (h handlers) ApplyNodes(c *gin.Context, _ v1.ApplyNodesParams) {
+	body, err := decode[v1.NodeApplication](c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	nodes, err := convert.ReadNodes(body.Nodes)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	if len(nodes) == 0 && len(body.Remove) == 0 {
+		h.fail(c, fault.Field("nodes", "nothing to apply: expected nodes, ids to remove, or both"))
+		return
+	}
+	result, err := h.Backend.ApplyNodes(c.Request.Context(), write(c), nodes, body.Remove, body.DryRun)
+	if err == nil {
+		setIndex(c, result.Index)
+	}
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) ListNodes(c *gin.Context, p v1.ListNodesParams) {
+	pg, err := page(p.Cursor, p.Limit)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	nodes, next, err := h.Backend.Nodes(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	result := v1.NodePage{Next: next}
+	for _, n := range nodes {
+		node := convert.Node(n)
+		node.Code = ""
+		result.Items = append(result.Items, node)
+	}
+	h.reply(c, http.StatusOK, &result, err)
+}
+
+func (h handlers) GetNode(c *gin.Context, id string, _ v1.GetNodeParams) {
+	record, err := h.Backend.Node(c.Request.Context(), id)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	h.reply(c, http.StatusOK, &v1.NodeDetail{
+		Node: convert.Node(record.Node), CodeVersion: record.CodeVersion, Downstreams: record.Downstreams,
+	}, nil)
+}
+
+func (h handlers) request(c *gin.Context) (*wire.Request, error) {
+	body, err := decode[v1.BackfillRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	return convert.ReadRequest(body)
+}
+
+func (h handlers) PreviewBackfill(c *gin.Context, p v1.PreviewBackfillParams) {
+	request, err := h.request(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	day, errDate := date("date", p.Date)
+	pg, errPage := page(p.Cursor, p.Limit)
+	if err := cmp.Or(errDate, errPage); err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Preview(c.Request.Context(), request, InstanceFilter{Node: p.Node, From: day, To: day}, pg)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) SubmitBackfill(c *gin.Context, _ v1.SubmitBackfillParams) {
+	request, err := h.request(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Submit(c.Request.Context(), write(c), request)
+	if err == nil {
+		c.Header("Location", "/v1/backfills/"+result.ID)
+		setIndex(c, result.Index)
+	}
+	h.reply(c, http.StatusCreated, result, err)
+}
+
+func (h handlers) ListBackfills(c *gin.Context, p v1.ListBackfillsParams) {
+	pg, errPage := page(p.Cursor, p.Limit)
+	if err := cmp.Or(errPage, word("state", p.State)); err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.Backfills(c.Request.Context(), strings.ToLower(p.Contains), p.State, pg)
+	h.reply(c, http.StatusOK, &v1.BackfillPage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetBackfill(c *gin.Context, id v1.BackfillID, _ v1.GetBackfillParams) {
+	plan, err := convert.ParsePlanID(id)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Backfill(c.Request.Context(), plan)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) GetReceipt(c *gin.Context, id v1.BackfillID, p v1.GetReceiptParams) {
+	plan, errID := convert.ParsePlanID(id)
+	from, to, errDates := dates(p.DateFrom, p.DateTo)
+	pg, errPage := page(p.Cursor, p.Limit)
+	if err := cmp.Or(errID, errDates, errPage, word("by", p.By)); err != nil {
+		h.fail(c, err)
+		return
+	}
+	filter := InstanceFilter{Node: p.Node, From: from, To: to}
+	result, err := h.Backend.Receipt(c.Request.Context(), plan, cmp.Or(p.By, v1.ReceiptByNode), filter, pg)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) ListDates(c *gin.Context, id v1.BackfillID, p v1.ListDatesParams) {
+	plan, errID := convert.ParsePlanID(id)
+	from, to, errDates := dates(p.DateFrom, p.DateTo)
+	pg, errPage := page(p.Cursor, p.Limit)
+	if err := cmp.Or(errID, errDates, errPage, word("state", p.State)); err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.Dates(c.Request.Context(), plan, DateFilter{Group: p.Group, From: from, To: to, State: p.State}, pg)
+	h.reply(c, http.StatusOK, &v1.DatePage{Items: items, Next: next}, err)
+}
+
+func (h handlers) operate(c *gin.Context, id string, kind wire.PlanOperation_Kind) {
+	plan, err := convert.ParsePlanID(id)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Operate(c.Request.Context(), write(c), plan, kind)
+	if err == nil {
+		setIndex(c, result.Index)
+	}
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) StopBackfill(c *gin.Context, id v1.BackfillID, _ v1.StopBackfillParams) {
+	h.operate(c, id, wire.PlanOperation_STOP)
+}
+
+func (h handlers) PauseBackfill(c *gin.Context, id v1.BackfillID, _ v1.PauseBackfillParams) {
+	h.operate(c, id, wire.PlanOperation_PAUSE)
+}
+
+func (h handlers) ResumeBackfill(c *gin.Context, id v1.BackfillID, _ v1.ResumeBackfillParams) {
+	h.operate(c, id, wire.PlanOperation_RESUME)
+}
+
+func (h handlers) RerunBackfill(c *gin.Context, id v1.BackfillID, _ v1.RerunBackfillParams) {
+	plan, err := convert.ParsePlanID(id)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	body, err := decode[v1.RerunRequest](c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	numbers, err := rerunNumbers(plan, body)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Rerun(c.Request.Context(), write(c), plan, numbers, body.Failed)
+	if err == nil {
+		setIndex(c, result.Index)
+	}
+	h.reply(c, http.StatusOK, result, err)
+}
+
+// rerunNumbers checks that the request names instances of this plan, or asks
+// for the failed ones.
+func rerunNumbers(plan uint64, r v1.RerunRequest) ([]uint64, error) {
+	if r.Failed == (len(r.Instances) > 0) {
+		return nil, fault.Field("instances", "expected either instances or failed: true")
+	}
+	var numbers []uint64
+	for _, id := range r.Instances {
+		of, number, err := convert.ParseInstanceID(id)
+		if err != nil {
+			return nil, err
+		}
+		if of != plan {
+			return nil, fault.Field("instances", "%s is not of this backfill: expected instances of %s", id, convert.PlanID(plan))
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, nil
+}
+
+func (h handlers) ListInstances(c *gin.Context, id v1.BackfillID, p v1.ListInstancesParams) {
+	plan, errID := convert.ParsePlanID(id)
+	from, to, errDates := dates(p.DateFrom, p.DateTo)
+	pg, errPage := page(p.Cursor, p.Limit)
+	if err := cmp.Or(errID, errDates, errPage, word("state", p.State)); err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.Instances(c.Request.Context(), plan, InstanceFilter{Node: p.Node, From: from, To: to, State: p.State}, pg)
+	h.reply(c, http.StatusOK, &v1.InstancePage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetInstance(c *gin.Context, id v1.InstanceID, _ v1.GetInstanceParams) {
+	plan, number, err := convert.ParseInstanceID(id)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Instance(c.Request.Context(), plan, number)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) ListAgents(c *gin.Context, p v1.ListAgentsParams) {
+	pg, err := page(p.Cursor, p.Limit)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.Agents(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	h.reply(c, http.StatusOK, &v1.AgentPage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetCluster(c *gin.Context, _ v1.GetClusterParams) {
+	result, err := h.Backend.Cluster(c.Request.Context())
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) TransferLeadership(c *gin.Context, _ v1.TransferLeadershipParams) {
+	body, err := decode[v1.TransferRequest](c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	leader, err := h.Backend.TransferLeadership(c.Request.Context(), body.To)
+	setIndex(c, h.Backend.AppliedIndex())
+	h.reply(c, http.StatusOK, &v1.Transfer{Leader: leader}, err)
+}

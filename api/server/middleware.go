@@ -1,0 +1,231 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+)
+
+// Headers of the API beside the standard ones.
+const (
+	headerIndex     = "Backfleet-Index"
+	headerForwarded = "Backfleet-Forwarded"
+	headerActor     = "Backfleet-Actor"
+	headerKey       = "Idempotency-Key"
+	headerRequestID = "X-Request-Id"
+)
+
+// Keys of what middleware leaves for handlers in the gin context.
+const (
+	keyActor = "actor"
+	keyBody  = "body"
+	keyWrite = "write"
+)
+
+// identify gives the request an id, or keeps the one that it came with.
+func (s *Server) identify(c *gin.Context) {
+	id := c.GetHeader(headerRequestID)
+	if !visible(id, 100) {
+		id = rand.Text()
+	}
+	c.Request.Header.Set(headerRequestID, id)
+	c.Header(headerRequestID, id)
+}
+
+func requestID(c *gin.Context) string { return c.Request.Header.Get(headerRequestID) }
+
+// visible says whether s is a word of 1 to limit printable ASCII characters.
+func visible(s string, limit int) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= limit
+}
+
+// recover turns a panic of ours into a problem document.
+func (s *Server) recover(c *gin.Context) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(p) // the proxy's way to cut a connection whose answer broke off
+		default:
+			s.Logger.Error("a request panicked", "requestId", requestID(c), "panic", p, "stack", string(debug.Stack()))
+			s.fail(c, fault.New(fault.Internal, "the coordinator failed at this; its log has the request id"))
+		}
+	}()
+	c.Next()
+}
+
+func (s *Server) log(c *gin.Context) {
+	began := time.Now()
+	c.Next()
+	level := slog.LevelDebug
+	switch status := c.Writer.Status(); {
+	case status >= 500 && status != http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	case c.Request.Method != http.MethodGet:
+		level = slog.LevelInfo
+	}
+	s.Logger.LogAttrs(c.Request.Context(), level, "request",
+		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path),
+		slog.Int("status", c.Writer.Status()), slog.Duration("took", time.Since(began)),
+		slog.String("requestId", requestID(c)), slog.String("actor", c.GetString(keyActor)))
+}
+
+// authenticate lets bearers of a token in, and names the actor: the token's
+// name, or without tokens what the caller says of itself.
+func (s *Server) authenticate(c *gin.Context) {
+	if p := c.FullPath(); p == "/healthz" || p == "/readyz" {
+		return
+	}
+	if len(s.Tokens) == 0 {
+		actor := c.GetHeader(headerActor)
+		if !visible(actor, 200) {
+			actor = c.RemoteIP()
+		}
+		c.Request.Header.Set(headerActor, actor)
+		c.Set(keyActor, actor)
+		return
+	}
+	given := sha256.Sum256([]byte(strings.TrimPrefix(c.GetHeader("Authorization"), "Bearer ")))
+	name, known := "", 0
+	for _, t := range s.Tokens { // all of them: the time taken must not tell which
+		want := sha256.Sum256([]byte(t.Secret))
+		if equal := subtle.ConstantTimeCompare(given[:], want[:]); equal == 1 && t.Secret != "" {
+			name, known = t.Name, 1
+		}
+	}
+	if known != 1 {
+		c.Header("WWW-Authenticate", "Bearer")
+		s.fail(c, fault.New(fault.Unauthenticated, "expected a header \"Authorization: Bearer <token>\" with a valid token"))
+		return
+	}
+	c.Set(keyActor, name)
+}
+
+// receive reads the whole body, bounded in bytes and time, and sets the bounds
+// of the rest of the request.
+func (s *Server) receive(c *gin.Context) {
+	control := http.NewResponseController(c.Writer)
+	if !isStream(c) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), s.RequestTimeout)
+		defer cancel()
+		c.Request = c.Request.WithContext(ctx)
+		// A recorder in a test has no deadlines; a connection always does.
+		_ = control.SetWriteDeadline(time.Now().Add(s.RequestTimeout + 30*time.Second))
+	}
+	if c.Request.Method != http.MethodGet {
+		_ = control.SetReadDeadline(time.Now().Add(s.RequestTimeout))
+		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, s.MaxBody))
+		_ = control.SetReadDeadline(time.Time{})
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			s.fail(c, fault.New(fault.TooLarge, "the request has more than %d bytes: send it in parts", s.MaxBody))
+			return
+		case err != nil:
+			s.fail(c, fault.New(fault.Invalid, "the request broke off before its end"))
+			return
+		}
+		c.Set(keyBody, body)
+		c.Request.Body = io.NopCloser(bytes.NewReader(body))
+		if !s.keyed(c, body) {
+			return
+		}
+	}
+	c.Next() // here, so that the timeout ends after the handler
+}
+
+// keyed makes sure that the request has an idempotency key, before it is
+// passed on to another coordinator, and says who asked for what.
+func (s *Server) keyed(c *gin.Context, body []byte) bool {
+	key := c.GetHeader(headerKey)
+	switch {
+	case key == "":
+		key = rand.Text()
+		c.Request.Header.Set(headerKey, key)
+	case !visible(key, 200):
+		s.fail(c, fault.Field(headerKey, "expected 1 to 200 visible ASCII characters"))
+		return false
+	}
+	c.Header(headerKey, key)
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(c.Request.Method), []byte(c.Request.URL.Path), body} {
+		h.Write(strconv.AppendInt(nil, int64(len(part)), 10))
+		h.Write([]byte{' '})
+		h.Write(part)
+	}
+	c.Set(keyWrite, Write{Actor: c.GetString(keyActor), RequestID: key, Hash: h.Sum(nil)})
+	return true
+}
+
+// write is what receive left of a write.
+func write(c *gin.Context) Write { return c.MustGet(keyWrite).(Write) }
+
+func isStream(c *gin.Context) bool {
+	p := c.FullPath()
+	return p == "/v1/events" || strings.HasSuffix(p, "/logs/follow")
+}
+
+// settle lets a read wait until the state here is new enough for it, and tells
+// in the answer how new that is.
+func (s *Server) settle(c *gin.Context) {
+	p := c.FullPath()
+	if !strings.HasPrefix(p, "/v1/") || c.Request.Method != http.MethodGet && p != "/v1/backfills/preview" {
+		return
+	}
+	if err := s.await(c); err != nil {
+		s.fail(c, err)
+		return
+	}
+	setIndex(c, s.Backend.AppliedIndex())
+}
+
+func (s *Server) await(c *gin.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), s.WaitTimeout)
+	defer cancel()
+	var index uint64
+	if text := c.Query("min_index"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return fault.Field("min_index", "%q is not a log index: expected a whole number", text)
+		}
+		index = n
+	}
+	switch level := v1.Consistency(c.Query("consistency")); level {
+	case v1.ConsistencyStale:
+		return nil
+	case "", v1.ConsistencySession:
+	case v1.ConsistencyLinearizable:
+		read, err := s.Backend.ReadIndex(ctx)
+		if err != nil {
+			return err
+		}
+		index = max(index, read)
+	default:
+		return fault.Field("consistency", "%q is not known: expected stale, session or linearizable", string(level))
+	}
+	return s.Backend.WaitIndex(ctx, index)
+}
+
+func setIndex(c *gin.Context, index uint64) {
+	c.Header(headerIndex, strconv.FormatUint(index, 10))
+}

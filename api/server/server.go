@@ -1,0 +1,162 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/klauspost/compress/gzhttp"
+
+	"backfleet/api"
+	"backfleet/pkg/fault"
+)
+
+// Options are what a Server is made of. Only Backend and Logger are required.
+type Options struct {
+	Backend Backend
+	Logger  *slog.Logger
+
+	// Tokens that are let in. Empty: everybody is, so listen on loopback only.
+	Tokens []Token
+	// Metrics answers /metrics. Default: an empty page.
+	Metrics http.Handler
+	// Page answers every path that is not the API's. Default: not found.
+	Page http.Handler
+	// Transport reaches the leader. Default: http.DefaultTransport's settings.
+	Transport http.RoundTripper
+
+	MaxBody        int64         // bytes of a request; default 32 MiB
+	RequestTimeout time.Duration // of all that is not a stream; default 30 s
+	WaitTimeout    time.Duration // for a read's index; default 10 s
+	Heartbeat      time.Duration // of an idle stream; default 15 s
+}
+
+// Token lets its bearer in under a name.
+type Token struct {
+	Name   string // the actor of its writes
+	Secret string
+}
+
+// Server answers HTTP requests. Use its Handler, or Start and Stop.
+type Server struct {
+	Options
+	handler http.Handler
+	streams context.Context // ends when the server stops: streams have no other end
+	cancel  context.CancelFunc
+
+	mu   sync.Mutex
+	http *http.Server
+	done chan struct{}
+}
+
+func init() { gin.SetMode(gin.ReleaseMode) } // gin prints its routes otherwise
+
+// New makes a server; it does not listen yet.
+func New(o Options) *Server {
+	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 30*time.Second)
+	o.WaitTimeout = cmp.Or(o.WaitTimeout, 10*time.Second)
+	o.Heartbeat = cmp.Or(o.Heartbeat, 15*time.Second)
+	if o.Metrics == nil {
+		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	}
+	if o.Transport == nil {
+		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
+	}
+	s := &Server{Options: o}
+	s.streams, s.cancel = context.WithCancel(context.Background())
+	s.handler = compress(s.routes())
+	return s
+}
+
+func (s *Server) routes() http.Handler {
+	e := gin.New()
+	e.UseRawPath = true // a node's id may hold a slash, escaped
+	e.HandleMethodNotAllowed = false
+	e.Use(s.identify, s.recover, s.log)
+	e.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", api.Document) })
+	e.GET("/openapi.json", func(c *gin.Context) {
+		document, err := api.DocumentJSON()
+		if err != nil {
+			s.fail(c, err)
+			return
+		}
+		c.Data(http.StatusOK, "application/json", document)
+	})
+	e.NoRoute(s.elsewhere)
+	e.GET("/metrics", s.authenticate, gin.WrapH(s.Metrics))
+	guarded := e.Group("", s.authenticate, s.receive, s.forward, s.settle)
+	RegisterHandlersWithOptions(guarded, handlers{s}, GinServerOptions{ErrorHandler: s.badParameter})
+	return e
+}
+
+// elsewhere answers paths that the API does not have.
+func (s *Server) elsewhere(c *gin.Context) {
+	if s.Page != nil && (c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead) {
+		s.Page.ServeHTTP(c.Writer, c.Request)
+		return
+	}
+	s.fail(c, fault.New(fault.NotFound, "%s %s is not part of the API: see /openapi.yaml", c.Request.Method, c.Request.URL.Path))
+}
+
+// compress leaves streams alone: they are flushed event by event.
+func compress(h http.Handler) http.Handler {
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.ContentTypes([]string{
+		"application/json", "application/problem+json", "application/yaml", "text/plain", "text/html",
+		"text/css", "text/javascript", "image/svg+xml",
+	}))
+	if err != nil {
+		panic(err) // constant options
+	}
+	return wrap(h)
+}
+
+// Handler is the whole API.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Start serves on a listener, which it then owns, until Stop. It returns at
+// once.
+func (s *Server) Start(l net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil || s.streams.Err() != nil {
+		return fault.New(fault.Conflict, "the HTTP server was started before: make a new one")
+	}
+	s.http = &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second, // bodies have a deadline of their own, in receive
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+	}
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.Logger.Error("the HTTP server stopped by itself", "error", err)
+		}
+	}()
+	return nil
+}
+
+// Stop ends streams, lets requests finish until ctx ends, and closes. It may be
+// called again.
+func (s *Server) Stop(ctx context.Context) error {
+	s.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http == nil {
+		return nil
+	}
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	<-s.done
+	return err
+}
