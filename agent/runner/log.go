@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"backfleet/pkg/cri"
 )
 
 const (
@@ -19,8 +21,6 @@ const (
 	// bufferBytes is how much of a log waits in memory before it is written
 	// although its flush is not yet due.
 	bufferBytes = 64 << 10
-
-	stampLayout = "2006-01-02T15:04:05.000000000Z"
 )
 
 // SegmentPath names the n-th segment, from 0, of the log in a folder.
@@ -46,41 +46,45 @@ type logWriter struct {
 }
 
 // Stream names in the order of logWriter.parts.
-var streams = [2]string{"stdout", "stderr"}
+var streams = [2]cri.Stream{cri.Stdout, cri.Stderr}
 
 // take adds what arrived on a stream at a moment.
 func (w *logWriter) take(stream int, data []byte, at time.Time) {
-	var room [len(stampLayout)]byte
-	stamp := at.UTC().AppendFormat(room[:0], stampLayout)
 	for len(data) > 0 {
 		n := bytes.IndexByte(data, '\n')
-		text, whole := data, n >= 0
-		if whole {
-			text = data[:n]
+		text, rest := data, []byte(nil)
+		if n >= 0 {
+			text, rest = data[:n], data[n+1:]
 		}
-		if rest := lineBytes - len(w.parts[stream]); len(text) > rest {
-			w.line(stamp, stream, 'P', w.parts[stream], text[:rest])
-			w.parts[stream] = w.parts[stream][:0]
-			data = data[rest:]
+		part := w.parts[stream]
+		if room := lineBytes - len(part); len(text) > room {
+			w.emit(at, stream, true, text[:room])
+			data = data[room:]
 			continue
 		}
-		if !whole {
-			w.parts[stream] = append(w.parts[stream], text...)
+		if n < 0 {
+			w.parts[stream] = append(part, text...)
 			return
 		}
-		w.line(stamp, stream, 'F', w.parts[stream], text)
-		w.parts[stream] = w.parts[stream][:0]
-		data = data[n+1:]
+		w.emit(at, stream, false, text)
+		data = rest
 	}
+}
+
+// emit adds a line made of the stream's unfinished part and more text.
+func (w *logWriter) emit(at time.Time, stream int, partial bool, text []byte) {
+	if part := w.parts[stream]; len(part) > 0 {
+		text = append(part, text...)
+		w.parts[stream] = text[:0]
+	}
+	w.line(at, stream, partial, text)
 }
 
 // flush writes everything, unfinished lines as partial ones.
 func (w *logWriter) flush(at time.Time) {
 	for stream, part := range w.parts {
 		if len(part) > 0 {
-			stamp := at.UTC().AppendFormat(nil, stampLayout)
-			w.line(stamp, stream, 'P', part, nil)
-			w.parts[stream] = part[:0]
+			w.emit(at, stream, true, nil)
 		}
 	}
 	w.write()
@@ -91,24 +95,23 @@ func (w *logWriter) pending() bool {
 	return len(w.buffer)+len(w.parts[0])+len(w.parts[1]) > 0
 }
 
-// line formats one line, in a new segment when this one has no room for it.
-func (w *logWriter) line(stamp []byte, stream int, tag byte, head, tail []byte) {
-	n := len(stamp) + 1 + len(streams[stream]) + 1 + 1 + 1 + len(head) + len(tail) + 1
-	if w.written+int64(len(w.buffer)+n) > w.max {
+// line adds one line, in a new segment when this one has no room for it.
+func (w *logWriter) line(at time.Time, stream int, partial bool, text []byte) {
+	before := len(w.buffer)
+	w.buffer = cri.AppendLine(w.buffer, at, streams[stream], partial, text)
+	n := int64(len(w.buffer) - before)
+	if w.written+int64(len(w.buffer)) > w.max {
+		w.buffer = w.buffer[:before]
 		w.drop(1, fmt.Sprintf("the log reached its limit of %d bytes", w.max))
 		return
 	}
-	if w.size+int64(len(w.buffer)+n) > SegmentBytes {
+	if w.size+int64(len(w.buffer)) > SegmentBytes {
+		next := w.buffer[before:]
+		w.buffer = w.buffer[:before]
 		w.write()
 		w.rotate()
+		w.buffer = append(w.buffer, next[:n]...)
 	}
-	b := append(w.buffer, stamp...)
-	b = append(b, ' ')
-	b = append(b, streams[stream]...)
-	b = append(b, ' ', tag, ' ')
-	b = append(b, head...)
-	b = append(b, tail...)
-	w.buffer = append(b, '\n')
 	w.lines++
 	if len(w.buffer) >= bufferBytes {
 		w.write()
@@ -181,9 +184,8 @@ func (w *logWriter) rotate() {
 func (w *logWriter) close(at time.Time) {
 	w.flush(at)
 	if w.dropped > 0 {
-		text := fmt.Sprintf("backfleet: %d lines dropped: %s", w.dropped, w.cause)
 		w.max += lineBytes // the note may exceed the limit it tells of
-		w.line(at.UTC().AppendFormat(nil, stampLayout), 1, 'F', []byte(text), nil)
+		w.line(at, 1, false, fmt.Appendf(nil, "backfleet: %d lines dropped: %s", w.dropped, w.cause))
 		w.write()
 	}
 	w.rotate()

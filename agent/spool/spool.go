@@ -74,6 +74,7 @@ type chunk struct {
 	end  uint64
 	size int
 	last bool
+	void bool // the log was rewound since
 }
 
 // New makes a spool. Run does the work.
@@ -208,10 +209,12 @@ func (s *Spool) rewindAll() {
 	}
 }
 
-// rewind makes a log go on from an offset. Chunks in flight are left to their
-// acknowledgements.
+// rewind makes a log go on from an offset, whatever is in flight.
 func (l *log) rewind(to uint64) {
-	l.sent, l.last = to, false
+	l.acked, l.sent, l.last = to, to, false
+	for i := range l.sends {
+		l.sends[i].void = true
+	}
 }
 
 // transmit sends until the stream fails.
@@ -329,56 +332,40 @@ func (s *Spool) receive(stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogA
 // pauseAfter is the rest given to a log that a coordinator could not keep.
 const pauseAfter = 500 * time.Millisecond
 
-// acknowledged takes in one answer. It says whether the log is now safe to its
-// end. The coordinator's offset is the truth: behind ours, because it lost or
-// never had something, or ahead, because our notes are old.
+// acknowledged takes in one answer: coordinators give one for each chunk, in
+// order. It says whether the log is now safe to its end. The coordinator's
+// offset is the truth: behind ours, because it lacks something, or ahead,
+// because our notes are old.
 func (s *Spool) acknowledged(m *wire.LogAck) (key attempt.Key, safe bool) {
 	key = attempt.KeyOf(m.Ref)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.logs[key]
-	if l == nil {
+	if l == nil || len(l.sends) == 0 {
 		return key, false
 	}
-	behind := m.Offset < l.acked
-	ended := s.landed(l, m)
-	l.acked = m.Offset
+	c := l.sends[0]
+	l.sends = l.sends[1:]
+	s.inFlight -= c.size
+	s.chunks--
 	switch {
+	case c.void: // sent before the last rewind; the chunks after it tell how things stand
 	case m.Error != "":
 		s.config.Logger.Warn("a coordinator could not keep a log; the agent sends it again", "attempt", key, "offset", m.Offset, "error", m.Error)
 		l.pause = time.Now().Add(pauseAfter)
 		l.rewind(m.Offset)
-	case ended:
+	case c.last && m.Offset >= c.end:
 		delete(s.logs, key)
 		s.notes.drop(key)
 		s.nudge()
 		return key, true
-	case behind || m.Offset > l.sent:
+	case m.Offset < c.end || m.Offset > l.sent:
 		l.rewind(m.Offset)
+	default:
+		l.acked = m.Offset
 	}
 	s.notes.set(key, l.acked)
 	s.enqueue(l)
 	s.nudge() // the window has room
 	return key, false
-}
-
-// landed takes the chunks that an answer stands for out of flight, and says
-// whether the end of the log is among them. Chunks that end at the same offset
-// (data, then an empty last one) are answered one by one.
-func (s *Spool) landed(l *log, m *wire.LogAck) (ended bool) {
-	for len(l.sends) > 0 {
-		c := l.sends[0]
-		if c.end > m.Offset && m.Error == "" {
-			if m.Offset >= l.acked {
-				break // a later chunk's; this answer was for less
-			}
-		}
-		l.sends = l.sends[1:]
-		s.inFlight -= c.size
-		s.chunks--
-		if m.Error != "" || c.end >= m.Offset {
-			return c.last && m.Error == "" && c.end <= m.Offset
-		}
-	}
-	return false
 }

@@ -1,0 +1,173 @@
+// Package command is the agent's part of the command line. The slim binary
+// has it as its root, the whole one mounts it among others.
+package command
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"backfleet/agent/keeper"
+	"backfleet/agent/worker"
+	"backfleet/pkg/fault"
+)
+
+type agentOptions struct {
+	config    worker.Config
+	groups    []string
+	labels    []string
+	tls       tlsFiles
+	tokenFile string
+	logJSON   bool
+}
+
+// Agent makes the command `agent`, with its hidden helpers `keeper` and
+// `guard` below it. Version is what the agent reports.
+func Agent(version string) *cobra.Command {
+	o := &agentOptions{config: worker.Config{Version: version}}
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run attempts on this host for a cluster of coordinators",
+		Long: `Run attempts on this host for a cluster of coordinators.
+
+The agent registers with the leader, takes as many attempts as its resource
+groups have slots, and ships their results and logs. A second process, the
+keeper, is the parent of the attempts: when the agent is restarted they go on
+and are found again. When no coordinator renews their leases the keeper ends
+them in time.`,
+		Example: `  backfleet agent --data /var/lib/backfleet --coordinators 127.0.0.1:7401 --group default=8`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.config.ID, "id", "", "the agent's name in the cluster (default: the host's name)")
+	f.StringVar(&o.config.DataDir, "data", "", "data folder, on a local disk; one agent per folder")
+	f.StringSliceVar(&o.config.Coordinators, "coordinators", nil, "rpc addresses of coordinators, host:port,…")
+	f.StringArrayVar(&o.groups, "group", nil, "resource group and slots, name=slots (repeatable)")
+	f.StringArrayVar(&o.labels, "label", nil, "what is special about this agent, name=value (repeatable)")
+	f.StringVar(&o.tls.ca, "tls-ca", "", "PEM file with the coordinators' authority")
+	f.StringVar(&o.tls.cert, "tls-cert", "", "PEM file with the agent's certificate")
+	f.StringVar(&o.tls.key, "tls-key", "", "PEM file with its private key")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the agent's token")
+	f.BoolVar(&o.logJSON, "log-json", false, "write the agent's own log as JSON")
+	cmd.AddCommand(keeperCommand(version), guardCommand())
+	return cmd
+}
+
+func (o *agentOptions) run(cmd *cobra.Command) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	var err error
+	if o.config.Groups, err = parseGroups(o.groups); err != nil {
+		return err
+	}
+	if o.config.Labels, err = parseLabels(o.labels); err != nil {
+		return err
+	}
+	if o.config.TLS, err = o.tls.load(); err != nil {
+		return err
+	}
+	if o.tokenFile != "" {
+		token, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return fault.Wrap(err, fault.Invalid, "--token-file cannot be read")
+		}
+		o.config.Token = strings.TrimSpace(string(token))
+	}
+	o.config.Logger = logger(o.logJSON)
+	o.config.KeeperCommand = append([]string{"/proc/self/exe"}, path(cmd, "keeper")...)
+	return worker.Run(ctx, o.config)
+}
+
+// path gives the arguments that lead to a command below cmd.
+func path(cmd *cobra.Command, name string) []string {
+	return append(strings.Fields(cmd.CommandPath())[1:], name)
+}
+
+func logger(asJSON bool) *slog.Logger {
+	if asJSON {
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// parseGroups reads name=slots.
+func parseGroups(texts []string) ([]worker.GroupSlots, error) {
+	var groups []worker.GroupSlots
+	for _, text := range texts {
+		name, number, _ := strings.Cut(text, "=")
+		slots, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fault.Field("group", "expected name=slots with a whole number, like default=8, found %q", text)
+		}
+		groups = append(groups, worker.GroupSlots{Group: name, Slots: slots})
+	}
+	return groups, nil
+}
+
+// parseLabels reads name=value.
+func parseLabels(texts []string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fault.Field("label", "expected name=value, found %q", text)
+		}
+		labels[name] = value
+	}
+	return labels, nil
+}
+
+func keeperCommand(version string) *cobra.Command {
+	config := keeper.Config{Version: version}
+	cmd := &cobra.Command{
+		Use:    "keeper",
+		Short:  "Be the parent of an agent's attempts (started by the agent)",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			defer stop()
+			config.Logger = logger(false)
+			config.GuardCommand = append([]string{"/proc/self/exe"}, path(cmd.Parent(), "guard")...)
+			return keeper.Run(ctx, config)
+		},
+	}
+	cmd.Flags().StringVar(&config.Dir, "dir", "", "the keeper's folder")
+	cmd.Flags().DurationVar(&config.IdleExit, "idle-exit", 0, "how long to stay with nothing to do (default 1m)")
+	return cmd
+}
+
+func guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "guard INCARNATION",
+		Short:  "End a keeper's attempts should it die (started by the keeper)",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		Run: func(_ *cobra.Command, args []string) {
+			runtime.GOMAXPROCS(1)
+			keeper.Guard(os.Stdin, args[0])
+		},
+	}
+}
+
+// Main runs the slim binary, of which `agent` is the root, and gives its exit
+// code.
+func Main(version string) int {
+	cmd := Agent(version)
+	cmd.Use, cmd.Version = "backfleet-agent", version
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.ExecuteContext(context.Background())
+	if err != nil {
+		cmd.PrintErrln("error:", err)
+	}
+	return fault.ExitCode(err)
+}

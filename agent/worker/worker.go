@@ -1,0 +1,176 @@
+// Package worker is an agent put together: a keeper, a session with the
+// leader and a spool for logs, over one data folder.
+package worker
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"backfleet/agent/attempt"
+	"backfleet/agent/dial"
+	"backfleet/agent/executor"
+	"backfleet/agent/executor/shell"
+	"backfleet/agent/keeper"
+	"backfleet/agent/session"
+	"backfleet/agent/spool"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// GroupSlots is how many attempts of a resource group the agent runs at once.
+type GroupSlots struct {
+	Group string
+	Slots int
+}
+
+// Config of an agent.
+type Config struct {
+	// ID names the agent in the cluster; it must be the agent's alone. Default:
+	// the host's name.
+	ID string
+	// DataDir holds the keeper's socket, running attempts, results and logs not
+	// yet safe. Required; one agent per folder. It must be a local disk.
+	DataDir string
+	// Coordinators are rpc addresses ("host:port"); one is enough to find the
+	// leader, all of them survive more. Required.
+	Coordinators []string
+	// Groups are the resource groups the agent serves. Required.
+	Groups []GroupSlots
+	// Labels say what is special about the agent.
+	Labels map[string]string
+	// TLS for the coordinators. nil: none, which only loopback addresses accept.
+	TLS *tls.Config
+	// Token proves who the agent is. Empty: none.
+	Token string
+	// KeeperCommand starts a process that calls keeper.Run for the folder given
+	// with "--dir". Default: this binary with the argument "keeper".
+	KeeperCommand []string
+	// Version is shown in lists of agents.
+	Version string
+	// Logger. Default: slog's default.
+	Logger *slog.Logger
+}
+
+// Validate fills in the defaults and refuses what cannot work, all findings at
+// once, by the fields' names.
+func (c *Config) Validate() error {
+	host, _ := os.Hostname()
+	if c.ID == "" {
+		c.ID = host
+	}
+	if len(c.KeeperCommand) == 0 {
+		c.KeeperCommand = []string{"/proc/self/exe", "keeper"}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	var found []fault.Detail
+	add := func(field, message string) {
+		found = append(found, fault.Detail{Field: field, Message: message})
+	}
+	if c.ID == "" || strings.ContainsAny(c.ID, " \t\n/") {
+		add("id", "expected a name without blanks and slashes, found "+strconv.Quote(c.ID))
+	}
+	if c.DataDir == "" {
+		add("data", "expected a folder on a local disk, found nothing")
+	}
+	if len(c.Coordinators) == 0 {
+		add("coordinators", "expected at least one rpc address (host:port), found none")
+	}
+	for i, a := range c.Coordinators {
+		field := "coordinators[" + strconv.Itoa(i) + "]"
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			add(field, "expected host:port, found "+strconv.Quote(a))
+		} else if c.TLS == nil && !dial.Loopback(a) {
+			add(field, a+" is not on this host, so TLS is needed; give the agent its certificates")
+		}
+	}
+	if len(c.Groups) == 0 {
+		add("groups", "expected at least one resource group with its slots, found none")
+	}
+	seen := map[string]bool{}
+	for i, g := range c.Groups {
+		field := "groups[" + strconv.Itoa(i) + "]"
+		switch {
+		case g.Group == "":
+			add(field, "expected the resource group's name, found nothing")
+		case seen[g.Group]:
+			add(field, strconv.Quote(g.Group)+" stands there twice; add up its slots")
+		case g.Slots < 1 || g.Slots > 100_000:
+			add(field, "expected 1 to 100000 slots for "+strconv.Quote(g.Group)+", found "+strconv.Itoa(g.Slots))
+		}
+		seen[g.Group] = true
+	}
+	if len(found) > 0 {
+		return fault.New(fault.Invalid, "the agent's settings are wrong").WithDetails(found...)
+	}
+	return nil
+}
+
+// registration is the agent as it introduces itself.
+func (c *Config) registration() *wire.Agent {
+	host, _ := os.Hostname()
+	a := &wire.Agent{Id: c.ID, Host: host, Version: c.Version, State: wire.Agent_READY}
+	for _, g := range c.Groups {
+		a.Groups = append(a.Groups, &wire.GroupSlots{Group: g.Group, Slots: uint32(g.Slots)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
+		a.Labels = append(a.Labels, &wire.Assignment{Name: name, Value: c.Labels[name]})
+	}
+	return a
+}
+
+// Run is the agent's session process. It adopts the folder's keeper, or starts
+// one, and works until ctx ends. Attempts that run then are left to the keeper
+// and found again by the next Run; without any, the keeper ends too. The error
+// says why it could not begin.
+func Run(ctx context.Context, config Config) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return fault.Wrap(err, fault.Invalid, "the agent's data folder cannot be made; choose another with --data")
+	}
+	lock, err := keeper.Lock(filepath.Join(config.DataDir, "agent.lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	logger := config.Logger.With("agent", config.ID)
+	pool := dial.NewPool(config.Coordinators, config.TLS, config.Token)
+	var s *session.Session
+	logs, err := spool.New(spool.Config{
+		Coordinators: pool,
+		Folder:       filepath.Join(config.DataDir, "spool"),
+		Safe:         func(k attempt.Key) { s.LogSafe(k) },
+		Logger:       logger,
+	})
+	if err != nil {
+		return err
+	}
+	s = session.New(session.Config{
+		Agent:         config.registration(),
+		Prepare:       executor.ByType{shell.Type: shell.New(executor.Base(os.Environ()))},
+		Coordinators:  pool,
+		KeeperDir:     filepath.Join(config.DataDir, "keeper"),
+		KeeperCommand: config.KeeperCommand,
+		Shipper:       logs,
+		Logger:        logger,
+	})
+	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wait sync.WaitGroup
+	wait.Go(func() { logs.Run(shipping) })
+	err = s.Run(ctx)
+	stop()
+	wait.Wait()
+	return err
+}
