@@ -79,7 +79,8 @@ var (
 		},
 		later: []string{"cycle"},
 	}
-	valueShape = shape{fields: []field{{"fromApply", (*document).fromApply}}}
+	// valueFields are those of a value that is given when nodes are applied.
+	valueFields = []string{"fromApply", "default"}
 )
 
 // document is one YAML document while it is read into a node.
@@ -126,9 +127,13 @@ func (d *document) mapping(v value, s shape) {
 		case slices.Contains(s.later, key):
 			d.refuse(at, "it is not supported by this version: take it out")
 		default:
-			d.refuse(at, "there is no such field%s: expected %s", didYouMean(key, s.names()), list(s.names()))
+			d.unknown(key, at, s.names())
 		}
 	})
+}
+
+func (d *document) unknown(key string, at value, known []string) {
+	d.refuse(at, "there is no such field%s: expected %s", didYouMean(key, known), list(known))
 }
 
 func (s shape) names() []string {
@@ -392,7 +397,7 @@ func (d *document) environment(v value) {
 		d.at(v.path, v)
 		d.node.Environment = append(d.node.Environment, &wire.Assignment{Name: key})
 		if v.Kind == yaml.MappingNode {
-			d.mapping(v, valueShape)
+			d.fromApply(v)
 			return
 		}
 		d.node.Environment[len(d.node.Environment)-1].Value, _ = d.text(v)
@@ -400,19 +405,36 @@ func (d *document) environment(v value) {
 }
 
 // fromApply takes a value that is given when the nodes are applied, for what
-// differs from place to place, such as folders.
+// differs from place to place, such as folders: {fromApply: NAME, default: x}.
 func (d *document) fromApply(v value) {
-	name, ok := d.text(v)
-	if !ok {
+	before := len(d.details)
+	read := map[string]value{}
+	d.each(v, func(key string, at, v value) {
+		if !slices.Contains(valueFields, key) {
+			d.unknown(key, at, valueFields)
+			return
+		}
+		d.text(v)
+		read[key] = v
+	})
+	asked, has := read["fromApply"]
+	switch {
+	case len(d.details) > before:
+		return
+	case !has:
+		d.refuse(v, "fromApply is missing: expected the name of a value that is given when the nodes are applied")
 		return
 	}
-	given, ok := d.reader.values[name]
-	d.reader.asked[name] = true
-	if !ok {
-		d.refuse(v, "no value was given for %s: apply the nodes with --env %s=…", clip(name), clip(name))
+	d.reader.asked[asked.Value] = true
+	value, given := d.reader.values[asked.Value]
+	if fallback, has := read["default"]; has && !given {
+		value, given = fallback.Value, true
+	}
+	if !given {
+		d.refuse(asked, "no value was given for %s: apply the nodes with --env %s=…", clip(asked.Value), clip(asked.Value))
 		return
 	}
-	d.node.Environment[len(d.node.Environment)-1].Value = given
+	d.node.Environment[len(d.node.Environment)-1].Value = value
 }
 
 func (d *document) code(v value) {

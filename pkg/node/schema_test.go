@@ -28,23 +28,23 @@ func TestSchemaHasTheReadersFields(t *testing.T) {
 	schedule := root.Properties["schedule"].Value
 	for _, c := range []struct {
 		path   string
-		shape  shape
+		names  []string
 		schema *openapi3.Schema
 	}{
-		{"node", nodeShape, root},
-		{"baseline", baselineShape, root.Properties["baseline"].Value},
-		{"schedule", scheduleShape, schedule},
-		{"hourly", intervalShape, schedule.Properties["hourly"].Value},
-		{"minutely", intervalShape, schedule.Properties["minutely"].Value},
-		{"upstream", upstreamShape, root.Properties["upstreams"].Value.Items.Value.AnyOf[1].Value},
-		{"environment", valueShape, root.Properties["environment"].Value.AdditionalProperties.Schema.Value.AnyOf[3].Value},
+		{"node", nodeShape.names(), root},
+		{"baseline", baselineShape.names(), root.Properties["baseline"].Value},
+		{"schedule", scheduleShape.names(), schedule},
+		{"hourly", intervalShape.names(), schedule.Properties["hourly"].Value},
+		{"minutely", intervalShape.names(), schedule.Properties["minutely"].Value},
+		{"upstream", upstreamShape.names(), root.Properties["upstreams"].Value.Items.Value.AnyOf[1].Value},
+		{"environment", valueFields, root.Properties["environment"].Value.AdditionalProperties.Schema.Value.AnyOf[3].Value},
 	} {
 		var inSchema []string
 		for name := range c.schema.Properties {
 			inSchema = append(inSchema, name)
 		}
 		slices.Sort(inSchema)
-		inReader := c.shape.names()
+		inReader := slices.Clone(c.names)
 		slices.Sort(inReader)
 		if !slices.Equal(inReader, inSchema) {
 			t.Errorf("%s: the reader takes %v, the schema %v", c.path, inReader, inSchema)
