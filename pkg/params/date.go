@@ -82,9 +82,10 @@ func checkYear(w calendar.Wall) error {
 // parser reads what stands between the brackets of one expression:
 // src[pos:end]. Positions are bytes of the whole source.
 type parser struct {
-	dialect  Dialect
-	src      string
-	pos, end int
+	dialect   Dialect
+	datesOnly bool // the ${…} of dataworks
+	src       string
+	pos, end  int
 }
 
 // syntaxError is a place in the source and what was expected there.
@@ -141,7 +142,7 @@ func (p *parser) biz() (*dateExpr, *syntaxError) {
 		return nil, err
 	}
 	for _, t := range f {
-		if p.dialect == DataWorks && t.unit > day {
+		if p.datesOnly && t.unit > day {
 			return nil, &syntaxError{t.pos, fmt.Sprintf("%q is a time and ${…} knows only dates: expected $[…]", t.text)}
 		}
 	}

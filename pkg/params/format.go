@@ -50,9 +50,15 @@ var tokensOf = map[Dialect][]token{
 }
 
 // expectedTokens tells a person what may stand in a format.
-var expectedTokens = map[Dialect]string{
-	DataWorks: "yyyy, yy, mm, dd, hh24, hh12, hh, mi or ss in small letters",
-	Dataphin:  "yyyy, yy, MM, mm, dd, HH, hh24, hh12, hh, mi or ss",
+func (p *parser) expectedTokens() string {
+	switch {
+	case p.datesOnly:
+		return "yyyy, yy, mm or dd in small letters"
+	case p.dialect == DataWorks:
+		return "yyyy, yy, mm, dd, hh24, hh12, hh, mi or ss in small letters"
+	default:
+		return "yyyy, yy, MM, mm, dd, HH, hh24, hh12, hh, mi or ss"
+	}
 }
 
 // separators are the ASCII signs that stand for themselves in a format. Signs
@@ -130,7 +136,7 @@ func (p *parser) format() (format, *syntaxError) {
 		f = f[:len(f)-1]
 	}
 	if f.smallest() == noUnit {
-		return nil, p.errorf(p.pos, "expected %s", expectedTokens[p.dialect])
+		return nil, p.errorf(p.pos, "expected %s", p.expectedTokens())
 	}
 	f.settle()
 	return f, nil

@@ -128,7 +128,7 @@ func parseMark(d Dialect, src string, m mark) (piece, *syntaxError) {
 	case m.kind == markBrace && isSystemName(d, m.inner):
 		return piece{kind: pieceName, src: written, text: d.key(m.inner)}, nil
 	}
-	p := &parser{dialect: d, src: src, pos: m.start + openingLength, end: m.end - 1}
+	p := &parser{dialect: d, datesOnly: d == DataWorks && m.kind == markBrace, src: src, pos: m.start + openingLength, end: m.end - 1}
 	read := p.sched
 	if m.kind == markBrace {
 		read = p.biz

@@ -179,7 +179,7 @@ func TestRefusals(t *testing.T) {
 		{DataWorks, "$[mm-1/24-48/24]", "column 10: a whole number of days"},
 		{DataWorks, "$[mm-0]", "use add_months"},
 		{DataWorks, "日${yyyyx}", "column 8: expected"},
-		{DataWorks, "ab ${name}", "column 6: expected yyyy, yy, mm, dd"},
+		{DataWorks, "ab ${name}", "column 6: expected yyyy, yy, mm or dd in small letters, found 'n'"},
 		{DataWorks, "${YYYYMMDD}", "in small letters"},
 		{DataWorks, "${}", "column 3: expected yyyy"},
 		{DataWorks, "${-}", "column 4: expected yyyy"},
