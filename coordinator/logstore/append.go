@@ -35,31 +35,38 @@ func (s *Store) Append(ctx context.Context, chunks []*wire.LogChunk) ([]*wire.Lo
 	if err := checkFree(s.dir, s.opts.MinFree); err != nil {
 		return nil, err
 	}
+	acks := make([]*wire.LogAck, len(chunks))
+	var scratch []byte
+	for i, c := range chunks {
+		acks[i] = &wire.LogAck{Ref: c.GetRef()}
+		if scratch, err = check(s.dec, c, scratch); err != nil {
+			acks[i].Error = err.Error()
+		}
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.appendLocked(chunks)
+	if err := s.write(chunks, acks); err != nil {
+		return nil, err
+	}
+	return acks, nil
 }
 
-func (s *Store) appendLocked(chunks []*wire.LogChunk) ([]*wire.LogAck, error) {
+// write stores the chunks that have no error in their ack yet, and completes
+// the acks.
+func (s *Store) write(chunks []*wire.LogChunk, acks []*wire.LogAck) error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	batch := s.db.NewWriteBatch()
 	defer batch.Cancel()
 
-	acks := make([]*wire.LogAck, len(chunks))
 	records := map[Key]*record{}
 	changed := map[Key]bool{}
 	for i, c := range chunks {
-		key := KeyOf(c.GetRef())
-		acks[i] = &wire.LogAck{Ref: c.GetRef()}
 		// One log's trouble must not hold up the others'.
+		key := KeyOf(c.GetRef())
 		r, err := s.recordOf(txn, records, key)
-		if err != nil {
-			acks[i].Error = err.Error()
-			continue
-		}
 		news := false
-		if err = check(s.dec, key, c); err == nil {
+		if err == nil && acks[i].Error == "" {
 			news, err = r.take(key, c)
 		}
 		if err != nil {
@@ -71,18 +78,18 @@ func (s *Store) appendLocked(chunks []*wire.LogChunk) ([]*wire.LogAck, error) {
 		changed[key] = true
 		if c.Size > 0 {
 			if err := batch.Set(chunkKey(r.day, key, c.Offset, c.Size), c.Data); err != nil {
-				return nil, s.writeFailed(err)
+				return s.writeFailed(err)
 			}
 		}
 	}
 	for key := range changed {
 		if err := batch.Set(recordKey(key), records[key].encode()); err != nil {
-			return nil, s.writeFailed(err)
+			return s.writeFailed(err)
 		}
 	}
 	if len(changed) > 0 {
 		if err := batch.Flush(); err != nil {
-			return nil, s.writeFailed(err)
+			return s.writeFailed(err)
 		}
 	}
 	for _, a := range acks {
@@ -93,7 +100,7 @@ func (s *Store) appendLocked(chunks []*wire.LogChunk) ([]*wire.LogAck, error) {
 	for key := range changed {
 		s.watch.changed(key)
 	}
-	return acks, nil
+	return nil
 }
 
 // recordOf finds a log's record, made new for a log that is not here yet.
@@ -154,39 +161,34 @@ func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 	return news, nil
 }
 
-// check refuses what no reader could use later.
-func check(dec *zstd.Decoder, key Key, c *wire.LogChunk) error {
+// check refuses what no reader could use later. It decompresses, because what
+// is acknowledged is deleted by the agent: there is no second chance to find
+// that it was not sound. The scratch space is used and returned.
+func check(dec *zstd.Decoder, c *wire.LogChunk, scratch []byte) ([]byte, error) {
+	key := KeyOf(c.GetRef())
 	if c.GetRef() == nil {
-		return fault.Field("ref", "a log chunk without an attempt; name the attempt")
+		return scratch, fault.Field("ref", "a log chunk without an attempt; name the attempt")
 	}
 	if c.Size > MaxChunk || len(c.Data) > maxFrame {
-		return fault.New(fault.TooLarge, "log of attempt %v: a chunk of %d bytes (%d compressed) at %d; at most %d (%d) are taken, send smaller ones", key, c.Size, len(c.Data), c.Offset, MaxChunk, maxFrame)
+		return scratch, fault.New(fault.TooLarge, "log of attempt %v: a chunk of %d bytes (%d compressed) at %d; at most %d (%d) are taken, send smaller ones", key, c.Size, len(c.Data), c.Offset, MaxChunk, maxFrame)
 	}
 	if c.Offset > math.MaxInt64-uint64(c.Size) {
-		return fault.Field("offset", "log of attempt %v: offset %d is beyond any log", key, c.Offset)
+		return scratch, fault.Field("offset", "log of attempt %v: offset %d is beyond any log", key, c.Offset)
 	}
 	if c.Size == 0 {
 		if !c.Last {
-			return fault.Field("size", "log of attempt %v: an empty chunk at %d that does not end the log; leave it out", key, c.Offset)
+			return scratch, fault.Field("size", "log of attempt %v: an empty chunk at %d that does not end the log; leave it out", key, c.Offset)
 		}
-		return nil
+		return scratch, nil
 	}
-	var h zstd.Header
-	if err := h.Decode(c.Data); err != nil || h.Skippable {
-		return fault.Field("data", "log of attempt %v: the chunk at %d is not a zstd frame; send one frame a chunk", key, c.Offset)
+	plain, err := dec.DecodeAll(c.Data, scratch[:0])
+	if err != nil {
+		return scratch, fault.Field("data", "log of attempt %v: the chunk at %d is not a sound zstd frame (%v); send it again", key, c.Offset, err)
 	}
-	size := h.FrameContentSize
-	if !h.HasFCS { // a small frame, or one made by a stream's encoder
-		plain, err := dec.DecodeAll(c.Data, nil)
-		if err != nil {
-			return fault.Field("data", "log of attempt %v: the chunk at %d cannot be decompressed (%v); send it again", key, c.Offset, err)
-		}
-		size = uint64(len(plain))
+	if len(plain) != int(c.Size) {
+		return plain, fault.Field("size", "log of attempt %v: the chunk at %d says %d bytes, its frame holds %d; they must be equal", key, c.Offset, c.Size, len(plain))
 	}
-	if size != uint64(c.Size) {
-		return fault.Field("size", "log of attempt %v: the chunk at %d says %d bytes, its frame holds %d; they must be equal", key, c.Offset, c.Size, size)
-	}
-	return nil
+	return plain, nil
 }
 
 func (s *Store) writeFailed(err error) error {

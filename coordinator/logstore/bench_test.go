@@ -28,3 +28,18 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkShip is one agent's stream to three coordinators whose folders are
+// on one disk: every chunk is written and synced three times.
+func BenchmarkShip(b *testing.B) {
+	all := cluster(b, 3, ReplicatorOptions{})
+	data := encoder.EncodeAll(noise(1, 32<<10), nil)
+	b.SetBytes(int64(len(data)))
+	chunks := make([]*wire.LogChunk, b.N)
+	for i := range chunks {
+		chunks[i] = &wire.LogChunk{Ref: Key{Plan: 1}.Ref(), Offset: uint64(i) * 32 << 10, Size: 32 << 10, Data: data}
+	}
+	s := ship(b, all[0])
+	b.ResetTimer()
+	wantAcked(b, shipAll(b, s, chunks...), b.N*32<<10)
+}

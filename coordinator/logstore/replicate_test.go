@@ -276,7 +276,7 @@ func TestOneBadChunkDoesNotEndTheStream(t *testing.T) {
 	key, stream := Key{Plan: 5}, noise(5, 1000)
 	bad := &wire.LogChunk{Ref: Key{Plan: 6}.Ref(), Size: 5, Data: []byte("rubbish")}
 	acks := shipAll(t, ship(t, all[0]), bad, &wire.LogChunk{}, chunkOf(key, stream, 0, 1000))
-	if !strings.Contains(acks[0].Error, "not a zstd frame") || !strings.Contains(acks[1].Error, "name the attempt") {
+	if !strings.Contains(acks[0].Error, "not a sound zstd frame") || !strings.Contains(acks[1].Error, "name the attempt") {
 		t.Errorf("bad chunks are answered %v", acks[:2])
 	}
 	wantAcked(t, acks[2:], 1000)

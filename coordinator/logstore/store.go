@@ -31,6 +31,10 @@ const MaxChunk = 512 << 10
 // incompressible bytes, with room for its headers.
 const maxFrame = MaxChunk + 4<<10
 
+// maxWindow is the zstd window every decoder should support (RFC 8878, 3.1.1.1.2).
+// It also bounds what a frame that swells beyond its chunk's size can cost.
+const maxWindow = 8 << 20
+
 // Options of a Store; the zero value is right for production.
 type Options struct {
 	// Logger takes what the storage engine has to say. Default: discarded.
@@ -89,7 +93,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 		return nil, fault.Wrap(err, fault.Corrupt, "log folder %q cannot be opened; check the disk, or move the folder away and start again: logs are then fetched from the other coordinators as they are read", dir)
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(MaxChunk))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxWindow))
 	if err != nil {
 		return nil, fault.Wrap(errors.Join(err, db.Close()), fault.Internal, "log folder %q: decompressor", dir)
 	}

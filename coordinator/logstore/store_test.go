@@ -227,6 +227,8 @@ func TestAppendRefusesOneChunkWithoutTheOthers(t *testing.T) {
 	longer := append(bytes.Clone(stream), "more"...)
 	wrongSize := chunkOf(good, stream, 0, 100)
 	wrongSize.Size = 99
+	cutShort := chunkOf(good, stream, 500, 900)
+	cutShort.Data = cutShort.Data[:300]
 	shorter := chunkOf(ended, stream, 0, 10)
 	shorter.Last = true
 	for _, c := range []struct {
@@ -235,10 +237,11 @@ func TestAppendRefusesOneChunkWithoutTheOthers(t *testing.T) {
 	}{
 		{&wire.LogChunk{}, "without an attempt"},
 		{&wire.LogChunk{Ref: good.Ref(), Size: MaxChunk + 1, Data: []byte("x")}, "send smaller ones"},
-		{&wire.LogChunk{Ref: good.Ref(), Size: 3, Data: []byte("not zstd")}, "not a zstd frame"},
+		{&wire.LogChunk{Ref: good.Ref(), Size: 3, Data: []byte("not zstd")}, "not a sound zstd frame"},
 		{&wire.LogChunk{Ref: good.Ref(), Offset: 1 << 63, Size: 3}, "beyond any log"},
 		{&wire.LogChunk{Ref: good.Ref()}, "does not end the log"},
 		{wrongSize, "must be equal"},
+		{cutShort, "not a sound zstd frame"},
 		{chunkOf(ended, longer, 990, 1004), "nothing may be added"},
 		{shorter, "a log ends once"},
 	} {
@@ -393,5 +396,39 @@ func TestALogStaysInTheBucketOfItsFirstDay(t *testing.T) {
 	}
 	if _, _, _, err := s.Read(t.Context(), key, 0, 0); !fault.Is(err, fault.Corrupt) {
 		t.Fatalf("chunks gone behind the record's back: %v, want corrupt", err)
+	}
+}
+
+// Frames as encoders of any level write them fit, up to the largest chunk, and
+// one that swells beyond what it says is refused.
+func TestFramesOfAnyEncoder(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{})
+	for i, stream := range [][]byte{noise(1, MaxChunk), make([]byte, MaxChunk), noise(2, 10)} {
+		for level := zstd.SpeedFastest; level <= zstd.SpeedBestCompression; level++ {
+			whole, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(level))
+			var streamed bytes.Buffer
+			piecewise, _ := zstd.NewWriter(&streamed, zstd.WithEncoderLevel(level))
+			_, err := piecewise.Write(stream)
+			if err = errors.Join(err, piecewise.Close()); err != nil {
+				t.Fatal(err)
+			}
+			for j, data := range [][]byte{whole.EncodeAll(stream, nil), streamed.Bytes()} {
+				key := Key{Plan: uint64(i), Instance: uint64(level), Attempt: uint32(j)}
+				acks := mustAppend(t, s, &wire.LogChunk{Ref: key.Ref(), Size: uint32(len(stream)), Data: data, Last: true})
+				if got, ended := readAll(t, s.Read, key, 0, 0); acks[0].Error != "" || !ended || !bytes.Equal(got, stream) {
+					t.Fatalf("stream %d, level %v, way %d: ack %q, %d bytes, ended %v", i, level, j, acks[0].Error, len(got), ended)
+				}
+			}
+		}
+	}
+	var bomb bytes.Buffer
+	w, _ := zstd.NewWriter(&bomb)
+	_, err := w.Write(make([]byte, 64<<20))
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	acks := mustAppend(t, s, &wire.LogChunk{Ref: Key{Plan: 99}.Ref(), Size: 10, Data: bomb.Bytes()})
+	if !strings.Contains(acks[0].Error, "not a sound zstd frame") {
+		t.Fatalf("a bomb is answered %q", acks[0].Error)
 	}
 }
