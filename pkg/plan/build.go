@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"sort"
 	"strconv"
 	"time"
 
@@ -56,11 +57,16 @@ func Build(in Input) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkOverrides(); err != nil {
-		return nil, err
+	for _, check := range []func() error{p.checkWindows, p.checkOverrides, p.checkCircle} {
+		if err := check(); err != nil {
+			return nil, err
+		}
 	}
-	return p, p.checkCircle()
+	return p, nil
 }
+
+// maxMs is the end of the year 9999.
+const maxMs = 253402300800000
 
 // check refuses what is wrong with a request by itself.
 func check(req *wire.Request, maxGroups int32) error {
@@ -73,8 +79,8 @@ func check(req *wire.Request, maxGroups int32) error {
 		return fault.Field("maxRunning", "%d: expected how many instances may run at once, or 0 for no cap", req.MaxRunning)
 	case len(req.Name) > 256:
 		return fault.Field("name", "%d bytes long: expected at most 256", len(req.Name))
-	case req.NotBeforeMs < 0:
-		return fault.Field("notBefore", "%d ms: expected a moment after 1970", req.NotBeforeMs)
+	case req.NotBeforeMs < 0 || req.NotBeforeMs >= maxMs:
+		return fault.Field("notBefore", "%d ms: expected a moment from 1970 to 9999", req.NotBeforeMs)
 	}
 	if t := req.TimeOfDay; t != nil && (t.From < 0 || t.To >= 24*3600 || t.To < t.From) {
 		return fault.Field("timeOfDay", "%d to %d seconds: expected a range inside one day, the end not before the start", t.From, t.To)
@@ -96,6 +102,20 @@ func check(req *wire.Request, maxGroups int32) error {
 	return nil
 }
 
+// checkWindows refuses windows that reach forward, which no rule knows and
+// checkCircle does not reckon with (RULES R5.3).
+func (p *Plan) checkWindows() error {
+	for i := range p.Nodes {
+		for _, e := range p.Nodes[i].Up {
+			if w := e.Window; w != nil && (w.To > 0 || w.From > 0) {
+				return fault.New(fault.Invalid, "node %q waits for dates of %q after its own (to %+d days): expected a window that reaches back only, such as -6..0; change the node",
+					p.Nodes[i].Spec.Id, w.Node, w.To)
+			}
+		}
+	}
+	return nil
+}
+
 // checkOverrides refuses parameter overrides that name no node of the plan or
 // cannot be rendered (RULES R2.8).
 func (p *Plan) checkOverrides() error {
@@ -105,15 +125,14 @@ func (p *Plan) checkOverrides() error {
 		if !ok {
 			return fault.Field(field, "node %q is not in the backfill: expected one of its nodes", o.Node)
 		}
-		if o.Param.GetName() == "" {
-			return fault.Field(field, "no parameter name: expected NODE:name=value")
+		pos, ok := p.firstPosition(n)
+		if !ok {
+			continue
 		}
-		if pos, ok := p.firstPosition(n); ok {
-			if _, err := p.Values(Place{pos, n, 0}); err != nil {
-				e := fault.Wrap(err, fault.Invalid, "node %q, parameter %q", o.Node, o.Param.Name)
-				e.Field = field
-				return e
-			}
+		if _, err := p.Values(Place{pos, n, 0}); err != nil {
+			e := fault.Wrap(err, fault.Invalid, "node %q", o.Node)
+			e.Field = field
+			return e
 		}
 	}
 	return nil
@@ -122,7 +141,7 @@ func (p *Plan) checkOverrides() error {
 // firstPosition is the first position on which a node has an instance.
 func (p *Plan) firstPosition(n int) (int, bool) {
 	for pos := range p.Dates {
-		if from, to := p.NodeRange(pos, n); from < to {
+		if !p.empty(pos, n) {
 			return pos, true
 		}
 	}
@@ -142,7 +161,7 @@ func (p *Plan) checkCircle() error {
 			if e.Window == nil {
 				continue
 			}
-			if a, b, ok := p.reaches(e); ok {
+			if a, b, ok := p.reaches(i, e); ok {
 				n, u := p.Nodes[i].Spec.Id, p.Nodes[e.Node].Spec.Id
 				return fault.Field("order", "the backfill could never finish: %s on %s waits for %s on %s (its window of dates), "+
 					"which comes after it in the group and waits for all of %s (gate day): use ascending order, gate node, or more groups",
@@ -153,24 +172,33 @@ func (p *Plan) checkCircle() error {
 	return nil
 }
 
-// reaches finds two dates of one group of which the first waits for the second
-// through a window.
-func (p *Plan) reaches(e Edge) (a, b calendar.Date, found bool) {
+// reaches finds two dates of one group, both with instances, of which the
+// first waits for the second through a window of node n.
+func (p *Plan) reaches(n int, e Edge) (a, b calendar.Date, found bool) {
 	for _, g := range p.Groups {
 		for pos := g.From; pos < g.To; pos++ {
 			d := p.Dates[pos]
-			from, to := d+calendar.Date(e.Window.From), min(d-1, d+calendar.Date(e.Window.To))
-			if e.Window.FromMonthStart {
-				from = d.MonthStart()
+			from, to := window(e.Window, d)
+			to = min(to, d-1)
+			if from > to || p.empty(pos, n) {
+				continue
 			}
-			for day := to; day >= from; day-- {
-				if q, ok := p.Position(day); ok && q > pos && q < g.To {
-					return d, day, true
+			// In descending order the window's dates are one run of positions.
+			q := pos + 1 + sort.Search(g.To-pos-1, func(i int) bool { return p.Dates[pos+1+i] <= to })
+			for ; q < g.To && p.Dates[q] >= from; q++ {
+				if !p.empty(q, e.Node) {
+					return d, p.Dates[q], true
 				}
 			}
 		}
 	}
 	return 0, 0, false
+}
+
+// empty says that a node has no instance on a position.
+func (p *Plan) empty(pos, n int) bool {
+	from, to := p.NodeRange(pos, n)
+	return from == to
 }
 
 // Warnings are what a submitter should know although it is no error.

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
+	"time"
 
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
@@ -12,6 +14,13 @@ import (
 // maxDates is about 273 years of days.
 const maxDates = 100_000
 
+// The data timestamps there are: T, a day later, must still have a year of
+// four digits.
+var (
+	firstDate = calendar.DateOf(1, time.January, 1)
+	lastDate  = calendar.DateOf(9999, time.December, 30)
+)
+
 // dates is the union of the request's ranges, without doubles, in the order
 // in which they run (RULES R3.1, R4.2).
 func dates(req *wire.Request) ([]calendar.Date, error) {
@@ -20,12 +29,16 @@ func dates(req *wire.Request) ([]calendar.Date, error) {
 	}
 	ranges := slices.Clone(req.Dates)
 	for i, r := range ranges {
-		if r.To < r.From {
-			return nil, fault.Field("dates["+strconv.Itoa(i)+"]", "the range ends (%s) before it starts (%s): swap the two",
-				calendar.Date(r.To), calendar.Date(r.From))
+		from, to := calendar.Date(r.From), calendar.Date(r.To)
+		field := "dates[" + strconv.Itoa(i) + "]"
+		switch {
+		case from < firstDate || from > lastDate || to < firstDate || to > lastDate:
+			return nil, fault.Field(field, "it leaves the calendar: expected dates from %s to %s", firstDate, lastDate)
+		case to < from:
+			return nil, fault.Field(field, "the range ends (%s) before it starts (%s): swap the two", to, from)
 		}
 	}
-	slices.SortFunc(ranges, func(a, b *wire.DateRange) int { return int(a.From) - int(b.From) })
+	slices.SortFunc(ranges, func(a, b *wire.DateRange) int { return cmp.Compare(a.From, b.From) })
 	var out []calendar.Date
 	for _, r := range ranges {
 		from := calendar.Date(r.From)

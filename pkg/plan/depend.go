@@ -22,10 +22,7 @@ func (p *Plan) upstream(at Place, e Edge, yield func(from, to uint64) bool) bool
 		return p.sameDate(at, e.Node, yield)
 	}
 	d := p.Dates[at.Pos]
-	from, to := d+calendar.Date(e.Window.From), d+calendar.Date(e.Window.To)
-	if e.Window.FromMonthStart {
-		from = d.MonthStart()
-	}
+	from, to := window(e.Window, d)
 	for day := from; day <= to; day++ {
 		pos, ok := p.Position(day)
 		if !ok {
@@ -48,6 +45,16 @@ func (p *Plan) upstream(at Place, e Edge, yield func(from, to uint64) bool) bool
 	return true
 }
 
+// window is the closed range of dates of which an upstream is needed on a date
+// (RULES R5.3).
+func window(u *wire.Upstream, d calendar.Date) (from, to calendar.Date) {
+	from, to = d+calendar.Date(u.From), d+calendar.Date(u.To)
+	if u.FromMonthStart {
+		from = d.MonthStart()
+	}
+	return from, to
+}
+
 // sameDate applies RULES R5.2.
 func (p *Plan) sameDate(at Place, up int, yield func(from, to uint64) bool) bool {
 	u, n := &p.Nodes[up], &p.Nodes[at.Node]
@@ -55,20 +62,25 @@ func (p *Plan) sameDate(at Place, up int, yield func(from, to uint64) bool) bool
 	if first == end {
 		return true
 	}
-	d := p.Dates[at.Pos]
 	daily := n.Schedule.Kind == calendar.Daily
-	switch {
-	case u.Schedule.Kind == calendar.Daily:
+	if u.Schedule.Kind == calendar.Daily || (daily && !u.Spec.DependsOnSelf) {
 		return yield(first, end)
-	case daily && !u.Spec.DependsOnSelf:
+	}
+	d, t := p.Dates[at.Pos], p.Cycle(at).Unix
+	if daily {
+		// Its cycles run one after another, so the latest at or before T that
+		// the plan has stands for those before it.
+		if c := u.Cycles.IndexAtOrBefore(d, t, u.Zone); c >= 0 {
+			first += uint64(c)
+			end = first + 1
+		}
 		return yield(first, end)
 	}
 	// The latest cycle at or before T, by the upstream's whole schedule: one
 	// that the plan's time of day leaves out is outside the plan.
-	t := p.Cycle(at).Unix
 	i := u.Schedule.IndexAtOrBefore(d, t, u.Zone)
 	if i < 0 {
-		return !daily || yield(first, end)
+		return true
 	}
 	c := u.Cycles.IndexAt(d, u.Schedule.Cycle(d, i, u.Zone).Unix, u.Zone)
 	if c < 0 {
@@ -115,17 +127,23 @@ func (p *Plan) Predecessor(at Place) Predecessor {
 
 // Gate is the range of instances that must all have succeeded before an
 // instance may start, because an earlier date of its group holds it (RULES
-// R4.3); empty when nothing does. before is the position of that date.
+// R4.3); empty when nothing does. before is the position of that date: the
+// last one that has instances at all (gate node: of the same node), so that a
+// date whose only cycles the clocks skip does not let those around it overlap.
 func (p *Plan) Gate(at Place) (from, to uint64, before int) {
-	before = at.Pos - 1
-	if before < p.Groups[p.Group(at.Pos)].From {
-		return 0, 0, before
+	first := p.Groups[p.Group(at.Pos)].From
+	for before = at.Pos - 1; before >= first; before-- {
+		switch p.Request.Gate {
+		case wire.Request_DAY:
+			from, to = p.Range(before)
+		case wire.Request_NODE:
+			from, to = p.NodeRange(before, at.Node)
+		default:
+			return 0, 0, before
+		}
+		if from < to {
+			return from, to, before
+		}
 	}
-	switch p.Request.Gate {
-	case wire.Request_DAY:
-		from, to = p.Range(before)
-	case wire.Request_NODE:
-		from, to = p.NodeRange(before, at.Node)
-	}
-	return from, to, before
+	return 0, 0, before
 }

@@ -10,7 +10,7 @@ func (p *Plan) DueMs(at Place) int64 {
 	n := &p.Nodes[at.Node]
 	due := p.Cycle(at).Unix * 1000
 	if due > p.AcceptedMs && p.Request.RunFutureEarly {
-		due = n.Zone.Instant(calendar.Wall{Date: p.Dates[at.Pos] + 1}) * 1000
+		due = min(due, n.Zone.Instant(calendar.Wall{Date: p.Dates[at.Pos] + 1})*1000) // the clocks may skip midnight
 	}
 	return max(due, p.Request.NotBeforeMs)
 }

@@ -23,6 +23,9 @@ type numbering struct {
 // coordinator exhausted.
 const maxInstances = 100_000_000
 
+// maxOffsets bounds the offsets kept for all shapes of day: 4 bytes each.
+const maxOffsets = 32 << 20
+
 func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
 	n := numbering{base: make([]uint64, len(dates)+1), shape: make([]uint16, len(dates))}
 	// Nodes with the same schedule and zone have the same count on every day.
@@ -34,7 +37,10 @@ func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
 	var distinct []clock
 	class := make([]int, len(nodes))
 	for i := range nodes {
-		k := clock{nodes[i].Cycles, nodes[i].Zone}
+		var k clock // of every daily node: one cycle whatever the zone
+		if nodes[i].Cycles.Kind != calendar.Daily {
+			k = clock{nodes[i].Cycles, nodes[i].Zone}
+		}
 		c, ok := classes[k]
 		if !ok {
 			c = len(distinct)
@@ -55,31 +61,41 @@ func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
 		}
 		s, ok := seen[key.String()]
 		if !ok {
-			if len(n.shapes) > 1<<16-1 {
-				return n, fault.New(fault.TooLarge, "the dates differ in too many ways: submit fewer dates at once")
+			if (len(n.shapes)+1)*len(nodes) > maxOffsets || len(n.shapes) > 1<<16-1 {
+				return n, fault.New(fault.TooLarge, "clock changes make the dates differ in %d ways for %d nodes: submit fewer nodes or dates at once", len(n.shapes), len(nodes))
 			}
 			s = uint16(len(n.shapes))
 			seen[key.String()] = s
-			n.shapes = append(n.shapes, offsets(class, counts))
+			shape, total := offsets(class, counts)
+			if total > maxInstances {
+				return n, tooMany(total)
+			}
+			n.shapes = append(n.shapes, shape)
 		}
 		n.shape[pos] = s
 		n.base[pos+1] = n.base[pos] + uint64(n.shapes[s][len(nodes)])
 	}
 	if total := n.base[len(dates)]; total > maxInstances {
-		return n, fault.New(fault.TooLarge, "the backfill has %d instances, more than the %d one may have: submit fewer nodes or dates at once", total, maxInstances)
+		return n, tooMany(total)
 	} else if total == 0 {
 		return n, fault.Field("dates", "no node has a cycle on any of the dates: choose other dates or a wider time of day")
 	}
 	return n, nil
 }
 
-// offsets sums the counts of the nodes before each node.
-func offsets(class, counts []int) []uint32 {
-	out := make([]uint32, len(class)+1)
+func tooMany(total uint64) error {
+	return fault.New(fault.TooLarge, "the backfill has at least %d instances, more than the %d one may have: submit fewer nodes or dates at once", total, maxInstances)
+}
+
+// offsets sums the counts of the nodes before each node; the last sum is the
+// day's total, and right however large it is.
+func offsets(class, counts []int) (sums []uint32, total uint64) {
+	sums = make([]uint32, len(class)+1)
 	for i, c := range class {
-		out[i+1] = out[i] + uint32(counts[c])
+		total += uint64(counts[c])
+		sums[i+1] = uint32(total)
 	}
-	return out
+	return sums, total
 }
 
 // Instance is the number of a place.

@@ -30,6 +30,7 @@ type Plan struct {
 	Groups      []Span          // positions of each group (RULES R4.2)
 	clusterZone string
 	zones       []*wire.Zone
+	unbroken    bool           // Dates has no gap
 	index       map[string]int // node id → index
 	number      numbering
 }
@@ -37,13 +38,13 @@ type Plan struct {
 // Node is one node of a plan with everything the plan pins (RULES R1.6).
 type Node struct {
 	*node.Node
-	Version  uint64 // of the node when the plan was accepted
-	DryRun   wire.DryRun
-	Level    int32 // shortest distance from the root
-	Zone     *calendar.Zone
-	Cycles   calendar.Schedule // restricted to the plan's time of day (RULES R3.2)
-	Up       []Edge
-	override []params.Assignment
+	Version uint64 // of the node when the plan was accepted
+	DryRun  wire.DryRun
+	Level   int32 // shortest distance from the root
+	Zone    *calendar.Zone
+	Cycles  calendar.Schedule // restricted to the plan's time of day (RULES R3.2)
+	Up      []Edge
+	values  *params.Set // the node's parameters after the plan's overrides
 }
 
 // Edge is a dependency on another node of the plan.
@@ -67,17 +68,25 @@ func (p *Plan) NodeIndex(id string) (int, bool) {
 	return i, ok
 }
 
-// Position finds the position of a data timestamp.
+// Position finds the position of a data timestamp; false when the plan has it
+// not.
 func (p *Plan) Position(d calendar.Date) (int, bool) {
-	n := len(p.Dates)
+	n, i := len(p.Dates), 0
 	descending := p.Request.Order == wire.Request_DESCENDING
-	i := sort.Search(n, func(i int) bool {
-		if descending {
-			return p.Dates[i] <= d
-		}
-		return p.Dates[i] >= d
-	})
-	return i, i < n && p.Dates[i] == d
+	switch {
+	case p.unbroken && descending:
+		i = int(p.Dates[0]) - int(d)
+	case p.unbroken:
+		i = int(d) - int(p.Dates[0])
+	default:
+		i = sort.Search(n, func(i int) bool {
+			if descending {
+				return p.Dates[i] <= d
+			}
+			return p.Dates[i] >= d
+		})
+	}
+	return i, i >= 0 && i < n && p.Dates[i] == d
 }
 
 // Group is the index of the group that a position belongs to.
@@ -109,12 +118,12 @@ func (p *Plan) Find(nodeID string, d calendar.Date, unix int64) (uint64, bool) {
 	return p.Instance(Place{pos, n, c}), true
 }
 
-// Values renders the node's parameters for an instance, in the order of the
-// node's file, overrides last (RULES R1.6, R2.8). They depend on nothing but
-// the plan, so every rerun gets the same.
+// Values renders the node's parameters for an instance: those of its file in
+// their order, each with its override if it has one, then what the overrides
+// add (RULES R1.6, R2.8). They depend on nothing but the plan, so every rerun
+// gets the same.
 func (p *Plan) Values(at Place) ([]params.Assignment, error) {
-	n := &p.Nodes[at.Node]
-	return n.Params.Values(p.Context(at), n.override)
+	return p.Nodes[at.Node].values.Values(p.Context(at), nil)
 }
 
 // Context is what parameter expressions of an instance are rendered from.
@@ -154,17 +163,22 @@ func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan
 	if p.Dates, err = dates(r.Request); err != nil {
 		return nil, err
 	}
+	p.unbroken = max(p.Dates[0], p.Dates[len(p.Dates)-1])-min(p.Dates[0], p.Dates[len(p.Dates)-1]) == calendar.Date(len(p.Dates)-1)
 	p.Groups = split(len(p.Dates), int(max(1, r.Request.Groups)))
 	zones := make(map[string]*calendar.Zone, len(r.Zones))
 	for _, z := range r.Zones {
 		zones[z.Name] = zone(z)
+	}
+	overrides := make(map[string][]params.Assignment)
+	for _, o := range r.Request.Params {
+		overrides[o.Node] = append(overrides[o.Node], params.Assignment{Name: o.Param.GetName(), Value: o.Param.GetValue()})
 	}
 	for i, rn := range r.Nodes {
 		c, err := compiled(i)
 		if err != nil {
 			return nil, err
 		}
-		if p.Nodes[i], err = pin(c, rn, r, zones); err != nil {
+		if p.Nodes[i], err = pin(c, rn, r, zones, overrides[c.Spec.Id]); err != nil {
 			return nil, err
 		}
 		p.index[c.Spec.Id] = i
@@ -175,7 +189,7 @@ func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan
 }
 
 // pin resolves a node's zone, cycles and overrides for the plan.
-func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones map[string]*calendar.Zone) (Node, error) {
+func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones map[string]*calendar.Zone, overrides []params.Assignment) (Node, error) {
 	n := Node{Node: c, Version: rn.Version, DryRun: rn.DryRun, Level: rn.Level, Cycles: c.Schedule}
 	name := c.Spec.Schedule.GetZone()
 	if name == "" {
@@ -192,10 +206,11 @@ func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones map[string]*
 		}
 		n.Cycles = restricted
 	}
-	for _, o := range r.Request.Params {
-		if o.Node == c.Spec.Id {
-			n.override = append(n.override, params.Assignment{Name: o.Param.Name, Value: o.Param.Value})
-		}
+	var err error
+	if n.values, err = c.Params.With(overrides); err != nil {
+		e := fault.Wrap(err, fault.Invalid, "node %q with the backfill's overrides", c.Spec.Id)
+		e.Field = "params"
+		return n, e
 	}
 	return n, nil
 }
