@@ -17,15 +17,17 @@ import (
 	"backfleet/agent/keeper"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/obs"
 )
 
 type agentOptions struct {
 	config    worker.Config
 	groups    []string
 	labels    []string
-	tls       tlsFiles
+	tls       mtls.Files
 	tokenFile string
-	logJSON   bool
+	log       obs.LogConfig
 }
 
 // Agent makes the command `agent`, with its hidden helpers `keeper` and
@@ -52,11 +54,12 @@ them in time.`,
 	f.StringSliceVar(&o.config.Coordinators, "coordinators", nil, "rpc addresses of coordinators, host:port,…")
 	f.StringArrayVar(&o.groups, "group", nil, "resource group and slots, name=slots (repeatable)")
 	f.StringArrayVar(&o.labels, "label", nil, "what is special about this agent, name=value (repeatable)")
-	f.StringVar(&o.tls.ca, "tls-ca", "", "PEM file with the coordinators' authority")
-	f.StringVar(&o.tls.cert, "tls-cert", "", "PEM file with the agent's certificate")
-	f.StringVar(&o.tls.key, "tls-key", "", "PEM file with its private key")
+	f.StringVar(&o.tls.CA, "tls-ca", "", "PEM file with the coordinators' authority")
+	f.StringVar(&o.tls.Cert, "tls-cert", "", "PEM file with the agent's certificate")
+	f.StringVar(&o.tls.Key, "tls-key", "", "PEM file with its private key")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the agent's token")
-	f.BoolVar(&o.logJSON, "log-json", false, "write the agent's own log as JSON")
+	f.StringVar(&o.log.Format, "log-format", obs.FormatAuto, "the agent's own log: auto, text or json")
+	f.StringVar(&o.log.Level, "log-level", "info", "debug, info, warn or error")
 	cmd.AddCommand(keeperCommand(version), guardCommand())
 	return cmd
 }
@@ -71,8 +74,12 @@ func (o *agentOptions) run(cmd *cobra.Command) error {
 	if o.config.Labels, err = parseLabels(o.labels); err != nil {
 		return err
 	}
-	if o.config.TLS, err = o.tls.load(); err != nil {
-		return err
+	if o.tls.Configured() {
+		material, err := mtls.Load(o.tls)
+		if err != nil {
+			return err
+		}
+		o.config.TLS = material.Client("")
 	}
 	if o.tokenFile != "" {
 		token, err := os.ReadFile(o.tokenFile)
@@ -81,7 +88,9 @@ func (o *agentOptions) run(cmd *cobra.Command) error {
 		}
 		o.config.Token = strings.TrimSpace(string(token))
 	}
-	o.config.Logger = logger(o.logJSON)
+	if o.config.Logger, err = obs.NewLogger(o.log); err != nil {
+		return err
+	}
 	o.config.KeeperCommand = append([]string{"/proc/self/exe"}, path(cmd, "keeper")...)
 	return worker.Run(ctx, o.config)
 }
@@ -89,13 +98,6 @@ func (o *agentOptions) run(cmd *cobra.Command) error {
 // path gives the arguments that lead to a command below cmd.
 func path(cmd *cobra.Command, name string) []string {
 	return append(strings.Fields(cmd.CommandPath())[1:], name)
-}
-
-func logger(asJSON bool) *slog.Logger {
-	if asJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil))
 }
 
 // parseGroups reads name=slots.
@@ -136,7 +138,7 @@ func keeperCommand(version string) *cobra.Command {
 			signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 			defer stop()
-			config.Logger = logger(false)
+			config.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil)) // keeper.log
 			config.GuardCommand = append([]string{"/proc/self/exe"}, path(cmd.Parent(), "guard")...)
 			return keeper.Run(ctx, config)
 		},

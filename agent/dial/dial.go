@@ -6,8 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
-	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
 )
 
 // Pool knows the coordinators.
@@ -60,20 +59,10 @@ func (p *Pool) Next() string {
 
 // Connect makes a connection, which is tried at its first call.
 func (p *Pool) Connect(address string) (*grpc.ClientConn, error) {
-	if !p.secure && !Loopback(address) {
+	if !p.secure && !mtls.Loopback(address) {
 		return nil, fault.New(fault.Invalid, "coordinator %s: not a loopback address, so TLS is needed; give the agent its certificates", address)
 	}
 	return grpc.NewClient("passthrough:///"+address, p.options...)
-}
-
-// Loopback says whether an address cannot be reached from another host.
-func Loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
 type bearer string

@@ -23,6 +23,7 @@ import (
 	"backfleet/agent/session"
 	"backfleet/agent/spool"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
 	"backfleet/pkg/wire"
 )
 
@@ -90,7 +91,7 @@ func (c *Config) Validate() error {
 		field := "coordinators[" + strconv.Itoa(i) + "]"
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
 			add(field, "expected host:port, found "+strconv.Quote(a))
-		} else if c.TLS == nil && !dial.Loopback(a) {
+		} else if c.TLS == nil && !mtls.Loopback(a) {
 			add(field, a+" is not on this host, so TLS is needed; give the agent its certificates")
 		}
 	}

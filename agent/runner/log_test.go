@@ -1,0 +1,203 @@
+package runner
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"backfleet/pkg/cri"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// readLog gives the segments and their bytes laid end to end.
+func readLog(t *testing.T, dir string) (segments []int, all []byte) {
+	t.Helper()
+	for n := 0; ; n++ {
+		data, err := os.ReadFile(SegmentPath(dir, n))
+		if os.IsNotExist(err) {
+			return segments, all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments = append(segments, len(data))
+		all = append(all, data...)
+	}
+}
+
+// plain undoes the format: what each stream carried, byte for byte.
+func plain(t *testing.T, log []byte) (out [2]bytes.Buffer) {
+	t.Helper()
+	r := cri.NewReader(bytes.NewReader(log), 0)
+	for {
+		l, err := r.Next()
+		if err == io.EOF {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &out[0]
+		if l.Stream == cri.Stderr {
+			b = &out[1]
+		}
+		b.Write(l.Text)
+		if !l.Partial {
+			b.WriteByte('\n')
+		}
+	}
+}
+
+func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
+	overhead := len(cri.AppendLine(nil, noon, cri.Stdout, false, nil))
+	dir := t.TempDir()
+	w := logWriter{dir: dir, max: DefaultLogBytes}
+	const lines = 3072 // 3072 lines of 1024 bytes are 3 MiB to the byte
+	for i := range lines + 1 {
+		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
+	}
+	w.close(noon)
+	segments, all := readLog(t, dir)
+	if len(segments) != 2 || segments[0] != SegmentBytes || segments[1] != 1024 {
+		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes)
+	}
+	if w.written != int64(len(all)) || WholeLines(dir) != uint64(len(all)) {
+		t.Fatalf("log of %d bytes, counted %d and %d", len(all), w.written, WholeLines(dir))
+	}
+
+	// One byte more in the first line, and the last of the 3072 no longer fits.
+	dir = t.TempDir()
+	w = logWriter{dir: dir, max: DefaultLogBytes}
+	w.take(0, fmt.Appendf(nil, "%0*d\n", 1025-overhead, 0), noon)
+	for i := range lines - 1 {
+		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
+	}
+	w.close(noon)
+	if segments, _ = readLog(t, dir); len(segments) != 2 || segments[0] != SegmentBytes-1023 || segments[1] != 1024 {
+		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes-1023)
+	}
+}
+
+func TestWhatWasPrintedComesBackByteForByte(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	w := logWriter{dir: dir, max: DefaultLogBytes}
+	var want [2]bytes.Buffer
+	for range 3000 {
+		piece := make([]byte, random.IntN(5000))
+		for i := range piece {
+			piece[i] = byte(random.Uint32())
+		}
+		if random.IntN(4) == 0 {
+			piece = bytes.ReplaceAll(piece, []byte{'\n'}, []byte{0}) // long lines
+		}
+		stream := random.IntN(2)
+		want[stream].Write(piece)
+		w.take(stream, piece, noon)
+		if random.IntN(10) == 0 {
+			w.flush(noon)
+		}
+	}
+	w.close(noon)
+	segments, all := readLog(t, dir)
+	got := plain(t, all)
+	for i := range got {
+		if !bytes.Equal(got[i].Bytes(), want[i].Bytes()) {
+			t.Errorf("%s: %d bytes came back, %d were printed, or they differ", streams[i], got[i].Len(), want[i].Len())
+		}
+	}
+	for _, n := range segments {
+		if n > SegmentBytes {
+			t.Errorf("a segment of %d bytes", n)
+		}
+	}
+}
+
+func TestUnfinishedLinesAreMarked(t *testing.T) {
+	stamp := "2026-11-22T12:00:00.000000000Z "
+	for name, c := range map[string]struct {
+		do   func(*logWriter)
+		want string
+	}{
+		"a line in two pieces is one line": {
+			func(w *logWriter) { w.take(0, []byte("ab"), noon); w.take(0, []byte("cd\n"), noon) },
+			stamp + "stdout F abcd\n",
+		},
+		"flushed in the middle it is two": {
+			func(w *logWriter) {
+				w.take(0, []byte("ab"), noon)
+				w.flush(noon)
+				w.take(0, []byte("cd\n"), noon)
+			},
+			stamp + "stdout P ab\n" + stamp + "stdout F cd\n",
+		},
+		"an end without a newline is partial": {
+			func(w *logWriter) { w.take(1, []byte("ab"), noon) },
+			stamp + "stderr P ab\n",
+		},
+		"16 KiB fit in one line": {
+			func(w *logWriter) { w.take(0, []byte(strings.Repeat("x", lineBytes)+"\n"), noon) },
+			stamp + "stdout F " + strings.Repeat("x", lineBytes) + "\n",
+		},
+		"one byte more does not": {
+			func(w *logWriter) { w.take(0, []byte(strings.Repeat("x", lineBytes+1)+"\n"), noon) },
+			stamp + "stdout P " + strings.Repeat("x", lineBytes) + "\n" + stamp + "stdout F x\n",
+		},
+		"empty lines count": {
+			func(w *logWriter) { w.take(0, []byte("\n\n"), noon) },
+			stamp + "stdout F \n" + stamp + "stdout F \n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			w := logWriter{dir: dir, max: DefaultLogBytes}
+			c.do(&w)
+			w.close(noon)
+			if _, got := readLog(t, dir); string(got) != c.want {
+				t.Errorf("got %.200q, want %.200q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
+	dir := t.TempDir()
+	w := logWriter{dir: dir, max: 1000}
+	for range 100 {
+		w.take(0, []byte("0123456789\n"), noon)
+	}
+	w.close(noon)
+	_, all := readLog(t, dir)
+	lines := strings.Split(strings.TrimSuffix(string(all), "\n"), "\n")
+	kept := len(lines) - 1
+	want := fmt.Sprintf("backfleet: %d lines dropped: the log reached its limit of 1000 bytes", 100-kept)
+	if kept < 10 || !strings.HasSuffix(lines[kept], want) {
+		t.Errorf("%d lines kept, then %q; want %q at its end", kept, lines[kept], want)
+	}
+}
+
+func TestAFullDiskDropsWholeLines(t *testing.T) {
+	w := logWriter{dir: t.TempDir(), max: DefaultLogBytes}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file, w.segment = full, 1
+	w.take(0, []byte("lost\nlost too\n"), noon)
+	w.flush(noon)
+	if w.dropped != 2 || w.written != 0 {
+		t.Fatalf("dropped %d lines and wrote %d bytes, want 2 and 0", w.dropped, w.written)
+	}
+	w.take(0, []byte("kept\n"), noon) // there is room again
+	w.close(noon)
+	data, err := os.ReadFile(SegmentPath(w.dir, 1))
+	if err != nil || !bytes.Contains(data, []byte("stdout F kept\n")) || !bytes.Contains(data, []byte("2 lines dropped: ")) {
+		t.Errorf("segment %q (%v), want the line kept and the count of those dropped", data, err)
+	}
+}

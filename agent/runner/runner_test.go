@@ -1,0 +1,242 @@
+package runner
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// ending collects one process's events.
+type ending struct {
+	grew chan uint64
+	exit chan Exit
+}
+
+func newEnding() *ending { return &ending{make(chan uint64, 1000), make(chan Exit, 1)} }
+
+func (e *ending) Grew(n uint64) {
+	select {
+	case e.grew <- n:
+	default:
+	}
+}
+func (e *ending) Exited(x Exit) { e.exit <- x }
+
+func (e *ending) wait(t *testing.T) Exit {
+	t.Helper()
+	select {
+	case x := <-e.exit:
+		return x
+	case <-time.After(20 * time.Second):
+		t.Fatal("the process's end was not announced within 20 s")
+		return Exit{}
+	}
+}
+
+func newRunner(t testing.TB, c Config) *Runner {
+	t.Helper()
+	c.Logger = slog.New(slog.DiscardHandler)
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Stop)
+	return r
+}
+
+func script(t testing.TB, code string) Spec {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return Spec{Path: sh, Args: []string{"sh", "-c", code}, Env: os.Environ(), Dir: dir, LogDir: filepath.Join(dir, "log")}
+}
+
+func run(t *testing.T, r *Runner, spec Spec) (Exit, []byte) {
+	t.Helper()
+	e := newEnding()
+	if _, err := r.Start(spec, e); err != nil {
+		t.Fatal(err)
+	}
+	x := e.wait(t)
+	_, log := readLog(t, spec.LogDir)
+	if uint64(len(log)) != x.LogBytes {
+		t.Fatalf("the end was announced with %d bytes of log, %d are there", x.LogBytes, len(log))
+	}
+	return x, log
+}
+
+func TestOutputIsCompleteAndInOrder(t *testing.T) {
+	r := newRunner(t, Config{})
+	spec := script(t, `i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; printf '\000\377\033' >&2; exit 7`)
+	x, log := run(t, r, spec)
+	if x.Status.ExitStatus() != 7 {
+		t.Errorf("exit status %d, want 7", x.Status.ExitStatus())
+	}
+	got := plain(t, log)
+	var want strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&want, "line %d\n", i)
+	}
+	if got[0].String() != want.String() {
+		t.Errorf("stdout is not what was printed: %d bytes, want %d", got[0].Len(), want.Len())
+	}
+	if !bytes.Equal(got[1].Bytes(), []byte{0, 0xff, 033}) {
+		t.Errorf("stderr %q, want the three bytes printed", got[1].Bytes())
+	}
+}
+
+func TestWithoutOutputThereIsNoFile(t *testing.T) {
+	spec := script(t, "exit 0")
+	if _, log := run(t, newRunner(t, Config{}), spec); len(log) != 0 {
+		t.Errorf("log %q", log)
+	}
+	if _, err := os.Stat(spec.LogDir); !os.IsNotExist(err) {
+		t.Errorf("the log's folder was made for nothing (%v)", err)
+	}
+}
+
+func TestWhatStaysInTheGroupDiesWithItsLeader(t *testing.T) {
+	spec := script(t, `(trap '' TERM HUP; while :; do sleep 1000; done) & echo $!`)
+	_, log := run(t, newRunner(t, Config{DrainFor: time.Hour}), spec) // with an hour to drain, only a kill ends it in time
+	out := plain(t, log)
+	child, err := strconv.Atoi(strings.TrimSpace(out[0].String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := stateOf(child); state != "" && state != "Z" {
+		t.Errorf("the child left in the group is in state %q, want it dead", state)
+	}
+}
+
+// stateOf gives a process's state letter, empty when there is none.
+func stateOf(pid int) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	rest := string(data[bytes.LastIndexByte(data, ')')+1:])
+	return strings.Fields(rest)[0]
+}
+
+func TestAProcessThatLeftTheGroupDoesNotHoldUpTheResult(t *testing.T) {
+	spec := script(t, `setsid sh -c 'echo $$ >pid; echo $$; exec sleep 1000' & while [ ! -s pid ]; do :; done`)
+	e := newEnding()
+	p, err := newRunner(t, Config{DrainFor: 100 * time.Millisecond}).Start(spec, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.wait(t)
+	_, log := readLog(t, spec.LogDir)
+	out := plain(t, log)
+	escaped, err := strconv.Atoi(strings.TrimSpace(out[0].String()))
+	if err != nil || escaped == p.Pid() {
+		t.Fatalf("output %q", out[0].String())
+	}
+	_ = syscall.Kill(escaped, syscall.SIGKILL)
+}
+
+func TestPartialLinesAreVisibleWhileTheProcessRuns(t *testing.T) {
+	spec := script(t, `printf 'working'; exec sleep 1000`)
+	e := newEnding()
+	p, err := newRunner(t, Config{}).Start(spec, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case n := <-e.grew:
+		_, log := readLog(t, spec.LogDir)
+		if uint64(len(log)) != n || !bytes.HasSuffix(log, []byte(" stdout P working\n")) {
+			t.Errorf("announced %d bytes, log is %q", n, log)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a line without an end was not written within 10 s")
+	}
+	p.Signal(syscall.SIGKILL)
+	if x := e.wait(t); x.Status.Signal() != syscall.SIGKILL {
+		t.Errorf("ended with %v, want SIGKILL", x.Status)
+	}
+	p.Signal(syscall.SIGKILL) // must meet nobody
+}
+
+func TestAProgramThatIsNotThereIsAnError(t *testing.T) {
+	spec := script(t, "")
+	spec.Path = "/nowhere/sh"
+	if _, err := newRunner(t, Config{}).Start(spec, newEnding()); err == nil || !os.IsNotExist(err) {
+		t.Errorf("error %v, want that the file does not exist", err)
+	}
+}
+
+func TestStopTwiceAndStartAfterwards(t *testing.T) {
+	r := newRunner(t, Config{})
+	r.Stop()
+	r.Stop()
+	if _, err := r.Start(script(t, ":"), newEnding()); err == nil {
+		t.Error("a stopped runner started a process")
+	}
+}
+
+// BenchmarkBareExec is the bound: the same fork and exec with nothing around.
+func BenchmarkBareExec(b *testing.B) {
+	spec := script(b, ":")
+	null, _ := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	defer null.Close()
+	work := make(chan struct{})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range work {
+				pid, err := syscall.ForkExec(spec.Path, spec.Args, &syscall.ProcAttr{
+					Env: spec.Env, Files: []uintptr{null.Fd(), null.Fd(), null.Fd()}, Sys: &syscall.SysProcAttr{Setpgid: true}})
+				if err != nil {
+					b.Error(err)
+					continue
+				}
+				_, _ = syscall.Wait4(pid, nil, 0, nil)
+			}
+		})
+	}
+	for b.Loop() {
+		work <- struct{}{}
+	}
+	close(work)
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "attempts/s")
+}
+
+// BenchmarkRunner runs the same through a Runner; with output, too.
+func BenchmarkRunner(b *testing.B) {
+	for name, code := range map[string]string{"silent": ":", "oneLine": "echo done"} {
+		b.Run(name, func(b *testing.B) {
+			r := newRunner(b, Config{})
+			spec := script(b, code)
+			slots := make(chan struct{}, 8)
+			for i := 0; b.Loop(); i++ {
+				slots <- struct{}{}
+				spec.LogDir = filepath.Join(spec.Dir, strconv.Itoa(i))
+				if _, err := r.Start(spec, slot{slots}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for range cap(slots) {
+				slots <- struct{}{}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "attempts/s")
+		})
+	}
+}
+
+type slot struct{ slots chan struct{} }
+
+func (slot) Grew(uint64)   {}
+func (s slot) Exited(Exit) { <-s.slots }
