@@ -1,0 +1,108 @@
+package client
+
+import (
+	"context"
+
+	v1 "backfleet/api/v1"
+)
+
+// The calls of the API, one method each. Parameters may be nil; those about
+// consistency are set by the client. A key makes a write repeatable by the
+// caller also; without one the client makes its own for each call. Errors are
+// *fault.Error with the code that the coordinator gave, or the context's.
+
+// ApplyNodes adds, changes and removes nodes, all or nothing.
+func (c *Client) ApplyNodes(ctx context.Context, a v1.NodeApplication) (*v1.NodeApplicationResult, error) {
+	return read[v1.NodeApplicationResult](c.api.ApplyNodes(ctx, nil, a))
+}
+
+// Nodes lists nodes by id, without code.
+func (c *Client) Nodes(ctx context.Context, p *v1.ListNodesParams) (*v1.NodePage, error) {
+	return read[v1.NodePage](c.api.ListNodes(ctx, p))
+}
+
+// Node is one node with its code.
+func (c *Client) Node(ctx context.Context, id string) (*v1.NodeDetail, error) {
+	return read[v1.NodeDetail](c.api.GetNode(ctx, id, nil))
+}
+
+// Preview tells what a request would run.
+func (c *Client) Preview(ctx context.Context, r v1.BackfillRequest, p *v1.PreviewBackfillParams) (*v1.Preview, error) {
+	return read[v1.Preview](c.api.PreviewBackfill(ctx, p, r))
+}
+
+// Submit accepts a backfill.
+func (c *Client) Submit(ctx context.Context, r v1.BackfillRequest, key string) (*v1.Submission, error) {
+	return read[v1.Submission](c.api.SubmitBackfill(ctx, &v1.SubmitBackfillParams{IdempotencyKey: key}, r))
+}
+
+// Backfills lists backfills, newest first.
+func (c *Client) Backfills(ctx context.Context, p *v1.ListBackfillsParams) (*v1.BackfillPage, error) {
+	return read[v1.BackfillPage](c.api.ListBackfills(ctx, p))
+}
+
+// Backfill is one backfill with its progress.
+func (c *Client) Backfill(ctx context.Context, id string) (*v1.Backfill, error) {
+	return read[v1.Backfill](c.api.GetBackfill(ctx, id, nil))
+}
+
+// Receipt is the account of a backfill's instances (RULES R13.6).
+func (c *Client) Receipt(ctx context.Context, id string, p *v1.GetReceiptParams) (*v1.Receipt, error) {
+	return read[v1.Receipt](c.api.GetReceipt(ctx, id, p))
+}
+
+// Dates lists a backfill's dates in the order in which they run.
+func (c *Client) Dates(ctx context.Context, id string, p *v1.ListDatesParams) (*v1.DatePage, error) {
+	return read[v1.DatePage](c.api.ListDates(ctx, id, p))
+}
+
+// Stop starts nothing new and stops what runs.
+func (c *Client) Stop(ctx context.Context, id string) (*v1.Operation, error) {
+	return read[v1.Operation](c.api.StopBackfill(ctx, id, nil))
+}
+
+// Pause starts nothing new and lets what runs finish.
+func (c *Client) Pause(ctx context.Context, id string) (*v1.Operation, error) {
+	return read[v1.Operation](c.api.PauseBackfill(ctx, id, nil))
+}
+
+// Resume goes on after a pause, a stop or a halt.
+func (c *Client) Resume(ctx context.Context, id string) (*v1.Operation, error) {
+	return read[v1.Operation](c.api.ResumeBackfill(ctx, id, nil))
+}
+
+// Rerun runs instances again, all or nothing.
+func (c *Client) Rerun(ctx context.Context, id string, r v1.RerunRequest) (*v1.Operation, error) {
+	return read[v1.Operation](c.api.RerunBackfill(ctx, id, nil, r))
+}
+
+// Instances lists instances of a backfill.
+func (c *Client) Instances(ctx context.Context, id string, p *v1.ListInstancesParams) (*v1.InstancePage, error) {
+	return read[v1.InstancePage](c.api.ListInstances(ctx, id, p))
+}
+
+// Instance is one instance with its reason and attempts.
+func (c *Client) Instance(ctx context.Context, id string) (*v1.InstanceDetail, error) {
+	return read[v1.InstanceDetail](c.api.GetInstance(ctx, id, nil))
+}
+
+// Log reads a range of an attempt's log.
+func (c *Client) Log(ctx context.Context, instance string, p *v1.ReadLogParams) (*v1.LogPage, error) {
+	return read[v1.LogPage](c.api.ReadLog(ctx, instance, p))
+}
+
+// Agents lists agents by id.
+func (c *Client) Agents(ctx context.Context, p *v1.ListAgentsParams) (*v1.AgentPage, error) {
+	return read[v1.AgentPage](c.api.ListAgents(ctx, p))
+}
+
+// Cluster tells of the coordinators.
+func (c *Client) Cluster(ctx context.Context) (*v1.Cluster, error) {
+	return read[v1.Cluster](c.api.GetCluster(ctx, nil))
+}
+
+// Transfer hands leadership to a coordinator, by id; empty: to the one that is
+// furthest along.
+func (c *Client) Transfer(ctx context.Context, to string) (*v1.Transfer, error) {
+	return read[v1.Transfer](c.api.TransferLeadership(ctx, nil, v1.TransferRequest{To: to}))
+}
