@@ -151,49 +151,42 @@ func HashRequest(body proto.Message) []byte {
 	return h[:16]
 }
 
+// applyNodes checks again what the proposer checked: other nodes may have been
+// applied in between.
 func (e *Edit) applyNodes(a *wire.ApplyNodes) (*wire.Answer, error) {
-	answer := &wire.Answer{}
-	nodes := e.s.nodes.Txn()
-	for _, spec := range a.Nodes {
-		n, _, err := node.Compile(spec)
-		if err != nil {
-			return nil, err
-		}
-		ch := &wire.NodeChange{Id: spec.Id, Kind: wire.NodeChange_ADDED, Version: 1}
-		if old, ok := nodes.Get([]byte(spec.Id)); ok {
-			ch.Version = old.Version + 1
-			switch {
-			case old.Removed:
-			case proto.Equal(old.Spec, n.Spec):
-				ch.Kind, ch.Version = wire.NodeChange_UNCHANGED, old.Version
-			default:
-				ch.Kind = wire.NodeChange_CHANGED
-			}
-		}
-		answer.Nodes = append(answer.Nodes, ch)
-		if ch.Kind != wire.NodeChange_UNCHANGED {
-			nodes.Insert([]byte(spec.Id), &Node{Node: n, Version: ch.Version})
-		}
-	}
-	for _, id := range a.Remove {
-		old, ok := nodes.Get([]byte(id))
-		if !ok || old.Removed {
-			return nil, fault.Field("remove", "there is no node %q", id)
-		}
-		nodes.Insert([]byte(id), &Node{Node: old.Node, Version: old.Version, Removed: true})
-		answer.Nodes = append(answer.Nodes, &wire.NodeChange{Id: id, Kind: wire.NodeChange_REMOVED, Version: old.Version})
-	}
-	tree := nodes.Commit()
-	g, err := graphOf(tree)
+	change, err := node.Apply(liveNodes(e.s.nodes), a.Nodes, a.Remove)
 	if err != nil {
 		return nil, err
 	}
-	e.s.nodes, e.s.graph = tree, g
+	answer, nodes := &wire.Answer{}, e.s.nodes.Txn()
+	note := func(kind wire.NodeChange_Kind, ids []string, version func(id string, old *Node) uint64) {
+		for _, id := range ids {
+			old, _ := nodes.Get([]byte(id))
+			answer.Nodes = append(answer.Nodes, &wire.NodeChange{Id: id, Kind: kind, Version: version(id, old)})
+		}
+	}
+	put := func(id string, old *Node) uint64 {
+		i, _ := change.Graph.Index(id)
+		n := &Node{Node: change.Graph.Node(i), Version: 1}
+		if old != nil {
+			n.Version = old.Version + 1
+		}
+		nodes.Insert([]byte(id), n)
+		return n.Version
+	}
+	note(wire.NodeChange_ADDED, change.Added, put)
+	note(wire.NodeChange_CHANGED, change.Changed, put)
+	note(wire.NodeChange_UNCHANGED, change.Unchanged, func(_ string, old *Node) uint64 { return old.Version })
+	note(wire.NodeChange_REMOVED, change.Removed, func(id string, old *Node) uint64 {
+		nodes.Insert([]byte(id), &Node{Node: old.Node, Version: old.Version, Removed: true})
+		return old.Version
+	})
+	e.s.nodes, e.s.graph = nodes.Commit(), change.Graph
 	e.changes = append(e.changes, Change{Kind: NodesChanged})
 	return answer, nil
 }
 
-func graphOf(nodes *iradix.Tree[*Node]) (*node.Graph, error) {
+func liveNodes(nodes *iradix.Tree[*Node]) []*node.Node {
 	var live []*node.Node
 	nodes.Root().Walk(func(_ []byte, n *Node) bool {
 		if !n.Removed {
@@ -201,12 +194,15 @@ func graphOf(nodes *iradix.Tree[*Node]) (*node.Graph, error) {
 		}
 		return false
 	})
-	return node.BuildGraph(live)
+	return live
 }
 
 // BuildPlan expands a submission against the present nodes, without accepting
 // it: the same function serves the preview and the log.
 func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Plan, error) {
+	if sub.Request == nil {
+		return nil, fault.Field("request", "there is none: expected what to run and for which dates")
+	}
 	p, err := plan.Build(plan.Input{
 		ID: s.nextPlan, Name: s.planName(sub), Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
 		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: MaxGroups,
@@ -242,7 +238,7 @@ func newPlan(built *plan.Plan) *Plan {
 	size := built.Size()
 	return &Plan{
 		Plan: built, named: iradix.New[struct{}](), retries: iradix.New[struct{}](),
-		status: newColumn[Status](size), history: newColumn[[]byte](size >> chunkBits),
+		status: newColumn[Status](size), history: newColumn[history](size >> chunkBits),
 		dates: newColumn[Counts](uint64(len(built.Dates))), perNode: newColumn[Counts](uint64(len(built.Nodes))),
 	}
 }

@@ -1,13 +1,18 @@
 package state
 
 // A column is a long array that is almost all zero and changes a few cells at
-// a time: chunks appear when first written and are copied on write. An *Edit
-// owns the chunks that it has copied and may write them again; everybody else
-// sees them as immutable. Copying a column copies one slice of branches.
+// a time: chunks appear when first written and are copied on write. The edit
+// whose mark a chunk bears has copied it and may write it again; everybody else
+// sees it as immutable. Copying a column copies one slice of branches.
 type column[T any] struct {
 	branches []*branch[T]
-	owner    *Edit // of the slice
+	owner    *mark // of the slice
 }
+
+// A mark tells one edit from all others. Chunks keep the mark for as long as
+// they live, so it must hold on to nothing: an edit would keep its State alive.
+// It has a size because pointers to things without one may be equal.
+type mark struct{ _ byte }
 
 const (
 	chunkBits = 6
@@ -16,12 +21,12 @@ const (
 )
 
 type branch[T any] struct {
-	owner  *Edit
+	owner  *mark
 	chunks [chunkSize]*chunk[T]
 }
 
 type chunk[T any] struct {
-	owner *Edit
+	owner *mark
 	cells [chunkSize]T
 }
 
@@ -46,24 +51,24 @@ func (c *column[T]) chunk(n uint64) *chunk[T] {
 	return nil
 }
 
-// at gives a cell to write, owned by the edit.
-func (c *column[T]) at(e *Edit, i uint64) *T {
-	if c.owner != e {
+// at gives a cell to write, in a chunk that bears the mark.
+func (c *column[T]) at(m *mark, i uint64) *T {
+	if c.owner != m {
 		c.branches = append([]*branch[T](nil), c.branches...)
-		c.owner = e
+		c.owner = m
 	}
 	n := i >> chunkBits
 	b := c.branches[n>>chunkBits]
-	if b == nil || b.owner != e {
-		own := &branch[T]{owner: e}
+	if b == nil || b.owner != m {
+		own := &branch[T]{owner: m}
 		if b != nil {
 			own.chunks = b.chunks
 		}
 		b, c.branches[n>>chunkBits] = own, own
 	}
 	k := b.chunks[n&chunkMask]
-	if k == nil || k.owner != e {
-		own := &chunk[T]{owner: e}
+	if k == nil || k.owner != m {
+		own := &chunk[T]{owner: m}
 		if k != nil {
 			own.cells = k.cells
 		}

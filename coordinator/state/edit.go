@@ -2,6 +2,7 @@ package state
 
 import (
 	"slices"
+	"strings"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
@@ -16,6 +17,7 @@ import (
 // them, the log another to make them facts.
 type Edit struct {
 	s       *State
+	mark    *mark
 	plans   map[uint64]*Plan
 	touched []uint64 // keys of plans, in order
 	leases  *iradix.Txn[*Lease]
@@ -59,7 +61,7 @@ func (s *State) Edit(index uint64, nowMs int64) *Edit {
 	next.index = index
 	next.nowMs = max(s.nowMs, nowMs)
 	return &Edit{
-		s: &next, plans: map[uint64]*Plan{}, mine: map[*Agent]bool{},
+		s: &next, mark: new(mark), plans: map[uint64]*Plan{}, mine: map[*Agent]bool{},
 		leases: s.leases.Txn(), agents: s.agents.Txn(),
 	}
 }
@@ -117,13 +119,13 @@ func (e *Edit) putAgent(a *Agent) {
 
 // set moves an instance to a status and keeps every counter in step.
 func (e *Edit) set(p *Plan, at plan.Place, instance uint64, to Status) {
-	cell := p.status.at(e, instance)
+	cell := p.status.at(e.mark, instance)
 	from := *cell
 	if from == to {
 		return
 	}
 	*cell = to
-	for _, c := range []*Counts{&p.total, p.dates.at(e, uint64(at.Pos)), p.perNode.at(e, uint64(at.Node))} {
+	for _, c := range []*Counts{&p.total, p.dates.at(e.mark, uint64(at.Pos)), p.perNode.at(e.mark, uint64(at.Node))} {
 		if from != Pending {
 			c[from]--
 		}
@@ -140,11 +142,11 @@ func (e *Edit) set(p *Plan, at plan.Place, instance uint64, to Status) {
 	e.changes = append(e.changes, Change{Kind: InstanceChanged, Plan: p.ID, Instance: instance, From: from, To: to})
 }
 
+// record adds to an instance's history.
 func (e *Edit) record(p *Plan, instance uint64, add func(b []byte, slot uint64) []byte) {
-	cell := p.history.at(e, instance>>chunkBits)
-	b := *cell
-	// The bytes may be shared with an older State: never append in place.
-	*cell = add(b[:len(b):len(b)], instance&chunkMask)
+	h := p.history.at(e.mark, instance>>chunkBits)
+	h.own(e.mark)
+	h.bytes = add(h.bytes, instance&chunkMask)
 }
 
 // PutAgent registers an agent, or changes what is known of it.
@@ -155,19 +157,36 @@ func (e *Edit) PutAgent(a *wire.Agent) {
 		if old.State == a.State {
 			next.ReadyMs = old.ReadyMs
 		}
+		e.recount(next, old)
 	} else {
 		next.Number = uint64(len(e.s.agentNames))
 		names := e.s.agentNames
 		e.s.agentNames = append(names[:len(names):len(names)], a.Id)
 	}
+	e.putAgent(next)
+	e.changes = append(e.changes, Change{Kind: AgentChanged, Agent: a.Id})
+}
+
+// recount takes over the slots used. The leases are only gone through for a
+// group that the agent did not have: it may come back to one that it left.
+func (e *Edit) recount(next, old *Agent) {
+	known := true
+	for i, g := range next.Groups {
+		k := slices.IndexFunc(old.Groups, func(o *wire.GroupSlots) bool { return o.Group == g.Group })
+		if known = known && k >= 0; known {
+			next.Used[i] = old.Used[k]
+		}
+	}
+	if known {
+		return
+	}
+	clear(next.Used)
 	e.leases.Root().Walk(func(_ []byte, l *Lease) bool {
-		if l.Agent == a.Id {
+		if l.Agent == next.Id {
 			next.use(l.Group, 1)
 		}
 		return false
 	})
-	e.putAgent(next)
-	e.changes = append(e.changes, Change{Kind: AgentChanged, Agent: a.Id})
 }
 
 // use counts slots of a group as used or free again.
@@ -210,6 +229,8 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	switch {
 	case !ok:
 		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
+	case p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE:
+		return fault.New(fault.Conflict, "instance %s is a dry run: it needs no agent", plan.FormatInstance(g.Plan, g.Instance))
 	case agent.Free(g.ResourceGroup) == 0:
 		return fault.New(fault.Conflict, "agent %q has no free slot in %q", g.Agent, g.ResourceGroup)
 	case !p.Status(g.Instance).Waits():
@@ -222,8 +243,12 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	if other, found := e.liveElsewhere(p, at); found {
 		return fault.New(fault.Conflict, "the same cycle of node %q runs in %s", spec.Id, other)
 	}
+	attempt := uint32(1)
+	if p.Status(g.Instance) != Pending {
+		attempt += p.tally(g.Instance).attempts
+	}
 	l := &Lease{
-		Plan: g.Plan, Instance: g.Instance, Attempt: p.tally(g.Instance).attempts + 1, Fence: e.s.index,
+		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
 		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version,
 	}
 	if n, ok := e.s.Node(spec.Id); ok && !p.Request.PinCode {
@@ -238,20 +263,19 @@ func (e *Edit) Grant(g *wire.Grant) error {
 // liveElsewhere finds a running instance of the same cycle in another plan.
 func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (string, bool) {
 	id := p.Nodes[at.Node].Spec.Id
-	if len(e.s.PlansOf(id)) < 2 {
-		return "", false
+	for _, other := range e.s.PlansOf(id) {
+		q, ok := e.plans[other]
+		if !ok {
+			q, ok = e.s.Plan(other)
+		}
+		if !ok || q.ID == p.ID || q.Active() == 0 {
+			continue
+		}
+		if i, ok := q.Find(id, p.Dates[at.Pos], p.Cycle(at).Unix); ok && q.Status(i) == Running {
+			return plan.FormatInstance(q.ID, i), true
+		}
 	}
-	found := ""
-	e.s.Elsewhere(p.ID, id, p.Dates[at.Pos], p.Cycle(at).Unix, func(q *Plan, instance uint64) bool {
-		if mine, ok := e.plans[q.ID]; ok {
-			q = mine
-		}
-		if q.Status(instance) == Running {
-			found = plan.FormatInstance(q.ID, instance)
-		}
-		return found == ""
-	})
-	return found, found != ""
+	return "", false
 }
 
 // Finish ends a lease with a result; false when the report is not of the live
@@ -268,8 +292,9 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	agent, _ := e.agent(l.Agent)
 	agent.use(l.Group, -1)
 	a := Attempt{
-		Number: l.Attempt, Outcome: f.Outcome, Fence: l.Fence, GrantedMs: l.GrantedMs,
+		Number: l.Attempt, Outcome: known(f.Outcome), Fence: l.Fence, GrantedMs: l.GrantedMs,
 		StartedMs: f.StartedMs, EndedMs: f.EndedMs, ExitCode: f.ExitCode, Version: l.Version, Cause: clip(f.Cause),
+		SettledMs: e.s.nowMs,
 	}
 	if l.Stopping && f.Outcome != wire.Outcome_SUCCEEDED {
 		a.Outcome = wire.Outcome_STOPPED
@@ -282,6 +307,15 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	})
 	e.settle(p, at, f.Instance, a.Outcome)
 	return true
+}
+
+// known takes an outcome that is none, or one of a newer agent, for a failure:
+// the attempt has ended, and not in a way known to be good.
+func known(o wire.Outcome) wire.Outcome {
+	if o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST {
+		return wire.Outcome_FAILED
+	}
+	return o
 }
 
 // settle gives an instance the status that follows from its attempt's outcome
@@ -345,9 +379,11 @@ func (e *Edit) DryRun(planID, instance uint64) bool {
 // maxCause bounds what is kept of a failure's text.
 const maxCause = 1024
 
+// clip shortens a text and never cuts a character in two: what is not UTF-8
+// cannot be sent.
 func clip(s string) string {
-	if len(s) > maxCause {
-		return s[:maxCause-3] + "…"
+	if len(s) <= maxCause {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:maxCause-len("…")], "") + "…"
 }

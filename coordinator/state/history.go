@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"backfleet/pkg/wire"
 )
@@ -14,20 +15,43 @@ type Attempt struct {
 	Agent     string
 	GrantedMs int64
 	StartedMs int64 // by the agent's clock; 0 when it never said
-	EndedMs   int64
+	EndedMs   int64 // by the agent's clock
+	SettledMs int64 // when the end was recorded, by the leader's clock
 	ExitCode  int32
 	Version   uint64 // of the node's code
 	Cause     string
 }
 
-// The history of the instances of one chunk is one string of bytes, a record
-// after the other in the order in which they came:
+// A history is what became of the instances of one chunk, a record after the
+// other in the order in which they came:
 //
 //	slot, kind, then for an attempt the varints below
 //
 // Finished attempts are many and seldom read, so they are kept in about twenty
-// bytes each; times are relative to the plan's acceptance.
+// bytes each; times are relative to each other and to the plan's acceptance.
+type history struct {
+	owner *mark // of the bytes and of what lies behind them
+	bytes []byte
+}
+
 const kindRerun = 0 // a person asked to run it again: retries count from here
+
+// own makes the bytes the edit's own and leaves room for the next record: an
+// older State may share them, and two edits that began with one State would
+// write behind them both. The room is kept small, since it stays: what append
+// takes would leave a third of the memory of all history empty.
+func (h *history) own(m *mark) {
+	const room = 32
+	grow := room
+	if h.owner == m {
+		if cap(h.bytes)-len(h.bytes) >= room {
+			return
+		}
+		grow += len(h.bytes) / 4 // it has many records in this edit
+	}
+	h.bytes = append(make([]byte, 0, len(h.bytes)+grow), h.bytes...)
+	h.owner = m
+}
 
 type historyRecord struct {
 	rerun   bool
@@ -43,6 +67,7 @@ func appendAttempt(b []byte, slot uint64, a *Attempt, agent uint64, acceptedMs i
 	b = binary.AppendVarint(b, a.GrantedMs-acceptedMs)
 	b = binary.AppendVarint(b, a.StartedMs-a.GrantedMs)
 	b = binary.AppendVarint(b, a.EndedMs-a.StartedMs)
+	b = binary.AppendVarint(b, a.SettledMs-a.EndedMs)
 	b = binary.AppendVarint(b, int64(a.ExitCode))
 	b = binary.AppendUvarint(b, a.Version)
 	b = binary.AppendUvarint(b, uint64(len(a.Cause)))
@@ -51,30 +76,49 @@ func appendAttempt(b []byte, slot uint64, a *Attempt, agent uint64, acceptedMs i
 
 func appendRerun(b []byte, slot uint64) []byte { return append(b, byte(slot), kindRerun) }
 
-// eachRecord decodes the records of one slot.
+// eachRecord decodes the records of one slot and skips the others.
 func eachRecord(b []byte, slot uint64, acceptedMs int64, f func(*historyRecord)) {
 	for len(b) > 0 {
 		at, kind := uint64(b[0]), b[1]
 		b = b[2:]
-		r := historyRecord{rerun: kind == kindRerun}
-		if !r.rerun {
-			a := &r.attempt
-			u := func() uint64 { v, n := binary.Uvarint(b); b = b[n:]; return v }
-			s := func() int64 { v, n := binary.Varint(b); b = b[n:]; return v }
-			a.Outcome = wire.Outcome(kind)
-			a.Number = uint32(u())
-			a.Fence = u()
-			r.agent = u()
-			a.GrantedMs = s() + acceptedMs
-			a.StartedMs = s() + a.GrantedMs
-			a.EndedMs = s() + a.StartedMs
-			a.ExitCode = int32(s())
-			a.Version = u()
-			n := u()
-			a.Cause, b = string(b[:n]), b[n:]
-		}
-		if at == slot {
+		switch {
+		case at != slot && kind != kindRerun:
+			b = skipAttempt(b)
+		case at != slot:
+		case kind == kindRerun:
+			f(&historyRecord{rerun: true})
+		default:
+			var r historyRecord
+			b = r.decode(b, acceptedMs)
+			r.attempt.Outcome = wire.Outcome(kind)
 			f(&r)
 		}
 	}
+}
+
+func (r *historyRecord) decode(b []byte, acceptedMs int64) []byte {
+	u := func() uint64 { v, n := binary.Uvarint(b); b = b[n:]; return v }
+	s := func() int64 { v, n := binary.Varint(b); b = b[n:]; return v }
+	a := &r.attempt
+	a.Number = uint32(u())
+	a.Fence = u()
+	r.agent = u()
+	a.GrantedMs = s() + acceptedMs
+	a.StartedMs = s() + a.GrantedMs
+	a.EndedMs = s() + a.StartedMs
+	a.SettledMs = s() + a.EndedMs
+	a.ExitCode = int32(s())
+	a.Version = u()
+	n := u()
+	a.Cause = string(b[:n])
+	return b[n:]
+}
+
+// skipAttempt steps over nine numbers and the text whose length is the tenth.
+func skipAttempt(b []byte) []byte {
+	for range 9 {
+		b = b[1+slices.IndexFunc(b, func(c byte) bool { return c < 0x80 }):]
+	}
+	n, k := binary.Uvarint(b)
+	return b[k+int(n):]
 }

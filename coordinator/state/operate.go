@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
@@ -24,7 +25,7 @@ func (e *Edit) operate(c *wire.Command, o *wire.PlanOperation) (*wire.Answer, er
 		return nil, noPlan(o.Plan)
 	}
 	id := plan.FormatID(o.Plan)
-	if !p.Unfinished() {
+	if !p.Unfinished() && (o.Kind != wire.PlanOperation_RESUME || !p.Stopped && !p.Halted) {
 		return nil, fault.New(fault.Conflict, "backfill %s is finished: there is nothing left to %s", id, verb(o.Kind))
 	}
 	switch o.Kind {
@@ -72,9 +73,12 @@ func (e *Edit) stop(p *Plan, actor string) {
 	})
 }
 
-// maxNamed bounds how many instances one rerun may list, and how many of those
-// in the way an error names.
-const maxNamed = 100_000
+// maxNamed bounds how many instances one rerun may list, maxOffenders how many
+// of those in the way an error names.
+const (
+	maxNamed     = 100_000
+	maxOffenders = 100
+)
 
 // rerun runs instances again, all of them or none (RULES R9).
 func (e *Edit) rerun(c *wire.Command, r *wire.Rerun) (*wire.Answer, error) {
@@ -94,6 +98,7 @@ func (e *Edit) rerun(c *wire.Command, r *wire.Rerun) (*wire.Answer, error) {
 	if len(list) == 0 {
 		return nil, fault.New(fault.Conflict, "backfill %s has nothing to run again: give instances, or wait for a failure", plan.FormatID(r.Plan))
 	}
+	list = slices.Compact(slices.Sorted(slices.Values(list)))
 	if err := p.mayRerun(list); err != nil {
 		return nil, err
 	}
@@ -111,18 +116,25 @@ func (e *Edit) rerun(c *wire.Command, r *wire.Rerun) (*wire.Answer, error) {
 	return &wire.Answer{Plan: p.ID}, nil
 }
 
-// mayRerun names every instance that stands in the way.
+// mayRerun names every instance that stands in the way, up to a hundred.
 func (p *Plan) mayRerun(list []uint64) error {
 	err := fault.New(fault.Conflict, "not every instance can be run again: nothing was changed")
+	more := 0
 	for _, i := range list {
+		why := p.inTheWay(i)
+		switch {
+		case why == "":
+		case len(err.Details) < maxOffenders:
+			err.WithDetails(fault.Detail{Field: plan.FormatInstance(p.ID, i), Message: why})
+		default:
+			more++
+		}
 		if i >= p.Size() {
-			return fault.New(fault.NotFound, "there is no instance %s: %s has %d", plan.FormatInstance(p.ID, i), plan.FormatID(p.ID), p.Size())
+			err.Code = fault.NotFound
 		}
-		if s := p.Status(i); s == Running || s == Again || s == Retrying || s == Frozen {
-			if len(err.Details) < 100 {
-				err.WithDetails(fault.Detail{Field: plan.FormatInstance(p.ID, i), Message: "it " + doing(s)})
-			}
-		}
+	}
+	if more > 0 {
+		err.WithDetails(fault.Detail{Message: fmt.Sprintf("and %d more", more)})
 	}
 	if len(err.Details) > 0 {
 		return err
@@ -130,15 +142,23 @@ func (p *Plan) mayRerun(list []uint64) error {
 	return nil
 }
 
-func doing(s Status) string {
-	switch s {
-	case Running:
-		return "runs: stop it first, or wait for its end"
-	case Frozen:
-		return "is frozen: unfreeze it first"
-	default:
-		return "waits to run already"
+// inTheWay says why an instance cannot be run again; empty when it can (RULES
+// R9). One that waited when its plan was stopped waits for nobody any more.
+func (p *Plan) inTheWay(instance uint64) string {
+	if instance >= p.Size() {
+		return fmt.Sprintf("there is no such instance: %s has %d, numbered from 0", plan.FormatID(p.ID), p.Size())
 	}
+	switch p.Status(instance) {
+	case Running:
+		return "it runs: stop it first, or wait for its end"
+	case Frozen:
+		return "it is frozen: unfreeze it first"
+	case Again, Retrying:
+		if !p.Stopped || p.Named(instance) {
+			return "it waits to run already"
+		}
+	}
+	return ""
 }
 
 // failures lists the failed and stopped instances. Only dates that have some
@@ -193,7 +213,7 @@ func (p *Plan) dryRun(instance uint64) bool {
 func (s *State) Overlaps(p *plan.Plan) []string {
 	var out []string
 	s.Plans(0, func(q *Plan) bool {
-		if q.ID != p.ID && q.Unfinished() && !q.Stopped {
+		if q.ID != p.ID && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0) {
 			if text, found := overlap(p, q); found {
 				out = append(out, text)
 			}
@@ -210,8 +230,9 @@ func overlap(p *plan.Plan, q *Plan) (string, bool) {
 		}
 		for n := range q.Nodes {
 			id := q.Nodes[n].Spec.Id
-			if _, ok := p.NodeIndex(id); !ok {
-				continue
+			mine, ok := p.NodeIndex(id)
+			if !ok || p.Nodes[mine].DryRun != wire.DryRun_DRY_RUN_NONE || q.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE {
+				continue // dry runs play no part (RULES R6)
 			}
 			if i, ok := q.sameCycle(p, id, d, pos, n); ok {
 				return fmt.Sprintf("%s (%s) has not finished %s of node %s on %s: the later backfill waits for it, cycle by cycle",

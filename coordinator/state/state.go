@@ -63,7 +63,7 @@ type Plan struct {
 	named     *iradix.Tree[struct{}]
 	retries   *iradix.Tree[struct{}]
 	status    column[Status]
-	history   column[[]byte] // one cell for each chunk of status
+	history   column[history] // one cell for each chunk of status
 	total     Counts
 	dates     column[Counts]
 	perNode   column[Counts]
@@ -90,8 +90,8 @@ func (l *Lease) Ref() *wire.AttemptRef {
 // Agent is a registered agent.
 type Agent struct {
 	*wire.Agent
-	Number uint64
-	Used   []uint32 // slots used, parallel to Groups; leases in a group it left count nowhere
+	Number  uint64
+	Used    []uint32 // slots used, parallel to Groups; leases in a group it left count nowhere
 	ReadyMs int64
 }
 
@@ -273,14 +273,14 @@ func (s *State) Attempts(p *Plan, instance uint64) []Attempt {
 }
 
 func (p *Plan) records(instance uint64, f func(*historyRecord)) {
-	eachRecord(p.history.get(instance>>chunkBits), instance&chunkMask, p.AcceptedMs, f)
+	eachRecord(p.history.get(instance>>chunkBits).bytes, instance&chunkMask, p.AcceptedMs, f)
 }
 
 // tally sums up what the history says of an instance.
 type tally struct {
 	attempts    uint32 // finished ones
 	retriesUsed int32  // since a person last asked for it
-	endedMs     int64  // of the last attempt
+	settledMs   int64  // of the last attempt
 }
 
 func (p *Plan) tally(instance uint64) tally {
@@ -291,7 +291,7 @@ func (p *Plan) tally(instance uint64) tally {
 			return
 		}
 		t.attempts = r.attempt.Number
-		t.endedMs = r.attempt.EndedMs
+		t.settledMs = r.attempt.SettledMs
 		if o := r.attempt.Outcome; o == wire.Outcome_FAILED || o == wire.Outcome_TIMED_OUT {
 			t.retriesUsed++
 		}
@@ -300,11 +300,12 @@ func (p *Plan) tally(instance uint64) tally {
 }
 
 // Retry describes the wait of a Retrying instance: which retry comes next, of
-// how many, and when (unix milliseconds).
+// how many, and when (unix milliseconds). The delay counts from when the failure
+// was recorded: the agent's clock may be wrong.
 func (p *Plan) Retry(at plan.Place) (next, of int32, dueMs int64) {
 	t := p.tally(p.Instance(at))
 	spec := p.Nodes[at.Node].Spec
-	return t.retriesUsed, spec.Retries, t.endedMs + spec.RetryDelayMs
+	return t.retriesUsed, spec.Retries, t.settledMs + spec.RetryDelayMs
 }
 
 // Elsewhere finds the instance of a node's cycle in another plan that matters

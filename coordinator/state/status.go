@@ -6,16 +6,16 @@ type Status uint8
 
 // The numbers stand in snapshots and are never reused.
 const (
-	Pending   Status = iota // never started
-	Running                 // leased to an agent
-	Succeeded               //
-	DryRun                  // succeeded without running (RULES R6)
-	SetToSuccess            // by a person (RULES R9)
-	Failed                  //
-	Stopped                 // failed because somebody stopped it
-	Frozen                  //
-	Retrying                // failed, and waits to be tried again (RULES R9)
-	Again                   // has run and waits to run again: asked for, lost or yielded
+	Pending      Status = iota // never started
+	Running                    // leased to an agent
+	Succeeded                  //
+	DryRun                     // succeeded without running (RULES R6)
+	SetToSuccess               // by a person (RULES R9)
+	Failed                     //
+	Stopped                    // failed because somebody stopped it
+	Frozen                     //
+	Retrying                   // failed, and waits to be tried again (RULES R9)
+	Again                      // has run and waits to run again: asked for, lost or yielded
 	nStatus
 )
 

@@ -1,0 +1,317 @@
+package state
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"io"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"backfleet/pkg/node"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// maxRecord bounds one record: a stopped plan that names all of its instances
+// is the largest.
+const maxRecord = 1 << 30
+
+// decoder takes a stream apart into records, and then makes a State of them.
+type decoder struct {
+	in     io.Reader
+	sum    hash.Hash
+	header *wire.SnapshotHeader
+	nodes  []*wire.SnapshotNode
+	plans  []*planRecords
+	leases []*wire.SnapshotLease
+	others []*wire.SnapshotRecord // servers, agents, requests
+
+	state    *State
+	compiled map[nodeVersion]*node.Node
+}
+
+// planRecords is a plan and the leaves that follow it.
+type planRecords struct {
+	*wire.SnapshotPlan
+	leaves []*wire.SnapshotLeaf
+}
+
+// stream reads records up to the footer and verifies it.
+func (d *decoder) stream() error {
+	in := bufio.NewReaderSize(d.in, 1<<16)
+	var frame bytes.Buffer
+	for n := uint64(0); ; n++ {
+		size, err := binary.ReadUvarint(in)
+		if err != nil {
+			return d.broken(err, n)
+		}
+		if size > maxRecord {
+			return corrupt("record %d claims %d bytes, more than any has", n, size)
+		}
+		frame.Reset()
+		// Copied piece by piece: a damaged size must not make us allocate it.
+		if _, err := io.CopyN(&frame, in, int64(size)); err != nil {
+			return d.broken(err, n)
+		}
+		var rec wire.SnapshotRecord
+		if err := proto.Unmarshal(frame.Bytes(), &rec); err != nil {
+			return corrupt("record %d is damaged: %v", n, err)
+		}
+		if f := rec.GetFooter(); f != nil {
+			return d.footer(f, n, in)
+		}
+		d.sum.Write(protowire.AppendVarint(nil, size))
+		d.sum.Write(frame.Bytes())
+		if err := d.take(&rec, n); err != nil {
+			return err
+		}
+	}
+}
+
+// broken tells a stream that ends early from one that cannot be decompressed.
+func (d *decoder) broken(err error, n uint64) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return corrupt("it is cut off: it ends in record %d, expected a footer", n)
+	}
+	return corrupt("it cannot be read on at record %d: %v", n, err)
+}
+
+func (d *decoder) footer(f *wire.SnapshotFooter, n uint64, in *bufio.Reader) error {
+	switch _, err := in.ReadByte(); {
+	case f.Records != n:
+		return corrupt("it has %d records, its footer says %d", n, f.Records)
+	case !bytes.Equal(f.Hash, d.sum.Sum(nil)):
+		return corrupt("the hash of its %d records is %x, its footer says %x", n, d.sum.Sum(nil), f.Hash)
+	case err == nil:
+		return corrupt("there is more after its footer")
+	case !errors.Is(err, io.EOF):
+		return corrupt("it cannot be read to its end: %v", err)
+	case d.header == nil:
+		return corrupt("it has no header")
+	}
+	return nil
+}
+
+// take files a record. What it does not know is refused: to leave a fact out
+// would make this coordinator differ from others.
+func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
+	switch b := rec.Body.(type) {
+	case *wire.SnapshotRecord_Header:
+		if h := b.Header; h.Format != Format {
+			return newer("it is of format %d, this binary reads %d", h.Format, Format)
+		} else if h.Behaviour > Behaviour {
+			return newer("it follows rules of version %d, this binary knows %d", h.Behaviour, Behaviour)
+		}
+		d.header = b.Header
+	case *wire.SnapshotRecord_Node:
+		d.nodes = append(d.nodes, b.Node)
+	case *wire.SnapshotRecord_Plan:
+		d.plans = append(d.plans, &planRecords{SnapshotPlan: b.Plan})
+	case *wire.SnapshotRecord_Leaf:
+		if len(d.plans) == 0 || d.plans[len(d.plans)-1].GetRecord().GetId() != b.Leaf.Plan {
+			return corrupt("record %d belongs to backfill %s, which is not the one before it", n, plan.FormatID(b.Leaf.Plan))
+		}
+		p := d.plans[len(d.plans)-1]
+		p.leaves = append(p.leaves, b.Leaf)
+	case *wire.SnapshotRecord_Lease:
+		d.leases = append(d.leases, b.Lease)
+	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request:
+		d.others = append(d.others, rec)
+	default:
+		return newer("record %d is of an unknown kind", n)
+	}
+	if hasUnknown(rec.ProtoReflect()) {
+		return newer("record %d has an unknown field", n)
+	}
+	return nil
+}
+
+// hasUnknown looks for fields of a newer format, at any depth.
+func hasUnknown(m protoreflect.Message) bool {
+	found := len(m.GetUnknown()) > 0
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil:
+		case f.IsList():
+			for i := 0; i < v.List().Len() && !found; i++ {
+				found = hasUnknown(v.List().Get(i).Message())
+			}
+		default:
+			found = found || hasUnknown(v.Message())
+		}
+		return !found
+	})
+	return found
+}
+
+// restore makes the State. What follows from other facts is not in the records
+// but computed again: counters, retries, slots used, the graph.
+func (d *decoder) restore() (*State, error) {
+	s := New()
+	s.index, s.nowMs, s.nextPlan, s.agentNames = d.header.Index, d.header.NowMs, d.header.NextPlan, d.header.AgentNames
+	d.state = s
+	for _, step := range []func() error{d.restoreNodes, d.restorePlans, d.restoreOthers, d.restoreLeases} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (d *decoder) restoreNodes() error {
+	d.compiled = make(map[nodeVersion]*node.Node, len(d.nodes))
+	t := d.state.nodes.Txn()
+	for _, n := range d.nodes {
+		id := n.GetSpec().GetId()
+		c, _, err := node.Compile(n.GetSpec())
+		if err != nil {
+			return corrupt("node %q, version %d: %v", id, n.Version, err)
+		}
+		d.compiled[nodeVersion{id, n.Version}] = c
+		if !n.Pinned {
+			t.Insert([]byte(id), &Node{Node: c, Version: n.Version, Removed: n.Removed})
+		}
+	}
+	d.state.nodes = t.Commit()
+	g, err := node.BuildGraph(liveNodes(d.state.nodes))
+	if err != nil {
+		return corrupt("%v", err)
+	}
+	d.state.graph = g
+	return nil
+}
+
+func (d *decoder) restorePlans() error {
+	t := d.state.plans.Txn()
+	for _, r := range d.plans {
+		id := r.GetRecord().GetId()
+		if r.Record.GetRequest() == nil || id >= d.state.nextPlan {
+			return badPlan(id, "its record is not complete")
+		}
+		built, err := plan.Expand(r.Record, func(i int) (*node.Node, error) {
+			k := nodeVersion{r.Record.Nodes[i].GetSpec().GetId(), r.Record.Nodes[i].Version}
+			if c, ok := d.compiled[k]; ok {
+				return c, nil
+			}
+			return nil, badPlan(id, "version %d of its node %q is missing", k.version, k.id)
+		})
+		if err != nil {
+			return badPlan(id, "%v", err)
+		}
+		p := newPlan(built)
+		p.Paused, p.Stopped, p.Halted, p.Failures = r.Paused, r.Stopped, r.Halted, r.Failures
+		p.ChangedMs, p.ChangedBy, p.Opened = r.ChangedMs, r.ChangedBy, r.Opened
+		named := p.named.Txn()
+		for _, i := range r.Named {
+			named.Insert(key1(i), struct{}{})
+		}
+		p.named = named.Commit()
+		if err := p.restoreLeaves(r.leaves); err != nil {
+			return err
+		}
+		t.Insert(key1(id), p)
+		d.state.byNode = indexPlan(d.state.byNode, p)
+		r.leaves = nil // a large plan's are as large as itself
+	}
+	d.state.plans = t.Commit()
+	return nil
+}
+
+// restoreLeaves fills the columns and counts what is in them.
+func (p *Plan) restoreLeaves(leaves []*wire.SnapshotLeaf) error {
+	own := new(mark)
+	at, end := plan.Place{}, uint64(0) // of the node whose range of a date ends at end
+	retries := p.retries.Txn()
+	for k, leaf := range leaves {
+		first := uint64(leaf.Leaf) << chunkBits
+		if len(leaf.Status) != chunkSize || first >= p.Size() || k > 0 && leaf.Leaf <= leaves[k-1].Leaf {
+			return badPlan(p.ID, "leaf %d does not fit in", leaf.Leaf)
+		}
+		p.status.at(own, first)
+		cells := p.status.chunk(uint64(leaf.Leaf))
+		for slot, b := range leaf.Status {
+			st, i := Status(b), first+uint64(slot)
+			if st == Pending {
+				continue
+			}
+			if st >= nStatus || i >= p.Size() {
+				return badPlan(p.ID, "leaf %d: slot %d has status %d, which there is not", leaf.Leaf, slot, b)
+			}
+			if i >= end {
+				at, _ = p.Locate(i)
+				_, end = p.NodeRange(at.Pos, at.Node)
+			}
+			cells.cells[slot] = st
+			p.total[st]++
+			p.dates.at(own, uint64(at.Pos))[st]++
+			p.perNode.at(own, uint64(at.Node))[st]++
+			if st == Retrying {
+				retries.Insert(key1(i), struct{}{})
+			}
+		}
+		if len(leaf.Attempts) > 0 {
+			p.history.at(own, uint64(leaf.Leaf)).bytes = leaf.Attempts
+		}
+	}
+	p.retries = retries.Commit()
+	return nil
+}
+
+func (d *decoder) restoreOthers() error {
+	s := d.state
+	agents, servers, requests, ages := s.agents.Txn(), s.servers.Txn(), s.requests.Txn(), s.requestAges.Txn()
+	for _, rec := range d.others {
+		switch b := rec.Body.(type) {
+		case *wire.SnapshotRecord_Server:
+			servers.Insert([]byte(b.Server.Id), b.Server)
+		case *wire.SnapshotRecord_Agent:
+			a := b.Agent
+			id := a.GetAgent().GetId()
+			if a.Number >= uint64(len(s.agentNames)) || s.agentNames[a.Number] != id {
+				return corrupt("agent %q has number %d, which is not its own", id, a.Number)
+			}
+			agents.Insert([]byte(id), &Agent{Agent: a.Agent, Number: a.Number, ReadyMs: a.ReadyMs, Used: make([]uint32, len(a.Agent.Groups))})
+		case *wire.SnapshotRecord_Request:
+			r := b.Request
+			requests.Insert([]byte(r.Id), &request{hash: r.Hash, atMs: r.AtMs, answer: r.Answer})
+			ages.Insert(key2(uint64(r.AtMs), r.GetAnswer().GetIndex()), r.Id)
+		}
+	}
+	s.agents, s.servers, s.requests, s.requestAges = agents.Commit(), servers.Commit(), requests.Commit(), ages.Commit()
+	return nil
+}
+
+// restoreLeases puts the leases back and counts the slots that they use. There
+// is exactly one for every instance that runs (RULES R13.2).
+func (d *decoder) restoreLeases() error {
+	s := d.state
+	t := s.leases.Txn()
+	running := make(map[uint64]int, len(d.plans))
+	for _, l := range d.leases {
+		p, ok := s.Plan(l.Plan)
+		a, known := s.Agent(l.Agent)
+		if !ok || !known || l.Instance >= p.Size() || p.Status(l.Instance) != Running {
+			return corrupt("the lease of %s at agent %q has no running instance or no agent", plan.FormatInstance(l.Plan, l.Instance), l.Agent)
+		}
+		t.Insert(key2(l.Plan, l.Instance), &Lease{
+			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, Group: l.ResourceGroup,
+			GrantedMs: l.GrantedMs, Version: l.CodeVersion, Stopping: l.Stopping, Cause: l.Cause,
+		})
+		a.use(l.ResourceGroup, 1)
+		running[l.Plan]++
+	}
+	s.leases = t.Commit()
+	var err error
+	s.Plans(0, func(p *Plan) bool {
+		if p.Active() != running[p.ID] {
+			err = badPlan(p.ID, "%d instances run, but there are %d leases", p.Active(), running[p.ID])
+		}
+		return err == nil
+	})
+	return err
+}
