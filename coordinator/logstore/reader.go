@@ -17,6 +17,8 @@ const (
 	// pollEvery is how often a follower asks the peers: this coordinator may
 	// not be in the majority that gets the log's chunks.
 	pollEvery = time.Second
+	// silence is how long a peer may say nothing before the next one is asked.
+	silence = 2 * time.Second
 )
 
 // Reader reads logs on any coordinator: from its own store, and what is not
@@ -25,8 +27,6 @@ type Reader struct {
 	store *Store
 	peers Peers
 	log   *slog.Logger
-	// silence is how long a peer may be silent before the next one is asked.
-	silence time.Duration
 }
 
 // NewReader makes a reader; log may be nil.
@@ -34,7 +34,7 @@ func NewReader(store *Store, peers Peers, log *slog.Logger) *Reader {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Reader{store: store, peers: peers, log: log, silence: 2 * time.Second}
+	return &Reader{store: store, peers: peers, log: log}
 }
 
 // Read gives up to maximum bytes (≤ 0: 256 KiB) of a log from an offset, fewer when
@@ -144,8 +144,8 @@ func (r *Reader) fetch(ctx context.Context, key Key, offset uint64) error {
 func (r *Reader) fetchFrom(ctx context.Context, p Peer, key Key, offset uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	silence := time.AfterFunc(r.silence, cancel)
-	defer silence.Stop()
+	quiet := time.AfterFunc(silence, cancel)
+	defer quiet.Stop()
 	failed := func(err error) error {
 		return fault.Wrap(err, fault.Unavailable, "coordinator %q: the log of attempt %v could not be fetched", p.ID, key)
 	}
@@ -166,11 +166,11 @@ func (r *Reader) fetchFrom(ctx context.Context, p Peer, key Key, offset uint64) 
 		if err != nil {
 			return failed(err)
 		}
-		silence.Reset(r.silence)
+		quiet.Reset(silence)
 		chunks = append(chunks, c)
 		bytes += len(c.Data)
 	}
-	silence.Stop()
+	quiet.Stop()
 	if len(chunks) == 0 {
 		return nil
 	}

@@ -20,7 +20,8 @@ type Peer struct {
 
 // Peers gives the other coordinators that are thought alive, and the number of
 // coordinators whose majority counts, this one and dead ones included. It is
-// called for each chunk and must be quick.
+// called for each chunk and must be quick. A peer's Client must be the same value
+// as long as its connection is: another one opens a new stream to the peer.
 type Peers func() (live []Peer, size int)
 
 // ReplicatorOptions bound a Replicator; the zero value is right for

@@ -89,6 +89,7 @@ func dial(t testing.TB, addr string) *grpc.ClientConn {
 // cluster starts n coordinators, each knowing the others.
 func cluster(t testing.TB, n int, o ReplicatorOptions) []*coordinator {
 	t.Helper()
+	o.AckTimeout = 20 * time.Second // a busy machine is not a lost majority
 	all := make([]*coordinator, n)
 	for i := range all {
 		all[i] = &coordinator{id: string(rune('a' + i)), store: openStore(t, t.TempDir(), Options{})}
@@ -104,7 +105,6 @@ func cluster(t testing.TB, n int, o ReplicatorOptions) []*coordinator {
 		peers := func() ([]Peer, int) { return others, n }
 		c.rep = NewReplicator(c.store, peers, o)
 		c.reader = NewReader(c.store, peers, nil)
-		c.reader.silence = 300 * time.Millisecond
 		c.rep.Start()
 		t.Cleanup(func() { c.rep.Stop(); c.server.Stop() })
 	}
@@ -184,7 +184,7 @@ func TestAcknowledgedIsOnAMajorityAndReadableAnywhere(t *testing.T) {
 }
 
 func TestADeadPeerStopsNothingAndTwoStopAll(t *testing.T) {
-	all := cluster(t, 3, ReplicatorOptions{AckTimeout: time.Second})
+	all := cluster(t, 3, ReplicatorOptions{})
 	all[2].server.Stop()
 	key, stream := Key{Plan: 2}, noise(2, 1<<20)
 	chunks := chunksOf(key, stream, 64<<10)
@@ -220,7 +220,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func TestAHungPeerDoesNotSlowAcksAndIsGivenUp(t *testing.T) {
-	all := cluster(t, 3, ReplicatorOptions{AckTimeout: 20 * time.Second, PeerStall: 200 * time.Millisecond, InFlight: 1 << 20})
+	all := cluster(t, 3, ReplicatorOptions{PeerStall: 2 * time.Second, InFlight: 1 << 20})
 	gate := make(chan struct{})
 	all[2].hang.Store(&gate)
 	key, stream := Key{Plan: 3}, noise(3, 8<<20)
@@ -420,7 +420,7 @@ func TestFollowStreamsAsItGrows(t *testing.T) {
 
 // A coordinator that gets no copies follows by asking.
 func TestFollowWithoutCopies(t *testing.T) {
-	all := cluster(t, 3, ReplicatorOptions{PeerStall: 100 * time.Millisecond})
+	all := cluster(t, 3, ReplicatorOptions{})
 	gate := make(chan struct{})
 	all[2].hang.Store(&gate)
 	defer close(gate)
