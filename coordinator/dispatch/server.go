@@ -1,0 +1,371 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"backfleet/coordinator/machine"
+	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// Log is what the dispatcher needs of the replicated log.
+type Log interface {
+	Propose(ctx context.Context, c *wire.Command) (index uint64, r *state.Result, err error)
+	// Verify returns nil when this coordinator led at some moment after the call.
+	Verify(ctx context.Context) error
+}
+
+// Facts gives the state and every entry after it.
+type Facts interface {
+	Follow() (*machine.Feed, *state.State)
+}
+
+// Config says how a Server runs. All but Terms and Logger are required.
+type Config struct {
+	Log    Log
+	Facts  Facts
+	Terms  Terms               // default: DefaultTerms
+	Leader func() (rpc string) // rpc address of the leader, empty when not known
+	Logger *slog.Logger
+}
+
+// Server keeps the agents' streams and runs a Core while this coordinator
+// leads. Session serves wire.Agents.
+type Server struct {
+	cfg      Config
+	scope    atomic.Pointer[scope]
+	lastConn atomic.Uint64
+}
+
+// scope is one leadership.
+type scope struct {
+	ctx     context.Context
+	events  chan func(*Core, time.Time) []Message
+	mu      sync.Mutex
+	streams map[Conn]*stream
+}
+
+// stream is one agent's connection.
+type stream struct {
+	out    chan *wire.LeaderMessage
+	closed chan struct{}
+	once   sync.Once
+	why    string
+}
+
+// outgoing is how many messages may wait for a slow agent before its stream is
+// ended; it then comes back and is told everything anew.
+const outgoing = 1024
+
+// inFlight bounds what agents have said and no turn has taken yet.
+const inFlight = 4096
+
+// New makes a server; Lead runs it.
+func New(cfg Config) *Server {
+	if cfg.Terms == (Terms{}) {
+		cfg.Terms = DefaultTerms
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{cfg: cfg}
+}
+
+// Lead dispatches until ctx ends: call it for as long as this coordinator
+// leads. Should a proposal fail while it still leads, it begins anew from the
+// facts.
+func (d *Server) Lead(ctx context.Context) {
+	for ctx.Err() == nil {
+		scoped, cancel := context.WithCancel(ctx)
+		s := &scope{ctx: scoped, events: make(chan func(*Core, time.Time) []Message, inFlight), streams: map[Conn]*stream{}}
+		d.scope.Store(s)
+		err := d.run(s)
+		d.scope.CompareAndSwap(s, nil)
+		cancel()
+		s.closeAll("this coordinator does not lead any more")
+		if err != nil && ctx.Err() == nil {
+			d.cfg.Logger.Warn("dispatching begins anew", "error", err)
+		}
+	}
+}
+
+// run is the loop of turns. Everything that is waiting goes into one turn, so
+// batches grow with the load by themselves.
+func (d *Server) run(s *scope) error {
+	feed, st := d.cfg.Facts.Follow()
+	defer feed.Close()
+	core := NewCore(d.cfg.Terms, st, time.Now())
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return nil
+		case <-feed.Ready():
+		case <-timer.C:
+		case ev := <-s.events:
+			s.send(ev(core, time.Now()))
+			s.drain(core)
+		}
+		for {
+			if err := d.turn(s, core, feed); err != nil {
+				return err
+			}
+			if !core.Busy() {
+				break
+			}
+		}
+		if at, ok := core.NextWake(); ok {
+			timer.Reset(max(time.Millisecond, time.Until(at)))
+		}
+	}
+}
+
+// drain takes in all that is waiting.
+func (s *scope) drain(core *Core) {
+	for range inFlight {
+		select {
+		case ev := <-s.events:
+			s.send(ev(core, time.Now()))
+		default:
+			return
+		}
+	}
+}
+
+// turn decides, proposes and tells.
+func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
+	if err := s.observe(core, feed, 0); err != nil {
+		return err
+	}
+	now := time.Now()
+	turn := core.Turn(now)
+	var index uint64
+	if turn != nil {
+		var err error
+		if index, _, err = d.cfg.Log.Propose(s.ctx, &wire.Command{Body: &wire.Command_Turn{Turn: turn}}); err != nil {
+			return err
+		}
+	} else if core.Unverified() {
+		if err := d.cfg.Log.Verify(s.ctx); err != nil {
+			return err
+		}
+	}
+	s.send(core.Verified())
+	if turn == nil {
+		s.send(core.Committed(core.st, nil, nil, now))
+		return nil
+	}
+	return s.observe(core, feed, index)
+}
+
+// observe hands what the log applied to the core; the entry at index own is
+// the turn that it proposed.
+func (s *scope) observe(core *Core, feed *machine.Feed, own uint64) error {
+	found := own == 0
+	for _, a := range feed.Take() {
+		switch {
+		case a.Reset:
+			return fault.New(fault.Internal, "the facts were replaced while this coordinator led")
+		case a.Index == own:
+			s.send(core.Committed(a.State, a.Changes, a.Refused, time.Now()))
+			found = true
+		default:
+			s.send(core.Observe(a.State, a.Changes, time.Now()))
+		}
+	}
+	if !found {
+		return fault.New(fault.Internal, "log entry %d was not seen applied", own)
+	}
+	return nil
+}
+
+// Inspect runs f on the scheduler between two turns; fault.Unavailable when
+// this coordinator does not lead.
+func (d *Server) Inspect(ctx context.Context, f func(*schedule.Scheduler)) error {
+	s := d.scope.Load()
+	if s == nil {
+		return fault.New(fault.Unavailable, "this coordinator does not lead: ask the leader")
+	}
+	done := make(chan struct{})
+	ev := func(c *Core, _ time.Time) []Message {
+		f(c.Scheduler())
+		close(done)
+		return nil
+	}
+	if err := s.post(ctx, ev); err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-s.ctx.Done():
+		return fault.New(fault.Unavailable, "this coordinator does not lead any more: ask the leader")
+	case <-ctx.Done():
+		return fault.Wrap(ctx.Err(), fault.Timeout, "the scheduler did not answer in time")
+	}
+}
+
+func (s *scope) post(ctx context.Context, ev func(*Core, time.Time) []Message) error {
+	select {
+	case s.events <- ev:
+		return nil
+	case <-s.ctx.Done():
+		return fault.New(fault.Unavailable, "this coordinator does not lead any more")
+	case <-ctx.Done():
+		return fault.Wrap(ctx.Err(), fault.Timeout, "the dispatcher is busy")
+	}
+}
+
+// send hands messages to their streams. A stream that cannot take one is
+// ended, rather than wait for it.
+func (s *scope) send(messages []Message) {
+	if len(messages) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range messages {
+		st, ok := s.streams[m.To]
+		if !ok {
+			continue
+		}
+		if m.Close != "" {
+			st.close(m.Close)
+			continue
+		}
+		select {
+		case st.out <- m.Body:
+		default:
+			st.close("the agent does not read what it is sent")
+		}
+	}
+}
+
+func (s *scope) closeAll(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.streams {
+		st.close(why)
+	}
+}
+
+func (st *stream) close(why string) {
+	st.once.Do(func() {
+		st.why = why
+		close(st.closed)
+	})
+}
+
+// Session serves one agent's stream.
+func (d *Server) Session(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage]) error {
+	first, err := rpc.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	if err := checkHello(hello); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	s := d.scope.Load()
+	if s == nil {
+		return d.notLeader()
+	}
+	conn := Conn(d.lastConn.Add(1))
+	st := &stream{out: make(chan *wire.LeaderMessage, outgoing), closed: make(chan struct{})}
+	s.mu.Lock()
+	s.streams[conn] = st
+	s.mu.Unlock()
+	defer s.leave(conn)
+	if err := s.post(rpc.Context(), func(c *Core, now time.Time) []Message { return c.Hello(conn, hello, now) }); err != nil {
+		return d.notLeader()
+	}
+	go s.read(rpc, conn, st)
+	for {
+		select {
+		case m := <-st.out:
+			if err := rpc.Send(m); err != nil {
+				return err
+			}
+		case <-st.closed:
+			return status.Error(codes.Aborted, st.why)
+		case <-s.ctx.Done():
+			return d.notLeader()
+		case <-rpc.Context().Done():
+			return rpc.Context().Err()
+		}
+	}
+}
+
+// leave forgets a stream that has ended.
+func (s *scope) leave(conn Conn) {
+	s.mu.Lock()
+	delete(s.streams, conn)
+	s.mu.Unlock()
+	_ = s.post(context.Background(), func(c *Core, _ time.Time) []Message { c.Gone(conn); return nil })
+}
+
+// read takes in what an agent says until its stream ends.
+func (s *scope) read(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage], conn Conn, st *stream) {
+	for {
+		m, err := rpc.Recv()
+		if err != nil {
+			st.close("the agent left")
+			return
+		}
+		r := m.GetReport()
+		if r == nil {
+			st.close("expected a report: an agent says hello once")
+			return
+		}
+		if err := s.post(rpc.Context(), func(c *Core, now time.Time) []Message { c.Report(conn, r, now); return nil }); err != nil {
+			return
+		}
+	}
+}
+
+func (d *Server) notLeader() error {
+	st := status.New(codes.FailedPrecondition, "this coordinator does not lead")
+	if with, err := st.WithDetails(&wire.NotLeader{LeaderRpcAddress: d.cfg.Leader()}); err == nil {
+		st = with
+	}
+	return st.Err()
+}
+
+// Limits of what an agent may say of itself.
+const (
+	maxSlots     = 10_000
+	maxGroups    = 64
+	maxAgentName = 128
+)
+
+func checkHello(h *wire.Hello) error {
+	a := h.GetAgent()
+	switch {
+	case a == nil:
+		return fmt.Errorf("expected a hello with the agent's description first")
+	case a.Id == "" || len(a.Id) > maxAgentName:
+		return fmt.Errorf("agent id %q: expected 1 to %d characters", a.Id, maxAgentName)
+	case a.Incarnation == "":
+		return fmt.Errorf("agent %q: expected the incarnation of its keeper", a.Id)
+	case len(a.Groups) == 0 || len(a.Groups) > maxGroups:
+		return fmt.Errorf("agent %q: %d resource groups: expected 1 to %d", a.Id, len(a.Groups), maxGroups)
+	}
+	for _, g := range a.Groups {
+		if g.Group == "" || g.Slots == 0 || g.Slots > maxSlots {
+			return fmt.Errorf("agent %q: group %q with %d slots: expected a name and 1 to %d slots", a.Id, g.Group, g.Slots, maxSlots)
+		}
+	}
+	return nil
+}
