@@ -47,41 +47,51 @@ func BuildGraph(nodes []*Node) (*Graph, error) {
 		}
 		g.index[n.Spec.Id] = int32(i)
 	}
-	if details = append(details, g.link()...); len(details) > 0 {
+	if details = append(details, g.resolve()...); len(details) > 0 {
 		return nil, problems("the graph of nodes", details)
 	}
+	g.turnRound()
 	depth, ordered := g.depths()
 	if !ordered {
 		return nil, problems("the graph of nodes", []fault.Detail{g.cycle(depth)})
 	}
 	g.renumber(depth)
-	g.link()
+	g.turnRound()
 	return g, nil
 }
 
-// link resolves upstream ids to indexes and turns the edges round.
-func (g *Graph) link() []fault.Detail {
+// resolve finds the indexes of the upstreams' ids.
+func (g *Graph) resolve() []fault.Detail {
 	var details []fault.Detail
-	n := len(g.nodes)
-	g.up = edges{start: make([]int32, 1, n+1)}
-	g.down = edges{start: make([]int32, n+1)}
+	g.up.start = make([]int32, 1, len(g.nodes)+1)
 	for _, node := range g.nodes {
 		for k, u := range node.Spec.Upstreams {
 			i, ok := g.index[u.Node]
 			if !ok {
+				nearest := ""
+				if len(details) < maxFindings { // more are not shown
+					nearest = g.didYouMean(u.Node)
+				}
 				details = append(details, detail(nodeField(node.Spec.Id, upstreamField(k)),
-					"node %q: there is no node %q%s: add it, or take it out of the upstreams", node.Spec.Id, clip(u.Node), g.didYouMean(u.Node)))
-				continue
+					"node %q: there is no node %q%s: add it, or take it out of the upstreams", node.Spec.Id, clip(u.Node), nearest))
 			}
 			g.up.to = append(g.up.to, i)
-			g.down.start[i+1]++
 		}
 		g.up.start = append(g.up.start, int32(len(g.up.to)))
+	}
+	return details
+}
+
+// turnRound makes the edges to downstreams of those to upstreams.
+func (g *Graph) turnRound() {
+	n := len(g.nodes)
+	g.down = edges{start: make([]int32, n+1), to: make([]int32, len(g.up.to))}
+	for _, u := range g.up.to {
+		g.down.start[u+1]++
 	}
 	for i := range n {
 		g.down.start[i+1] += g.down.start[i]
 	}
-	g.down.to = make([]int32, len(g.up.to))
 	next := slices.Clone(g.down.start)
 	for i := range n {
 		for _, u := range g.up.of(i) {
@@ -89,7 +99,6 @@ func (g *Graph) link() []fault.Detail {
 			next[u]++
 		}
 	}
-	return details
 }
 
 // depths gives each node's longest path from a node without upstreams; false
@@ -116,16 +125,28 @@ func (g *Graph) depths() ([]int32, bool) {
 	return depth, len(ready) == len(g.nodes)
 }
 
-// renumber sorts the nodes by depth and then id, which is a topological order.
+// renumber puts the nodes, which are sorted by id, in order of depth, and so in
+// a topological order.
 func (g *Graph) renumber(depth []int32) {
-	old := g.index
-	slices.SortFunc(g.nodes, func(a, b *Node) int {
-		return cmp.Or(cmp.Compare(depth[old[a.Spec.Id]], depth[old[b.Spec.Id]]), cmp.Compare(a.Spec.Id, b.Spec.Id))
-	})
-	g.index = make(map[string]int32, len(g.nodes))
-	for i, n := range g.nodes {
-		g.index[n.Spec.Id] = int32(i)
+	order := make([]int32, len(g.nodes))
+	for i := range order {
+		order[i] = int32(i)
 	}
+	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(depth[a], depth[b]) })
+	place := make([]int32, len(order))
+	nodes := make([]*Node, len(order))
+	for i, was := range order {
+		place[was], nodes[i] = int32(i), g.nodes[was]
+		g.index[nodes[i].Spec.Id] = int32(i)
+	}
+	up := edges{start: make([]int32, 1, len(g.up.start)), to: make([]int32, 0, len(g.up.to))}
+	for _, was := range order {
+		for _, u := range g.up.of(int(was)) {
+			up.to = append(up.to, place[u])
+		}
+		up.start = append(up.start, int32(len(up.to)))
+	}
+	g.nodes, g.up = nodes, up
 }
 
 // cycle names a cycle among the nodes without a depth, beginning at its

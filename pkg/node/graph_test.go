@@ -66,6 +66,18 @@ func TestGraphRefuses(t *testing.T) {
 	}
 }
 
+func TestGraphTellsSomeOfManyFindings(t *testing.T) {
+	var nodes []*node.Node
+	for i := range 250 {
+		nodes = append(nodes, &node.Node{Spec: spec(fmt.Sprintf("n%03d absent", i))})
+	}
+	_, err := node.BuildGraph(nodes)
+	lines := strings.Split(findings(t, err), "\n")
+	if len(lines) != 101 || !strings.HasSuffix(lines[100], "and 150 more") || !strings.HasPrefix(err.Error(), "the graph of nodes: 250 problems") {
+		t.Errorf("%d findings, the last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
 // drawGraph makes a random acyclic graph and gives its nodes in short, shuffled.
 func drawGraph(t *rapid.T, most int) []string {
 	count := rapid.IntRange(1, most).Draw(t, "nodes")

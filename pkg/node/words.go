@@ -13,16 +13,21 @@ func detail(field, format string, args ...any) fault.Detail {
 	return fault.Detail{Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
+// maxFindings is the most findings that one error tells.
+const maxFindings = 100
+
 // problems makes one error of several findings; nil for none.
 func problems(what string, details []fault.Detail) error {
-	switch len(details) {
-	case 0:
+	count := len(details)
+	switch {
+	case count == 0:
 		return nil
-	case 1:
+	case count == 1:
 		return fault.New(fault.Invalid, "%s: 1 problem", what).WithDetails(details...)
-	default:
-		return fault.New(fault.Invalid, "%s: %d problems", what, len(details)).WithDetails(details...)
+	case count > maxFindings:
+		details = append(details[:maxFindings:maxFindings], detail("", "and %d more", count-maxFindings))
 	}
+	return fault.New(fault.Invalid, "%s: %d problems", what, count).WithDetails(details...)
 }
 
 // nodeField is the path of a field of one node among many.
