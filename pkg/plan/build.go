@@ -222,7 +222,35 @@ func (p *Plan) Warnings() []string {
 	if g := p.Request.Groups; int(g) > len(p.Dates) {
 		out = append(out, fmt.Sprintf("%d groups for %d dates: one group for each date", g, len(p.Dates)))
 	}
+	if w := p.crossing(); w != "" {
+		out = append(out, w)
+	}
 	return out
+}
+
+// crossing warns of groups that windows of dates chain together: a group that
+// cannot pass its first date before the one before it is almost done.
+func (p *Plan) crossing() string {
+	if p.Request.Order != wire.Request_ASCENDING || p.Request.Gate != wire.Request_DAY {
+		return ""
+	}
+	for _, g := range p.Groups[1:] {
+		for i := range p.Nodes {
+			for _, e := range p.Nodes[i].Up {
+				if e.Window == nil {
+					continue
+				}
+				d := p.Dates[g.From]
+				from, _ := window(e.Window, d)
+				pos := sort.Search(g.From, func(i int) bool { return p.Dates[i] >= from })
+				if pos < g.From {
+					return fmt.Sprintf("node %s on %s waits for %s on %s, in the group before: such windows make the groups run one after another (gate node lets the nodes early in the graph run ahead)",
+						p.Nodes[i].Spec.Id, d, p.Nodes[e.Node].Spec.Id, p.Dates[pos])
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // DefaultName is the first part of a backfill's default name; the number of
