@@ -44,7 +44,8 @@ type kept struct {
 	logBytes uint64
 }
 
-// start begins an attempt. Asking twice is fine; nil says that it runs or ran.
+// start begins an attempt. Asking twice is fine; nil says that it is to run,
+// runs or ran.
 func (k *Keeper) start(m *wire.StartAttempt) error {
 	a, before, err := k.admit(m)
 	if a == nil {
@@ -64,20 +65,27 @@ func (k *Keeper) start(m *wire.StartAttempt) error {
 		close(a.dead)
 		return fault.Wrap(err, fault.Internal, "attempt %s: its folder cannot be made; look for a full disk or missing rights", a.key)
 	}
-	process, err := k.launch(a, m)
+	if err := k.launch(a, m); err != nil {
+		a.Started(nil, err)
+	}
+	return nil
+}
+
+// Started implements runner.Events.
+func (a *kept) Started(process *runner.Process, err error) {
+	k := a.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
 		a.finish(wire.Outcome_FAILED, 127, time.Now(), "could not be started: "+err.Error())
-		return nil
+		return
 	}
-	a.process = process
-	if a.verdict != wire.Outcome_OUTCOME_UNSPECIFIED && a.result == nil {
-		process.Signal(syscall.SIGKILL) // stopped before it had a process to signal
+	a.process, a.started = process, time.Now()
+	if a.verdict != wire.Outcome_OUTCOME_UNSPECIFIED {
+		process.Signal(syscall.SIGKILL) // ended before there was a process to signal
 	}
 	a.arm()
 	k.changed(a)
-	return nil
 }
 
 // admit books an attempt in. It gives nil without an error for one that is
@@ -118,13 +126,13 @@ func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
 	return a, before, nil
 }
 
-// launch makes the process.
-func (k *Keeper) launch(a *kept, m *wire.StartAttempt) (*runner.Process, error) {
+// launch asks for the process.
+func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
 	spec := runner.Spec{
 		Args:   append([]string(nil), m.Command...),
 		Env:    make([]string, 0, len(m.Environment)+1),
 		Dir:    m.Directory,
-		LogDir: k.store.logs(a.key),
+		LogDir: k.store.folder(a.key),
 		LogMax: m.LogMaxBytes,
 	}
 	if m.Script != "" {
@@ -142,11 +150,11 @@ func (k *Keeper) launch(a *kept, m *wire.StartAttempt) (*runner.Process, error) 
 	if spec.Dir == "" {
 		spec.Dir = k.store.folder(a.key)
 	} else if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	var err error
 	if spec.Path, err = lookPath(m.Command[0], path); err != nil {
-		return nil, err
+		return err
 	}
 	return k.runner.Start(spec, a)
 }

@@ -247,7 +247,7 @@ func (k *Keeper) saver() {
 		k.store.next++
 		list := make([]*wire.KeptAttempt, len(batch))
 		for i, a := range batch {
-			list[i] = &wire.KeptAttempt{Ref: a.key.Ref(), Result: a.result, LogBytes: a.logBytes, LogDirectory: k.store.logs(a.key)}
+			list[i] = &wire.KeptAttempt{Ref: a.key.Ref(), Result: a.result, LogBytes: a.logBytes, LogDirectory: k.store.folder(a.key)}
 		}
 		k.mu.Unlock()
 		if len(batch) == 0 {

@@ -22,7 +22,8 @@ import (
 )
 
 // store is the keeper's folder. An attempt is kept as long as its folder under
-// attempts/ exists: made before the process starts, removed by Forget. Results
+// attempts/ exists: made before the process starts, removed by Forget. In it
+// are its script and its log, and it is where the process works. Results
 // stand in batch files, several to a file, so that a hundred attempts that end
 // together cost the same fsyncs as one.
 type store struct {
@@ -39,8 +40,7 @@ var checksums = crc32.MakeTable(crc32.Castagnoli)
 func (s *store) attempts() string            { return filepath.Join(s.dir, "attempts") }
 func (s *store) results() string             { return filepath.Join(s.dir, "results") }
 func (s *store) folder(k attempt.Key) string { return filepath.Join(s.attempts(), k.Folder()) }
-func (s *store) logs(k attempt.Key) string   { return filepath.Join(s.dir, "logs", k.Folder()) }
-func (s *store) script(k attempt.Key) string { return filepath.Join(s.folder(k), "script") }
+func (s *store) script(k attempt.Key) string { return filepath.Join(s.folder(k), ".script") }
 func (s *store) batch(n uint64) string {
 	return filepath.Join(s.results(), fmt.Sprintf("%016d%s", n, batchSuffix))
 }
@@ -48,7 +48,7 @@ func (s *store) batch(n uint64) string {
 // openStore makes the folders.
 func openStore(dir string) (*store, error) {
 	s := &store{dir: dir, next: 1, batches: map[attempt.Key]uint64{}, live: map[uint64]int{}}
-	for _, d := range []string{s.attempts(), s.results(), filepath.Join(dir, "logs")} {
+	for _, d := range []string{s.attempts(), s.results()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 		}
@@ -95,8 +95,8 @@ func (s *store) lost(key attempt.Key, folder os.DirEntry, now time.Time) *wire.K
 	}
 	return &wire.KeptAttempt{
 		Ref:          key.Ref(),
-		LogDirectory: s.logs(key),
-		LogBytes:     runner.WholeLines(s.logs(key)),
+		LogDirectory: s.folder(key),
+		LogBytes:     runner.WholeLines(s.folder(key)),
 		Result: &wire.AttemptResult{
 			Ref: key.Ref(), Outcome: wire.Outcome_LOST,
 			StartedMs: started.UnixMilli(), EndedMs: now.UnixMilli(),
@@ -237,14 +237,8 @@ func syncFolder(dir string) error {
 	return f.Sync()
 }
 
-// remove deletes an attempt's folder, then its log. After the first it is
-// forgotten for good, whatever happens to this process.
-func (s *store) remove(key attempt.Key) error {
-	if err := os.RemoveAll(s.folder(key)); err != nil {
-		return err
-	}
-	return os.RemoveAll(s.logs(key))
-}
+// remove deletes an attempt's folder, and the attempt is forgotten.
+func (s *store) remove(key attempt.Key) error { return os.RemoveAll(s.folder(key)) }
 
 // release drops an attempt's hold on its batch; the caller removes the batch
 // file it names, when ok.

@@ -23,9 +23,10 @@ const (
 	bufferBytes = 64 << 10
 )
 
-// SegmentPath names the n-th segment, from 0, of the log in a folder.
+// SegmentPath names the n-th segment, from 0, of the log in a folder. The name
+// is hidden because the folder may be the process's working folder, too.
 func SegmentPath(dir string, n int) string {
-	return filepath.Join(dir, fmt.Sprintf("%06d.log", n))
+	return filepath.Join(dir, fmt.Sprintf(".%06d.log", n))
 }
 
 // logWriter turns what a process prints into CRI log lines, in order of

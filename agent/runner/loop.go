@@ -1,56 +1,73 @@
 package runner
 
 import (
+	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// loop serves every process: reads pipes as they fill, reaps, flushes. Both
-// queues are in order of due time, because each has one constant delay.
-type loop struct {
-	*Runner
-	room    []byte
-	flushes []*Process
-	drains  []*Process
-}
-
+// loop is the runner's thread, locked for two reasons: the kernel sends a
+// child's parent death signal when the *thread* that forked it ends; and one
+// thread that forks, reads and reaps by turns needs no waking in between, which
+// is what a busy agent would spend most on. It forks one process a round, so
+// that starting many does not keep the output of others waiting.
 func (r *Runner) loop() {
-	defer r.done.Done()
-	l := &loop{Runner: r, room: make([]byte, 64<<10)}
+	runtime.LockOSThread()
+	defer close(r.done)
 	events := make([]unix.EpollEvent, 128)
 	for {
-		n, err := unix.EpollWait(r.epoll, events, l.timeout(time.Now()))
-		if err != nil && err != unix.EINTR {
-			r.config.Logger.Error("the runner cannot wait for its processes", "error", err)
+		next, stopped := r.take()
+		if stopped {
+			r.end()
 			return
 		}
+		wait := 0
+		if next != nil {
+			p, err := r.fork(*next)
+			next.events.Started(p, err)
+		} else {
+			wait = r.timeout(time.Now())
+		}
+		n, err := unix.EpollWait(r.epoll, events, wait)
+		if err != nil && err != unix.EINTR {
+			panic("the runner cannot wait for its processes: " + err.Error()) // the epoll set is broken: only a new keeper helps
+		}
 		now := time.Now()
-		for i := range max(n, 0) {
-			fd := events[i].Fd
-			r.mu.Lock()
-			e, known := r.entries[fd]
-			r.mu.Unlock()
+		for _, event := range events[:max(n, 0)] {
+			e, known := r.entries[event.Fd]
 			switch {
 			case !known: // closed earlier in this round
 			case e.process == nil:
-				l.end()
-				return
+				_, _ = unix.Read(r.wake, r.room[:8])
 			case e.kind == kindProcess:
-				l.reap(e.process, now)
+				r.reap(e.process, now)
 			default:
-				l.read(e.process, e.kind, now)
+				r.read(e.process, e.kind, now)
 			}
 		}
-		l.due(time.Now())
+		r.due(now)
 	}
 }
 
+// take gives the next process to fork; nil, and the thread counts as asleep,
+// when there is none.
+func (r *Runner) take() (next *fork, stopped bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asleep = len(r.queue) == 0
+	if !r.asleep && !r.stopped {
+		next = &r.queue[0]
+		r.queue = r.queue[1:]
+	}
+	return next, r.stopped
+}
+
 // timeout gives the milliseconds until something is due, -1 for never.
-func (l *loop) timeout(now time.Time) int {
+func (r *Runner) timeout(now time.Time) int {
 	wait := -1
-	for _, at := range []time.Time{first(l.flushes).flushAt, first(l.drains).closeAt} {
+	for _, at := range []time.Time{first(r.flushes).flushAt, first(r.drains).closeAt} {
 		if at.IsZero() {
 			continue
 		}
@@ -73,73 +90,57 @@ func first(queue []*Process) *Process {
 
 // read takes once from a pipe. The rest waits for the next round, so that no
 // process keeps the others waiting.
-func (l *loop) read(p *Process, stream int, now time.Time) {
-	n, err := unix.Read(p.pipes[stream], l.room)
+func (r *Runner) read(p *Process, stream int, now time.Time) {
+	n, err := unix.Read(p.pipes[stream], r.room)
 	switch {
 	case n > 0:
 		before := p.log.written
-		p.log.take(stream, l.room[:n], now)
+		p.log.take(stream, r.room[:n], now)
 		if p.log.written != before {
 			p.events.Grew(uint64(p.log.written))
 		}
 		if p.flushAt.IsZero() && p.log.pending() {
-			p.flushAt = now.Add(l.config.FlushEvery)
-			l.flushes = append(l.flushes, p)
+			p.flushAt = now.Add(r.config.FlushEvery)
+			r.flushes = append(r.flushes, p)
 		}
 	case err == unix.EAGAIN || err == unix.EINTR:
 	default: // end of file, or a pipe that can no longer be read
-		l.close(p, stream)
-		l.finish(p)
+		r.close(p, stream)
+		r.finish(p)
 	}
 }
 
-func (l *loop) close(p *Process, stream int) {
+func (r *Runner) close(p *Process, stream int) {
 	if fd := p.pipes[stream]; fd >= 0 {
-		l.forget(fd)
+		r.forget(fd)
 		p.pipes[stream] = -1
-	}
-}
-
-// forget closes a descriptor of the epoll set, once.
-func (r *Runner) forget(fd int) {
-	r.mu.Lock()
-	_, known := r.entries[int32(fd)]
-	delete(r.entries, int32(fd))
-	r.mu.Unlock()
-	if known {
-		unix.Close(fd)
 	}
 }
 
 // reap ends a group whose leader has exited. The leader is still a zombie
 // while the others are killed, so its id cannot name anybody else.
-func (l *loop) reap(p *Process, now time.Time) {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	if err != nil || info.Signo == 0 {
-		return // a leftover event of an earlier owner of the descriptor's number
-	}
+func (r *Runner) reap(p *Process, now time.Time) {
 	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
-	l.config.Groups.Remove(p.pid)
+	r.config.Groups.Remove(p.pid)
 	p.mu.Lock()
-	_, err = syscall.Wait4(p.pid, &p.status, 0, nil)
+	_, err := syscall.Wait4(p.pid, &p.status, 0, nil)
 	p.reaped = true
 	p.mu.Unlock()
 	if err != nil {
-		l.config.Logger.Error("a process ended and its status is lost", "pid", p.pid, "error", err)
+		r.config.Logger.Error("a process ended and its status is lost", "pid", p.pid, "error", err)
 	}
 	p.ended = now
-	l.forget(p.pidfd)
+	r.forget(p.pidfd)
 	p.pidfd = -1
-	p.closeAt = now.Add(l.config.DrainFor)
-	if !l.finish(p) {
-		l.drains = append(l.drains, p)
+	p.closeAt = now.Add(r.config.DrainFor)
+	if !r.finish(p) {
+		r.drains = append(r.drains, p)
 	}
 }
 
 // finish announces the end once the leader is reaped and both pipes are read
 // to their end.
-func (l *loop) finish(p *Process) bool {
+func (r *Runner) finish(p *Process) bool {
 	if p.pidfd >= 0 || p.pipes[0] >= 0 || p.pipes[1] >= 0 {
 		return false
 	}
@@ -154,10 +155,10 @@ func (l *loop) finish(p *Process) bool {
 }
 
 // due flushes logs and gives up pipes whose time has come.
-func (l *loop) due(now time.Time) {
-	for len(l.flushes) > 0 && !l.flushes[0].flushAt.After(now) {
-		p := l.flushes[0]
-		l.flushes = l.flushes[1:]
+func (r *Runner) due(now time.Time) {
+	for len(r.flushes) > 0 && !r.flushes[0].flushAt.After(now) {
+		p := r.flushes[0]
+		r.flushes = r.flushes[1:]
 		p.flushAt = time.Time{}
 		if p.events == nil {
 			continue
@@ -168,33 +169,28 @@ func (l *loop) due(now time.Time) {
 			p.events.Grew(uint64(p.log.written))
 		}
 	}
-	for len(l.drains) > 0 && !l.drains[0].closeAt.After(now) {
-		p := l.drains[0]
-		l.drains = l.drains[1:]
-		l.close(p, 0)
-		l.close(p, 1)
-		l.finish(p)
+	for len(r.drains) > 0 && !r.drains[0].closeAt.After(now) {
+		p := r.drains[0]
+		r.drains = r.drains[1:]
+		r.close(p, 0)
+		r.close(p, 1)
+		r.finish(p)
 	}
 }
 
 // end kills what still runs and closes everything.
-func (l *loop) end() {
-	l.mu.Lock()
-	rest := make(map[int]entry, len(l.entries))
-	for fd, e := range l.entries {
-		rest[int(fd)] = e
-	}
-	l.mu.Unlock()
-	for fd, e := range rest {
+func (r *Runner) end() {
+	for fd, e := range r.entries {
 		if e.process != nil && e.kind == kindProcess {
 			e.process.Signal(syscall.SIGKILL)
-			var status syscall.WaitStatus
-			_, _ = syscall.Wait4(e.process.pid, &status, 0, nil)
 			e.process.mu.Lock()
+			_, _ = syscall.Wait4(e.process.pid, nil, 0, nil)
 			e.process.reaped = true
 			e.process.mu.Unlock()
 		}
-		l.forget(fd)
+		if e.process != nil {
+			unix.Close(int(fd))
+		}
 	}
-	unix.Close(l.epoll)
+	r.closeAll()
 }

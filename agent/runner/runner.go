@@ -1,13 +1,12 @@
 // Package runner turns a command into a process group and its output into log
-// segments. One thread forks, one goroutine reads every pipe and waits for
-// every process: an attempt costs no goroutine of its own. See DESIGN.md.
+// segments. One thread forks, reads every pipe and waits for every process: an
+// attempt costs no goroutine and no thread of its own. See DESIGN.md.
 package runner
 
 import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -54,8 +53,11 @@ type Exit struct {
 }
 
 // Events is how a Runner tells about a process. Its methods must not block:
-// they are called from the loop that serves every process.
+// they are called from the thread that serves every process.
 type Events interface {
+	// Started is the first call. The error says why there is no process; then
+	// it is also the last.
+	Started(*Process, error)
 	// Grew says that the log now has this many bytes of complete lines.
 	Grew(bytes uint64)
 	// Exited is the last call: the group is dead and the log complete.
@@ -65,20 +67,25 @@ type Events interface {
 // Runner starts processes and follows them to their end.
 type Runner struct {
 	config Config
-	forks  chan fork
 	null   *os.File
 	epoll  int
-	wake   [2]int // a pipe: closing its end [1] stops the loop
+	wake   int // an eventfd: there is something in queue, or stopped is set
+	done   chan struct{}
 
 	mu      sync.Mutex
-	entries map[int32]entry // by file descriptor
+	queue   []fork
+	asleep  bool // the thread waits and must be woken
 	stopped bool
-	done    sync.WaitGroup
+
+	// For the thread only.
+	entries map[int32]entry // by file descriptor
+	room    []byte
+	flushes []*Process // in order of flushAt: all wait equally long
+	drains  []*Process // in order of closeAt, likewise
 }
 
 // Process is one running process group.
 type Process struct {
-	runner *Runner
 	events Events
 	pid    int
 	log    logWriter
@@ -86,7 +93,7 @@ type Process struct {
 	mu     sync.Mutex // guards reaped: a signal after the reaping could meet a stranger
 	reaped bool
 
-	// For the loop only.
+	// For the runner's thread only.
 	pipes   [2]int // -1: closed
 	pidfd   int    // -1: reaped
 	status  syscall.WaitStatus
@@ -107,15 +114,9 @@ const kindProcess = 2
 type fork struct {
 	spec   Spec
 	events Events
-	reply  chan<- forked
 }
 
-type forked struct {
-	process *Process
-	err     error
-}
-
-// New makes a Runner and starts its two threads. Stop ends them.
+// New makes a Runner and starts its thread. Stop ends it.
 func New(config Config) (*Runner, error) {
 	if config.FlushEvery <= 0 {
 		config.FlushEvery = 100 * time.Millisecond
@@ -126,27 +127,40 @@ func New(config Config) (*Runner, error) {
 	if config.Groups == nil {
 		config.Groups = nobody{}
 	}
-	r := &Runner{config: config, forks: make(chan fork), entries: map[int32]entry{}}
-	var err error
-	if r.null, err = os.Open(os.DevNull); err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "runner: every process needs %s as its input", os.DevNull)
+	if config.Logger == nil {
+		config.Logger = slog.Default()
 	}
-	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		r.null.Close()
-		return nil, fault.Wrap(err, fault.Internal, "runner: epoll")
+	r := &Runner{config: config, epoll: -1, wake: -1, entries: map[int32]entry{}, room: make([]byte, 64<<10), done: make(chan struct{})}
+	if err := r.open(); err != nil {
+		r.closeAll()
+		return nil, fault.Wrap(err, fault.Internal, "the runner of processes cannot begin; look for a limit on open files")
 	}
-	if err = unix.Pipe2(r.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err == nil {
-		err = r.watch(r.wake[0], entry{})
-	}
-	if err != nil {
-		r.null.Close()
-		unix.Close(r.epoll)
-		return nil, fault.Wrap(err, fault.Internal, "runner: a pipe for itself")
-	}
-	r.done.Add(2)
-	go r.spawner()
 	go r.loop()
 	return r, nil
+}
+
+func (r *Runner) open() (err error) {
+	if r.null, err = os.Open(os.DevNull); err != nil {
+		return err
+	}
+	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	if r.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	return r.watch(r.wake, entry{})
+}
+
+func (r *Runner) closeAll() {
+	if r.null != nil {
+		r.null.Close()
+	}
+	for _, fd := range []int{r.epoll, r.wake} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 type nobody struct{}
@@ -154,35 +168,35 @@ type nobody struct{}
 func (nobody) Add(int)    {}
 func (nobody) Remove(int) {}
 
-// Start runs a process in a group of its own, its input /dev/null. The error
-// says why it could not be started; then there are no events.
-func (r *Runner) Start(spec Spec, events Events) (*Process, error) {
+// Start runs a process in a group of its own, its input /dev/null. It returns
+// before there is one: Started tells.
+func (r *Runner) Start(spec Spec, events Events) error {
 	r.mu.Lock()
-	stopped := r.stopped
-	r.mu.Unlock()
-	if stopped {
-		return nil, fault.New(fault.Unavailable, "start %q: the runner has been stopped", spec.Path)
+	defer r.mu.Unlock()
+	if r.stopped {
+		return fault.New(fault.Unavailable, "start %q: the runner has been stopped", spec.Path)
 	}
-	reply := make(chan forked, 1)
-	r.forks <- fork{spec, events, reply}
-	f := <-reply
-	return f.process, f.err
+	r.queue = append(r.queue, fork{spec, events})
+	r.nudge()
+	return nil
 }
 
-// Stop ends the runner's threads. The processes should have ended before:
-// the rest are killed without events. No Start may run beside it or follow.
+// nudge wakes the thread. The lock is held.
+func (r *Runner) nudge() {
+	if r.asleep {
+		r.asleep = false
+		_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
+}
+
+// Stop ends the runner. The processes should have ended before: the rest are
+// killed without further events.
 func (r *Runner) Stop() {
 	r.mu.Lock()
-	if r.stopped {
-		r.mu.Unlock()
-		return
-	}
 	r.stopped = true
+	r.nudge()
 	r.mu.Unlock()
-	close(r.forks)
-	unix.Close(r.wake[1])
-	r.done.Wait()
-	r.null.Close()
+	<-r.done
 }
 
 // Pid is the id of the process and of its group.
@@ -194,17 +208,6 @@ func (p *Process) Signal(sig syscall.Signal) {
 	defer p.mu.Unlock()
 	if !p.reaped {
 		_ = syscall.Kill(-p.pid, sig)
-	}
-}
-
-// spawner forks. It never leaves its thread: the kernel sends a child's parent
-// death signal when the forking *thread* ends.
-func (r *Runner) spawner() {
-	defer r.done.Done()
-	runtime.LockOSThread()
-	for f := range r.forks {
-		p, err := r.fork(f)
-		f.reply <- forked{p, err}
 	}
 }
 
@@ -232,7 +235,7 @@ func (r *Runner) fork(f fork) (*Process, error) {
 		return nil, err
 	}
 	r.config.Groups.Add(pid)
-	p := &Process{runner: r, events: f.events, pid: pid, pipes: [2]int{out[0], errs[0]}, pidfd: pidfd}
+	p := &Process{events: f.events, pid: pid, pipes: [2]int{out[0], errs[0]}, pidfd: pidfd}
 	p.log = logWriter{dir: f.spec.LogDir, max: f.spec.LogMax}
 	if p.log.max <= 0 {
 		p.log.max = DefaultLogBytes
@@ -242,15 +245,15 @@ func (r *Runner) fork(f fork) (*Process, error) {
 		_, _ = syscall.Wait4(pid, nil, 0, nil)
 		r.config.Groups.Remove(pid)
 		for _, fd := range []int{out[0], errs[0], pidfd} {
-			r.forget(fd)
+			delete(r.entries, int32(fd))
+			unix.Close(fd)
 		}
 		return nil, err
 	}
 	return p, nil
 }
 
-// follow puts a new process under the loop's eyes, the pidfd last: until it is
-// there the loop cannot end the process's life.
+// follow puts a new process under the thread's eyes.
 func (r *Runner) follow(p *Process) error {
 	for i, fd := range p.pipes {
 		if err := unix.SetNonblock(fd, true); err != nil {
@@ -264,8 +267,15 @@ func (r *Runner) follow(p *Process) error {
 }
 
 func (r *Runner) watch(fd int, e entry) error {
-	r.mu.Lock()
 	r.entries[int32(fd)] = e
-	r.mu.Unlock()
 	return unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+}
+
+// forget closes a descriptor that is watched. That takes it out of the epoll
+// set as well, for it has no duplicates.
+func (r *Runner) forget(fd int) {
+	if _, known := r.entries[int32(fd)]; known {
+		delete(r.entries, int32(fd))
+		unix.Close(fd)
+	}
 }

@@ -17,11 +17,20 @@ import (
 
 // ending collects one process's events.
 type ending struct {
-	grew chan uint64
-	exit chan Exit
+	started chan error
+	process *Process // once started has been received from
+	grew    chan uint64
+	exit    chan Exit
 }
 
-func newEnding() *ending { return &ending{make(chan uint64, 1000), make(chan Exit, 1)} }
+func newEnding() *ending {
+	return &ending{started: make(chan error, 1), grew: make(chan uint64, 1000), exit: make(chan Exit, 1)}
+}
+
+func (e *ending) Started(p *Process, err error) {
+	e.process = p
+	e.started <- err
+}
 
 func (e *ending) Grew(n uint64) {
 	select {
@@ -62,13 +71,22 @@ func script(t testing.TB, code string) Spec {
 	return Spec{Path: sh, Args: []string{"sh", "-c", code}, Env: os.Environ(), Dir: dir, LogDir: filepath.Join(dir, "log")}
 }
 
-func run(t *testing.T, r *Runner, spec Spec) (Exit, []byte) {
+// start begins a process and fails the test if it cannot.
+func start(t *testing.T, r *Runner, spec Spec) *ending {
 	t.Helper()
 	e := newEnding()
-	if _, err := r.Start(spec, e); err != nil {
+	if err := r.Start(spec, e); err != nil {
 		t.Fatal(err)
 	}
-	x := e.wait(t)
+	if err := <-e.started; err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func run(t *testing.T, r *Runner, spec Spec) (Exit, []byte) {
+	t.Helper()
+	x := start(t, r, spec).wait(t)
 	_, log := readLog(t, spec.LogDir)
 	if uint64(len(log)) != x.LogBytes {
 		t.Fatalf("the end was announced with %d bytes of log, %d are there", x.LogBytes, len(log))
@@ -131,16 +149,12 @@ func stateOf(pid int) string {
 
 func TestAProcessThatLeftTheGroupDoesNotHoldUpTheResult(t *testing.T) {
 	spec := script(t, `setsid sh -c 'echo $$ >pid; echo $$; exec sleep 1000' & while [ ! -s pid ]; do :; done`)
-	e := newEnding()
-	p, err := newRunner(t, Config{DrainFor: 100 * time.Millisecond}).Start(spec, e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := start(t, newRunner(t, Config{DrainFor: 100 * time.Millisecond}), spec)
 	e.wait(t)
 	_, log := readLog(t, spec.LogDir)
 	out := plain(t, log)
 	escaped, err := strconv.Atoi(strings.TrimSpace(out[0].String()))
-	if err != nil || escaped == p.Pid() {
+	if err != nil || escaped == e.process.Pid() {
 		t.Fatalf("output %q", out[0].String())
 	}
 	_ = syscall.Kill(escaped, syscall.SIGKILL)
@@ -148,11 +162,7 @@ func TestAProcessThatLeftTheGroupDoesNotHoldUpTheResult(t *testing.T) {
 
 func TestPartialLinesAreVisibleWhileTheProcessRuns(t *testing.T) {
 	spec := script(t, `printf 'working'; exec sleep 1000`)
-	e := newEnding()
-	p, err := newRunner(t, Config{}).Start(spec, e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := start(t, newRunner(t, Config{}), spec)
 	select {
 	case n := <-e.grew:
 		_, log := readLog(t, spec.LogDir)
@@ -162,17 +172,21 @@ func TestPartialLinesAreVisibleWhileTheProcessRuns(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("a line without an end was not written within 10 s")
 	}
-	p.Signal(syscall.SIGKILL)
+	e.process.Signal(syscall.SIGKILL)
 	if x := e.wait(t); x.Status.Signal() != syscall.SIGKILL {
 		t.Errorf("ended with %v, want SIGKILL", x.Status)
 	}
-	p.Signal(syscall.SIGKILL) // must meet nobody
+	e.process.Signal(syscall.SIGKILL) // must meet nobody
 }
 
 func TestAProgramThatIsNotThereIsAnError(t *testing.T) {
 	spec := script(t, "")
 	spec.Path = "/nowhere/sh"
-	if _, err := newRunner(t, Config{}).Start(spec, newEnding()); err == nil || !os.IsNotExist(err) {
+	e := newEnding()
+	if err := newRunner(t, Config{}).Start(spec, e); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-e.started; !os.IsNotExist(err) {
 		t.Errorf("error %v, want that the file does not exist", err)
 	}
 }
@@ -181,7 +195,7 @@ func TestStopTwiceAndStartAfterwards(t *testing.T) {
 	r := newRunner(t, Config{})
 	r.Stop()
 	r.Stop()
-	if _, err := r.Start(script(t, ":"), newEnding()); err == nil {
+	if err := r.Start(script(t, ":"), newEnding()); err == nil {
 		t.Error("a stopped runner started a process")
 	}
 }
@@ -224,7 +238,7 @@ func BenchmarkRunner(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				slots <- struct{}{}
 				spec.LogDir = filepath.Join(spec.Dir, strconv.Itoa(i))
-				if _, err := r.Start(spec, slot{slots}); err != nil {
+				if err := r.Start(spec, slot{slots}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -238,5 +252,6 @@ func BenchmarkRunner(b *testing.B) {
 
 type slot struct{ slots chan struct{} }
 
-func (slot) Grew(uint64)   {}
-func (s slot) Exited(Exit) { <-s.slots }
+func (slot) Started(*Process, error) {}
+func (slot) Grew(uint64)             {}
+func (s slot) Exited(Exit)           { <-s.slots }
