@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backfleet/api/client"
+	v1 "backfleet/api/v1"
+)
+
+func (a *app) backfillList() *cobra.Command {
+	c := &cobra.Command{
+		Use: "list", Short: "List backfills, newest first",
+		Example: "  backfleet backfill list --contains orders --state failed",
+		Args:    exactly(0),
+	}
+	var state string
+	l := a.lists(c, true)
+	c.Flags().StringVar(&state, "state", "", "only those in this `state`")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		only, err := readState(state)
+		if err != nil {
+			return err
+		}
+		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.BackfillSummary, string, error) {
+			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: only, Cursor: cursor, Limit: limit})
+			if err != nil {
+				return nil, "", err
+			}
+			return p.Items, p.Next, nil
+		}, func(b v1.BackfillSummary) string { return b.ID }, []string{"ID", "NAME", "STATE", "DONE", "FAILED", "CREATED", "BY"},
+			func(w io.Writer, b v1.BackfillSummary) []string {
+				return []string{b.ID, b.Name, a.stateOf(w, b), fmt.Sprintf("%d/%d", b.Counts.Succeeded, b.Counts.Total),
+					count(b.Counts.Failed), moment(&b.CreatedAt), b.CreatedBy}
+			})
+	}
+	return c
+}
+
+// stateOf is a backfill's state with what stands beside it (RULES R8).
+func (a *app) stateOf(w io.Writer, b v1.BackfillSummary) string {
+	marks := ""
+	for _, m := range []struct {
+		set  bool
+		name string
+	}{{b.Paused, "paused"}, {b.Stopped, "stopped"}, {b.Halted, "halted"}} {
+		if m.set {
+			marks += ", " + m.name
+		}
+	}
+	return a.state(w, b.State) + marks
+}
+
+func (a *app) backfillShow() *cobra.Command {
+	c := &cobra.Command{
+		Use: "show BACKFILL", Short: "Show a backfill, its groups and totals",
+		Example: "  backfleet backfill show b12",
+		Args:    exactly(1),
+	}
+	k, out := a.connects(c), a.prints(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cl, err := k.client()
+		if err != nil {
+			return err
+		}
+		b, err := cl.Backfill(c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return out.answer(b, []string{b.Summary.ID}, func(w io.Writer) { a.showBackfill(w, b) })
+	}
+	return c
+}
+
+func (a *app) showBackfill(w io.Writer, b *v1.Backfill) {
+	s, r := b.Summary, b.Request
+	sheet(w, "Id", s.ID, "Name", s.Name, "State", a.stateOf(w, s), "Node", r.Root, "Mode", string(r.Mode),
+		"Dates", strings.Join(r.Dates, " "), "Order", string(r.Order), "Gate", string(r.Gate), "On failure", string(r.OnFailure),
+		"Created", moment(&s.CreatedAt)+" by "+s.CreatedBy, "Progress", progressText(b))
+	showTotals(w, b.Receipt)
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, g := range b.Groups {
+		rows = append(rows, []string{count(g.Group), a.state(w, g.State), fmt.Sprintf("%d/%d", g.DatesDone, g.Dates), g.Current,
+			fmt.Sprintf("%d/%d", g.Counts.Succeeded, g.Counts.Total), count(g.Counts.Running), count(g.Counts.Failed), g.Reason})
+	}
+	a.grid(w, []string{"GROUP", "STATE", "DATES", "AT", "SUCCEEDED", "RUNNING", "FAILED", "HELD BY"}, rows)
+	a.warn(b.Warnings)
+}
+
+func showTotals(w io.Writer, t v1.ReceiptTotals) {
+	fmt.Fprintf(w, "Receipt: %d generated = %d succeeded + %d set to success + %d dry run + %d failed + %d stopped + %d frozen + %d running + %d waiting\n",
+		t.Generated, t.Succeeded, t.SetToSuccess, t.DryRun, t.Failed, t.Stopped, t.Frozen, t.Running, t.Waiting)
+}
+
+type receiptOptions struct {
+	*listOptions
+	by       string
+	node     string
+	from, to string
+}
+
+func (a *app) backfillReceipt() *cobra.Command {
+	c := &cobra.Command{
+		Use: "receipt BACKFILL", Short: "Account for every instance, per node or date",
+		Example: `  backfleet backfill receipt b12
+  backfleet backfill receipt b12 --by nodeAndDate --date-from 2012-02-01 --date-to 2012-02-29 -o json`,
+		Args: exactly(1),
+	}
+	o := &receiptOptions{listOptions: a.lists(c, false)}
+	c.Flags().StringVar(&o.by, "by", string(v1.ReceiptByNode), "a row for each `node`, date or nodeAndDate")
+	c.Flags().StringVar(&o.node, "node", "", "only this node, by `id`")
+	c.Flags().StringVar(&o.from, "date-from", "", "data timestamps from `yyyy-mm-dd`")
+	c.Flags().StringVar(&o.to, "date-to", "", "data timestamps to `yyyy-mm-dd`")
+	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) }
+	return c
+}
+
+func (o *receiptOptions) run(ctx context.Context, id string) error {
+	cl, err := o.connection.client()
+	if err != nil {
+		return err
+	}
+	var first *v1.Receipt
+	rows, err := all(ctx, o.limit, func(ctx context.Context, cursor string, limit int) ([]v1.ReceiptRow, string, error) {
+		r, err := cl.Receipt(ctx, id, &v1.GetReceiptParams{By: v1.ReceiptBy(o.by), Node: o.node, DateFrom: o.from, DateTo: o.to, Cursor: cursor, Limit: limit})
+		if err != nil {
+			return nil, "", err
+		}
+		if first == nil {
+			first = r
+		}
+		return r.Rows, r.Next, nil
+	})
+	if err != nil {
+		return err
+	}
+	first.Rows, first.Next = rows, ""
+	return o.output.answer(first, []string{id}, func(w io.Writer) {
+		showTotals(w, first.Totals)
+		fmt.Fprintln(w)
+		var cells [][]string
+		for _, r := range rows {
+			t := r.Totals
+			var reasons []string
+			for _, reason := range r.Reasons {
+				reasons = append(reasons, fmt.Sprintf("%d: %s", reason.Instances, reason.Text))
+			}
+			cells = append(cells, []string{r.Node, r.Date, count(t.Generated), count(t.Succeeded), count(t.SetToSuccess), count(t.DryRun),
+				count(t.Failed), count(t.Stopped), count(t.Frozen), count(t.Running), count(t.Waiting), strings.Join(reasons, "; ")})
+		}
+		o.grid(w, []string{"NODE", "DATE", "GENERATED", "SUCCEEDED", "SET", "DRY RUN", "FAILED", "STOPPED", "FROZEN", "RUNNING", "WAITING", "WHY"}, cells)
+	})
+}
+
+func (a *app) backfillDates() *cobra.Command {
+	c := &cobra.Command{
+		Use: "dates BACKFILL", Short: "List a backfill's dates in the order in which they run",
+		Example: "  backfleet backfill dates b12 --group 3",
+		Args:    exactly(1),
+	}
+	var state string
+	var of int
+	l := a.lists(c, false)
+	c.Flags().StringVar(&state, "state", "", "only those in this `state`")
+	c.Flags().IntVar(&of, "group", 0, "only this group, from 1")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		only, err := readState(state)
+		if err != nil {
+			return err
+		}
+		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.DateProgress, string, error) {
+			p, err := cl.Dates(ctx, args[0], &v1.ListDatesParams{Group: of, State: only, Cursor: cursor, Limit: limit})
+			if err != nil {
+				return nil, "", err
+			}
+			return p.Items, p.Next, nil
+		}, func(d v1.DateProgress) string { return d.Date }, []string{"DATE", "GROUP", "PLACE", "STATE", "SUCCEEDED", "FAILED", "HELD BY"},
+			func(w io.Writer, d v1.DateProgress) []string {
+				return []string{d.Date, count(d.Group), count(d.Place), a.state(w, d.State),
+					fmt.Sprintf("%d/%d", d.Counts.Succeeded, d.Counts.Total), count(d.Counts.Failed), d.Reason}
+			})
+	}
+	return c
+}
+
+// operations are those that need nothing but the backfill.
+var operations = map[string]struct {
+	short, done string
+	call        func(*client.Client, context.Context, string) (*v1.Operation, error)
+}{
+	"stop":   {"Start nothing new and stop what runs", "stopped", (*client.Client).Stop},
+	"pause":  {"Start nothing new; let what runs finish", "paused", (*client.Client).Pause},
+	"resume": {"Go on after a pause, a stop or a halt", "resumed", (*client.Client).Resume},
+}
+
+func (a *app) operation(name string) *cobra.Command {
+	op := operations[name]
+	c := &cobra.Command{
+		Use: name + " BACKFILL", Short: op.short,
+		Example: "  backfleet backfill " + name + " b12",
+		Args:    exactly(1),
+	}
+	k, out := a.connects(c), a.prints(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := out.check(); err != nil {
+			return err
+		}
+		cl, err := k.client()
+		if err != nil {
+			return err
+		}
+		result, err := op.call(cl, c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return out.answer(result, []string{result.Backfill}, func(w io.Writer) {
+			fmt.Fprintf(w, "%s %s\n", result.Backfill, op.done)
+		})
+	}
+	return c
+}
+
+func (a *app) backfillRerun() *cobra.Command {
+	var failed bool
+	c := &cobra.Command{
+		Use: "rerun BACKFILL [INSTANCE...]", Short: "Run instances again, all or nothing",
+		Example: `  backfleet backfill rerun b12 --failed
+  backfleet backfill rerun b12 b12.345 b12.346`,
+		Args: cobra.MinimumNArgs(1),
+	}
+	c.Flags().BoolVar(&failed, "failed", false, "exactly the failed ones and what they blocked")
+	k, out := a.connects(c), a.prints(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := out.check(); err != nil {
+			return err
+		}
+		cl, err := k.client()
+		if err != nil {
+			return err
+		}
+		result, err := cl.Rerun(c.Context(), args[0], v1.RerunRequest{Instances: args[1:], Failed: failed})
+		if err != nil {
+			return err
+		}
+		return out.answer(result, []string{result.Backfill}, func(w io.Writer) {
+			fmt.Fprintf(w, "%s: %d instances run again\n", result.Backfill, result.Instances)
+		})
+	}
+	return c
+}

@@ -1,0 +1,283 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backfleet/api/client"
+	"backfleet/api/convert"
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
+)
+
+func (a *app) nodeCommand() *cobra.Command {
+	return group("node", "Define and look at nodes", a.nodeApply(), a.nodeList(), a.nodeShow())
+}
+
+type nodeApplyOptions struct {
+	*app
+	connection *connection
+	output     *output
+	files      string
+	values     []string
+	remove     []string
+	dryRun     bool
+}
+
+func (a *app) nodeApply() *cobra.Command {
+	o := &nodeApplyOptions{app: a}
+	c := &cobra.Command{
+		Use: "apply [-f PATH] [flags]", Short: "Add, change and remove nodes, all or nothing",
+		Long: `Reads the node files at a path and makes the cluster's nodes like them. All of it
+is checked first; where anything is wrong, every mistake is told with file and
+line, and nothing changes. Nodes that no file names stay as they are.`,
+		Example: `  backfleet node apply -f nodes/
+  backfleet node apply -f nodes/ --dry-run
+  backfleet node apply -f nodes/ --env DATA_DIR=/srv/data
+  backfleet node apply --remove old_report`,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+	}
+	c.Flags().StringVarP(&o.files, "file", "f", "", "node file, or folder of them")
+	c.Flags().StringArrayVar(&o.values, "env", nil, "`NAME=VALUE` for what the files take from here (repeatable)")
+	c.Flags().StringSliceVar(&o.remove, "remove", nil, "remove these nodes, by `id`")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "check and tell; change nothing")
+	o.connection, o.output = a.connects(c), a.prints(c)
+	return c
+}
+
+func (o *nodeApplyOptions) run(ctx context.Context) error {
+	if err := o.output.check(); err != nil {
+		return err
+	}
+	if o.files == "" && len(o.remove) == 0 {
+		return fault.Field("--file", "nothing to apply: expected a node file or folder, or --remove")
+	}
+	application := v1.NodeApplication{Remove: o.remove, DryRun: o.dryRun}
+	files, err := o.read(&application)
+	if err != nil {
+		return err
+	}
+	cl, err := o.connection.client()
+	if err != nil {
+		return err
+	}
+	result, err := cl.ApplyNodes(ctx, application)
+	if err != nil {
+		return locate(files, err)
+	}
+	o.warn(result.Warnings)
+	return o.output.answer(result, changedIDs(result), func(w io.Writer) { o.show(w, result) })
+}
+
+// read fills the application from the files, if any.
+func (o *nodeApplyOptions) read(application *v1.NodeApplication) (*node.Files, error) {
+	if o.files == "" {
+		return nil, nil
+	}
+	values := map[string]string{}
+	for _, pair := range o.values {
+		name, value, found := strings.Cut(pair, "=")
+		if !found || name == "" {
+			return nil, fault.Field("--env", "%q has no name and value: expected NAME=VALUE", pair)
+		}
+		values[name] = value
+	}
+	if _, err := os.Stat(o.files); err != nil {
+		return nil, fault.Field("--file", "%s cannot be read: expected a node file or a folder of them", o.files)
+	}
+	path, err := filepath.Abs(o.files)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "the path %q cannot be resolved", o.files)
+	}
+	files, warnings, err := node.Read(os.DirFS(filepath.Dir(path)), filepath.Base(path), node.Options{Values: values})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		o.warn([]v1.Warning{{Message: w.Message, Field: w.Field, Where: w.Where}})
+	}
+	for _, n := range files.Nodes {
+		application.Nodes = append(application.Nodes, convert.Node(n))
+	}
+	return files, nil
+}
+
+// locate adds file and line to what the coordinator found.
+func locate(files *node.Files, err error) error {
+	var e *fault.Error
+	if files == nil || !errors.As(err, &e) {
+		return err
+	}
+	located := *e
+	located.Details = files.Locate(e.Details)
+	return &located
+}
+
+func changedIDs(r *v1.NodeApplicationResult) []string {
+	var ids []string
+	for _, c := range r.Changes {
+		if c.Change != v1.ChangeUnchanged {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+func (o *nodeApplyOptions) show(w io.Writer, r *v1.NodeApplicationResult) {
+	counts := map[v1.Change]int{}
+	for _, c := range r.Changes {
+		counts[c.Change]++
+		if c.Change != v1.ChangeUnchanged {
+			fmt.Fprintf(w, "%-8s %s\n", c.Change, c.ID)
+		}
+	}
+	would := ""
+	if r.DryRun {
+		would = " (dry run: nothing was changed)"
+	}
+	fmt.Fprintf(w, "%d added, %d changed, %d removed, %d unchanged%s\n", counts[v1.ChangeAdded], counts[v1.ChangeChanged],
+		counts[v1.ChangeRemoved], counts[v1.ChangeUnchanged], would)
+}
+
+// listOptions are those of every list.
+type listOptions struct {
+	*app
+	connection *connection
+	output     *output
+	contains   string
+	limit      int
+}
+
+func (a *app) lists(c *cobra.Command, contains bool) *listOptions {
+	l := &listOptions{app: a, connection: a.connects(c), output: a.prints(c)}
+	if contains {
+		c.Flags().StringVar(&l.contains, "contains", "", "only where id or name contains this `text`")
+	}
+	c.Flags().IntVar(&l.limit, "limit", 100, "at most so many; 0: all")
+	return l
+}
+
+// show fetches a list with a client and answers with it.
+func listing[T any](l *listOptions, ctx context.Context, page func(*client.Client, context.Context, string, int) ([]T, string, error),
+	id func(T) string, header []string, cells func(io.Writer, T) []string) error {
+	if err := l.output.check(); err != nil {
+		return err
+	}
+	if l.limit < 0 {
+		return fault.Field("--limit", "%d: expected 0 for all, or how many", l.limit)
+	}
+	cl, err := l.connection.client()
+	if err != nil {
+		return err
+	}
+	items, err := all(ctx, l.limit, func(ctx context.Context, cursor string, limit int) ([]T, string, error) {
+		return page(cl, ctx, cursor, limit)
+	})
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, item := range items {
+		ids = append(ids, id(item))
+	}
+	return l.output.answer(items, ids, func(w io.Writer) {
+		var rows [][]string
+		for _, item := range items {
+			rows = append(rows, cells(w, item))
+		}
+		l.grid(w, header, rows)
+	})
+}
+
+func (a *app) nodeList() *cobra.Command {
+	c := &cobra.Command{
+		Use: "list", Short: "List nodes",
+		Example: "  backfleet node list --contains orders",
+		Args:    exactly(0),
+	}
+	l := a.lists(c, true)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Node, string, error) {
+			p, err := cl.Nodes(ctx, &v1.ListNodesParams{Contains: l.contains, Cursor: cursor, Limit: limit})
+			if err != nil {
+				return nil, "", err
+			}
+			return p.Items, p.Next, nil
+		}, func(n v1.Node) string { return n.ID }, []string{"ID", "NAME", "WORKSPACE", "OWNER", "SCHEDULE", "PRIORITY", "GROUP", "UPSTREAMS"},
+			func(_ io.Writer, n v1.Node) []string {
+				return []string{n.ID, n.Name, n.Workspace, n.Owner, scheduleText(n.Schedule), count(n.Priority), n.ResourceGroup, upstreamText(n.Upstreams)}
+			})
+	}
+	return c
+}
+
+func scheduleText(s *v1.Schedule) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Kind == v1.ScheduleKindDaily:
+		return strings.TrimSpace("daily " + s.At + " " + s.Zone)
+	}
+	return strings.TrimSpace(fmt.Sprintf("every %d min %s..%s %s", s.EveryMinutes, s.From, s.To, s.Zone))
+}
+
+func upstreamText(list []v1.Upstream) string {
+	var all []string
+	for _, u := range list {
+		text := u.Node
+		if w := u.Window; w != nil && w.FromMonthStart {
+			text += fmt.Sprintf("[monthStart..%d]", w.To)
+		} else if w != nil {
+			text += fmt.Sprintf("[%d..%d]", w.From, w.To)
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+func (a *app) nodeShow() *cobra.Command {
+	c := &cobra.Command{
+		Use: "show NODE", Short: "Show a node and its code",
+		Example: "  backfleet node show dwd_orders\n  backfleet node show dwd_orders -o yaml",
+		Args:    exactly(1),
+	}
+	k, out := a.connects(c), a.prints(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cl, err := k.client()
+		if err != nil {
+			return err
+		}
+		d, err := cl.Node(c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return out.answer(d, []string{d.Node.ID}, func(w io.Writer) { showNode(w, d) })
+	}
+	return c
+}
+
+func showNode(w io.Writer, d *v1.NodeDetail) {
+	n := d.Node
+	sheet(w, "Id", n.ID, "Name", n.Name, "Description", n.Description, "Workspace", n.Workspace, "Owner", n.Owner,
+		"Type", n.Type, "Schedule", scheduleText(n.Schedule), "Baseline", n.Baseline, "Priority", count(n.Priority),
+		"Resource group", n.ResourceGroup, "Upstreams", upstreamText(n.Upstreams), "Depends on itself", yes(n.DependsOnSelf),
+		"Downstreams", strings.Join(d.Downstreams, " "), "Code version", count(d.CodeVersion))
+	for _, p := range n.Params {
+		fmt.Fprintf(w, "Parameter: %s=%s\n", p.Name, p.Value)
+	}
+	for _, e := range n.Environment {
+		fmt.Fprintf(w, "Environment: %s=%s\n", e.Name, e.Value)
+	}
+	if n.Code != "" {
+		fmt.Fprintf(w, "Code:\n%s\n", strings.TrimRight(n.Code, "\n"))
+	}
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"backfleet/api/client"
+	"backfleet/api/convert"
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+)
+
+// requestOptions are the flags that say what to backfill; preview and submit
+// share them.
+type requestOptions struct {
+	request   v1.BackfillRequest
+	mode      string
+	dates     []string
+	timeOfDay string
+	order     string
+	gate      string
+	onFailure string
+	overlap   string
+	notBefore string
+	params    []string
+}
+
+func requests(c *cobra.Command) *requestOptions {
+	o := &requestOptions{}
+	f := c.Flags()
+	r := &o.request
+	f.StringVar(&r.Root, "node", "", "`id` of the node, the root of the backfill (required)")
+	f.StringVar(&o.mode, "mode", "", "`current`: the node alone; descendants: also nodes below it. Default: descendants where a flag chooses among them, otherwise current")
+	f.StringSliceVar(&r.Nodes, "only", nil, "of the descendants only these, by `id` (alias --include)")
+	f.BoolVar(&r.WithoutRoot, "without-root", false, "leave the root itself out; it makes dry runs where order needs it")
+	f.StringVar(&r.NameFilter, "name-filter", "", "of the descendants only those whose name contains this `text`")
+	f.Int32Var(&r.MaxLevel, "max-level", 0, "of the descendants only those at most so far from the root")
+	f.StringArrayVar(&o.dates, "dates", nil, "data timestamps: `FROM..TO` or one date (repeatable; default yesterday..yesterday)")
+	f.StringVar(&o.timeOfDay, "time-of-day", "", "of hourly and minutely nodes only the cycles from `hh:mm-hh:mm`")
+	f.Int32Var(&r.Groups, "groups", 1, "split the dates into so many groups that run side by side, 1 to 10")
+	f.StringVar(&o.order, "order", "asc", "of the dates: `asc` or desc")
+	f.StringVar(&o.gate, "gate", "day", "a date waits for all of the date before it in its group (`day`), node by node (node), or not at all (none)")
+	f.StringVar(&o.onFailure, "on-failure", "hold", "when a date failed: `hold` the later dates of its group, or continue")
+	f.Int32Var(&r.StopAfter, "stop-after", 0, "start nothing new after so many failed instances; 0: never")
+	f.Int32Var(&r.MaxRunning, "max-running", 0, "run at most so many instances at once; 0: no bound of its own")
+	f.BoolVar(&r.RunFutureEarly, "run-future-early", false, "run instances whose time is still to come at the start of their day")
+	f.BoolVar(&r.DryRun, "dry-run-all", false, "make every instance a dry run: it succeeds without running")
+	f.BoolVar(&r.PinCode, "pin-code", false, "run the code of now, also when it changes meanwhile")
+	f.StringVar(&r.Name, "name", "", "name of the backfill; default <node>_<yyyymmdd>_<n>")
+	f.StringVar(&r.ResourceGroup, "resource-group", "", "run all instances in this `group`; default each node's own")
+	f.StringArrayVar(&o.params, "param", nil, "override a parameter: `NODE:key=value` (repeatable)")
+	f.StringVar(&o.overlap, "overlap", "wait", "when another backfill is about to run the same: `wait` for it, or refuse")
+	f.StringVar(&o.notBefore, "not-before", "", "start nothing before this `moment`, as 2026-01-31T22:00:00Z")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "include" {
+			name = "only"
+		}
+		return pflag.NormalizedName(name)
+	})
+	return o
+}
+
+// build makes the request. It asks the cluster what day it is when no date is
+// given: yesterday is the cluster's, not this machine's.
+func (o *requestOptions) build(ctx context.Context, cl *client.Client) (v1.BackfillRequest, error) {
+	r := o.request
+	if r.Root == "" {
+		return r, fault.Field("--node", "it is missing: expected the id of a node (see backfleet node list)")
+	}
+	r.Mode = v1.Mode(o.mode)
+	if o.mode == "" {
+		r.Mode = v1.ModeCurrent
+		if len(r.Nodes) > 0 || r.WithoutRoot || r.NameFilter != "" || r.MaxLevel > 0 {
+			r.Mode = v1.ModeDescendants
+		}
+	}
+	orders := map[string]v1.Order{"asc": v1.OrderAscending, "desc": v1.OrderDescending}
+	if r.Order = orders[o.order]; r.Order == "" {
+		r.Order = v1.Order(o.order)
+	}
+	r.Gate, r.OnFailure, r.Overlap = v1.Gate(o.gate), v1.OnFailure(o.onFailure), v1.Overlap(o.overlap)
+	if err := o.times(&r); err != nil {
+		return r, err
+	}
+	for _, p := range o.params {
+		id, pair, hasNode := strings.Cut(p, ":")
+		name, value, hasValue := strings.Cut(pair, "=")
+		if !hasNode || !hasValue || id == "" || name == "" {
+			return r, fault.Field("--param", "%q is no override: expected NODE:key=value", p)
+		}
+		r.Params = append(r.Params, v1.ParamOverride{Node: id, Name: name, Value: value})
+	}
+	if len(r.Dates) == 0 {
+		yesterday, err := yesterday(ctx, cl)
+		if err != nil {
+			return r, err
+		}
+		r.Dates = []string{yesterday}
+	}
+	// What the coordinator would refuse as written is refused here.
+	_, err := convert.ReadRequest(r)
+	return r, err
+}
+
+// times reads the flags about dates and moments.
+func (o *requestOptions) times(r *v1.BackfillRequest) error {
+	for _, text := range o.dates {
+		for _, one := range strings.Split(text, ",") {
+			d, err := convert.ReadDateRange(strings.TrimSpace(one))
+			if err != nil {
+				return fault.Field("--dates", "%s", err.Error())
+			}
+			r.Dates = append(r.Dates, convert.DateRange(d))
+		}
+	}
+	if o.timeOfDay != "" {
+		from, to, found := strings.Cut(o.timeOfDay, "-")
+		if !found {
+			return fault.Field("--time-of-day", "%q is no range: expected one like 00:00-06:00", o.timeOfDay)
+		}
+		r.TimeOfDay = &v1.TimeRange{From: from, To: to}
+	}
+	if o.notBefore != "" {
+		t, err := time.Parse(time.RFC3339, o.notBefore)
+		if err != nil {
+			return fault.Field("--not-before", "%q is no moment: expected one like 2026-01-31T22:00:00Z", o.notBefore)
+		}
+		r.NotBefore = &t
+	}
+	return nil
+}
+
+func yesterday(ctx context.Context, cl *client.Client) (string, error) {
+	cluster, err := cl.Cluster(ctx)
+	if err != nil {
+		return "", err
+	}
+	today, err := calendar.ParseDate(cluster.Today)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Internal, "the cluster's date cannot be read")
+	}
+	return (today - 1).String(), nil
+}

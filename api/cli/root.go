@@ -1,0 +1,176 @@
+// Package cli is the command line of Backfleet's users: each command is an
+// options struct, its flags, and a run function over api/client. Commands that
+// run servers are mounted beside these by the program's main.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backfleet/pkg/fault"
+)
+
+// Options are the world of the command line. Zero fields get the process's.
+type Options struct {
+	Version  string // shown by `version`; default "dev"
+	Out, Err io.Writer
+	Getenv   func(string) string
+	Now      func() time.Time
+	// Commands are mounted beside the client's own. One with the name of a
+	// group here (agent) becomes that group: `agent` runs, `agent list` asks.
+	Commands []*cobra.Command
+}
+
+// app is what commands share.
+type app struct{ Options }
+
+// NewRoot makes the whole command tree.
+func NewRoot(o Options) *cobra.Command {
+	a := &app{o}
+	if a.Version == "" {
+		a.Version = "dev"
+	}
+	if a.Out == nil {
+		a.Out = os.Stdout
+	}
+	if a.Err == nil {
+		a.Err = os.Stderr
+	}
+	if a.Getenv == nil {
+		a.Getenv = os.Getenv
+	}
+	if a.Now == nil {
+		a.Now = time.Now
+	}
+	root := &cobra.Command{
+		Use:   "backfleet",
+		Short: "Run code again for dates gone by, on many machines, in order",
+		Long: `Backfleet runs nodes (scheduled code) again for any data timestamps, in the order
+of their dependencies, on a fleet of agents under replicated coordinators.
+
+Exit status: 0 done; 1 failed, or a watched backfill ended otherwise than
+succeeded; 2 wrong input; 3 not found; 4 refused by the present state; 5 not
+permitted; 6 unavailable or overloaded; 7 timed out or outcome unknown; 8
+stored data is broken; 130 interrupted.
+
+Environment: BACKFLEET_SERVER, BACKFLEET_TOKEN_FILE and BACKFLEET_CA are the
+defaults of --server, --token-file and --ca; NO_COLOR turns colours off.`,
+		Example: `  backfleet node apply -f nodes/
+  backfleet backfill preview --node ingest --mode descendants --dates 2012-01-01..2012-01-31
+  backfleet backfill submit --node ingest --mode descendants --dates 2012-01-01..2015-12-31 --groups 10 --watch
+  backfleet instance logs b1.17 --follow`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fault.New(fault.Invalid, "%s (see %s --help)", err, c.CommandPath())
+	})
+	root.AddCommand(a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.agentCommand(),
+		a.clusterCommand(), a.paramsCommand(), a.versionCommand())
+	for _, c := range o.Commands {
+		mount(root, c)
+	}
+	return root
+}
+
+// mount adds a command; where a group has its name, the group's commands go
+// below it.
+func mount(root, c *cobra.Command) {
+	for _, own := range root.Commands() {
+		if own.Name() != c.Name() {
+			continue
+		}
+		root.RemoveCommand(own)
+		below := slices.Clone(own.Commands())
+		own.RemoveCommand(below...)
+		c.AddCommand(below...)
+	}
+	root.AddCommand(c)
+}
+
+// Main runs a command line and gives the exit status. The first interrupt
+// cancels, the second kills.
+func Main(root *cobra.Command, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var coded *fault.Error
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(root.ErrOrStderr(), "interrupted")
+		return 130
+	case !errors.As(err, &coded) && strings.HasPrefix(err.Error(), "unknown command"):
+		err = fault.New(fault.Invalid, "%s (see backfleet --help)", err)
+	}
+	fmt.Fprintln(root.ErrOrStderr(), "Error:", strings.TrimSpace(err.Error()))
+	return fault.ExitCode(err)
+}
+
+// group is a command that only holds others.
+func group(use, short string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fault.New(fault.Invalid, "unknown command %q for %q: expected %s", args[0], c.CommandPath(), commandNames(c))
+			}
+			return c.Help()
+		},
+	}
+	var examples []string
+	for _, b := range below {
+		first, _, _ := strings.Cut(b.Example, "\n")
+		examples = append(examples, first)
+	}
+	c.Example = strings.Join(examples, "\n")
+	c.AddCommand(below...)
+	return c
+}
+
+func commandNames(c *cobra.Command) string {
+	var all []string
+	for _, b := range c.Commands() {
+		all = append(all, b.Name())
+	}
+	return strings.Join(all, ", ")
+}
+
+// exactly asks for the arguments that the usage names.
+func exactly(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return fault.New(fault.Invalid, "%d arguments were given: expected `%s`", len(args), c.UseLine())
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program",
+		Example: "  backfleet version",
+		Args:    exactly(0),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.Out, "backfleet %s %s %s/%s\n", a.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+)
+
+func (a *app) backfillCommand() *cobra.Command {
+	return group("backfill", "Preview, submit, watch and steer backfills",
+		a.backfillPreview(), a.backfillSubmit(), a.backfillList(), a.backfillShow(), a.backfillWatch(),
+		a.backfillReceipt(), a.backfillDates(), a.operation("stop"), a.operation("pause"), a.operation("resume"), a.backfillRerun())
+}
+
+type submitOptions struct {
+	*app
+	connection *connection
+	output     *output
+	request    *requestOptions
+	key        string
+	watch      bool
+	wait       bool
+}
+
+func (a *app) backfillSubmit() *cobra.Command {
+	o := &submitOptions{app: a}
+	c := &cobra.Command{
+		Use: "submit --node ID [flags]", Short: "Submit a backfill",
+		Long: `Submits a backfill. Once its id is printed it is durable and goes on by itself.
+
+With --watch or --wait the command stays until the backfill is quiet, and its
+exit status is 1 unless all of it succeeded. An interrupt ends the watching, not
+the backfill.`,
+		Example: `  backfleet backfill submit --node dwd_orders --dates 2024-01-01..2024-01-31
+  backfleet backfill submit --node ingest --mode descendants --dates 2012-01-01..2015-12-31 --groups 10 --watch
+  backfleet backfill submit --node ingest --only clean,rolling --dates 2024-02-29 --gate node --order desc
+  backfleet backfill submit --node ingest --param ingest:source=archive -o name`,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+	}
+	o.connection, o.output, o.request = a.connects(c), a.prints(c), requests(c)
+	c.Flags().StringVar(&o.key, "idempotency-key", "", "submit at most once under this `key`, also over several calls")
+	c.Flags().BoolVar(&o.watch, "watch", false, "stay and show progress until it is quiet")
+	c.Flags().BoolVar(&o.wait, "wait", false, "stay, silently, until it is quiet")
+	return c
+}
+
+func (o *submitOptions) run(ctx context.Context) error {
+	if err := o.output.check(); err != nil {
+		return err
+	}
+	if o.watch && o.wait {
+		return fault.Field("--watch", "either --watch or --wait: one shows progress, the other does not")
+	}
+	cl, err := o.connection.client()
+	if err != nil {
+		return err
+	}
+	request, err := o.request.build(ctx, cl)
+	if err != nil {
+		return err
+	}
+	s, err := cl.Submit(ctx, request, o.key)
+	if err != nil {
+		return err
+	}
+	o.warn(s.Warnings)
+	err = o.output.answer(s, []string{s.ID}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %s: %s\n", s.ID, s.Name, totalsText(s.Totals))
+	})
+	if err != nil || !o.watch && !o.wait {
+		return err
+	}
+	// What follows is for people, beside an answer that a machine reads.
+	return o.follow(ctx, cl, s.ID, o.Err, o.watch)
+}
+
+func totalsText(t v1.PreviewTotals) string {
+	text := fmt.Sprintf("%d instances", t.Instances)
+	if t.Bridges > 0 {
+		text += fmt.Sprintf(", %d of them bridges", t.Bridges)
+	}
+	if t.DryRun > 0 {
+		text += fmt.Sprintf(", %d dry runs", t.DryRun)
+	}
+	if t.DueLater > 0 {
+		text += fmt.Sprintf(", %d due later", t.DueLater)
+	}
+	return text
+}
+
+type previewOptions struct {
+	*app
+	connection *connection
+	output     *output
+	request    *requestOptions
+	instances  int
+	ofNode     string
+	ofDate     string
+}
+
+func (a *app) backfillPreview() *cobra.Command {
+	o := &previewOptions{app: a}
+	c := &cobra.Command{
+		Use: "preview --node ID [flags]", Short: "Show what a backfill would run; change nothing",
+		Example: `  backfleet backfill preview --node ingest --mode descendants --dates 2012-01-01..2012-01-31 --groups 4
+  backfleet backfill preview --node ingest --dates 2012-01-01..2012-12-31 --of-date 2012-02-29 --instances 0`,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+	}
+	o.connection, o.output, o.request = a.connects(c), a.prints(c), requests(c)
+	c.Flags().IntVar(&o.instances, "instances", 10, "show so many instances with their values; 0: all")
+	c.Flags().StringVar(&o.ofNode, "of-node", "", "of the instances only those of this node, by `id`")
+	c.Flags().StringVar(&o.ofDate, "of-date", "", "of the instances only those of this data timestamp, `yyyy-mm-dd`")
+	return c
+}
+
+func (o *previewOptions) run(ctx context.Context) error {
+	if err := o.output.check(); err != nil {
+		return err
+	}
+	cl, err := o.connection.client()
+	if err != nil {
+		return err
+	}
+	request, err := o.request.build(ctx, cl)
+	if err != nil {
+		return err
+	}
+	var first *v1.Preview
+	instances, err := all(ctx, o.instances, func(ctx context.Context, cursor string, limit int) ([]v1.PreviewInstance, string, error) {
+		p, err := cl.Preview(ctx, request, &v1.PreviewBackfillParams{Node: o.ofNode, Date: o.ofDate, Cursor: cursor, Limit: limit})
+		if err != nil {
+			return nil, "", err
+		}
+		if first == nil {
+			first = p
+		}
+		return p.Instances, p.Next, nil
+	})
+	if err != nil {
+		return err
+	}
+	first.Instances, first.Next = instances, ""
+	o.warn(first.Warnings)
+	return o.output.answer(first, nil, func(w io.Writer) { o.show(w, first) })
+}
+
+func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
+	sheet(w, "Name", p.Name, "Today", p.Today+" "+p.Zone, "Dates", count(p.Dates), "Instances", totalsText(p.Totals))
+	for _, c := range p.Priorities {
+		fmt.Fprintf(w, "Priority %d: %d instances\n", c.Priority, c.Instances)
+	}
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, g := range p.Groups {
+		rows = append(rows, []string{count(g.Group), count(g.Dates), g.First, g.Last, count(g.Instances)})
+	}
+	o.grid(w, []string{"GROUP", "DATES", "FIRST", "LAST", "INSTANCES"}, rows)
+	fmt.Fprintln(w)
+	rows = nil
+	for _, n := range p.Nodes {
+		rows = append(rows, []string{n.Node, n.Name, count(n.Level), count(n.Instances), n.ResourceGroup, string(n.DryRun)})
+	}
+	o.grid(w, []string{"NODE", "NAME", "LEVEL", "INSTANCES", "GROUP", "DRY RUN"}, rows)
+	if len(p.Instances) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	rows = nil
+	for _, i := range p.Instances {
+		var values []string
+		for _, v := range i.Values {
+			values = append(values, v.Name+"="+v.Value)
+		}
+		rows = append(rows, []string{i.Node, i.Date, i.ScheduledTime.Format("2006-01-02 15:04"), count(i.Group), count(i.Priority),
+			string(i.DryRun), strings.Join(values, " ")})
+	}
+	o.grid(w, []string{"NODE", "DATE", "SCHEDULED", "GROUP", "PRIORITY", "DRY RUN", "VALUES"}, rows)
+}
