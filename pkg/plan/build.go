@@ -178,12 +178,12 @@ func (p *Plan) reaches(n int, e Edge) (a, b calendar.Date, found bool) {
 	for _, g := range p.Groups {
 		for pos := g.From; pos < g.To; pos++ {
 			d := p.Dates[pos]
-			from, to := window(e.Window, d)
-			to = min(to, d-1)
-			if from > to || p.empty(pos, n) {
+			if p.empty(pos, n) {
 				continue
 			}
-			// In descending order the window's dates are one run of positions.
+			// In descending order the window's dates before d are one run of
+			// positions after pos.
+			from, to := window(e.Window, d)
 			q := pos + 1 + sort.Search(g.To-pos-1, func(i int) bool { return p.Dates[pos+1+i] <= to })
 			for ; q < g.To && p.Dates[q] >= from; q++ {
 				if !p.empty(q, e.Node) {

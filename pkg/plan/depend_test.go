@@ -349,6 +349,10 @@ func TestR5_7_ADateWithoutInstancesClosesNoCircle(t *testing.T) {
 		t.Errorf("refused without a circle: %v", err)
 	}
 	refused(t, g, backfill("u", "2021-03-12..2021-03-14", descending), "order", "n on 2021-03-13 waits for u on 2021-03-12")
+	g = graphOf(t, daily("u"), hourly("n", "02:00", "02:00", 1, in(newYork), window("u", -1, -1))) // n has none on 03-13
+	if _, err := buildAt(g, accepted, backfill("u", "2021-03-12..2021-03-13", descending)); err != nil {
+		t.Errorf("refused without a circle: %v", err)
+	}
 }
 
 func TestR5_3_WindowsThatReachForwardAreRefused(t *testing.T) {

@@ -87,7 +87,22 @@ func drawRequest(t *rapid.T, nodes int) *wire.Request {
 }
 
 func TestPlanAgreesWithTheNaiveModel(t *testing.T) {
-	built, circles := 0, 0
+	built, _ := checkAgainstModel(t, func(*wire.Request) {})
+	if built == 0 {
+		t.Error("no plan was built: the draw tests nothing")
+	}
+}
+
+func TestR5_7_RefusedPlansHaveACircleAndAcceptedOnesNone(t *testing.T) {
+	built, circles := checkAgainstModel(t, func(r *wire.Request) { r.Order, r.Gate = wire.Request_DESCENDING, wire.Request_DAY })
+	if built == 0 || circles == 0 {
+		t.Errorf("%d plans were built and %d had a circle: the draw tests nothing", built, circles)
+	}
+}
+
+// checkAgainstModel compares drawn plans, changed by force, with the model. It
+// counts those that were accepted and those refused for a circle.
+func checkAgainstModel(t *testing.T, force func(*wire.Request)) (built, circles int) {
 	rapid.Check(t, func(t *rapid.T) {
 		var compiled []*node.Node
 		count := rapid.IntRange(1, 4).Draw(t, "nodes")
@@ -103,6 +118,7 @@ func TestPlanAgreesWithTheNaiveModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		req := drawRequest(t, count)
+		force(req)
 		now := rapid.SampledFrom(around).Draw(t, "now") + rapid.SampledFrom([]string{" 00:00:00", " 03:30:00", " 17:00:00"}).Draw(t, "clock")
 		p, err := buildAt(g, now, req)
 		var e *fault.Error
@@ -128,9 +144,7 @@ func TestPlanAgreesWithTheNaiveModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if built == 0 || circles == 0 {
-		t.Errorf("%d plans were built and %d had a circle: the draw tests nothing", built, circles)
-	}
+	return built, circles
 }
 
 // nothingLeft says that some node has no cycle in the time of day, or that the
