@@ -67,7 +67,6 @@ type instance struct{ plan, number uint64 }
 type session struct {
 	conn    Conn
 	agent   *wire.Agent
-	seq     uint64 // newest report received
 	granted map[instance]time.Time
 	defs    map[definition]uint64
 	stops   map[instance]uint64 // told to stop, with the fence
@@ -202,7 +201,6 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 	if !ok {
 		return
 	}
-	s.seq = r.Seq
 	for _, res := range r.Results {
 		c.inbox.results = append(c.inbox.results, result{conn, res})
 	}
@@ -306,7 +304,7 @@ func (c *Core) ordered() []*session {
 // stopsFor lists the attempts of an agent that are to be stopped and were not
 // told yet.
 func (c *Core) stopsFor(s *session, which func(*state.Lease) bool) *wire.Assign {
-	a := &wire.Assign{Seq: s.seq}
+	a := &wire.Assign{}
 	for i := range c.held[s.agent.Id] {
 		l, ok := c.st.Lease(i.plan, i.number)
 		if !ok || !l.Stopping || !which(l) {

@@ -209,7 +209,7 @@ func (c *Core) handOut(work map[Conn]*wire.Assign, g *wire.Grant, now time.Time)
 	}
 	a := work[s.conn]
 	if a == nil {
-		a = &wire.Assign{Seq: s.seq}
+		a = &wire.Assign{}
 		work[s.conn] = a
 	}
 	s.granted[instance{g.Plan, g.Instance}] = now

@@ -603,14 +603,10 @@ func (x *Welcome) GetUnknown() []*AttemptRef {
 
 // Assign hands out work and takes it back.
 type Assign struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Definitions []*Definition          `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"` // each sent once per session, before its first use
-	Work        []*Work                `protobuf:"bytes,2,rep,name=work,proto3" json:"work,omitempty"`
-	Stops       []*StopWork            `protobuf:"bytes,3,rep,name=stops,proto3" json:"stops,omitempty"`
-	// The newest report (0: the hello) that the leader had received when it
-	// granted this work. The agent counts the lease from when it sent that one,
-	// so that an assignment held up on its way cannot outlive the lease.
-	Seq           uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definitions   []*Definition          `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"` // each sent once per session, before its first use
+	Work          []*Work                `protobuf:"bytes,2,rep,name=work,proto3" json:"work,omitempty"`
+	Stops         []*StopWork            `protobuf:"bytes,3,rep,name=stops,proto3" json:"stops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -664,13 +660,6 @@ func (x *Assign) GetStops() []*StopWork {
 		return x.Stops
 	}
 	return nil
-}
-
-func (x *Assign) GetSeq() uint64 {
-	if x != nil {
-		return x.Seq
-	}
-	return 0
 }
 
 // Definition is what all attempts of one node version in one plan share.
@@ -1954,12 +1943,11 @@ const file_agent_proto_rawDesc = "" +
 	"\blease_ms\x18\x01 \x01(\x03R\aleaseMs\x12\x19\n" +
 	"\brenew_ms\x18\x02 \x01(\x03R\arenewMs\x12\x1b\n" +
 	"\tmargin_ms\x18\x03 \x01(\x03R\bmarginMs\x122\n" +
-	"\aunknown\x18\x04 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\xac\x01\n" +
+	"\aunknown\x18\x04 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\x9a\x01\n" +
 	"\x06Assign\x12:\n" +
 	"\vdefinitions\x18\x01 \x03(\v2\x18.backfleet.v1.DefinitionR\vdefinitions\x12&\n" +
 	"\x04work\x18\x02 \x03(\v2\x12.backfleet.v1.WorkR\x04work\x12,\n" +
-	"\x05stops\x18\x03 \x03(\v2\x16.backfleet.v1.StopWorkR\x05stops\x12\x10\n" +
-	"\x03seq\x18\x04 \x01(\x04R\x03seq\"\xc9\x01\n" +
+	"\x05stops\x18\x03 \x03(\v2\x16.backfleet.v1.StopWorkR\x05stops\"\xc9\x01\n" +
 	"\n" +
 	"Definition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
