@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
@@ -227,6 +228,32 @@ func TestR5_3_WindowsOnSubDailyUpstreams(t *testing.T) {
 				t.Errorf("%s waits for %q, want %q", c.on, got, c.want)
 			}
 		})
+	}
+}
+
+func TestR2_7_R5_3_WhatIsReadFromOutsideThePlan(t *testing.T) {
+	g := graphOf(t, daily("before"), daily("u", up("before")),
+		daily("n", up("before"), window("u", -2, 0), sinceMonthStart("far")), daily("far"))
+	p := build(t, g, backfill("u", "2021-01-02 2021-01-04..2021-01-05"))
+	for on, want := range map[string]string{
+		"u 01-05": "before 01-05",
+		"n 01-02": "before 01-02 u 12-31 u 01-01 far 01-01 far 01-02",
+		"n 01-05": "before 01-05 u 01-03 far 01-01 far 01-02 far 01-03 far 01-04 far 01-05",
+	} {
+		at := find(t, p, on)
+		var got []string
+		p.Outside(at.Pos, at.Node, func(u string, d calendar.Date) bool {
+			got = append(got, u+" "+d.String()[5:])
+			return true
+		})
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s reads %q from outside, want %q", on, got, want)
+		}
+		calls := 0
+		p.Outside(at.Pos, at.Node, func(string, calendar.Date) bool { calls++; return false })
+		if calls != 1 {
+			t.Errorf("%s: told to stop, it went on: %d calls", on, calls)
+		}
 	}
 }
 

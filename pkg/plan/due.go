@@ -20,11 +20,15 @@ func (p *Plan) DueMs(at Place) int64 {
 // moment of acceptance.
 func (p *Plan) Priority(at Place) int32 {
 	n := &p.Nodes[at.Node]
-	yesterday := n.Zone.WallAt(p.AcceptedMs/1000).Date - 1
-	if p.Dates[at.Pos] >= yesterday {
+	if p.Dates[at.Pos] >= p.yesterday(n.Zone) {
 		return n.Spec.Priority
 	}
 	return Downgrade(n.Spec.Priority)
+}
+
+// yesterday is the day before the plan's acceptance.
+func (p *Plan) yesterday(z *calendar.Zone) calendar.Date {
+	return z.WallAt(p.AcceptedMs/1000).Date - 1
 }
 
 // Downgrade is the priority of data older than yesterday (RULES R7.2).

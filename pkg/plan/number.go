@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"sort"
 	"strconv"
 	"strings"
 
@@ -110,11 +109,32 @@ func (p *Plan) Locate(instance uint64) (Place, bool) {
 	if instance >= n.base[len(p.Dates)] {
 		return Place{}, false
 	}
-	pos := sort.Search(len(p.Dates), func(i int) bool { return n.base[i+1] > instance })
+	pos := segment(n.base, instance)
 	prefix := n.shapes[n.shape[pos]]
 	off := uint32(instance - n.base[pos])
-	node := sort.Search(len(p.Nodes), func(i int) bool { return prefix[i+1] > off })
+	node := segment(prefix, off)
 	return Place{pos, node, int(off - prefix[node])}, true
+}
+
+// segment finds i with sums[i] <= x < sums[i+1] in ascending sums from 0, for
+// an x below the last.
+func segment[T uint32 | uint64](sums []T, x T) int {
+	last := len(sums) - 1
+	// Where it is if all are equally large, as the dates and nodes of most
+	// plans are.
+	if i := int(uint64(x) * uint64(last) / uint64(sums[last])); sums[i] <= x && x < sums[i+1] {
+		return i
+	}
+	lo, hi := 0, last-1
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if sums[mid+1] > x {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo
 }
 
 // Range is the half-open range of instance numbers of a position.
@@ -129,13 +149,9 @@ func (p *Plan) NodeRange(pos, node int) (from, to uint64) {
 
 // NodeSize is the number of a node's instances over all dates.
 func (p *Plan) NodeSize(node int) uint64 {
-	perShape := make([]uint64, len(p.number.shapes))
+	days := make([]uint64, len(p.number.shapes))
 	for _, s := range p.number.shape {
-		perShape[s]++
+		days[s]++
 	}
-	var total uint64
-	for s, days := range perShape {
-		total += days * uint64(p.number.shapes[s][node+1]-p.number.shapes[s][node])
-	}
-	return total
+	return p.sum(node, days)
 }

@@ -220,6 +220,7 @@ func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones map[string]*
 func (p *Plan) connect() {
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
+		n.Up = make([]Edge, 0, len(n.Spec.Upstreams))
 		for _, u := range n.Spec.Upstreams {
 			if j, ok := p.index[u.Node]; ok {
 				e := Edge{Node: j}

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +74,7 @@ func drawRequest(t *rapid.T, nodes int) *wire.Request {
 	r.Groups = rapid.Int32Range(0, 5).Draw(t, "groups")
 	r.Order = wire.Request_Order(rapid.IntRange(0, 1).Draw(t, "order"))
 	r.Gate = wire.Request_Gate(rapid.IntRange(0, 2).Draw(t, "gate"))
+	r.DryRun = rapid.IntRange(0, 4).Draw(t, "dry run") == 0
 	r.RunFutureEarly = rapid.Bool().Draw(t, "early")
 	for i := 1; i < nodes; i++ {
 		if rapid.Bool().Draw(t, "choose") {
@@ -180,6 +182,7 @@ func agree(t *rapid.T, p *plan.Plan, m *model) {
 		perNode[r.node]++
 		agreeOnRow(t, p, m, i, r)
 	}
+	agreeOnTotals(t, p, m)
 	for n, want := range perNode {
 		if got := p.NodeSize(n); got != want {
 			t.Fatalf("node %d has %d instances, want %d", n, got, want)
@@ -232,6 +235,29 @@ func agreeOnDates(t *rapid.T, p *plan.Plan, m *model) {
 		if from != to {
 			t.Fatalf("position %d ends at %d, its nodes at %d", pos, to, from)
 		}
+	}
+}
+
+// agreeOnTotals counts one by one what the plan counts by arithmetic.
+func agreeOnTotals(t *rapid.T, p *plan.Plan, m *model) {
+	want := plan.Totals{Priority: map[int32]uint64{}}
+	for i := range m.rows {
+		at, _ := p.Locate(uint64(i))
+		want.Instances++
+		want.Priority[p.Priority(at)]++
+		switch p.Nodes[at.Node].DryRun {
+		case wire.DryRun_NOT_CHOSEN:
+			want.Bridges++
+			want.DryRun++
+		case wire.DryRun_REQUESTED:
+			want.DryRun++
+		}
+		if p.DueMs(at) > p.AcceptedMs {
+			want.DueLater++
+		}
+	}
+	if got := p.Totals(); !reflect.DeepEqual(got, want) {
+		t.Fatalf("totals %+v, want %+v", got, want)
 	}
 }
 
