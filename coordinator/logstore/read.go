@@ -80,6 +80,27 @@ func (s *Store) Chunks(ctx context.Context, key Key, offset uint64, maximum int)
 	return out, nil
 }
 
+// size is the end of what is here of a log, and whether the log ends there.
+func (s *Store) size(key Key) (size uint64, ended bool, err error) {
+	leave, err := s.enter()
+	if err != nil {
+		return 0, false, err
+	}
+	defer leave()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	r, err := s.load(txn, key)
+	switch {
+	case err != nil || r == nil:
+		return 0, false, err
+	case r.ended:
+		return r.end, true, nil
+	case len(r.have) == 0:
+		return 0, false, nil
+	}
+	return r.have[len(r.have)-1].to, false, nil
+}
+
 // walk calls fn with the fewest chunks that cover the log from offset to the
 // first gap, and leaves the log's record in r (nil: not here).
 func (s *Store) walk(ctx context.Context, key Key, offset uint64, r **record, fn func(*wire.LogChunk) error) error {

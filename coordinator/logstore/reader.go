@@ -53,6 +53,20 @@ func (r *Reader) Read(ctx context.Context, key Key, offset uint64, maximum int) 
 	return r.store.Read(ctx, key, offset, maximum)
 }
 
+// Size is how many bytes of a log are known to be kept somewhere, and whether
+// it ends there; 0 and false for a log of which nothing is. A coordinator that
+// has nothing of the log asks the peers.
+func (r *Reader) Size(ctx context.Context, key Key) (size uint64, ended bool, err error) {
+	size, ended, err = r.store.size(key)
+	if err != nil || size > 0 || ended {
+		return size, ended, err
+	}
+	if err := r.fetch(ctx, key, 0); err != nil {
+		return 0, false, err
+	}
+	return r.store.size(key)
+}
+
 // Follow calls fn with a log's bytes from an offset on, in order and without
 // gaps, as they come to be known, until the log has ended (nil), ctx ends (its
 // error) or fn fails (its error). The bytes are fn's to keep.

@@ -1660,7 +1660,7 @@ type KeptAttempt struct {
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Running       bool                   `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
 	Result        *AttemptResult         `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`                                 // when not running; on disk before it is sent
-	LogDirectory  string                 `protobuf:"bytes,4,opt,name=log_directory,json=logDirectory,proto3" json:"log_directory,omitempty"` // segments 000000.log, 000001.log, …
+	LogDirectory  string                 `protobuf:"bytes,4,opt,name=log_directory,json=logDirectory,proto3" json:"log_directory,omitempty"` // segments .000000.log, .000001.log, …
 	LogBytes      uint64                 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`            // complete lines written so far
 	Complete      bool                   `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`                            // alone: all attempts there are have been sent, changes follow
 	unknownFields protoimpl.UnknownFields

@@ -23,6 +23,86 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ReadIndexRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIndexRequest) Reset() {
+	*x = ReadIndexRequest{}
+	mi := &file_peer_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIndexRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIndexRequest) ProtoMessage() {}
+
+func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
+func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{0}
+}
+
+type ReadIndexResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIndexResponse) Reset() {
+	*x = ReadIndexResponse{}
+	mi := &file_peer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIndexResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIndexResponse) ProtoMessage() {}
+
+func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
+func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReadIndexResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Server        *PutServer             `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
@@ -33,7 +113,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_peer_proto_msgTypes[0]
+	mi := &file_peer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -45,7 +125,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[0]
+	mi := &file_peer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -58,7 +138,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{0}
+	return file_peer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *JoinRequest) GetServer() *PutServer {
@@ -84,7 +164,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_peer_proto_msgTypes[1]
+	mi := &file_peer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -96,7 +176,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[1]
+	mi := &file_peer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -109,7 +189,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{1}
+	return file_peer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *JoinResponse) GetServers() []*PutServer {
@@ -129,7 +209,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_peer_proto_msgTypes[2]
+	mi := &file_peer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -141,7 +221,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[2]
+	mi := &file_peer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -154,7 +234,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{2}
+	return file_peer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReadLogRequest) GetRef() *AttemptRef {
@@ -176,7 +256,10 @@ var File_peer_proto protoreflect.FileDescriptor
 const file_peer_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"peer.proto\x12\fbackfleet.v1\x1a\vagent.proto\x1a\rcommand.proto\"\\\n" +
+	"peer.proto\x12\fbackfleet.v1\x1a\vagent.proto\x1a\rcommand.proto\"\x12\n" +
+	"\x10ReadIndexRequest\")\n" +
+	"\x11ReadIndexResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\\\n" +
 	"\vJoinRequest\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.backfleet.v1.PutServerR\x06server\x12\x1c\n" +
 	"\tforwarded\x18\x02 \x01(\bR\tforwarded\"A\n" +
@@ -184,12 +267,13 @@ const file_peer_proto_rawDesc = "" +
 	"\aservers\x18\x01 \x03(\v2\x17.backfleet.v1.PutServerR\aservers\"T\n" +
 	"\x0eReadLogRequest\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x04R\x06offset2\xc8\x01\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset2\x96\x02\n" +
 	"\x04Peer\x12=\n" +
 	"\x04Join\x12\x19.backfleet.v1.JoinRequest\x1a\x1a.backfleet.v1.JoinResponse\x12>\n" +
 	"\n" +
 	"AppendLogs\x12\x16.backfleet.v1.LogChunk\x1a\x14.backfleet.v1.LogAck(\x010\x01\x12A\n" +
-	"\aReadLog\x12\x1c.backfleet.v1.ReadLogRequest\x1a\x16.backfleet.v1.LogChunk0\x01B\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\aReadLog\x12\x1c.backfleet.v1.ReadLogRequest\x1a\x16.backfleet.v1.LogChunk0\x01\x12L\n" +
+	"\tReadIndex\x12\x1e.backfleet.v1.ReadIndexRequest\x1a\x1f.backfleet.v1.ReadIndexResponseB\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_peer_proto_rawDescOnce sync.Once
@@ -203,28 +287,32 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_peer_proto_goTypes = []any{
-	(*JoinRequest)(nil),    // 0: backfleet.v1.JoinRequest
-	(*JoinResponse)(nil),   // 1: backfleet.v1.JoinResponse
-	(*ReadLogRequest)(nil), // 2: backfleet.v1.ReadLogRequest
-	(*PutServer)(nil),      // 3: backfleet.v1.PutServer
-	(*AttemptRef)(nil),     // 4: backfleet.v1.AttemptRef
-	(*LogChunk)(nil),       // 5: backfleet.v1.LogChunk
-	(*LogAck)(nil),         // 6: backfleet.v1.LogAck
+	(*ReadIndexRequest)(nil),  // 0: backfleet.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil), // 1: backfleet.v1.ReadIndexResponse
+	(*JoinRequest)(nil),       // 2: backfleet.v1.JoinRequest
+	(*JoinResponse)(nil),      // 3: backfleet.v1.JoinResponse
+	(*ReadLogRequest)(nil),    // 4: backfleet.v1.ReadLogRequest
+	(*PutServer)(nil),         // 5: backfleet.v1.PutServer
+	(*AttemptRef)(nil),        // 6: backfleet.v1.AttemptRef
+	(*LogChunk)(nil),          // 7: backfleet.v1.LogChunk
+	(*LogAck)(nil),            // 8: backfleet.v1.LogAck
 }
 var file_peer_proto_depIdxs = []int32{
-	3, // 0: backfleet.v1.JoinRequest.server:type_name -> backfleet.v1.PutServer
-	3, // 1: backfleet.v1.JoinResponse.servers:type_name -> backfleet.v1.PutServer
-	4, // 2: backfleet.v1.ReadLogRequest.ref:type_name -> backfleet.v1.AttemptRef
-	0, // 3: backfleet.v1.Peer.Join:input_type -> backfleet.v1.JoinRequest
-	5, // 4: backfleet.v1.Peer.AppendLogs:input_type -> backfleet.v1.LogChunk
-	2, // 5: backfleet.v1.Peer.ReadLog:input_type -> backfleet.v1.ReadLogRequest
-	1, // 6: backfleet.v1.Peer.Join:output_type -> backfleet.v1.JoinResponse
-	6, // 7: backfleet.v1.Peer.AppendLogs:output_type -> backfleet.v1.LogAck
-	5, // 8: backfleet.v1.Peer.ReadLog:output_type -> backfleet.v1.LogChunk
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
+	5, // 0: backfleet.v1.JoinRequest.server:type_name -> backfleet.v1.PutServer
+	5, // 1: backfleet.v1.JoinResponse.servers:type_name -> backfleet.v1.PutServer
+	6, // 2: backfleet.v1.ReadLogRequest.ref:type_name -> backfleet.v1.AttemptRef
+	2, // 3: backfleet.v1.Peer.Join:input_type -> backfleet.v1.JoinRequest
+	7, // 4: backfleet.v1.Peer.AppendLogs:input_type -> backfleet.v1.LogChunk
+	4, // 5: backfleet.v1.Peer.ReadLog:input_type -> backfleet.v1.ReadLogRequest
+	0, // 6: backfleet.v1.Peer.ReadIndex:input_type -> backfleet.v1.ReadIndexRequest
+	3, // 7: backfleet.v1.Peer.Join:output_type -> backfleet.v1.JoinResponse
+	8, // 8: backfleet.v1.Peer.AppendLogs:output_type -> backfleet.v1.LogAck
+	7, // 9: backfleet.v1.Peer.ReadLog:output_type -> backfleet.v1.LogChunk
+	1, // 10: backfleet.v1.Peer.ReadIndex:output_type -> backfleet.v1.ReadIndexResponse
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
 	3, // [3:3] is the sub-list for extension extendee
 	0, // [0:3] is the sub-list for field type_name
@@ -243,7 +331,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

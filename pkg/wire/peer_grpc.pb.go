@@ -24,6 +24,7 @@ const (
 	Peer_Join_FullMethodName       = "/backfleet.v1.Peer/Join"
 	Peer_AppendLogs_FullMethodName = "/backfleet.v1.Peer/AppendLogs"
 	Peer_ReadLog_FullMethodName    = "/backfleet.v1.Peer/ReadLog"
+	Peer_ReadIndex_FullMethodName  = "/backfleet.v1.Peer/ReadIndex"
 )
 
 // PeerClient is the client API for Peer service.
@@ -39,6 +40,9 @@ type PeerClient interface {
 	// ReadLog sends what this coordinator has of a log, from an offset, until
 	// the first gap.
 	ReadLog(ctx context.Context, in *ReadLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
+	// ReadIndex is answered by the leader alone: an index at which a read sees
+	// every write that was answered before the call.
+	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
 }
 
 type peerClient struct {
@@ -91,6 +95,16 @@ func (c *peerClient) ReadLog(ctx context.Context, in *ReadLogRequest, opts ...gr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_ReadLogClient = grpc.ServerStreamingClient[LogChunk]
 
+func (c *peerClient) ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadIndexResponse)
+	err := c.cc.Invoke(ctx, Peer_ReadIndex_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -104,6 +118,9 @@ type PeerServer interface {
 	// ReadLog sends what this coordinator has of a log, from an offset, until
 	// the first gap.
 	ReadLog(*ReadLogRequest, grpc.ServerStreamingServer[LogChunk]) error
+	// ReadIndex is answered by the leader alone: an index at which a read sees
+	// every write that was answered before the call.
+	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -122,6 +139,9 @@ func (UnimplementedPeerServer) AppendLogs(grpc.BidiStreamingServer[LogChunk, Log
 }
 func (UnimplementedPeerServer) ReadLog(*ReadLogRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method ReadLog not implemented")
+}
+func (UnimplementedPeerServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -180,6 +200,24 @@ func _Peer_ReadLog_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_ReadLogServer = grpc.ServerStreamingServer[LogChunk]
 
+func _Peer_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadIndexRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).ReadIndex(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_ReadIndex_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).ReadIndex(ctx, req.(*ReadIndexRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -190,6 +228,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Join",
 			Handler:    _Peer_Join_Handler,
+		},
+		{
+			MethodName: "ReadIndex",
+			Handler:    _Peer_ReadIndex_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

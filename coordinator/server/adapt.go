@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"backfleet/coordinator/service"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// clusterLog is the replicated log as the service wants it.
+type clusterLog struct{ s *Server }
+
+func (l clusterLog) Propose(ctx context.Context, c *wire.Command) (uint64, *state.Result, error) {
+	return l.s.log.Propose(ctx, c)
+}
+
+func (l clusterLog) AppliedIndex() uint64 { return l.s.node.Applied() }
+
+func (l clusterLog) WaitIndex(ctx context.Context, index uint64) error {
+	return l.s.node.WaitIndex(ctx, index)
+}
+
+func (l clusterLog) ReadIndex(ctx context.Context) (uint64, error) {
+	return l.s.readIndex(ctx)
+}
+
+func (l clusterLog) Leader() (id string, self bool) {
+	id, _ = l.s.node.Leader()
+	_, established := l.s.node.Established()
+	return id, id == l.s.cfg.ID && established
+}
+
+func (l clusterLog) TransferLeadership(ctx context.Context, to string) error {
+	return l.s.node.TransferLeadership(ctx)
+}
+
+func (l clusterLog) Standing() service.Standing {
+	st := l.s.node.Stats()
+	out := service.Standing{Term: st.Term, Commit: st.Commit, Snapshot: st.LastSnapshot, Err: l.s.node.Err()}
+	members, err := l.s.node.Servers()
+	if err != nil && out.Err == nil {
+		out.Err = err
+	}
+	for _, m := range members {
+		out.Members = append(out.Members, service.Member{ID: m.ID, RaftAddress: m.RaftAddress, Voter: m.Voter})
+	}
+	return out
+}
+
+func listenError(name, addr string, err error) error {
+	e := fault.Wrap(err, fault.Unavailable, "%s cannot be listened on: another process has it, or it is not this host's: choose another with --%s", addr, name)
+	e.Field = name
+	return e
+}
+
+func (s *Server) scheme() string {
+	if s.secure != nil {
+		return "https://"
+	}
+	return "http://"
+}
+
+// secureListener serves TLS to clients, who prove themselves by token and need
+// no certificate.
+func (s *Server) secureListener(l net.Listener) net.Listener {
+	c := s.secure.Server()
+	c.ClientAuth = tls.NoClientCert
+	return tls.NewListener(l, c)
+}

@@ -1,0 +1,138 @@
+// Package server puts a coordinator together: stores, the replicated log, the
+// dispatcher, the services of agents and peers, and the HTTP API. It has no
+// logic of its own beyond the order in which things begin and end.
+package server
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	api "backfleet/api/server"
+	"backfleet/coordinator/dispatch"
+	"backfleet/coordinator/raftnode"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+)
+
+// Config says how a coordinator runs. ID and DataDir are required.
+type Config struct {
+	// ID names the coordinator, uniquely and for ever.
+	ID string
+	// DataDir holds everything it keeps; one coordinator per folder, on a
+	// local disk.
+	DataDir string
+	// HTTP, RPC and Raft are the host:port listened on for the API, for agents
+	// and peers, and for the replicated log. Port 0 takes any. Defaults:
+	// 127.0.0.1:8470, :8471 and :8472.
+	HTTP, RPC, Raft string
+	// AdvertiseHost is what others dial instead of the listen hosts; needed
+	// when those are 0.0.0.0. Default: the listen hosts.
+	AdvertiseHost string
+	// Bootstrap starts a new cluster of this one coordinator when the folder is
+	// empty; otherwise it is ignored.
+	Bootstrap bool
+	// Join are rpc addresses of coordinators of the cluster to become a member
+	// of. Given again at a restart, it makes new addresses known.
+	Join []string
+	// Profile is raftnode.ProfileLAN (default) or raftnode.ProfileWAN.
+	Profile string
+	// Zone is the cluster's time zone, an IANA name. Default: UTC.
+	Zone string
+	// TLS secures all three listeners.
+	TLS mtls.Files
+	// TokenFile holds the secrets that clients and agents must show, one on
+	// each line as name:secret, or one secret alone.
+	TokenFile string
+	// AllowInsecure lets it listen beyond the loopback without TLS and tokens.
+	AllowInsecure bool
+	// Terms of leases. Default: dispatch.DefaultTerms.
+	Terms dispatch.Terms
+	// Version is shown in lists.
+	Version string
+	// StopTimeout bounds a graceful end. Default: 10 s.
+	StopTimeout time.Duration
+	// Logger. Default: none.
+	Logger *slog.Logger
+}
+
+func (c *Config) complete() error {
+	or := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	or(&c.HTTP, "127.0.0.1:8470")
+	or(&c.RPC, "127.0.0.1:8471")
+	or(&c.Raft, "127.0.0.1:8472")
+	or(&c.Profile, raftnode.ProfileLAN)
+	or(&c.Zone, "UTC")
+	or(&c.Version, "dev")
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.ID == "":
+		return fault.Field("id", "it is empty: give each coordinator a name of its own, such as c1")
+	case c.DataDir == "":
+		return fault.Field("data", "it is empty: give the folder in which the coordinator keeps everything")
+	case c.Bootstrap && len(c.Join) > 0:
+		return fault.Field("join", "it cannot be combined with bootstrap: the first coordinator bootstraps, the others join it")
+	}
+	if _, err := time.LoadLocation(c.Zone); err != nil {
+		return fault.Field("zone", "%q is not a time zone: expected an IANA name, such as Asia/Shanghai", c.Zone)
+	}
+	for field, addr := range map[string]string{"http": c.HTTP, "rpc": c.RPC, "raft": c.Raft} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fault.Field(field, "%q is not an address: expected host:port", addr)
+		}
+		if err := mtls.RequireSecure(addr, c.TLS.Configured(), c.TokenFile != "", c.AllowInsecure); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tokens reads the token file.
+func (c *Config) tokens() ([]api.Token, error) {
+	if c.TokenFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "%s cannot be read", mtls.FlagToken)
+	}
+	var out []api.Token
+	for i, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, secret, ok := strings.Cut(line, ":")
+		if !ok {
+			name, secret = "token", line
+		}
+		if len(secret) < 16 {
+			return nil, fault.Field(mtls.FlagToken, "line %d: expected a secret of at least 16 characters", i+1)
+		}
+		out = append(out, api.Token{Name: name, Secret: secret})
+	}
+	if len(out) == 0 {
+		return nil, fault.Field(mtls.FlagToken, "%s holds no token: expected one on each line, as name:secret", c.TokenFile)
+	}
+	return out, nil
+}
+
+// advertised is what others dial for a listener.
+func (c *Config) advertised(l net.Addr) string {
+	host, port, _ := net.SplitHostPort(l.String())
+	if c.AdvertiseHost != "" {
+		host = c.AdvertiseHost
+	}
+	return net.JoinHostPort(host, port)
+}

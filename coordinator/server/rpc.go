@@ -1,0 +1,260 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	api "backfleet/api/server"
+	"backfleet/coordinator/dispatch"
+	"backfleet/coordinator/logstore"
+	"backfleet/coordinator/machine"
+	"backfleet/coordinator/raftnode"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/wire"
+)
+
+// agents serves wire.Agents.
+type agents struct {
+	wire.UnimplementedAgentsServer
+	dispatch *dispatch.Server
+	logs     *logstore.Replicator
+}
+
+func (a *agents) Session(s grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage]) error {
+	return a.dispatch.Session(s)
+}
+
+func (a *agents) ShipLogs(s grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
+	return a.logs.ShipLogs(s)
+}
+
+// peer serves wire.Peer.
+type peer struct {
+	wire.UnimplementedPeerServer
+	logs  *logstore.Replicator
+	node  *raftnode.Node
+	log   *machine.Log
+	peers *peers
+}
+
+func (p *peer) AppendLogs(s grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
+	return p.logs.AppendLogs(s)
+}
+
+func (p *peer) ReadLog(r *wire.ReadLogRequest, s grpc.ServerStreamingServer[wire.LogChunk]) error {
+	return p.logs.ReadLog(r, s)
+}
+
+// Join makes the caller a member, or passes the request to the leader once.
+func (p *peer) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
+	v := r.GetServer()
+	if v.GetId() == "" || v.RaftAddress == "" || v.RpcAddress == "" || v.HttpAddress == "" {
+		return nil, status.Error(codes.InvalidArgument, "expected the id and the three addresses of the coordinator that joins")
+	}
+	if !p.node.IsLeader() {
+		return p.passOn(ctx, r)
+	}
+	if err := p.node.AddServer(ctx, v.Id, v.RaftAddress); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	if _, _, err := p.log.Propose(ctx, &wire.Command{Actor: v.Id, Body: &wire.Command_PutServer{PutServer: v}}); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	out := &wire.JoinResponse{}
+	p.log.State().Servers(func(s *wire.PutServer) { out.Servers = append(out.Servers, s) })
+	return out, nil
+}
+
+// ReadIndex answers for the leader.
+func (p *peer) ReadIndex(ctx context.Context, _ *wire.ReadIndexRequest) (*wire.ReadIndexResponse, error) {
+	index, err := p.node.ReadIndex(ctx)
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	return &wire.ReadIndexResponse{Index: index}, nil
+}
+
+func (p *peer) passOn(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
+	leader, _ := p.node.Leader()
+	s, ok := p.log.State().Server(leader)
+	if r.Forwarded || !ok {
+		return nil, status.Error(codes.Unavailable, "there is no leader now: try again")
+	}
+	client, err := p.peers.dial(s.Id, s.RpcAddress)
+	if err != nil {
+		return nil, err
+	}
+	r.Forwarded = true
+	return client.Join(ctx, r)
+}
+
+// peers keeps one connection to each other coordinator.
+type peers struct {
+	self    string
+	machine *machine.Machine
+	options []grpc.DialOption
+	secure  *mtls.Material
+
+	mu    sync.Mutex
+	conns map[string]*conn
+}
+
+type conn struct {
+	address string
+	grpc    *grpc.ClientConn
+	client  wire.PeerClient
+}
+
+// live implements logstore.Peers.
+func (p *peers) live() ([]logstore.Peer, int) {
+	var out []logstore.Peer
+	size := 0
+	p.machine.State().Servers(func(s *wire.PutServer) {
+		size++
+		if s.Id == p.self {
+			return
+		}
+		if client, err := p.dial(s.Id, s.RpcAddress); err == nil {
+			out = append(out, logstore.Peer{ID: s.Id, Client: client})
+		}
+	})
+	return out, max(size, 1)
+}
+
+// dial gives the client of a coordinator; the same one while its address is.
+func (p *peers) dial(id, address string) (wire.PeerClient, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.conns[id]; c != nil {
+		if c.address == address {
+			return c.client, nil
+		}
+		_ = c.grpc.Close()
+	}
+	cc, err := dial(address, p.secure, p.options)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{address, cc, wire.NewPeerClient(cc)}
+	p.conns[id] = c
+	return c.client, nil
+}
+
+func (p *peers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.grpc.Close()
+	}
+	clear(p.conns)
+}
+
+func dial(address string, secure *mtls.Material, more []grpc.DialOption) (*grpc.ClientConn, error) {
+	transport := insecure.NewCredentials()
+	if secure != nil {
+		transport = credentials.NewTLS(secure.Client(""))
+	}
+	return grpc.NewClient("passthrough:///"+address, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(transport),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second, Backoff: quickBackoff}),
+	}, more...)...)
+}
+
+// maxMessage bounds one message of the protocol; a turn's work for one agent,
+// with definitions of code, stays far below.
+const maxMessage = 64 << 20
+
+// newRPC makes the gRPC server. With tokens, every call shows one; a verified
+// certificate of a coordinator does as well.
+func newRPC(secure *mtls.Material, tokens []api.Token) *grpc.Server {
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	}
+	if secure != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(secure.Server())))
+	}
+	if len(tokens) > 0 {
+		check := func(ctx context.Context) error { return authorize(ctx, tokens) }
+		options = append(options,
+			grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				if err := check(ctx); err != nil {
+					return nil, err
+				}
+				return next(ctx, req)
+			}),
+			grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+				if err := check(s.Context()); err != nil {
+					return err
+				}
+				return next(srv, s)
+			}))
+	}
+	return grpc.NewServer(options...)
+}
+
+func authorize(ctx context.Context, tokens []api.Token) error {
+	md, _ := metadata.FromIncomingContext(ctx)
+	for _, v := range md.Get("authorization") {
+		secret, ok := strings.CutPrefix(v, "Bearer ")
+		if !ok {
+			continue
+		}
+		for _, t := range tokens {
+			if subtle.ConstantTimeCompare([]byte(secret), []byte(t.Secret)) == 1 {
+				return nil
+			}
+		}
+	}
+	return status.Error(codes.Unauthenticated, "expected a token of this cluster: give "+mtls.FlagToken)
+}
+
+// bearer shows the cluster's first token to other coordinators.
+type bearer string
+
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+}
+
+func (bearer) RequireTransportSecurity() bool { return false }
+
+// join asks the given coordinators to make this one a member until one does.
+func join(ctx context.Context, addresses []string, self *wire.PutServer, secure *mtls.Material, options []grpc.DialOption) error {
+	var last error
+	for i := 0; ctx.Err() == nil; i++ {
+		if last = joinVia(ctx, addresses[i%len(addresses)], self, secure, options); last == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return fault.Wrap(last, fault.Unavailable, "no coordinator of %s took this one in", strings.Join(addresses, ", "))
+}
+
+func joinVia(ctx context.Context, address string, self *wire.PutServer, secure *mtls.Material, options []grpc.DialOption) error {
+	cc, err := dial(address, secure, options)
+	if err != nil {
+		return err
+	}
+	defer cc.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err = wire.NewPeerClient(cc).Join(ctx, &wire.JoinRequest{Server: self})
+	return err
+}

@@ -1,0 +1,259 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/protobuf/proto"
+
+	api "backfleet/api/server"
+	"backfleet/coordinator/dispatch"
+	"backfleet/coordinator/logstore"
+	"backfleet/coordinator/machine"
+	"backfleet/coordinator/raftnode"
+	"backfleet/coordinator/service"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/wire"
+)
+
+// quickBackoff finds a coordinator again soon after it restarted.
+var quickBackoff = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}
+
+// Server is a running coordinator.
+type Server struct {
+	cfg     Config
+	self    *wire.PutServer
+	secure  *mtls.Material
+	folder  *raftnode.Folder
+	logs    *logstore.Store
+	copies  *logstore.Replicator
+	machine *machine.Machine
+	node    *raftnode.Node
+	log     *machine.Log
+	peers   *peers
+	rpc     *grpc.Server
+	agents  *dispatch.Server
+	service *service.Service
+	api     *api.Server
+	cancel  context.CancelFunc
+	stops   []func(context.Context) error // in the order of starting
+}
+
+// Start begins a coordinator. Everything it has begun is ended again when it
+// fails.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg}
+	if err := s.start(ctx); err != nil {
+		_ = s.Stop(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+// HTTPAddress, RPCAddress are what others dial.
+func (s *Server) HTTPAddress() string { return s.self.HttpAddress }
+
+// RPCAddress is what agents and joining coordinators dial.
+func (s *Server) RPCAddress() string { return s.self.RpcAddress }
+
+// Failed is closed when the coordinator cannot go on; Err then says why.
+func (s *Server) Failed() <-chan struct{} { return s.node.Failed() }
+
+// Err is why Failed is closed.
+func (s *Server) Err() error { return s.node.Err() }
+
+func (s *Server) onStop(f func(context.Context) error) { s.stops = append(s.stops, f) }
+
+func (s *Server) start(ctx context.Context) (err error) {
+	tokens, err := s.cfg.tokens()
+	if err != nil {
+		return err
+	}
+	if s.cfg.TLS.Configured() {
+		if s.secure, err = mtls.Load(s.cfg.TLS); err != nil {
+			return err
+		}
+	}
+	if s.folder, err = raftnode.Claim(s.cfg.DataDir, s.cfg.ID); err != nil {
+		return err
+	}
+	s.onStop(func(context.Context) error { s.folder.Close(); return nil })
+	httpListener, rpcListener, err := s.listen()
+	if err != nil {
+		return err
+	}
+	if s.logs, err = logstore.Open(filepath.Join(s.cfg.DataDir, "logs"), logstore.Options{Logger: s.cfg.Logger}); err != nil {
+		return err
+	}
+	s.onStop(func(context.Context) error { return s.logs.Close() })
+	s.machine = machine.New()
+	if err := s.openNode(ctx); err != nil {
+		return err
+	}
+	s.self = &wire.PutServer{
+		Id: s.cfg.ID, RaftAddress: s.node.Address(), RpcAddress: s.cfg.advertised(rpcListener.Addr()),
+		HttpAddress: s.scheme() + s.cfg.advertised(httpListener.Addr()), Version: s.cfg.Version,
+	}
+	options := []grpc.DialOption{}
+	if len(tokens) > 0 {
+		options = append(options, grpc.WithPerRPCCredentials(bearer(tokens[0].Secret)))
+	}
+	s.serveRPC(rpcListener, tokens, options)
+	if err := s.serveAPI(httpListener, tokens); err != nil {
+		return err
+	}
+	scope, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go s.node.Lead(scope, s.lead)
+	if len(s.cfg.Join) > 0 {
+		go func() {
+			if err := join(scope, s.cfg.Join, s.self, s.secure, options); err != nil && scope.Err() == nil {
+				s.cfg.Logger.Error("joining the cluster failed", "error", err)
+			}
+		}()
+	}
+	s.onStop(func(context.Context) error { cancel(); return nil })
+	s.cfg.Logger.Info("coordinator started", "id", s.cfg.ID, "http", s.self.HttpAddress, "rpc", s.self.RpcAddress, "raft", s.self.RaftAddress)
+	return nil
+}
+
+func (s *Server) listen() (httpListener, rpcListener net.Listener, err error) {
+	if httpListener, err = net.Listen("tcp", s.cfg.HTTP); err != nil {
+		return nil, nil, listenError("http", s.cfg.HTTP, err)
+	}
+	s.onStop(func(context.Context) error { _ = httpListener.Close(); return nil })
+	if rpcListener, err = net.Listen("tcp", s.cfg.RPC); err != nil {
+		return nil, nil, listenError("rpc", s.cfg.RPC, err)
+	}
+	s.onStop(func(context.Context) error { _ = rpcListener.Close(); return nil })
+	return httpListener, rpcListener, nil
+}
+
+func (s *Server) openNode(context.Context) (err error) {
+	advertise := ""
+	if s.cfg.AdvertiseHost != "" {
+		_, port, _ := net.SplitHostPort(s.cfg.Raft)
+		advertise = net.JoinHostPort(s.cfg.AdvertiseHost, port)
+	}
+	s.node, err = raftnode.Open(raftnode.Config{
+		ID: s.cfg.ID, Folder: s.folder, Listen: s.cfg.Raft, Advertise: advertise, Bootstrap: s.cfg.Bootstrap,
+		TLS: s.secure, Profile: s.cfg.Profile, FSM: s.machine, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.onStop(s.node.Stop)
+	s.log = machine.NewLog(s.node, s.machine, time.Now)
+	return nil
+}
+
+func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.DialOption) {
+	s.peers = &peers{self: s.cfg.ID, machine: s.machine, options: options, secure: s.secure, conns: map[string]*conn{}}
+	s.copies = logstore.NewReplicator(s.logs, s.peers.live, logstore.ReplicatorOptions{Logger: s.cfg.Logger})
+	s.copies.Start()
+	s.agents = dispatch.New(dispatch.Config{
+		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Logger: s.cfg.Logger,
+		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
+	})
+	s.rpc = newRPC(s.secure, tokens)
+	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies})
+	wire.RegisterPeerServer(s.rpc, &peer{logs: s.copies, node: s.node, log: s.log, peers: s.peers})
+	go func() {
+		if err := s.rpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			s.cfg.Logger.Error("the rpc server ended", "error", err)
+		}
+	}()
+	s.onStop(func(context.Context) error {
+		s.copies.Stop()
+		s.rpc.Stop()
+		s.peers.close()
+		return nil
+	})
+}
+
+func (s *Server) serveAPI(l net.Listener, tokens []api.Token) error {
+	s.service = service.New(service.Config{
+		Machine: s.machine, Log: clusterLog{s}, Logs: logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger),
+		Inspect: s.agents.Inspect, Zone: s.cfg.Zone, Now: time.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
+	})
+	s.service.Start()
+	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
+	options := api.Options{Backend: s.service, Logger: s.cfg.Logger, Tokens: tokens, Metrics: promhttp.Handler()}
+	if s.secure != nil {
+		options.Transport = &http.Transport{TLSClientConfig: s.secure.Client(""), ForceAttemptHTTP2: true}
+		l = s.secureListener(l)
+	}
+	s.api = api.New(options)
+	if err := s.api.Start(l); err != nil {
+		return err
+	}
+	s.onStop(s.api.Stop)
+	return nil
+}
+
+// lead is what runs while this coordinator leads.
+func (s *Server) lead(ctx context.Context, term uint64) {
+	s.cfg.Logger.Info("leading", "term", term)
+	if known, ok := s.machine.State().Server(s.self.Id); !ok || !proto.Equal(known, s.self) {
+		cmd := &wire.Command{Actor: s.self.Id, Body: &wire.Command_PutServer{PutServer: s.self}}
+		if _, _, err := s.log.Propose(ctx, cmd); err != nil {
+			s.cfg.Logger.Warn("the own addresses could not be made known", "error", err)
+		}
+	}
+	s.agents.Lead(ctx)
+}
+
+// leader finds the addresses of who leads.
+func (s *Server) leader() (*wire.PutServer, bool) {
+	id, _ := s.node.Leader()
+	if id == s.cfg.ID {
+		return s.self, true
+	}
+	return s.machine.State().Server(id)
+}
+
+// readIndex asks the leader, wherever it is.
+func (s *Server) readIndex(ctx context.Context) (uint64, error) {
+	if s.node.IsLeader() {
+		return s.node.ReadIndex(ctx)
+	}
+	leader, ok := s.leader()
+	if !ok {
+		return 0, fault.New(fault.Unavailable, "there is no leader now: try again")
+	}
+	client, err := s.peers.dial(leader.Id, leader.RpcAddress)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Unavailable, "the leader %s cannot be reached", leader.Id)
+	}
+	out, err := client.ReadIndex(ctx, &wire.ReadIndexRequest{})
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Unavailable, "the leader %s did not answer", leader.Id)
+	}
+	return out.Index, nil
+}
+
+// Stop ends the coordinator: what began last ends first, leadership is handed
+// over, and stores close when nothing writes any more. Twice is fine.
+func (s *Server) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StopTimeout)
+	defer cancel()
+	var errs []error
+	for len(s.stops) > 0 {
+		last := len(s.stops) - 1
+		f := s.stops[last]
+		s.stops = s.stops[:last]
+		errs = append(errs, f(ctx))
+	}
+	return errors.Join(errs...)
+}
