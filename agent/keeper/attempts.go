@@ -81,6 +81,9 @@ func (a *kept) Started(process *runner.Process, err error) {
 		return
 	}
 	a.process, a.started = process, time.Now()
+	if a.limit > 0 {
+		a.timeout = monotonic.Now() + a.limit
+	}
 	if a.verdict != wire.Outcome_OUTCOME_UNSPECIFIED {
 		process.Signal(syscall.SIGKILL) // ended before there was a process to signal
 	}
@@ -119,7 +122,6 @@ func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
 	a = &kept{keeper: k, key: key, running: true, started: time.Now(), lease: lease, dead: make(chan struct{})}
 	if m.TimeoutMs > 0 {
 		a.limit = time.Duration(m.TimeoutMs) * time.Millisecond
-		a.timeout = now + a.limit
 	}
 	k.attempts[key], k.newest[key.Of()] = a, a
 	k.running++

@@ -1,0 +1,285 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"backfleet/agent/attempt"
+	"backfleet/agent/dial"
+	"backfleet/agent/runner"
+	"backfleet/pkg/wire"
+)
+
+// coordinator keeps logs as a real one does, and breaks at random.
+type coordinator struct {
+	wire.UnimplementedAgentsServer
+	decode *zstd.Decoder
+
+	mu     sync.Mutex
+	random *rand.Rand // nil: never breaks
+	logs   map[attempt.Key][]byte
+	ended  map[attempt.Key]bool
+	broken int
+	faults []string
+	raw    int // bytes received, with repetitions
+}
+
+func (c *coordinator) ShipLogs(stream grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		answer, fate := c.take(m)
+		if fate < 2 { // 0: before the answer, 1: after it
+			if fate == 1 {
+				_ = stream.Send(answer)
+			}
+			return status.Error(codes.Unavailable, "the test breaks the stream")
+		}
+		if err := stream.Send(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *coordinator) take(m *wire.LogChunk) (*wire.LogAck, int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fate := 9
+	if c.random != nil {
+		fate = c.random.IntN(12)
+	}
+	if fate < 2 {
+		c.broken++
+	}
+	k := attempt.KeyOf(m.Ref)
+	have := uint64(len(c.logs[k]))
+	answer := &wire.LogAck{Ref: m.Ref, Offset: have}
+	var data []byte
+	if m.Size > 0 {
+		var err error
+		if data, err = c.decode.DecodeAll(m.Data, nil); err != nil || len(data) != int(m.Size) || len(data) > chunkBytes {
+			c.faults = append(c.faults, fmt.Sprintf("%s: %d bytes for a size of %d (%v)", k, len(data), m.Size, err))
+		}
+	}
+	c.raw += len(data)
+	end := m.Offset + uint64(len(data))
+	switch {
+	case fate == 2 || m.Offset > have:
+		answer.Error = "not kept"
+		return answer, fate
+	case end > have && !bytes.Equal(c.logs[k][m.Offset:], data[:have-m.Offset]):
+		c.faults = append(c.faults, fmt.Sprintf("%s: different bytes between %d and %d", k, m.Offset, have))
+	case end > have:
+		if c.ended[k] {
+			c.faults = append(c.faults, fmt.Sprintf("%s: bytes behind its end", k))
+		}
+		c.logs[k] = append(c.logs[k], data[have-m.Offset:]...)
+	}
+	if m.Last {
+		if end != uint64(len(c.logs[k])) {
+			c.faults = append(c.faults, fmt.Sprintf("%s: ended at %d, has %d", k, end, len(c.logs[k])))
+		}
+		c.ended[k] = true
+	}
+	answer.Offset = max(have, end)
+	return answer, fate
+}
+
+// serve starts a coordinator and gives its address.
+func serve(t *testing.T, random *rand.Rand) (*coordinator, string) {
+	t.Helper()
+	decode, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &coordinator{decode: decode, random: random, logs: map[attempt.Key][]byte{}, ended: map[attempt.Key]bool{}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	wire.RegisterAgentsServer(server, c)
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Stop(); decode.Close() })
+	return c, listener.Addr().String()
+}
+
+// begin runs a spool until stop.
+func begin(t *testing.T, folder string, addresses ...string) (s *Spool, safe chan attempt.Key, stop func()) {
+	t.Helper()
+	safe = make(chan attempt.Key, 1000)
+	s, err := New(Config{Coordinators: dial.NewPool(addresses, nil, ""), Folder: folder,
+		Safe: func(k attempt.Key) { safe <- k }, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return s, safe, stop
+}
+
+func awaitSafe(t *testing.T, safe chan attempt.Key) attempt.Key {
+	t.Helper()
+	select {
+	case k := <-safe:
+		return k
+	case <-time.After(60 * time.Second):
+		t.Fatal("no log became safe within 60 s")
+		return attempt.Key{}
+	}
+}
+
+// source is a log that grows in segments as the runner's do.
+type source struct {
+	key     attempt.Key
+	dir     string
+	all     []byte
+	segment int
+	size    int
+}
+
+func (s *source) grow(t *testing.T, random *rand.Rand, bytes int) {
+	t.Helper()
+	for range (bytes + 99) / 100 {
+		line := fmt.Appendf(nil, "%0*d\n", 60+random.IntN(80), random.Uint64())
+		if s.size+len(line) > 200_000 {
+			s.segment, s.size = s.segment+1, 0
+		}
+		f, err := os.OpenFile(runner.SegmentPath(s.dir, s.segment), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(line); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		s.all = append(s.all, line...)
+		s.size += len(line)
+	}
+}
+
+func (s *source) message(running bool) *wire.KeptAttempt {
+	return &wire.KeptAttempt{Ref: s.key.Ref(), Running: running, LogDirectory: s.dir, LogBytes: uint64(len(s.all))}
+}
+
+func TestShippingSurvivesBrokenStreamsWithoutGapOrDouble(t *testing.T) {
+	const seed = 7
+	random := rand.New(rand.NewPCG(seed, 1))
+	c, address := serve(t, rand.New(rand.NewPCG(seed, 2)))
+	s, safe, _ := begin(t, t.TempDir(), address)
+	var sources []*source
+	for i := range 12 {
+		sources = append(sources, &source{key: attempt.Key{Plan: 1, Instance: uint64(i), Attempt: 1, Fence: 5}, dir: t.TempDir()})
+	}
+	for range 6 {
+		for _, l := range sources[1:] { // the first stays empty
+			l.grow(t, random, random.IntN(120_000))
+			s.Track(l.message(true))
+		}
+	}
+	for _, l := range sources {
+		s.Track(l.message(false))
+	}
+	for range sources {
+		awaitSafe(t, safe)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.faults {
+		t.Error(f)
+	}
+	for _, l := range sources {
+		if !c.ended[l.key] || !bytes.Equal(c.logs[l.key], l.all) {
+			t.Errorf("%s: %d bytes arrived (end: %v), want %d", l.key, len(c.logs[l.key]), c.ended[l.key], len(l.all))
+		}
+	}
+	if c.broken == 0 {
+		t.Error("no stream was broken: this test has shown nothing")
+	}
+	t.Logf("%d streams broken", c.broken)
+}
+
+func TestANewSpoolGoesOnWhereTheOldOneWas(t *testing.T) {
+	for name, forget := range map[string]bool{"with its notes": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(3, 3))
+			c, address := serve(t, nil)
+			folder := t.TempDir()
+			l := &source{key: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}, dir: t.TempDir()}
+			l.grow(t, random, 900_000)
+			s, _, stop := begin(t, folder, address)
+			s.Track(l.message(true))
+			half := len(l.all)
+			for deadline := time.Now().Add(30 * time.Second); s.notes.offset(l.key) < uint64(half); {
+				if time.Now().After(deadline) {
+					t.Fatal("the first half did not arrive within 30 s")
+				}
+				runtime.Gosched()
+			}
+			stop()
+			if forget {
+				if err := os.RemoveAll(folder); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.grow(t, random, 100_000)
+			next, safe, _ := begin(t, folder, address)
+			next.Track(l.message(false))
+			awaitSafe(t, safe)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if !bytes.Equal(c.logs[l.key], l.all) || len(c.faults) > 0 {
+				t.Errorf("%d bytes arrived, want %d; %v", len(c.logs[l.key]), len(l.all), c.faults)
+			}
+			if !forget && c.raw != len(l.all) {
+				t.Errorf("%d bytes were sent for a log of %d", c.raw, len(l.all))
+			}
+		})
+	}
+}
+
+func TestASmallLogIsSafeAtOnce(t *testing.T) {
+	_, address := serve(t, nil)
+	s, safe, _ := begin(t, t.TempDir(), address)
+	l := &source{key: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}, dir: t.TempDir()}
+	l.grow(t, rand.New(rand.NewPCG(1, 1)), 1000)
+	s.Track(l.message(true))
+	begin := time.Now()
+	s.Track(l.message(false))
+	if k := awaitSafe(t, safe); k != l.key {
+		t.Errorf("%s is safe, want %s", k, l.key)
+	}
+	t.Logf("safe after %s", time.Since(begin))
+}
+
+func TestALogWhoseFilesAreGoneIsClosed(t *testing.T) {
+	c, address := serve(t, nil)
+	s, safe, _ := begin(t, t.TempDir(), address)
+	k := attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}
+	s.Track(&wire.KeptAttempt{Ref: k.Ref(), LogDirectory: "/nowhere", LogBytes: 500})
+	awaitSafe(t, safe)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended[k] || len(c.logs[k]) != 0 {
+		t.Errorf("%d bytes, ended %v; want an empty log with an end", len(c.logs[k]), c.ended[k])
+	}
+}
