@@ -120,12 +120,12 @@ func (n *Node) leadOnce(ctx context.Context, s *scope, fn func(context.Context, 
 // followLeadership turns raft's signals into scopes. The channel holds only
 // the newest signal: a loss may be overwritten by the gain after it, so every
 // signal ends the scope before it.
-func (n *Node) followLeadership() {
+func (n *Node) followLeadership(signals <-chan bool) {
 	end := func() {}
 	defer func() { end() }()
 	for {
 		select {
-		case leads := <-n.raft.LeaderCh():
+		case leads := <-signals:
 			end()
 			end = func() {}
 			if leads {

@@ -5,6 +5,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -52,6 +53,10 @@ type Config struct {
 	SnapshotStore raft.SnapshotStore
 	// DiskPatience bounds one write to the log; default 5 s.
 	DiskPatience time.Duration
+
+	// For tests of this package.
+	leaderSignals <-chan bool // replace raft's own
+	walSegment    int         // bytes of a log segment
 }
 
 // Node is a running member. All methods are safe for concurrent use.
@@ -111,7 +116,10 @@ func Open(cfg Config) (*Node, error) {
 		n.release()
 		return nil, err
 	}
-	n.tasks.Go(n.followLeadership)
+	if cfg.leaderSignals == nil {
+		cfg.leaderSignals = n.raft.LeaderCh()
+	}
+	n.tasks.Go(func() { n.followLeadership(cfg.leaderSignals) })
 	n.tasks.Go(n.watchFailure)
 	return n, nil
 }
@@ -150,7 +158,7 @@ func (n *Node) openStores(cfg Config) (dir string, err error) {
 		}
 		n.ours = true
 	}
-	n.stores, err = openStores(n.folder, n.log)
+	n.stores, err = openStores(n.folder, cmp.Or(cfg.walSegment, walSegment), n.log)
 	return filepath.Join(n.folder.Dir, "wal"), err
 }
 

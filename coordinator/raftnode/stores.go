@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/obs"
@@ -34,7 +35,7 @@ type stores struct {
 
 // openStores opens the files below the folder. Broken ones are refused
 // (fault.Corrupt) before anything is written.
-func openStores(f *Folder, logger *slog.Logger) (*stores, error) {
+func openStores(f *Folder, segment int, logger *slog.Logger) (*stores, error) {
 	walDir, meta := filepath.Join(f.Dir, "wal"), &metadb.BoltMetaDB{}
 	if err := checkMeta(filepath.Join(walDir, metadb.FileName), f.id.Log); err != nil {
 		return nil, broken(f.Dir, err)
@@ -42,7 +43,7 @@ func openStores(f *Folder, logger *slog.Logger) (*stores, error) {
 	if err := os.MkdirAll(walDir, 0o750); err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "data folder %s: cannot be written", f.Dir)
 	}
-	log, err := wal.Open(walDir, wal.WithMetaStore(meta), wal.WithSegmentSize(walSegment), wal.WithLogger(obs.HCLog(logger, "wal")))
+	log, err := openWAL(walDir, meta, segment, logger)
 	if err != nil {
 		_ = meta.Close()
 		if errors.Is(err, fs.ErrPermission) || noSpace(err) {
@@ -55,6 +56,11 @@ func openStores(f *Folder, logger *slog.Logger) (*stores, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+func openWAL(dir string, meta *metadb.BoltMetaDB, segment int, logger *slog.Logger) (log *wal.WAL, err error) {
+	defer recovered(&err, dir)
+	return wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segment), wal.WithLogger(obs.HCLog(logger, "wal")))
 }
 
 func (s *stores) finish(f *Folder, log *wal.WAL, logger *slog.Logger) (err error) {
@@ -103,28 +109,40 @@ func checkMeta(path string, expected bool) error {
 }
 
 func readMeta(path string) (err error) {
-	// bbolt trusts the pages behind its two checked ones.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %v", path, p)
-		}
-	}()
+	// bbolt maps the file and trusts the pages behind its two checked ones.
+	defer recovered(&err, path)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
 	db, err := bbolt.Open(path, 0o640, &bbolt.Options{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return db.View(func(tx *bbolt.Tx) error {
-		for _, bucket := range []string{metadb.MetaBucket, metadb.StableBucket} {
-			if tx.Bucket([]byte(bucket)) == nil {
-				return fmt.Errorf("%s has no bucket %q", path, bucket)
-			}
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("%s has %d bytes; expected %d", path, info.Size(), tx.Size())
 		}
-		for err := range tx.Check() {
-			return fmt.Errorf("%s: %w", path, err)
+		for _, name := range []string{metadb.MetaBucket, metadb.StableBucket} {
+			bucket := tx.Bucket([]byte(name))
+			if bucket == nil {
+				return fmt.Errorf("%s has no bucket %q", path, name)
+			}
+			if err := bucket.ForEach(func(_, _ []byte) error { return nil }); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
 		}
 		return nil
 	})
+}
+
+// recovered makes an error of a panic that reading broken files caused.
+func recovered(err *error, path string) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s: %v", path, p)
+	}
 }
 
 func noSpace(err error) bool {
