@@ -29,6 +29,20 @@ type Terms struct {
 // DefaultTerms are those of RULES R13.8.
 var DefaultTerms = Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: 3 * time.Second, Grace: 10 * time.Second}
 
+// Complete fills in what is 0: the lease by default, renewal and margin as a
+// fifth of it, the grace as by default but never longer than the lease.
+func (t *Terms) Complete() {
+	or := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	or(&t.Lease, DefaultTerms.Lease)
+	or(&t.Renew, t.Lease/5)
+	or(&t.Margin, t.Lease/5)
+	or(&t.Grace, min(DefaultTerms.Grace, t.Lease))
+}
+
 // Bounds of one turn, so that an entry stays small and a turn short. What does
 // not fit comes with the next.
 const (

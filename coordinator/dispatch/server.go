@@ -35,7 +35,7 @@ type Facts interface {
 type Config struct {
 	Log    Log
 	Facts  Facts
-	Terms  Terms               // default: DefaultTerms
+	Terms  Terms               // see Terms.Complete for defaults
 	Leader func() (rpc string) // rpc address of the leader, empty when not known
 	Logger *slog.Logger
 }
@@ -73,9 +73,7 @@ const inFlight = 4096
 
 // New makes a server; Lead runs it.
 func New(cfg Config) *Server {
-	if cfg.Terms == (Terms{}) {
-		cfg.Terms = DefaultTerms
-	}
+	cfg.Terms.Complete()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

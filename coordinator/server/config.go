@@ -48,7 +48,8 @@ type Config struct {
 	TokenFile string
 	// AllowInsecure lets it listen beyond the loopback without TLS and tokens.
 	AllowInsecure bool
-	// Terms of leases. Default: dispatch.DefaultTerms.
+	// Terms of leases; what is 0 follows from the lease, see
+	// dispatch.Terms.Complete.
 	Terms dispatch.Terms
 	// Version is shown in lists.
 	Version string
@@ -73,6 +74,7 @@ func (c *Config) complete() error {
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second
 	}
+	c.Terms.Complete()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -1,0 +1,126 @@
+// Package command composes the command line of the whole binary.
+package command
+
+import (
+	"context"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	_ "time/tzdata" // zones must not depend on the host's packages
+
+	"github.com/spf13/cobra"
+
+	agent "backfleet/agent/command"
+	"backfleet/api/cli"
+	"backfleet/coordinator/server"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/obs"
+)
+
+// Main runs a command line and gives the exit status.
+func Main(args []string) int {
+	v := version()
+	return cli.Main(cli.NewRoot(cli.Options{
+		Version:  v,
+		Commands: []*cobra.Command{coordinatorCommand(v), devCommand(v), agent.Agent(v)},
+	}), args)
+}
+
+// version is the module's version, or the revision that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}
+
+type coordinatorOptions struct {
+	config server.Config
+	log    obs.LogConfig
+}
+
+func coordinatorCommand(version string) *cobra.Command {
+	o := &coordinatorOptions{config: server.Config{Version: version}}
+	cmd := &cobra.Command{
+		Use:   "coordinator",
+		Short: "Run a coordinator: it holds plans and leases instances to agents",
+		Long: `Run a coordinator.
+
+The first one of a cluster starts with --bootstrap, every other with --join and
+the rpc address of one that runs. One coordinator survives nothing but a restart,
+three survive the loss of one, five of two. SIGTERM hands leadership over and
+ends in order.`,
+		Example: `  backfleet coordinator --id c1 --data /var/lib/backfleet --bootstrap
+  backfleet coordinator --id c2 --data /var/lib/backfleet --join host1:8471 \
+      --http 0.0.0.0:8470 --rpc 0.0.0.0:8471 --raft 0.0.0.0:8472 --advertise-host host2 \
+      --tls-cert c2.pem --tls-key c2.key --tls-ca ca.pem --token-file tokens`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.config.Logger, err = obs.NewLogger(o.log); err != nil {
+				return err
+			}
+			return runCoordinator(cmd.Context(), o.config)
+		},
+	}
+	f := cmd.Flags()
+	c := &o.config
+	f.StringVar(&c.ID, "id", "", "the coordinator's name in the cluster, for ever")
+	f.StringVar(&c.DataDir, "data", "", "data folder, on a local disk; one coordinator per folder")
+	f.BoolVar(&c.Bootstrap, "bootstrap", false, "start a new cluster (ignored when the folder has one)")
+	f.StringSliceVar(&c.Join, "join", nil, "rpc addresses of coordinators whose cluster to join, host:port,…")
+	f.StringVar(&c.HTTP, "http", "", "address of the API (default 127.0.0.1:8470)")
+	f.StringVar(&c.RPC, "rpc", "", "address for agents and other coordinators (default 127.0.0.1:8471)")
+	f.StringVar(&c.Raft, "raft", "", "address of the replicated log (default 127.0.0.1:8472)")
+	f.StringVar(&c.AdvertiseHost, "advertise-host", "", "host that others dial, when the addresses listened on are not it")
+	f.StringVar(&c.Profile, "profile", "", "timing: lan or wan (default lan)")
+	f.StringVar(&c.Zone, "zone", "", "the cluster's time zone (default UTC)")
+	f.DurationVar(&c.StopTimeout, "stop-timeout", 0, "how long an orderly end may take (default 10s)")
+	f.DurationVar(&c.Terms.Lease, "lease", 0, "how long an attempt may run without renewal (default 15s)")
+	f.DurationVar(&c.Terms.Renew, "renew", 0, "how often agents renew (default a fifth of the lease)")
+	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "listen beyond the loopback without TLS and tokens: something else protects the network")
+	addTLS(f, &c.TLS, &c.TokenFile)
+	addLog(f, &o.log)
+	return cmd
+}
+
+func addTLS(f flags, tls *mtls.Files, token *string) {
+	f.StringVar(&tls.Cert, "tls-cert", "", "PEM file with the certificate")
+	f.StringVar(&tls.Key, "tls-key", "", "PEM file with its private key")
+	f.StringVar(&tls.CA, "tls-ca", "", "PEM file with the authority of coordinators and agents")
+	f.StringVar(token, "token-file", "", "file with the tokens that clients and agents show, name:secret on each line")
+}
+
+func addLog(f flags, log *obs.LogConfig) {
+	f.StringVar(&log.Format, "log-format", obs.FormatAuto, "auto, text or json")
+	f.StringVar(&log.Level, "log-level", "info", "debug, info, warn or error")
+}
+
+type flags interface {
+	StringVar(p *string, name, value, usage string)
+}
+
+// runCoordinator runs until a signal, or until the coordinator cannot go on.
+func runCoordinator(ctx context.Context, cfg server.Config) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s, err := server.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.Failed():
+	}
+	cfg.Logger.Info("stopping")
+	if err := s.Stop(context.WithoutCancel(ctx)); err != nil {
+		cfg.Logger.Warn("the end was not orderly", "error", err)
+	}
+	return s.Err()
+}
