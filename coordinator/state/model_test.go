@@ -1,0 +1,317 @@
+package state
+
+import (
+	"fmt"
+	"testing"
+
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// model is the rules once more, in maps and without any sharing or counting: what
+// the state must say after every entry. How a request becomes instances is
+// pkg/plan's business, so an accepted plan is taken from the state.
+type model struct {
+	plans  map[uint64]*modelPlan
+	leases map[ref]*modelLease
+	agents map[string]*wire.Agent
+	fences map[ref]uint64 // highest ever, by instance
+}
+
+type ref struct{ plan, instance uint64 }
+
+type modelLease struct {
+	fence    uint64
+	agent    string
+	group    string
+	stopping bool
+}
+
+type modelPlan struct {
+	p        *plan.Plan
+	status   map[uint64]Status
+	attempts map[uint64]int
+	used     map[uint64]int32 // retries
+	named    map[uint64]bool
+	paused   bool
+	stopped  bool
+	halted   bool
+	failures int32
+}
+
+func newModel() *model {
+	return &model{plans: map[uint64]*modelPlan{}, leases: map[ref]*modelLease{}, agents: map[string]*wire.Agent{}, fences: map[ref]uint64{}}
+}
+
+// cycle names what must never run twice at once (RULES R5.8).
+func (p *modelPlan) cycle(i uint64) string {
+	at, _ := p.p.Locate(i)
+	return fmt.Sprint(p.p.Nodes[at.Node].Spec.Id, p.p.Dates[at.Pos], p.p.Cycle(at).Unix)
+}
+
+func (p *modelPlan) dry(i uint64) bool {
+	at, _ := p.p.Locate(i)
+	return p.p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE
+}
+
+func (p *modelPlan) blocked(i uint64) bool {
+	if p.stopped {
+		return !p.named[i]
+	}
+	return p.paused || p.halted
+}
+
+func (p *modelPlan) count(s Status) int {
+	n := 0
+	for _, have := range p.status {
+		if have == s {
+			n++
+		}
+	}
+	return n
+}
+
+// apply follows a command that the state accepted.
+func (m *model) apply(index uint64, c *wire.Command, after *State, r Result) error {
+	switch b := c.Body.(type) {
+	case *wire.Command_Submit:
+		p, ok := after.Plan(r.Answer.Plan)
+		if !ok {
+			return fmt.Errorf("plan %d was accepted and is not there", r.Answer.Plan)
+		}
+		m.plans[p.ID] = &modelPlan{
+			p: p.Plan, status: map[uint64]Status{}, attempts: map[uint64]int{}, used: map[uint64]int32{}, named: map[uint64]bool{},
+		}
+	case *wire.Command_Turn:
+		return m.turn(index, b.Turn, r)
+	case *wire.Command_PlanOperation:
+		m.operate(b.PlanOperation)
+	case *wire.Command_Rerun:
+		m.rerun(b.Rerun)
+	}
+	return nil
+}
+
+func (m *model) turn(index uint64, t *wire.Turn, r Result) error {
+	for _, a := range t.Agents {
+		m.agents[a.Id] = a
+	}
+	for _, f := range t.Finishes {
+		m.end(f.Plan, f.Instance, f.Fence, f.Outcome)
+	}
+	for _, l := range t.Losses {
+		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST)
+	}
+	for _, d := range t.DryRuns {
+		p := m.plans[d.Plan]
+		for _, i := range d.Instances {
+			if p != nil && i < p.p.Size() && p.dry(i) && p.status[i].Waits() && !p.blocked(i) {
+				p.status[i] = DryRun
+			}
+		}
+	}
+	refused := 0
+	for _, g := range t.Grants {
+		if !m.mayGrant(g) {
+			refused++
+			continue
+		}
+		k := ref{g.Plan, g.Instance}
+		if index <= m.fences[k] {
+			return fmt.Errorf("fence %d of %v is not above %d (R13.3)", index, k, m.fences[k])
+		}
+		m.fences[k] = index
+		m.leases[k] = &modelLease{fence: index, agent: g.Agent, group: g.ResourceGroup}
+		m.plans[g.Plan].status[g.Instance] = Running
+	}
+	if refused != len(r.Refused) {
+		return fmt.Errorf("%d grants refused, expected %d: %v", len(r.Refused), refused, r.Refused)
+	}
+	return nil
+}
+
+func (m *model) mayGrant(g *wire.Grant) bool {
+	p, a := m.plans[g.Plan], m.agents[g.Agent]
+	if p == nil || g.Instance >= p.p.Size() || a == nil || a.State != wire.Agent_READY || p.dry(g.Instance) {
+		return false
+	}
+	free := 0
+	for _, s := range a.Groups {
+		if s.Group == g.ResourceGroup {
+			free = int(s.Slots)
+		}
+	}
+	for k, l := range m.leases {
+		if l.agent == g.Agent && l.group == g.ResourceGroup {
+			free--
+		}
+		if m.plans[k.plan].cycle(k.instance) == p.cycle(g.Instance) {
+			return false
+		}
+	}
+	limit := int(p.p.Request.MaxRunning)
+	return free > 0 && p.status[g.Instance].Waits() && !p.blocked(g.Instance) && (limit == 0 || p.count(Running) < limit)
+}
+
+// end follows the end of an attempt; one that is not live is nothing.
+func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
+	k := ref{planID, i}
+	l := m.leases[k]
+	if l == nil || l.fence != fence {
+		return
+	}
+	delete(m.leases, k)
+	p := m.plans[planID]
+	p.attempts[i]++
+	switch {
+	case o == wire.Outcome_SUCCEEDED:
+		p.status[i] = Succeeded
+	case o == wire.Outcome_STOPPED || l.stopping:
+		p.status[i] = Stopped
+	case o == wire.Outcome_LOST:
+		p.status[i] = Again
+	default:
+		at, _ := p.p.Locate(i)
+		if p.used[i]++; p.used[i] <= p.p.Nodes[at.Node].Spec.Retries {
+			p.status[i] = Retrying
+			return
+		}
+		p.status[i] = Failed
+		p.failures++
+		if n := p.p.Request.StopAfter; n > 0 && p.failures >= n {
+			p.halted = true
+		}
+	}
+}
+
+func (m *model) operate(o *wire.PlanOperation) {
+	p := m.plans[o.Plan]
+	switch o.Kind {
+	case wire.PlanOperation_STOP:
+		p.stopped, p.paused, p.named = true, false, map[uint64]bool{}
+		for k, l := range m.leases {
+			l.stopping = l.stopping || k.plan == o.Plan
+		}
+		for i, s := range p.status {
+			if s == Retrying {
+				p.status[i] = Failed
+			}
+		}
+	case wire.PlanOperation_PAUSE:
+		p.paused = true
+	case wire.PlanOperation_RESUME:
+		p.stopped, p.paused, p.halted, p.failures, p.named = false, false, false, 0, map[uint64]bool{}
+	}
+}
+
+func (m *model) rerun(r *wire.Rerun) {
+	p := m.plans[r.Plan]
+	list := r.Instances
+	for i := uint64(0); r.Failed && i < p.p.Size(); i++ {
+		if p.status[i].Failure() {
+			list = append(list, i)
+		}
+	}
+	for _, i := range list {
+		if p.status[i] != Pending {
+			p.status[i], p.used[i] = Again, 0
+		}
+		if p.stopped {
+			p.named[i] = true
+		}
+	}
+}
+
+// check compares everything with the state, and the state with itself.
+func (m *model) check(t testing.TB, s *State) {
+	t.Helper()
+	if s.LeaseCount() != len(m.leases) {
+		t.Fatalf("%d leases, expected %d", s.LeaseCount(), len(m.leases))
+	}
+	cycles := map[string]ref{}
+	slots := map[[2]string]uint32{}
+	s.Leases(func(l *Lease) {
+		k := ref{l.Plan, l.Instance}
+		if want := m.leases[k]; want == nil || want.fence != l.Fence || want.agent != l.Agent || want.stopping != l.Stopping {
+			t.Fatalf("R13.2: lease %+v, expected %+v", l, want)
+		}
+		cycle := m.plans[l.Plan].cycle(l.Instance)
+		if other, twice := cycles[cycle]; twice {
+			t.Fatalf("R5.8: %v and %v of the same cycle run at once", other, k)
+		}
+		cycles[cycle] = k
+		slots[[2]string{l.Agent, l.Group}]++
+	})
+	s.Agents(func(a *Agent) {
+		for i, g := range a.Groups {
+			if used := slots[[2]string{a.Id, g.Group}]; a.Used[i] != used {
+				t.Fatalf("agent %s uses %d slots of %s, expected %d", a.Id, a.Used[i], g.Group, used)
+			}
+		}
+	})
+	for id, want := range m.plans {
+		m.checkPlan(t, s, id, want)
+	}
+}
+
+func (m *model) checkPlan(t testing.TB, s *State, id uint64, want *modelPlan) {
+	t.Helper()
+	p, ok := s.Plan(id)
+	if !ok {
+		t.Fatalf("R13.1: plan %d is gone", id)
+	}
+	if p.Paused != want.paused || p.Stopped != want.stopped || p.Halted != want.halted || p.Failures != uint32(want.failures) {
+		t.Fatalf("plan %d: paused %v stopped %v halted %v failures %d, expected %+v", id, p.Paused, p.Stopped, p.Halted, p.Failures, want)
+	}
+	var total Counts
+	dates, nodes := make([]Counts, len(p.Dates)), make([]Counts, len(p.Nodes))
+	for i := range p.Size() {
+		st := p.Status(i)
+		if st != want.status[i] {
+			t.Fatalf("instance %d.%d has status %d, expected %d", id, i, st, want.status[i])
+		}
+		at, _ := p.Locate(i)
+		total[st]++
+		dates[at.Pos][st]++
+		nodes[at.Node][st]++
+		attempts := s.Attempts(p, i)
+		if len(attempts) != want.attempts[i] {
+			t.Fatalf("R13.4: instance %d.%d has %d finished attempts, expected %d", id, i, len(attempts), want.attempts[i])
+		}
+		for k, a := range attempts {
+			if a.Number != uint32(k+1) || k > 0 && a.Fence <= attempts[k-1].Fence {
+				t.Fatalf("R13.3: instance %d.%d: attempts are not in order: %+v", id, i, attempts)
+			}
+		}
+		if p.Named(i) != want.named[i] {
+			t.Fatalf("instance %d.%d: named %v, expected %v", id, i, p.Named(i), want.named[i])
+		}
+	}
+	if p.Total() != total {
+		t.Fatalf("R13.6: plan %d counts %v, its instances %v", id, p.Total(), total)
+	}
+	for pos, c := range dates {
+		if p.DateCounts(pos) != c {
+			t.Fatalf("R13.6: plan %d position %d counts %v, its instances %v", id, pos, p.DateCounts(pos), c)
+		}
+	}
+	for n, c := range nodes {
+		if p.NodeCounts(n) != c {
+			t.Fatalf("R13.6: plan %d node %d counts %v, its instances %v", id, n, p.NodeCounts(n), c)
+		}
+	}
+	retrying := 0
+	p.EachRetrying(func(i uint64) {
+		retrying++
+		if p.Status(i) != Retrying {
+			t.Fatalf("instance %d.%d is listed as retrying with status %d", id, i, p.Status(i))
+		}
+	})
+	if retrying != int(total[Retrying]) {
+		t.Fatalf("plan %d lists %d retrying instances, expected %d", id, retrying, total[Retrying])
+	}
+	// stop, pause and a smaller maxRunning cannot exist after the fact: what runs was granted under the cap
+	if limit := p.Request.MaxRunning; limit > 0 && p.Active() > int(limit) {
+		t.Fatalf("R4.8: plan %d runs %d instances, its maxRunning is %d", id, p.Active(), limit)
+	}
+}

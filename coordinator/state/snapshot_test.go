@@ -1,0 +1,258 @@
+package state
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+var writeGolden = flag.Bool("write-golden", false, "write the golden snapshot of the present format, if there is none")
+
+// story is a state with something of every kind in it.
+func story(t testing.TB) *machine {
+	flaky := daily("c", "b")
+	flaky.Retries, flaky.RetryDelayMs = 1, 1000
+	m := ready(t, daily("a"), daily("b", "a"), flaky, daily("gone"))
+	m.must(turn(&wire.Turn{Agents: []*wire.Agent{agent("a2", 3)}}))
+	m.must(&wire.Command{Body: &wire.Command_PutServer{PutServer: &wire.PutServer{Id: "c1", RaftAddress: "127.0.0.1:7003"}}})
+	r := &wire.Request{
+		Mode: wire.Request_DESCENDANTS, Root: "a", Nodes: []string{"c"}, Dates: days(40), Groups: 2, OnFailure: wire.Request_CONTINUE, MaxRunning: 4,
+		Params: []*wire.Override{{Node: "c", Param: &wire.Assignment{Name: "x", Value: "1"}}},
+	}
+	c := submit(r)
+	c.RequestId, c.RequestHash = "key", []byte("hash")
+	m.must(c)
+	m.must(submit(current("gone", 3)))
+	newer := daily("b", "a")
+	newer.Code = "echo newer"
+	m.must(apply(newer))
+	m.must(&wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Remove: []string{"gone"}}}})
+	p := m.plan(1)
+	for i, dry := range []bool{false, true, false} {
+		if got := p.Nodes[i].DryRun != wire.DryRun_DRY_RUN_NONE; got != dry {
+			t.Fatalf("node %s: dry run is %v", p.Nodes[i].Spec.Id, got)
+		}
+	}
+	m.must(turn(&wire.Turn{DryRuns: []*wire.DryRuns{{Plan: 1, Instances: []uint64{1, 4}}}, Opens: []*wire.OpenDate{{Plan: 1, Position: 3}, {Plan: 1, Position: 1}}}))
+	m.run(1, 0, wire.Outcome_SUCCEEDED)
+	m.run(1, 2, wire.Outcome_FAILED) // retrying
+	m.run(1, 3, wire.Outcome_LOST)
+	m.run(1, 6, wire.Outcome_STOPPED)
+	m.run(1, 9, wire.Outcome_FAILED)
+	m.must(rerun(1, 9))
+	m.grant(1, 102)
+	m.grant(2, 0)
+	m.must(operate(2, wire.PlanOperation_STOP))
+	m.must(rerun(2, 1))
+	return m
+}
+
+// golden is the first released form. It must be readable for ever: never write
+// it again, add the next one beside it.
+const golden = "testdata/snapshot-1.zst"
+
+func TestGoldenSnapshotOfFormat1(t *testing.T) {
+	want := story(t)
+	if *writeGolden {
+		f, err := os.OpenFile(golden, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := want.s.WriteTo(f); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, err := Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Hash() != want.s.Hash() {
+		t.Error("the golden snapshot does not hold what the same log gives today")
+	}
+	// Both go on alike: what is computed again after a restore is right too.
+	twin := &machine{t: t, s: got, index: want.index, now: want.now}
+	for _, m := range []*machine{want, twin} {
+		m.run(1, 9, wire.Outcome_SUCCEEDED)
+		m.run(1, 2, wire.Outcome_FAILED)
+		m.status(1, 2, Failed)
+		m.must(operate(1, wire.PlanOperation_STOP))
+		m.must(apply(daily("gone")))
+		c := submit(current("a", 1))
+		c.RequestId, c.RequestHash = "key", []byte("hash")
+		if a := m.must(c); a.Plan != 1 {
+			t.Errorf("the idempotency key was forgotten: %v", a)
+		}
+	}
+	if twin.s.Hash() != want.s.Hash() {
+		t.Error("the restored state and its twin went apart")
+	}
+}
+
+func TestReadRefusesDamage(t *testing.T) {
+	var b bytes.Buffer
+	if _, err := story(t).s.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	plain := decompress(t, b.Bytes())
+	corrupt := func(what string, stream []byte) {
+		t.Helper()
+		if _, err := Read(bytes.NewReader(stream)); !fault.Is(err, fault.Corrupt) {
+			t.Fatalf("%s: got %v, expected an error of code corrupt", what, err)
+		}
+	}
+	for n := range b.Len() {
+		corrupt("cut off", b.Bytes()[:n])
+	}
+	for n := range len(plain) {
+		broken := bytes.Clone(plain)
+		broken[n] ^= 1 << (n % 8)
+		corrupt("a bit turned over", compress(t, broken))
+		corrupt("cut off inside", compress(t, plain[:n]))
+	}
+	corrupt("something behind the footer", compress(t, append(bytes.Clone(plain), 0)))
+	corrupt("not compressed", plain)
+	corrupt("empty", nil)
+}
+
+func TestReadRefusesWhatItDoesNotKnow(t *testing.T) {
+	header := &wire.SnapshotHeader{Format: Format, NextPlan: 1}
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1)
+	odd := &wire.SnapshotHeader{Format: Format, NextPlan: 1}
+	odd.ProtoReflect().SetUnknown(unknown)
+	kind := &wire.SnapshotRecord{}
+	kind.ProtoReflect().SetUnknown(unknown)
+	wrap := func(h *wire.SnapshotHeader) *wire.SnapshotRecord {
+		return &wire.SnapshotRecord{Body: &wire.SnapshotRecord_Header{Header: h}}
+	}
+	for _, c := range []struct {
+		says    string
+		records []*wire.SnapshotRecord
+	}{
+		{"", []*wire.SnapshotRecord{wrap(header)}},
+		{"format 2", []*wire.SnapshotRecord{wrap(&wire.SnapshotHeader{Format: 2})}},
+		{"rules of version 2", []*wire.SnapshotRecord{wrap(&wire.SnapshotHeader{Format: 1, Behaviour: 2})}},
+		{"unknown field", []*wire.SnapshotRecord{wrap(odd)}},
+		{"unknown kind", []*wire.SnapshotRecord{wrap(header), kind}},
+		{"no header", nil},
+		{"b7: its record", []*wire.SnapshotRecord{wrap(header), {Body: &wire.SnapshotRecord_Plan{Plan: &wire.SnapshotPlan{Record: &wire.PlanRecord{Id: 7}}}}}},
+		{"lease of b1.0", []*wire.SnapshotRecord{wrap(header), {Body: &wire.SnapshotRecord_Lease{Lease: &wire.SnapshotLease{Plan: 1}}}}},
+		{`agent "x"`, []*wire.SnapshotRecord{wrap(header), {Body: &wire.SnapshotRecord_Agent{Agent: &wire.SnapshotAgent{Agent: agent("x", 1)}}}}},
+	} {
+		var plain bytes.Buffer
+		enc := newEncoder(&plain)
+		for _, r := range c.records {
+			enc.put(r)
+		}
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Footer{Footer: &wire.SnapshotFooter{Records: enc.records, Hash: enc.sum.Sum(nil)}}})
+		_, err := Read(bytes.NewReader(compress(t, plain.Bytes())))
+		if c.says == "" {
+			if err != nil {
+				t.Errorf("a sound stream was refused: %v", err)
+			}
+			continue
+		}
+		if !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("got %v, expected an error that says %q", err, c.says)
+		}
+	}
+}
+
+func TestWriteToReportsTheWritersError(t *testing.T) {
+	if n, err := story(t).s.WriteTo(&fullDisk{room: 100}); err == nil || n > 100 {
+		t.Fatalf("%d bytes written, error %v", n, err)
+	}
+}
+
+type fullDisk struct{ room int }
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	n := min(len(b), d.room)
+	d.room -= n
+	if n < len(b) {
+		return n, os.ErrClosed
+	}
+	return n, nil
+}
+
+// TestReadersAndDroppedEdits reads a State while edits that began with it are
+// made, kept and dropped; meant for -race.
+func TestReadersAndDroppedEdits(t *testing.T) {
+	m := story(t)
+	old, want := m.s, m.s.Hash()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 50 {
+				if old.Hash() != want {
+					t.Error("the State changed while it was read")
+					return
+				}
+			}
+		})
+	}
+	for i := range uint64(50) {
+		e := old.Edit(old.Index()+1, old.NowMs())
+		e.Turn(&wire.Turn{
+			Agents:   []*wire.Agent{agent("a9", 1)},
+			Finishes: []*wire.Finish{{Plan: 1, Instance: 102, Fence: lease(t, old, 1, 102).Fence, Outcome: wire.Outcome_FAILED}},
+			Grants:   []*wire.Grant{{Plan: 1, Instance: 12 + 3*(i%8), Agent: "a2", ResourceGroup: "default"}},
+			Opens:    []*wire.OpenDate{{Plan: 1, Position: 2}},
+		})
+		if i%2 == 0 {
+			e.Done()
+		}
+		m.must(rerun(1, 0))
+		m.run(1, 0, wire.Outcome_SUCCEEDED)
+	}
+	wg.Wait()
+	if old.Hash() != want {
+		t.Error("the State was changed by later entries or dropped edits")
+	}
+}
+
+func lease(t *testing.T, s *State, plan, instance uint64) *Lease {
+	t.Helper()
+	l, ok := s.Lease(plan, instance)
+	if !ok {
+		t.Fatalf("no lease of %d.%d", plan, instance)
+	}
+	return l
+}
+
+func decompress(t *testing.T, b []byte) []byte {
+	t.Helper()
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	out, err := z.DecodeAll(b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+var fastest, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+
+func compress(t *testing.T, b []byte) []byte {
+	t.Helper()
+	return fastest.EncodeAll(b, nil)
+}
