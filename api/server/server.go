@@ -64,7 +64,7 @@ func New(o Options) *Server {
 	o.WaitTimeout = cmp.Or(o.WaitTimeout, 10*time.Second)
 	o.Heartbeat = cmp.Or(o.Heartbeat, 15*time.Second)
 	if o.Metrics == nil {
-		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
 	}
 	if o.Transport == nil {
 		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
