@@ -35,7 +35,7 @@ const (
 	MaxName        = 256       // bytes
 	MaxAssignments = 200       // parameters; also environment values
 	MaxUpstreams   = 1000
-	MaxWindowDays  = 366 // on either side of D
+	MaxWindowDays  = 366 // before D
 	MaxRetries     = 100
 	MaxTimeoutMs   = 30 * 24 * 3600 * 1000 // 30 days
 	MaxDelayMs     = 24 * 3600 * 1000      // one day
@@ -256,10 +256,12 @@ func (c *checker) window(field string, u *wire.Upstream) {
 		c.refuse(field, "from and to need a window: set it, or leave them out")
 	case u.FromMonthStart && u.From != 0:
 		c.refuse(field, "a window has one beginning: monthStart or a number of days")
-	case u.To > MaxWindowDays || u.To < -MaxWindowDays || u.From < -MaxWindowDays || u.From > MaxWindowDays:
-		c.refuse(field, "%s: expected days from -%d to %d", windowText(u), MaxWindowDays, MaxWindowDays)
+	case u.To > 0 || u.From > 0:
+		c.refuse(field, "%s reaches past D: a window looks back, expected days from -%d to 0", windowText(u), MaxWindowDays)
+	case u.To < -MaxWindowDays || u.From < -MaxWindowDays:
+		c.refuse(field, "%s: expected days from -%d to 0", windowText(u), MaxWindowDays)
 	case u.FromMonthStart && u.To < 0:
-		c.refuse(field, "%s: on the first of a month it ends before it begins: expected monthStart..0 or later", windowText(u))
+		c.refuse(field, "%s: on the first of a month it ends before it begins: expected monthStart..0", windowText(u))
 	case !u.FromMonthStart && u.To < u.From:
 		c.refuse(field, "%s ends before it begins: expected the earlier day first", windowText(u))
 	}
