@@ -1,0 +1,208 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"backfleet/api/convert"
+	"backfleet/api/server"
+	v1 "backfleet/api/v1"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// listLooks bounds how many instances are looked at for one line of a list.
+const listLooks = 5000
+
+// Backfills implements server.Reads. A page may be short and have a Next: so
+// much was looked at, and there may be more.
+func (s *Service) Backfills(_ context.Context, contains string, want v1.State, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
+	const list = "backfill"
+	r := s.read()
+	after, err := afterNumber(page, list)
+	if err != nil {
+		return nil, "", err
+	}
+	below := uint64(0)
+	if after > 0 {
+		below = after - 1 // newest first: on from the one named, downwards
+		if below <= 1 {
+			return nil, "", nil
+		}
+	}
+	var out []v1.BackfillSummary
+	var next server.Next
+	last := uint64(0)
+	r.st.Plans(below, func(p *state.Plan) bool {
+		if last > 0 && !r.spend() {
+			next = numberCursor(list, last)
+			return false
+		}
+		last = p.ID
+		if !matches(contains, plan.FormatID(p.ID), p.Name) {
+			return true
+		}
+		// A bound for each, so that one large plan does not blur the others.
+		own := &reading{st: r.st, nowMs: r.nowMs, left: listLooks}
+		item := own.summary(own.motion(p))
+		r.left -= listLooks - max(0, own.left)
+		if want != "" && item.State != want {
+			return true
+		}
+		if len(out) == page.Limit {
+			next = numberCursor(list, lastID(out))
+			return false
+		}
+		out = append(out, item)
+		return true
+	})
+	return out, next, nil
+}
+
+func lastID(list []v1.BackfillSummary) uint64 {
+	id, _ := plan.ParseID(list[len(list)-1].ID)
+	return id
+}
+
+func (r *reading) summary(m *motion) v1.BackfillSummary {
+	p := m.p
+	return v1.BackfillSummary{
+		ID: plan.FormatID(p.ID), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.quiet(),
+		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
+		Counts:    shownCounts(p.Total(), m.timedIn(0, len(p.Dates))),
+		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),
+	}
+}
+
+// Backfill implements server.LeaderReads.
+func (s *Service) Backfill(_ context.Context, planID uint64) (*v1.Backfill, error) {
+	r := s.read()
+	p, err := r.plan(planID)
+	if err != nil {
+		return nil, err
+	}
+	m := r.motion(p)
+	out := &v1.Backfill{
+		Summary: r.summary(m), Request: convert.Request(p.Request), Groups: []v1.GroupProgress{},
+		Receipt: planTotals(p), Warnings: warnings(p.Warnings(), ""),
+	}
+	for g := range p.Groups {
+		out.Groups = append(out.Groups, m.progress(g))
+	}
+	out.Rate.PerSecond = s.rates.perSecond(planID, s.Now())
+	if left := out.Receipt.Waiting + out.Receipt.Running; out.Rate.PerSecond > 0 && !out.Summary.Quiet && !p.Paused && !p.Stopped && !p.Halted {
+		seconds := float64(left) / out.Rate.PerSecond
+		out.Rate.SecondsLeft = &seconds
+	}
+	return out, nil
+}
+
+// progress shows how far a group is.
+func (m *motion) progress(g int) v1.GroupProgress {
+	span := m.p.Groups[g]
+	out := v1.GroupProgress{Group: g + 1, Dates: span.To - span.From}
+	var total state.Counts
+	current := -1
+	for pos := span.From; pos < span.To; pos++ {
+		c := m.p.DateCounts(pos)
+		for i := range total {
+			total[i] += c[i]
+		}
+		switch {
+		case m.p.DateSucceeded(pos):
+			out.DatesDone++
+		case current < 0:
+			current = pos
+		}
+	}
+	out.Counts = shownCounts(total, m.timedIn(span.From, span.To))
+	out.State = m.group(g, total)
+	if current >= 0 {
+		out.Current = m.p.Dates[current].String()
+		out.Reason = m.groupReason(current)
+	}
+	return out
+}
+
+// groupReason says what holds the group at its first unfinished date; empty
+// when it goes on.
+func (m *motion) groupReason(pos int) string {
+	p := m.p
+	c := p.DateCounts(pos)
+	switch failed := c[state.Failed] + c[state.Stopped]; {
+	case p.Stopped:
+		return "the backfill is stopped"
+	case p.Paused:
+		return "the backfill is paused"
+	case p.Halted:
+		return fmt.Sprintf("the backfill was to stop after %d failed instances", p.Request.StopAfter)
+	case failed > 0 && p.Request.OnFailure == wire.Request_HOLD:
+		return fmt.Sprintf("%s has %s that failed", p.Dates[pos], count(uint64(failed), "instance"))
+	case c[state.Frozen] > 0:
+		return fmt.Sprintf("%s has %s that %s frozen", p.Dates[pos], count(uint64(c[state.Frozen]), "instance"), isAre(c[state.Frozen]))
+	default:
+		return ""
+	}
+}
+
+func isAre(n uint32) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// Dates implements server.Reads. A page may be short and have a Next.
+func (s *Service) Dates(_ context.Context, planID uint64, f server.DateFilter, page server.Page) ([]v1.DateProgress, server.Next, error) {
+	const list = "date"
+	r := s.read()
+	p, err := r.plan(planID)
+	if err != nil {
+		return nil, "", err
+	}
+	from, err := afterNumber(page, list)
+	if err != nil {
+		return nil, "", err
+	}
+	m := r.motion(p)
+	var out []v1.DateProgress
+	for g, span := range p.Groups {
+		if f.Group != 0 && f.Group != g+1 {
+			continue
+		}
+		for pos := max(span.From, int(min(from, uint64(len(p.Dates))))); pos < span.To; pos++ {
+			if !within(p.Dates[pos], f.From, f.To) {
+				continue
+			}
+			if m.left <= 0 {
+				return out, numberCursor(list, uint64(pos-1)), nil // something was looked at, so pos is not the first
+			}
+			if f.State != "" && m.date(pos) != f.State {
+				continue
+			}
+			if len(out) == page.Limit {
+				return out, numberCursor(list, uint64(pos-1)), nil
+			}
+			out = append(out, m.dateProgress(g, pos))
+		}
+	}
+	return out, "", nil
+}
+
+func (m *motion) dateProgress(g, pos int) v1.DateProgress {
+	p := m.p
+	out := v1.DateProgress{
+		Date: p.Dates[pos].String(), Group: g + 1, Place: pos - p.Groups[g].From + 1, State: m.date(pos),
+		Counts: shownCounts(p.DateCounts(pos), m.timed(pos)),
+	}
+	switch {
+	case p.DateSucceeded(pos):
+	case m.held(pos):
+		from, to, before := p.Gate(plan.Place{Pos: pos})
+		out.Reason = fmt.Sprintf("%s, the date before it in group %d, has not finished: %s", p.Dates[before], g+1, outstanding(p.DateCounts(before), to-from))
+	default:
+		out.Reason = m.groupReason(pos)
+	}
+	return out
+}

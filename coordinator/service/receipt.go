@@ -1,0 +1,303 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"backfleet/api/server"
+	v1 "backfleet/api/v1"
+	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// totals puts every instance into exactly one column (RULES R13.6).
+func totals(c state.Counts, bridges uint64) v1.ReceiptTotals {
+	t := v1.ReceiptTotals{
+		Succeeded: int64(c[state.Succeeded]), SetToSuccess: int64(c[state.SetToSuccess]), DryRun: int64(c[state.DryRun]),
+		Failed: int64(c[state.Failed]), Stopped: int64(c[state.Stopped]), Frozen: int64(c[state.Frozen]),
+		Running: int64(c[state.Running]),
+		Waiting: int64(c[state.Pending]) + int64(c[state.Retrying]) + int64(c[state.Again]),
+		Bridges: int64(bridges),
+	}
+	t.Generated = t.Succeeded + t.SetToSuccess + t.DryRun + t.Failed + t.Stopped + t.Frozen + t.Running + t.Waiting
+	t.Asked = t.Generated - t.Bridges
+	return t
+}
+
+func isBridge(p *state.Plan, n int) bool { return p.Nodes[n].DryRun == wire.DryRun_NOT_CHOSEN }
+
+func planTotals(p *state.Plan) v1.ReceiptTotals {
+	var bridges uint64
+	for n := range p.Nodes {
+		if isBridge(p, n) {
+			bridges += p.NodeSize(n)
+		}
+	}
+	return totals(p.Total(), bridges)
+}
+
+// instancesMost bounds the instances that one page of a receipt adds up.
+const instancesMost = 4_000_000
+
+// receipt gathers the rows of one page.
+type receipt struct {
+	*reading
+	p     *state.Plan
+	f     server.InstanceFilter
+	nodes []int // those that the filter keeps
+	dates []int // positions that the filter keeps, by date
+	cost  uint64
+}
+
+// Receipt implements server.Reads. Rows by node are in the plan's order,
+// upstreams first. A page may be short and have a Next.
+func (s *Service) Receipt(_ context.Context, planID uint64, by v1.ReceiptBy, f server.InstanceFilter, page server.Page) (*v1.Receipt, error) {
+	r := s.read()
+	p, err := r.plan(planID)
+	if err != nil {
+		return nil, err
+	}
+	out := &v1.Receipt{Backfill: plan.FormatID(planID), By: by, Totals: planTotals(p), Rows: []v1.ReceiptRow{}}
+	t := &receipt{reading: r, p: p, f: f}
+	if err := t.choose(); err != nil {
+		return nil, err
+	}
+	list := "receipt-" + string(by)
+	first, err := t.first(page, list, by)
+	if err != nil {
+		return nil, err
+	}
+	for k := first; k < t.rows(by); k++ {
+		if len(out.Rows) == page.Limit || t.cost > instancesMost {
+			out.Next = cursor(list, t.key(by, k-1))
+			break
+		}
+		out.Rows = append(out.Rows, t.row(by, k))
+	}
+	return out, nil
+}
+
+func (t *receipt) choose() error {
+	for n := range t.p.Nodes {
+		if id := t.p.Nodes[n].Spec.Id; t.f.Node == "" || t.f.Node == id {
+			t.nodes = append(t.nodes, n)
+		}
+	}
+	if len(t.nodes) == 0 {
+		return fault.Field("node", "node %q is not in the backfill: expected one of its nodes", t.f.Node)
+	}
+	for pos, d := range t.p.Dates {
+		if within(d, t.f.From, t.f.To) {
+			t.dates = append(t.dates, pos)
+		}
+	}
+	if t.p.Request.Order == wire.Request_DESCENDING {
+		slices.Reverse(t.dates)
+	}
+	return nil
+}
+
+func (t *receipt) rows(by v1.ReceiptBy) int {
+	switch by {
+	case v1.ReceiptByDate:
+		return len(t.dates)
+	case v1.ReceiptByNodeAndDate:
+		return len(t.dates) * len(t.nodes)
+	default:
+		return len(t.nodes)
+	}
+}
+
+// key names the k-th row.
+func (t *receipt) key(by v1.ReceiptBy, k int) string {
+	switch by {
+	case v1.ReceiptByDate:
+		return strconv.Itoa(int(t.p.Dates[t.dates[k]]))
+	case v1.ReceiptByNodeAndDate:
+		return strconv.Itoa(int(t.p.Dates[t.dates[k/len(t.nodes)]])) + "/" + strconv.Itoa(t.nodes[k%len(t.nodes)])
+	default:
+		return strconv.Itoa(t.nodes[k])
+	}
+}
+
+// first is the row after the one that the cursor names. Nodes and dates of a
+// plan do not change, so the name can be found again unless the filter is
+// another one.
+func (t *receipt) first(page server.Page, list string, by v1.ReceiptBy) (int, error) {
+	name, err := after(page, list)
+	if err != nil || name == "" {
+		return 0, err
+	}
+	head, tail, _ := strings.Cut(name, "/")
+	a, errA := strconv.Atoi(head)
+	b, errB := strconv.Atoi(cmp.Or(tail, "0"))
+	if errA != nil || errB != nil {
+		return 0, badCursor()
+	}
+	node := func(n int) int { return slices.Index(t.nodes, n) }
+	date := func(d int) int {
+		return slices.IndexFunc(t.dates, func(pos int) bool { return t.p.Dates[pos] == calendar.Date(d) })
+	}
+	k := -1
+	switch by {
+	case v1.ReceiptByDate:
+		k = date(a)
+	case v1.ReceiptByNodeAndDate:
+		if d, n := date(a), node(b); d >= 0 && n >= 0 {
+			k = d*len(t.nodes) + n
+		}
+	default:
+		k = node(a)
+	}
+	if k < 0 {
+		return 0, badCursor()
+	}
+	return k + 1, nil
+}
+
+func (t *receipt) row(by v1.ReceiptBy, k int) v1.ReceiptRow {
+	nodes, dates := t.nodes, t.dates
+	var out v1.ReceiptRow
+	switch by {
+	case v1.ReceiptByDate:
+		dates = dates[k : k+1]
+	case v1.ReceiptByNodeAndDate:
+		dates, nodes = dates[k/len(nodes):k/len(nodes)+1], nodes[k%len(nodes):k%len(nodes)+1]
+	default:
+		nodes = nodes[k : k+1]
+	}
+	if by != v1.ReceiptByDate {
+		out.Node = t.p.Nodes[nodes[0]].Spec.Id
+	}
+	if by != v1.ReceiptByNode {
+		out.Date = t.p.Dates[dates[0]].String()
+	}
+	c, bridges := t.add(nodes, dates)
+	out.Totals = totals(c, bridges)
+	out.Reasons = t.reasons(c, nodes, dates)
+	return out
+}
+
+// add counts the instances of some nodes and dates, from the plan's counters
+// where these stand for all of them.
+func (t *receipt) add(nodes, dates []int) (c state.Counts, bridges uint64) {
+	switch {
+	case len(nodes) == 1 && len(dates) == len(t.p.Dates):
+		c = t.p.NodeCounts(nodes[0])
+		if isBridge(t.p, nodes[0]) {
+			bridges = t.p.NodeSize(nodes[0])
+		}
+		t.cost += uint64(len(dates))
+	case len(nodes) == len(t.p.Nodes) && len(dates) == 1:
+		c = t.p.DateCounts(dates[0])
+		t.each(nodes, dates, func(n int, from, to uint64) bool {
+			if isBridge(t.p, n) {
+				bridges += to - from
+			}
+			return true
+		})
+	default:
+		t.each(nodes, dates, func(n int, from, to uint64) bool {
+			part := countRange(t.p, from, to)
+			for i := range c {
+				c[i] += part[i]
+			}
+			if isBridge(t.p, n) {
+				bridges += to - from
+			}
+			t.cost += to - from
+			return true
+		})
+	}
+	return c, bridges
+}
+
+func (t *receipt) each(nodes, dates []int, f func(n int, from, to uint64) bool) {
+	for _, pos := range dates {
+		for _, n := range nodes {
+			t.cost++
+			if from, to := t.p.NodeRange(pos, n); from < to && !f(n, from, to) {
+				return
+			}
+		}
+	}
+}
+
+// reasons says why instances that did not plainly succeed are where they are.
+func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason {
+	open := c.Started() + uint64(c[state.Pending]) - uint64(c[state.Succeeded])
+	if open == 0 {
+		return nil
+	}
+	found := map[string]int64{}
+	looked := uint64(0)
+	t.each(nodes, dates, func(n int, from, to uint64) bool {
+		for i := from; i < to; i++ {
+			if t.p.Status(i) == state.Succeeded {
+				continue
+			}
+			if !t.spend() {
+				return false
+			}
+			looked++
+			found[t.why(n, i)]++
+		}
+		return looked < open
+	})
+	if rest := open - looked; rest > 0 {
+		found["not looked at: ask for fewer nodes or dates"] = int64(rest)
+	}
+	var out []v1.ReceiptReason
+	for text, n := range found {
+		out = append(out, v1.ReceiptReason{Text: text, Instances: n})
+	}
+	slices.SortFunc(out, func(a, b v1.ReceiptReason) int {
+		return cmp.Or(cmp.Compare(b.Instances, a.Instances), cmp.Compare(a.Text, b.Text))
+	})
+	return out
+}
+
+// why says in a few words, the same for many, where an instance stands.
+func (t *receipt) why(n int, i uint64) string {
+	switch status := t.p.Status(i); {
+	case status == state.Running:
+		return "running"
+	case status == state.DryRun:
+		return "dry run: " + dryRunTexts[t.p.Nodes[n].DryRun]
+	case status == state.SetToSuccess:
+		return "set to success"
+	case status == state.Stopped:
+		return "stopped: " + t.cause(i)
+	case status == state.Failed:
+		return "failed: " + t.cause(i)
+	}
+	place, _ := t.p.Locate(i)
+	_, b := schedule.Instance(t.st, t.p, place, t.nowMs)
+	return kindTexts[b.Kind]
+}
+
+func (t *receipt) cause(i uint64) string {
+	a := t.st.Attempts(t.p, i)
+	if len(a) == 0 {
+		return "no attempt"
+	}
+	last := a[len(a)-1]
+	return cmp.Or(last.Cause, fmt.Sprintf("exit code %d", last.ExitCode))
+}
+
+var kindTexts = map[schedule.Kind]string{
+	schedule.Nothing: "waits for a slot", schedule.MaxRunning: "waits for a slot",
+	schedule.PlanStopped: "the backfill is stopped", schedule.PlanPaused: "the backfill is paused",
+	schedule.PlanHalted: "the backfill was to stop after so many failures", schedule.Frozen: "frozen",
+	schedule.Gate: "a date before it in its group has not finished", schedule.Upstream: "an upstream instance has not succeeded",
+	schedule.Predecessor: "its own cycle before has not succeeded", schedule.Overlap: "another backfill has the same cycle",
+	schedule.Due: "not due yet", schedule.Retry: "waits for its retry",
+}

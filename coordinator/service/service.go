@@ -1,0 +1,239 @@
+// Package service answers the HTTP API from the facts: it implements
+// server.Backend. Reads are taken from one immutable State per request; writes
+// are proposed to the log and answered from what became of them.
+package service
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"backfleet/api/server"
+	"backfleet/coordinator/logstore"
+	"backfleet/coordinator/machine"
+	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/obs"
+	"backfleet/pkg/wire"
+)
+
+// Log is what the service needs of the replicated log.
+type Log interface {
+	// Propose makes a command a fact; on return this coordinator's State has
+	// it. err is the state machine's refusal or the log's failure.
+	Propose(ctx context.Context, c *wire.Command) (index uint64, r *state.Result, err error)
+	// AppliedIndex, WaitIndex and ReadIndex are as in server.Position.
+	AppliedIndex() uint64
+	WaitIndex(ctx context.Context, index uint64) error
+	ReadIndex(ctx context.Context) (uint64, error)
+	// Leader names the leader, empty without one; self: this coordinator leads
+	// and its leadership is established.
+	Leader() (id string, self bool)
+	// TransferLeadership hands leadership to a server, empty: the most up to
+	// date; it returns when this one no longer leads.
+	TransferLeadership(ctx context.Context, to string) error
+	// Standing is a moment's figures of the log. It must not wait.
+	Standing() Standing
+}
+
+// Standing says where a coordinator stands in the log.
+type Standing struct {
+	Term, Commit, Snapshot uint64 // Snapshot: index of the last one, 0: none
+	Members                []Member
+	Err                    error // why this coordinator cannot serve, nil when it can
+}
+
+// Member is a coordinator in the log's configuration.
+type Member struct {
+	ID, RaftAddress string
+	Voter           bool
+}
+
+// Logs reads attempts' logs.
+type Logs interface {
+	// Read gives up to maximum (> 0) bytes from an offset; ended: next is the
+	// log's end.
+	Read(ctx context.Context, key logstore.Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error)
+	// Size is the number of bytes known to be kept, and whether the log ends
+	// there; 0 and false for a log of which nothing is kept.
+	Size(ctx context.Context, key logstore.Key) (size uint64, ended bool, err error)
+	// Follow calls fn with the bytes from an offset on until the log has ended
+	// (nil), ctx ends or fn fails (its error). The bytes are fn's to keep.
+	Follow(ctx context.Context, key logstore.Key, offset uint64, fn func([]byte) error) error
+}
+
+// Config says what a Service works with. Machine, Log, Logs, Inspect and
+// ServerID are required.
+type Config struct {
+	Machine *machine.Machine
+	Log     Log
+	Logs    Logs
+	// Inspect runs a function on the leader's scheduler, which the function
+	// must not keep; fault.Unavailable when this coordinator does not lead.
+	Inspect  func(ctx context.Context, look func(*schedule.Scheduler)) error
+	Zone     string                                    // the cluster's time zone; default UTC
+	LoadZone func(name string) (*time.Location, error) // default time.LoadLocation
+	Now      func() time.Time                          // default time.Now
+	Logger   *slog.Logger                              // default: none
+	Version  string                                    // of this binary
+	ServerID string                                    // of this coordinator
+}
+
+// Service implements server.Backend on one coordinator. Its methods may be
+// called from many goroutines; Start must be called before Events and
+// FollowLog.
+type Service struct {
+	Config
+	hub   *hub
+	rates *rates
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc // nil: not running
+	running sync.WaitGroup
+}
+
+var _ server.Backend = (*Service)(nil)
+
+// New makes a service; Start makes it follow the facts.
+func New(cfg Config) *Service {
+	cfg.Zone = cmp.Or(cfg.Zone, "UTC")
+	if cfg.LoadZone == nil {
+		cfg.LoadZone = time.LoadLocation
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = obs.Discard()
+	}
+	return &Service{Config: cfg, hub: newHub(), rates: newRates()}
+}
+
+// Start follows the facts until Stop, for events and rates. A second call
+// while it runs does nothing.
+func (s *Service) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	feed, st := s.Machine.Follow()
+	s.hub.begin(st)
+	s.running.Go(func() {
+		defer feed.Close()
+		s.follow(ctx, feed)
+	})
+}
+
+// Stop ends what Start began and returns when it has ended. It may be called
+// twice. Streams of events end with fault.Unavailable.
+func (s *Service) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel == nil {
+		return
+	}
+	s.cancel()
+	s.running.Wait()
+	s.cancel = nil
+	s.hub.end()
+}
+
+func (s *Service) follow(ctx context.Context, feed *machine.Feed) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-feed.Ready():
+		}
+		for _, a := range feed.Take() {
+			s.rates.observe(a.Changes, s.Now())
+			s.hub.observe(a)
+		}
+	}
+}
+
+// LeaderChanged tells the followers of events who leads now; empty: nobody.
+func (s *Service) LeaderChanged(id string) { s.hub.leader(id, s.Now()) }
+
+// AppliedIndex implements server.Position.
+func (s *Service) AppliedIndex() uint64 { return s.Log.AppliedIndex() }
+
+// WaitIndex implements server.Position.
+func (s *Service) WaitIndex(ctx context.Context, index uint64) error {
+	return s.Log.WaitIndex(ctx, index)
+}
+
+// ReadIndex implements server.Position.
+func (s *Service) ReadIndex(ctx context.Context) (uint64, error) { return s.Log.ReadIndex(ctx) }
+
+// Leader implements server.Position.
+func (s *Service) Leader() server.Leader {
+	id, self := s.Log.Leader()
+	l := server.Leader{Self: self}
+	if v, ok := s.Machine.State().Server(id); ok && v.HttpAddress != "" {
+		l.HTTPAddress = v.HttpAddress
+		if !strings.Contains(l.HTTPAddress, "://") {
+			l.HTTPAddress = "http://" + l.HTTPAddress
+		}
+	}
+	return l
+}
+
+// Ready implements server.Position: a coordinator can serve when its log works
+// and it knows a leader.
+func (s *Service) Ready() error {
+	if err := s.Log.Standing().Err; err != nil {
+		return err
+	}
+	if id, _ := s.Log.Leader(); id == "" {
+		return fault.New(fault.Unavailable, "no leader is known: expected a majority of the coordinators to be up and to reach each other")
+	}
+	return nil
+}
+
+// today is the calendar date in the cluster's zone.
+func (s *Service) today() (calendar.Date, error) {
+	loc, err := s.LoadZone(s.Zone)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Internal, "the cluster's time zone %q cannot be loaded", s.Zone)
+	}
+	y, m, d := s.Now().In(loc).Date()
+	return calendar.DateOf(y, m, d), nil
+}
+
+// reading is one request's look at the facts: one State, one moment, and a
+// bound on the work.
+type reading struct {
+	st    *state.State
+	nowMs int64
+	left  int // instances that may still be looked at
+}
+
+// lookAtMost is how many instances one request looks at: some tens of
+// milliseconds.
+const lookAtMost = 100_000
+
+func (s *Service) read() *reading {
+	return &reading{st: s.Machine.State(), nowMs: s.Now().UnixMilli(), left: lookAtMost}
+}
+
+// spend takes one look; false when there is none left.
+func (r *reading) spend() bool {
+	r.left--
+	return r.left >= 0
+}
+
+func (r *reading) plan(id uint64) (*state.Plan, error) {
+	if p, ok := r.st.Plan(id); ok {
+		return p, nil
+	}
+	return nil, fault.New(fault.NotFound, "there is no backfill b%d", id)
+}
