@@ -123,7 +123,15 @@ func (s *Server) start(ctx context.Context) (err error) {
 			}
 		}()
 	}
-	s.onStop(func(context.Context) error { cancel(); return nil })
+	s.onStop(func(ctx context.Context) error {
+		if s.node.IsLeader() {
+			// Hand over before anything else ends: agents then have somewhere to
+			// go. Alone, there is nobody, and that is no failure.
+			_ = s.node.TransferLeadership(ctx)
+		}
+		cancel()
+		return nil
+	})
 	s.cfg.Logger.Info("coordinator started", "id", s.cfg.ID, "http", s.self.HttpAddress, "rpc", s.self.RpcAddress, "raft", s.self.RaftAddress)
 	return nil
 }
