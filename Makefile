@@ -1,0 +1,74 @@
+# Every target runs from a fresh clone with Go alone, except `generate` (protoc)
+# and `lint` (builds its linter once).
+
+GO    ?= go
+BIN   := $(CURDIR)/bin
+TOOLS := $(CURDIR)/.bin
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+# The race detector needs a C compiler. Where there is none, tests run without
+# it and say so.
+HAVE_CC := $(shell command -v $$($(GO) env CC) 2>/dev/null)
+RACE    := $(if $(HAVE_CC),-race)
+
+# Proofs that run for long; `make soak SEEDS=100000` for longer.
+SEEDS ?= 20000
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/backfleet and the slim bin/backfleet-agent
+	$(GO) build -o $(BIN)/backfleet ./ops/backfleet
+	$(GO) build -o $(BIN)/backfleet-agent ./agent
+
+.PHONY: demo
+demo: ## three coordinators, two agents, 1,461 days; the leader is killed twice; under three minutes
+	$(GO) run ./ops/demo $(ARGS)
+
+.PHONY: dev
+dev: build ## one coordinator and one agent here, to play with
+	$(BIN)/backfleet dev $(ARGS)
+
+.PHONY: test
+test: ## all tests, with the race detector
+	@$(if $(HAVE_CC),:,echo "no C compiler: the tests run without the race detector")
+	$(GO) test $(RACE) -timeout 15m ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## gofmt, go vet and golangci-lint
+	@bad=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GOLANGCI) run ./...
+
+# Built beside the module, whose dependencies it must not bend.
+$(GOLANGCI):
+	GOFLAGS= GOBIN=$(TOOLS)/build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/build/golangci-lint $@
+
+.PHONY: generate
+generate: ## make the code of the protocol and of the API again (needs protoc)
+	GOBIN=$(TOOLS) $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	$(GO) generate ./...
+
+.PHONY: bench
+bench: ## the figures, each beside the bound measured in the same run
+	$(GO) run ./ops/bench $(ARGS)
+
+.PHONY: soak
+soak: ## the simulation over many seeds
+	$(GO) test -timeout 0 ./integration/sim -run . -args -seeds $(SEEDS)
+
+.PHONY: drill
+drill: ## practise a loss on a cluster of this machine
+	$(GO) run ./ops/drill $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) $(TOOLS)
+	$(GO) clean -testcache
