@@ -3,6 +3,7 @@
 package shell
 
 import (
+	"cmp"
 	"sync"
 
 	"backfleet/agent/attempt"
@@ -87,7 +88,7 @@ func (e *Executor) compile(node *wire.Node, values []*wire.Assignment) (*params.
 	if code := e.compiled[from]; code != nil {
 		return code, nil
 	}
-	code, _, err := params.CompileCode(params.Dialect(node.Dialect), node.Type, node.Code, names)
+	code, _, err := params.CompileCode(cmp.Or(params.Dialect(node.Dialect), params.DataWorks), node.Type, node.Code, names)
 	if err != nil {
 		return nil, err
 	}
