@@ -359,6 +359,40 @@ func TestR13_4_StaleAndRepeatedReportsChangeNothing(t *testing.T) {
 	}
 }
 
+func TestEditsOfOneStateKeepTheirHistoriesApart(t *testing.T) {
+	m := ready(t, daily("a"))
+	m.must(submit(current("a", 60)))
+	var all wire.Turn
+	for i := range uint64(10) {
+		all.Grants = append(all.Grants, &wire.Grant{Plan: 1, Instance: i, Agent: "a1", ResourceGroup: "default"})
+	}
+	m.must(turn(&all))
+	end := func(s *State, instances ...uint64) *State {
+		e := s.Edit(s.Index()+1, s.NowMs())
+		for _, i := range instances {
+			if !e.Finish(&wire.Finish{Plan: 1, Instance: i, Fence: m.index, Outcome: wire.Outcome_FAILED, Cause: strings.Repeat("x", int(i))}) {
+				t.Fatalf("instance %d did not finish", i)
+			}
+		}
+		next, _ := e.Done()
+		return next
+	}
+	base := end(m.s, 0, 1, 2, 3, 4, 5, 6, 7) // many in one edit: it leaves room behind them
+	one, other := end(base, 8), end(base, 9)
+	for _, c := range []struct {
+		s    *State
+		want []uint64
+	}{{base, nil}, {one, []uint64{8}}, {other, []uint64{9}}} {
+		p, _ := c.s.Plan(1)
+		for i := uint64(8); i < 10; i++ {
+			attempts := c.s.Attempts(p, i)
+			if slices.Contains(c.want, i) != (len(attempts) == 1) || len(attempts) == 1 && attempts[0].Cause != strings.Repeat("x", int(i)) {
+				t.Errorf("instance %d: attempts are %+v, finished here: %v", i, attempts, c.want)
+			}
+		}
+	}
+}
+
 func TestCauseIsClippedBetweenCharacters(t *testing.T) {
 	m := ready(t, daily("a"))
 	m.must(submit(current("a", 1)))

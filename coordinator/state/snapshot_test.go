@@ -99,6 +99,8 @@ func TestGoldenSnapshotOfFormat1(t *testing.T) {
 		if a := m.must(c); a.Plan != 1 {
 			t.Errorf("the idempotency key was forgotten: %v", a)
 		}
+		m.now += requestAge
+		m.must(submitKey("next day", "hash")) // the old key goes
 	}
 	if twin.s.Hash() != want.s.Hash() {
 		t.Error("the restored state and its twin went apart")
