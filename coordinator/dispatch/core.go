@@ -166,6 +166,9 @@ func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) []Message {
 	c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: &wire.LeaderMessage{Body: &wire.LeaderMessage_Welcome{Welcome: &wire.Welcome{
 		LeaseMs: c.terms.Lease.Milliseconds(), RenewMs: c.terms.Renew.Milliseconds(), MarginMs: c.terms.Margin.Milliseconds(), Unknown: unknown,
 	}}}})
+	if a := c.stopsFor(s, func(*state.Lease) bool { return true }); a != nil {
+		c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: assign(a)})
+	}
 	return nil
 }
 

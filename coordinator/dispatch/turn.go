@@ -158,17 +158,8 @@ func (c *Core) Committed(st *state.State, changes []state.Change, refused []stat
 			c.handOut(work, g, now)
 		}
 	}
-	for _, s := range c.ordered() {
-		if a := c.stopsFor(s, func(*state.Lease) bool { return true }); a != nil {
-			if work[s.conn] == nil {
-				work[s.conn] = a
-			} else {
-				work[s.conn].Stops = a.Stops
-			}
-		}
-		if a := work[s.conn]; a != nil {
-			out = append(out, Message{To: s.conn, Body: assign(a)})
-		}
+	for _, conn := range slices.Sorted(maps.Keys(work)) {
+		out = append(out, Message{To: conn, Body: assign(work[conn])})
 	}
 	return out
 }
@@ -180,11 +171,9 @@ func (c *Core) acknowledge(acks []result) []Message {
 		refs[r.conn] = append(refs[r.conn], r.r.Ref)
 	}
 	var out []Message
-	for _, s := range c.ordered() {
-		if len(refs[s.conn]) > 0 {
-			// A seq of 0 renews nothing: renewals are acknowledged apart.
-			out = append(out, Message{To: s.conn, Body: ack(&wire.Ack{Results: refs[s.conn]})})
-		}
+	for _, conn := range slices.Sorted(maps.Keys(refs)) {
+		// A seq of 0 renews nothing: renewals are acknowledged apart.
+		out = append(out, Message{To: conn, Body: ack(&wire.Ack{Results: refs[conn]})})
 	}
 	return out
 }
