@@ -1,6 +1,7 @@
 // Package etcd is presence kept in etcd: a member is a key bound to a lease
-// that the member renews, so it vanishes when its process does: a dead member within its lease, and a
-// lease lost in etcd itself is noticed and replaced within a third of it.
+// that the member renews, so it vanishes when its process does. A lease that
+// is lost in etcd itself is noticed at the next renewal, within a third of it,
+// and the member entered again.
 package etcd
 
 import (

@@ -1,0 +1,136 @@
+package mtls_test
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/mtls/mtlstest"
+)
+
+func load(t *testing.T, files mtls.Files) *mtls.Material {
+	t.Helper()
+	m, err := mtls.Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// meet makes a connection and gives both sides' errors and what the client
+// saw of the server.
+func meet(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, serverName string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			defer conn.Close()
+			err = tls.Server(conn, server).Handshake()
+		}
+		done <- err
+	}()
+	conn, err := tls.Dial("tcp", l.Addr().String(), client)
+	if err == nil {
+		serverName = conn.ConnectionState().PeerCertificates[0].DNSNames[0]
+		defer conn.Close()
+	}
+	return <-done, err, serverName
+}
+
+func TestBothSidesProveThemselves(t *testing.T) {
+	ca, stranger := mtlstest.NewCA(t), mtlstest.NewCA(t)
+	server, client := load(t, ca.Issue("server")), load(t, ca.Issue("client"))
+	if s, c, name := meet(t, server.Server(), client.Client("server")); s != nil || c != nil || name != "server" {
+		t.Errorf("friends: %v, %v, %q", s, c, name)
+	}
+	if s, c, _ := meet(t, server.Server(), client.Client("")); s != nil || c != nil {
+		t.Errorf("by address: %v, %v", s, c)
+	}
+	if _, c, _ := meet(t, server.Server(), client.Client("other")); c == nil {
+		t.Error("the server passed under another name")
+	}
+	if s, _, _ := meet(t, server.Server(), load(t, stranger.Issue("client")).Client("server")); s == nil {
+		t.Error("a client of another authority was let in")
+	}
+	bare := client.Client("server")
+	bare.GetClientCertificate = nil
+	if s, _, _ := meet(t, server.Server(), bare); s == nil {
+		t.Error("a client without a certificate was let in")
+	}
+	if _, c, _ := meet(t, load(t, stranger.Issue("server")).Server(), client.Client("server")); c == nil {
+		t.Error("a server of another authority was believed")
+	}
+}
+
+func TestReload(t *testing.T) {
+	ca := mtlstest.NewCA(t)
+	files := ca.Issue("old")
+	server, client := load(t, files), load(t, ca.Issue("client"))
+	config := server.Server()
+	ca.IssueTo(files, "new")
+	if err := server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if s, c, name := meet(t, config, client.Client("new")); s != nil || c != nil || name != "new" {
+		t.Errorf("after renewal: %v, %v, %q", s, c, name)
+	}
+	if err := os.WriteFile(files.Key, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Reload(); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), files.Key) {
+		t.Errorf("a broken key: %v", err)
+	}
+	if s, c, _ := meet(t, config, client.Client("new")); s != nil || c != nil {
+		t.Errorf("the last good one is no longer in use: %v, %v", s, c)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	files := mtlstest.NewCA(t).Issue("a")
+	noCA, badCA, mixed := files, files, files
+	noCA.CA, badCA.CA = "", files.Key
+	mixed.Key = mtlstest.NewCA(t).Issue("b").Key
+	for flag, f := range map[string]mtls.Files{mtls.FlagCA: noCA, mtls.FlagCA + " " + files.Key: badCA, mtls.FlagKey: mixed} {
+		if _, err := mtls.Load(f); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%+v: %v; expected %s named", f, err, flag)
+		}
+	}
+}
+
+func TestRequireSecure(t *testing.T) {
+	for _, c := range []struct {
+		addr            string
+		tls, token, any bool
+		missing         string // "" when allowed
+	}{
+		{"127.0.0.1:7400", false, false, false, ""},
+		{"127.9.9.9:7400", false, false, false, ""},
+		{"[::1]:7400", false, false, false, ""},
+		{"localhost:0", false, false, false, ""},
+		{":7400", false, false, false, "--tls-cert --tls-key --tls-ca --token-file"},
+		{"0.0.0.0:7400", false, false, false, "--tls-cert --tls-key --tls-ca --token-file"},
+		{"[::]:7400", true, false, false, "--token-file"},
+		{"10.0.0.1:7400", false, true, false, "--tls-cert --tls-key --tls-ca"},
+		{"host.example:7400", false, false, false, "--tls-cert"},
+		{"10.0.0.1:7400", true, true, false, ""},
+		{"0.0.0.0:7400", false, false, true, ""},
+	} {
+		err := mtls.RequireSecure(c.addr, c.tls, c.token, c.any)
+		if c.missing == "" && err != nil || c.missing != "" && (!fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), c.missing)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if err := mtls.RequireSecure("7400", true, true, true); !fault.Is(err, fault.Invalid) {
+		t.Errorf("no port: %v", err)
+	}
+}
