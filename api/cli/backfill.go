@@ -10,6 +10,7 @@ import (
 
 	"backfleet/api/client"
 	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
 )
 
 func (a *app) backfillList() *cobra.Command {
@@ -231,7 +232,12 @@ func (a *app) backfillRerun() *cobra.Command {
 		Use: "rerun BACKFILL [INSTANCE...]", Short: "Run instances again, all or nothing",
 		Example: `  backfleet backfill rerun b12 --failed
   backfleet backfill rerun b12 b12.345 b12.346`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return fault.New(fault.Invalid, "no backfill is named: expected `%s`", c.UseLine())
+			}
+			return nil
+		},
 	}
 	c.Flags().BoolVar(&failed, "failed", false, "exactly the failed ones and what they blocked")
 	k, out := a.connects(c), a.prints(c)

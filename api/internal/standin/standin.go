@@ -234,7 +234,7 @@ func (b *Backend) summary(plan uint64) (v1.BackfillSummary, error) {
 		ID: convert.PlanID(plan), Name: "orders_20261122_1", Root: "orders", State: v1.StateRunning, Counts: counts(3),
 		CreatedAt: At, CreatedBy: "ada",
 	}
-	if plan != 1 {
+	if plan > max(1, uint64(len(b.keys))) {
 		return s, fault.New(fault.NotFound, "backfill %s does not exist", convert.PlanID(plan))
 	}
 	if b.Polls > 1 {
@@ -247,6 +247,8 @@ func (b *Backend) summary(plan uint64) (v1.BackfillSummary, error) {
 }
 
 func (b *Backend) Backfills(context.Context, string, v1.State, server.Page) ([]v1.BackfillSummary, server.Next, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	s, _ := b.summary(1)
 	return []v1.BackfillSummary{s}, "", b.fails("Backfills")
 }

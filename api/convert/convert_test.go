@@ -1,0 +1,168 @@
+package convert_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"pgregory.net/rapid"
+
+	"backfleet/api/convert"
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
+)
+
+// throughJSON is what a message becomes on its way.
+func throughJSON[T any](t interface{ Fatal(...any) }, v T) T {
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back T
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	return back
+}
+
+var (
+	text  = rapid.StringMatching(`[a-zA-Z0-9 äß$\{\}"\n_-]{0,12}`)
+	clock = rapid.Int32Range(0, 86399)
+	day   = rapid.Int32Range(-700000, 2900000)
+)
+
+func assignments(t *rapid.T, label string) []*wire.Assignment {
+	var list []*wire.Assignment
+	for range rapid.IntRange(0, 3).Draw(t, label) {
+		list = append(list, &wire.Assignment{Name: text.Draw(t, "name"), Value: text.Draw(t, "value")})
+	}
+	return list
+}
+
+func drawSchedule(t *rapid.T) *wire.Schedule {
+	s := &wire.Schedule{Kind: wire.Schedule_Kind(rapid.Int32Range(1, 3).Draw(t, "kind")), Zone: text.Draw(t, "zone")}
+	if s.Kind == wire.Schedule_DAILY {
+		s.At = clock.Draw(t, "at")
+		return s
+	}
+	s.From, s.To, s.Every = clock.Draw(t, "from"), clock.Draw(t, "to"), rapid.Int32Range(1, 1440).Draw(t, "every")
+	return s
+}
+
+func drawNode(t *rapid.T) *wire.Node {
+	n := &wire.Node{
+		Id: text.Draw(t, "id"), Name: text.Draw(t, "n"), Workspace: text.Draw(t, "w"), Owner: text.Draw(t, "o"), Type: text.Draw(t, "t"),
+		Description: text.Draw(t, "d"), Dialect: text.Draw(t, "dialect"), Params: assignments(t, "params"), Schedule: drawSchedule(t),
+		Baseline: text.Draw(t, "b"), Priority: rapid.Int32().Draw(t, "p"), ResourceGroup: text.Draw(t, "g"),
+		DependsOnSelf: rapid.Bool().Draw(t, "self"), TimeoutMs: rapid.Int64().Draw(t, "timeout"), Retries: rapid.Int32().Draw(t, "retries"),
+		RetryDelayMs: rapid.Int64().Draw(t, "delay"), Environment: assignments(t, "env"), Code: text.Draw(t, "code"),
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "upstreams") {
+		u := &wire.Upstream{Node: text.Draw(t, "upstream"), Window: rapid.Bool().Draw(t, "window")}
+		if u.Window {
+			u.To = rapid.Int32().Draw(t, "to")
+			if u.FromMonthStart = rapid.Bool().Draw(t, "month"); !u.FromMonthStart {
+				u.From = rapid.Int32().Draw(t, "from")
+			}
+		}
+		n.Upstreams = append(n.Upstreams, u)
+	}
+	return n
+}
+
+func TestNodesGoThereAndBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := drawNode(t)
+		back, err := convert.ReadNodes([]v1.Node{throughJSON(t, convert.Node(n))})
+		if err != nil || !proto.Equal(back[0], n) {
+			t.Fatalf("%v\n%v\n%v", err, n, back)
+		}
+	})
+}
+
+func drawRequest(t *rapid.T) *wire.Request {
+	r := &wire.Request{
+		Mode: wire.Request_Mode(rapid.Int32Range(1, 2).Draw(t, "mode")), Root: text.Draw(t, "root"), WithoutRoot: rapid.Bool().Draw(t, "without"),
+		NameFilter: text.Draw(t, "filter"), MaxLevel: rapid.Int32().Draw(t, "level"), Groups: rapid.Int32().Draw(t, "groups"),
+		Order: wire.Request_Order(rapid.Int32Range(0, 1).Draw(t, "order")), Gate: wire.Request_Gate(rapid.Int32Range(0, 2).Draw(t, "gate")),
+		OnFailure: wire.Request_OnFailure(rapid.Int32Range(0, 1).Draw(t, "failure")), StopAfter: rapid.Int32().Draw(t, "stop"),
+		MaxRunning: rapid.Int32().Draw(t, "max"), RunFutureEarly: rapid.Bool().Draw(t, "early"), DryRun: rapid.Bool().Draw(t, "dry"),
+		PinCode: rapid.Bool().Draw(t, "pin"), Name: text.Draw(t, "name"), ResourceGroup: text.Draw(t, "group"),
+		Overlap: wire.Request_Overlap(rapid.Int32Range(0, 1).Draw(t, "overlap")), NotBeforeMs: rapid.Int64Range(0, 1<<42).Draw(t, "before"),
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "dates") {
+		from := day.Draw(t, "first")
+		r.Dates = append(r.Dates, &wire.DateRange{From: from, To: min(2932896, from+rapid.Int32Range(0, 900).Draw(t, "length"))})
+	}
+	for _, a := range assignments(t, "overrides") {
+		r.Params = append(r.Params, &wire.Override{Node: text.Draw(t, "of"), Param: a})
+		r.Nodes = append(r.Nodes, a.Name)
+	}
+	if rapid.Bool().Draw(t, "part of the day") {
+		r.TimeOfDay = &wire.TimeRange{From: clock.Draw(t, "from"), To: clock.Draw(t, "to")}
+	}
+	return r
+}
+
+func TestRequestsGoThereAndBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawRequest(t)
+		back, err := convert.ReadRequest(throughJSON(t, convert.Request(r)))
+		if err != nil || !proto.Equal(back, r) {
+			t.Fatalf("%v\n%v\n%v", err, r, back)
+		}
+	})
+}
+
+// TestNoFieldIsForgotten fails when the model grows a field that these
+// conversions do not know.
+func TestNoFieldIsForgotten(t *testing.T) {
+	for _, one := range []struct {
+		message protoreflect.ProtoMessage
+		fields  int
+	}{
+		{&wire.Node{}, 19}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 6}, {&wire.Upstream{}, 5}, {&wire.Request{}, 22},
+		{&wire.DateRange{}, 2}, {&wire.TimeRange{}, 2}, {&wire.Override{}, 2},
+	} {
+		if d := one.message.ProtoReflect().Descriptor(); d.Fields().Len() != one.fields {
+			t.Errorf("%s has %d fields, %d are converted: add the others here, in openapi.yaml and in the draws above", d.Name(), d.Fields().Len(), one.fields)
+		}
+	}
+}
+
+func TestIDs(t *testing.T) {
+	if p, err := convert.ParsePlanID(convert.PlanID(12)); err != nil || p != 12 {
+		t.Error(p, err)
+	}
+	if p, n, err := convert.ParseInstanceID(convert.InstanceID(12, 0)); err != nil || p != 12 || n != 0 {
+		t.Error(p, n, err)
+	}
+	for _, wrong := range []string{"", "b", "12", "b0", "b012", "b1.2", "B1", "b-1", "b99999999999999999999"} {
+		if _, err := convert.ParsePlanID(wrong); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	for _, wrong := range []string{"", "b1", "b1.", "b1.01", "b1.2.3", "1.2", "b1.-2"} {
+		if _, _, err := convert.ParseInstanceID(wrong); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+}
+
+func TestProblemsGoThereAndBack(t *testing.T) {
+	for code := range map[fault.Code]bool{fault.Invalid: true, fault.Unknown: true, fault.Corrupt: true, fault.Overloaded: true} {
+		e := fault.New(code, "a %s", "b").WithDetails(fault.Detail{Field: "f", Where: "w", Message: "m"})
+		e.Field, e.Err = "root", errors.New("secret")
+		back := convert.ReadProblem(throughJSON(t, convert.Problem(e, "r")))
+		e.Err = nil
+		if back.Error() != e.Error() || back.Code != e.Code || back.Field != e.Field {
+			t.Errorf("%v became %v", e, back)
+		}
+	}
+	if back := convert.ReadProblem(v1.Problem{Code: "newer", Detail: "d"}); back.Code != fault.Internal || back.Message != "d" {
+		t.Errorf("%+v", back)
+	}
+}
