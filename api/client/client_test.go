@@ -124,9 +124,9 @@ func TestAFollowerPassesOnOnce(t *testing.T) {
 }
 
 func TestALeaderThatFallsSilentLeavesTheOutcomeUnknown(t *testing.T) {
-	var keys []string
+	seen := make(chan string, 1000)
 	breaking := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		seen <- r.Header.Get("Idempotency-Key")
 		panic(http.ErrAbortHandler)
 	}))
 	defer breaking.Close()
@@ -137,9 +137,9 @@ func TestALeaderThatFallsSilentLeavesTheOutcomeUnknown(t *testing.T) {
 	if _, err := c.Submit(within(t), request, ""); !fault.Is(err, fault.Unknown) {
 		t.Errorf("over a follower: %v", err)
 	}
-	for _, k := range keys {
-		if k != keys[0] || k == "" {
-			t.Fatalf("keys %q", keys)
+	for first := <-seen; len(seen) > 0; {
+		if k := <-seen; k != first || k == "" {
+			t.Fatalf("keys %q and %q", first, k)
 		}
 	}
 	if _, err := connect(t, client.Options{Patience: 30 * time.Millisecond}, breaking).Submit(within(t), request, ""); !fault.Is(err, fault.Unknown) {
