@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"weak"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -227,6 +229,20 @@ func TestReadersAndDroppedEdits(t *testing.T) {
 	if old.Hash() != want {
 		t.Error("the State was changed by later entries or dropped edits")
 	}
+}
+
+// TestOldStatesAreLetGo: what an edit wrote lives on in later States, the State
+// that it made must not.
+func TestOldStatesAreLetGo(t *testing.T) {
+	m := story(t)
+	m.run(1, 3*5, wire.Outcome_SUCCEEDED)
+	old := weak.Make(m.s)
+	m.run(1, 3*30, wire.Outcome_SUCCEEDED)
+	runtime.GC()
+	if old.Value() != nil {
+		t.Error("an old State is still held on to")
+	}
+	runtime.KeepAlive(m)
 }
 
 func lease(t *testing.T, s *State, plan, instance uint64) *Lease {
