@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 const soon = 20 * time.Second
 
-func eventually(t *testing.T, what string, ok func() bool) time.Duration {
+func eventually(t testing.TB, what string, ok func() bool) time.Duration {
 	t.Helper()
 	begin := time.Now()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -55,7 +55,7 @@ type process struct {
 }
 
 // agent starts a session process on a data folder, whose keeper the test ends.
-func agent(t *testing.T, data string, coordinators ...string) *process {
+func agent(t testing.TB, data string, coordinators ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command("/proc/self/exe", "--id", "a1", "--data", data, "--group", "default=4",
 		"--coordinators", strings.Join(coordinators, ",")), ended: make(chan struct{})}
@@ -78,7 +78,7 @@ func agent(t *testing.T, data string, coordinators ...string) *process {
 }
 
 // endKeeper ends the keeper of a data folder, by the id that it tells itself.
-func endKeeper(t *testing.T, data string) {
+func endKeeper(t testing.TB, data string) {
 	log, _ := os.ReadFile(filepath.Join(data, "keeper", "keeper.log"))
 	for _, field := range strings.Fields(string(log)) {
 		if text, ok := strings.CutPrefix(field, "pid="); ok {
@@ -91,7 +91,7 @@ func endKeeper(t *testing.T, data string) {
 	}
 }
 
-func (p *process) await(t *testing.T) int {
+func (p *process) await(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-p.ended:
@@ -106,7 +106,7 @@ func key(instance uint64) attempt.Key {
 	return attempt.Key{Plan: 12, Instance: instance, Attempt: 1, Fence: 70 + instance}
 }
 
-func kept(t *testing.T, data string) []os.DirEntry {
+func kept(t testing.TB, data string) []os.DirEntry {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(data, "keeper", "attempts"))
 	if err != nil {
@@ -276,5 +276,37 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to say %q", err, want)
 		}
+	}
+}
+
+// BenchmarkAgent runs real attempts through all processes of an agent, with a
+// short queue ahead; compare with BenchmarkBareExec of the runner.
+func BenchmarkAgent(b *testing.B) {
+	for name, code := range map[string]string{"silent": ":", "oneLine": "echo done"} {
+		b.Run(name, func(b *testing.B) {
+			const window = 64
+			l, data := lead(b, nil, ""), b.TempDir()
+			p := agent(b, data, l.address)
+			l.hello()
+			given, done := 0, 0
+			for b.Loop() {
+				if given++; given-done >= window {
+					l.result()
+					done++
+				}
+				l.assign(&wire.Node{Id: "n", Code: code}, nil, key(uint64(given)))
+			}
+			for ; done < given; done++ {
+				l.result()
+			}
+			b.ReportMetric(float64(given)/b.Elapsed().Seconds(), "attempts/s")
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
+			for line := range strings.Lines(string(status)) {
+				if text, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+					kb, _ := strconv.Atoi(strings.Fields(text)[0])
+					b.ReportMetric(float64(kb), "sessionKB")
+				}
+			}
+		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 // hands out what a test gives it.
 type leader struct {
 	wire.UnimplementedAgentsServer
-	t       *testing.T
+	t       testing.TB
 	terms   *wire.Welcome
 	hint    string // not empty: another one leads
 	decode  *zstd.Decoder
@@ -39,7 +39,7 @@ type leader struct {
 }
 
 // lead starts a coordinator. Terms nil are a long lease.
-func lead(t *testing.T, terms *wire.Welcome, hint string) *leader {
+func lead(t testing.TB, terms *wire.Welcome, hint string) *leader {
 	t.Helper()
 	if terms == nil {
 		terms = &wire.Welcome{LeaseMs: 15_000, RenewMs: 3000, MarginMs: 3000}
@@ -53,7 +53,7 @@ func lead(t *testing.T, terms *wire.Welcome, hint string) *leader {
 		t.Fatal(err)
 	}
 	l := &leader{t: t, terms: terms, hint: hint, decode: decode, address: listener.Addr().String(), server: grpc.NewServer(),
-		hellos: make(chan *wire.Hello, 100), results: make(chan *wire.AttemptResult, 100),
+		hellos: make(chan *wire.Hello, 100), results: make(chan *wire.AttemptResult, 1000),
 		logs: map[attempt.Key]string{}, ended: map[attempt.Key]bool{}}
 	wire.RegisterAgentsServer(l.server, l)
 	go l.server.Serve(listener)

@@ -54,7 +54,7 @@ func (k *Keeper) start(m *wire.StartAttempt) error {
 	if before != nil {
 		<-before.dead
 	}
-	if err := k.store.begin(a.key, m.Script); err != nil {
+	if err := k.store.begin(a.key); err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.running--
@@ -136,9 +136,10 @@ func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
 		Dir:    m.Directory,
 		LogDir: k.store.folder(a.key),
 		LogMax: m.LogMaxBytes,
+		Script: m.Script,
 	}
 	if m.Script != "" {
-		spec.Args = append(spec.Args, k.store.script(a.key))
+		spec.Args = append(spec.Args, runner.ScriptPath)
 	}
 	spec.Args = append(spec.Args, m.Arguments...)
 	path := ""

@@ -231,14 +231,25 @@ func (k *Keeper) wakeSaver() {
 	}
 }
 
+// saveEvery is the least time from one batch of results to the next: alone, a
+// result is saved at once; in a crowd, many share the cost of the disk.
+const saveEvery = 10 * time.Millisecond
+
 // saver makes results durable, all that wait in one batch, and only then
 // announces them. A full disk delays the announcement, it loses nothing.
 func (k *Keeper) saver() {
-	for {
+	for last := (time.Time{}); ; last = time.Now() {
 		select {
 		case <-k.save:
 		case <-k.quit:
 			return
+		}
+		if wait := saveEvery - time.Since(last); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-k.quit:
+				return
+			}
 		}
 		k.mu.Lock()
 		batch := k.unsaved

@@ -23,7 +23,7 @@ import (
 
 // store is the keeper's folder. An attempt is kept as long as its folder under
 // attempts/ exists: made before the process starts, removed by Forget. In it
-// are its script and its log, and it is where the process works. Results
+// is its log, and it is where the process works. Results
 // stand in batch files, several to a file, so that a hundred attempts that end
 // together cost the same fsyncs as one.
 type store struct {
@@ -40,7 +40,6 @@ var checksums = crc32.MakeTable(crc32.Castagnoli)
 func (s *store) attempts() string            { return filepath.Join(s.dir, "attempts") }
 func (s *store) results() string             { return filepath.Join(s.dir, "results") }
 func (s *store) folder(k attempt.Key) string { return filepath.Join(s.attempts(), k.Folder()) }
-func (s *store) script(k attempt.Key) string { return filepath.Join(s.folder(k), ".script") }
 func (s *store) batch(n uint64) string {
 	return filepath.Join(s.results(), fmt.Sprintf("%016d%s", n, batchSuffix))
 }
@@ -88,10 +87,8 @@ func (s *store) load(now time.Time) (kept, lost []*wire.KeptAttempt, err error) 
 // lost makes the result of an attempt whose keeper died.
 func (s *store) lost(key attempt.Key, folder os.DirEntry, now time.Time) *wire.KeptAttempt {
 	started := now
-	if info, err := os.Stat(s.script(key)); err == nil {
-		started = info.ModTime()
-	} else if info, err := folder.Info(); err == nil {
-		started = info.ModTime()
+	if info, err := folder.Info(); err == nil {
+		started = info.ModTime() // of its making, unless the process made files in it
 	}
 	return &wire.KeptAttempt{
 		Ref:          key.Ref(),
@@ -172,21 +169,9 @@ func readBatch(path string) ([]*wire.KeptAttempt, error) {
 	}
 }
 
-// begin makes an attempt's folder with its script, durable enough: if the
-// host dies the process dies too, and the leader sees the lease end.
-func (s *store) begin(key attempt.Key, script string) error {
-	if err := os.Mkdir(s.folder(key), 0o700); err != nil {
-		return err
-	}
-	if script == "" {
-		return nil
-	}
-	if err := os.WriteFile(s.script(key), []byte(script), 0o600); err != nil {
-		_ = os.RemoveAll(s.folder(key))
-		return err
-	}
-	return nil
-}
+// begin makes an attempt's folder. It need not be synced: if the host dies the
+// process dies too, and the leader sees the lease end.
+func (s *store) begin(key attempt.Key) error { return os.Mkdir(s.folder(key), 0o700) }
 
 // save makes results durable: the folders that say they are kept, the file,
 // its name. Only one save runs at a time; forget may run beside it.
