@@ -12,11 +12,11 @@ import (
 	"backfleet/pkg/fault"
 )
 
-// used makes a data folder with a log of some entries and gives its path.
-func used(t *testing.T) string {
+// used makes a data folder with a log of some entries.
+func used(t *testing.T) fs.FS {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "data")
-	m := start(t, Config{ID: "c1", DataDir: dir, Listen: "127.0.0.1:0", Bootstrap: true})
+	dir := t.TempDir()
+	m := start(t, Config{ID: "c1", DataDir: dir, Listen: "127.0.0.1:0", Bootstrap: true, walSegment: 64 << 10})
 	leads(t, m)
 	for i := range 5 {
 		mustPropose(t, m, fmt.Sprintf("entry %d %s", i, strings.Repeat("x", 200)))
@@ -24,7 +24,7 @@ func used(t *testing.T) string {
 	if err := m.Stop(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return os.DirFS(dir)
 }
 
 func fingerprint(t *testing.T, dir string) string {
@@ -69,6 +69,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 	flip := func(at int) func([]byte) []byte {
 		return func(b []byte) []byte { b[at] ^= 0xff; return b }
 	}
+	original := used(t)
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, dir string)
 		id    string
@@ -115,19 +116,22 @@ func TestFoldersThatAreRefused(t *testing.T) {
 		"header flipped": {func(t *testing.T, dir string) { rewrite(t, segment(t, dir), flip(1)) }, "c1", fault.Corrupt, "broken", false},
 		"entry flipped": {func(t *testing.T, dir string) {
 			rewrite(t, segment(t, dir), func(b []byte) []byte {
-				at := strings.Index(string(b[:64<<10]), "entry 2 xxx")
+				at := strings.Index(string(b), "entry 2 xxx")
 				return flip(at + 20)(b)
 			})
 		}, "c1", fault.Corrupt, "checksum", false},
 		"end lost": {func(t *testing.T, dir string) {
 			rewrite(t, segment(t, dir), func(b []byte) []byte {
-				clear(b[strings.Index(string(b[:64<<10]), "entry 3 xxx"):])
+				clear(b[strings.Index(string(b), "entry 3 xxx"):])
 				return b
 			})
 		}, "c1", fault.Corrupt, "last stopped", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := used(t)
+			dir := filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(dir, original); err != nil {
+				t.Fatal(err)
+			}
 			c.spoil(t, dir)
 			before := fingerprint(t, dir)
 			n, err := Open(Config{ID: c.id, DataDir: dir, Listen: "127.0.0.1:0", Bootstrap: true, FSM: &journal{}})

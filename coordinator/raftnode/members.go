@@ -3,6 +3,7 @@ package raftnode
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -82,30 +83,39 @@ func (n *Node) RemoveServer(ctx context.Context, id string) error {
 }
 
 // change makes one membership change, decided on the configuration it is then
-// applied to.
+// applied to: when another came between (a promotion, say), it is decided anew.
 func (n *Node) change(ctx context.Context, decide func(c raft.Configuration, prev uint64) (raft.IndexFuture, error)) error {
-	if err := n.unavailable(); err != nil {
-		return err
-	}
-	if !n.IsLeader() {
-		return n.notLeader()
-	}
-	prev := n.machine.configured.Load() // before: raft then refuses if another change came between
-	current := n.raft.GetConfiguration()
-	if err := current.Error(); err != nil {
-		return n.classify(err)
-	}
-	future, err := decide(current.Configuration(), prev)
-	if err != nil || future == nil {
-		return err
-	}
-	if err := await(ctx, n.dead, future); err != nil {
-		if ctx.Err() != nil {
-			return unknown(err, "the change of membership was not confirmed in time")
+	for {
+		if err := n.unavailable(); err != nil {
+			return err
 		}
-		return n.classifyChange(err)
+		if !n.IsLeader() {
+			return n.notLeader()
+		}
+		prev := n.machine.configured.Load() // before: raft then refuses if another change came between
+		current := n.raft.GetConfiguration()
+		if err := current.Error(); err != nil {
+			return n.classify(err)
+		}
+		future, err := decide(current.Configuration(), prev)
+		if err != nil || future == nil {
+			return err
+		}
+		err = await(ctx, n.dead, future)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return unknown(err, "the change of membership was not confirmed in time")
+		case !strings.Contains(err.Error(), "configuration changed since"): // raft names it in no other way
+			return n.classifyChange(err)
+		}
+		select {
+		case <-time.After(n.timing.heartbeat / 10):
+		case <-ctx.Done():
+			return fault.Wrap(context.Cause(ctx), fault.Conflict, "the membership keeps changing; look at it and try again")
+		}
 	}
-	return nil
 }
 
 func (n *Node) classifyChange(err error) error {
@@ -117,7 +127,7 @@ func (n *Node) classifyChange(err error) error {
 	if n.Err() != nil {
 		return n.classify(err)
 	}
-	return fault.Wrap(err, fault.Conflict, "the membership changed meanwhile; look at it and try again")
+	return fault.Wrap(err, fault.Conflict, "the membership cannot be changed so")
 }
 
 // caughtUp is how many entries a newcomer may lack and get its vote: what a
