@@ -60,13 +60,12 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// outcome STATE: how the backfill ends.
 			"outcome": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Value(backendKey{}).(*standin.Backend).Outcome = v1.State(args[0])
+				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { b.Outcome = v1.State(args[0]) })
 			},
 			// refuse CODE WORD...: what every call answers.
 			"refuse": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Value(backendKey{}).(*standin.Backend).Fail = func(string) error {
-					return fault.New(fault.Code(args[0]), "%s", strings.Join(args[1:], " "))
-				}
+				refusal := fault.New(fault.Code(args[0]), "%s", strings.Join(args[1:], " "))
+				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { b.Fail = func(string) error { return refusal } })
 			},
 			// exits STATUS COMMAND...: the exact status of a command.
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {

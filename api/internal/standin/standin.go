@@ -29,6 +29,7 @@ type Backend struct {
 	Fail  func(call string) error // asked before every call; nil: none fails
 	Queue chan *v1.Event          // what Events sends
 
+	knobs   sync.RWMutex // of Fail, which is asked with and without mu
 	mu      sync.Mutex
 	index   uint64
 	nodes   map[string]*wire.Node
@@ -59,10 +60,22 @@ func New() *Backend {
 var At = time.Date(2026, 11, 22, 3, 14, 15, 123456789, time.UTC)
 
 func (b *Backend) fails(call string) error {
-	if b.Fail == nil {
+	b.knobs.RLock()
+	fail := b.Fail
+	b.knobs.RUnlock()
+	if fail == nil {
 		return nil
 	}
-	return b.Fail(call)
+	return fail(call)
+}
+
+// Set changes what a test may change, while requests may be under way.
+func (b *Backend) Set(change func(*Backend)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.knobs.Lock()
+	defer b.knobs.Unlock()
+	change(b)
 }
 
 // WriteLog adds a line to the log of b1.1's attempt.
