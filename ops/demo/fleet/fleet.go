@@ -1,0 +1,273 @@
+// Package fleet runs a cluster on this machine as it runs on many: every
+// coordinator and every agent is a process of its own with its own folder and
+// ports. The demonstration and the tests of real processes kill and restart
+// them.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"backfleet/agent/keeper"
+	"backfleet/api/client"
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
+)
+
+// Config says how large the fleet is and how it is set.
+type Config struct {
+	// Binary is the whole binary, see Build.
+	Binary string
+	// Dir gets the data folders and logs of all processes.
+	Dir string
+	// Coordinators and Agents are how many of each. Default: 1 and 0.
+	Coordinators, Agents int
+	// Slots of each agent in the resource group "default". Default: 4.
+	Slots int
+	// CoordinatorFlags and AgentFlags are added to the command lines.
+	CoordinatorFlags, AgentFlags []string
+}
+
+// Fleet is a running cluster.
+type Fleet struct {
+	Coordinators []*Process
+	Agents       []*Process
+	// Servers are the URLs of the coordinators' APIs, in their order.
+	Servers []string
+
+	config Config
+	client *client.Client
+}
+
+// Build builds the whole binary of the module in dir.
+func Build(ctx context.Context, dir, binary string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./ops/backfleet")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./ops/backfleet: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Start brings up the coordinators, then the agents, and returns when all are
+// members. What it started is gone again when it fails.
+func Start(ctx context.Context, config Config) (*Fleet, error) {
+	if config.Coordinators == 0 {
+		config.Coordinators = 1
+	}
+	if config.Slots == 0 {
+		config.Slots = 4
+	}
+	f := &Fleet{config: config}
+	if err := f.start(ctx); err != nil {
+		return nil, errors.Join(err, f.Stop(context.WithoutCancel(ctx)))
+	}
+	return f, nil
+}
+
+func (f *Fleet) start(ctx context.Context) error {
+	ports, err := freePorts(3 * f.config.Coordinators)
+	if err != nil {
+		return err
+	}
+	var rpcs []string
+	for i := range f.config.Coordinators {
+		http, rpc, raft := ports[3*i], ports[3*i+1], ports[3*i+2]
+		name := "c" + strconv.Itoa(i+1)
+		args := append([]string{"coordinator", "--id", name, "--data", filepath.Join(f.config.Dir, name),
+			"--http", http, "--rpc", rpc, "--raft", raft}, f.config.CoordinatorFlags...)
+		if i == 0 {
+			args = append(args, "--bootstrap")
+		} else {
+			args = append(args, "--join", rpcs[0])
+		}
+		rpcs = append(rpcs, rpc)
+		f.Servers = append(f.Servers, "http://"+http)
+		f.Coordinators = append(f.Coordinators, NewProcess(name, f.config.Dir, f.config.Binary, args...))
+	}
+	if f.client, err = f.Client(f.Servers...); err != nil {
+		return err
+	}
+	for i, c := range f.Coordinators {
+		if err := c.Start(); err != nil {
+			return err
+		}
+		if err := f.members(ctx, i+1); err != nil {
+			return fmt.Errorf("%s did not become a member, see %s: %w", c.Name, c.Log, err)
+		}
+	}
+	for i := range f.config.Agents {
+		name := "a" + strconv.Itoa(i+1)
+		args := append([]string{"agent", "--id", name, "--data", f.AgentDir(name), "--coordinators", strings.Join(rpcs, ","),
+			"--group", "default=" + strconv.Itoa(f.config.Slots)}, f.config.AgentFlags...)
+		f.Agents = append(f.Agents, NewProcess(name, f.config.Dir, f.config.Binary, args...))
+		if err := f.Agents[i].Start(); err != nil {
+			return err
+		}
+	}
+	return Until(ctx, "all agents are ready", func(ctx context.Context) (bool, error) {
+		page, err := f.client.Agents(ctx, nil)
+		return err == nil && len(page.Items) == f.config.Agents, err
+	})
+}
+
+// members waits until so many coordinators vote and know each other.
+func (f *Fleet) members(ctx context.Context, n int) error {
+	return Until(ctx, strconv.Itoa(n)+" coordinators vote", func(ctx context.Context) (bool, error) {
+		c, err := f.client.Cluster(ctx)
+		if err != nil || c.Leader == "" {
+			return false, err
+		}
+		voters := 0
+		for _, s := range c.Servers {
+			if s.Role != v1.ServerRoleNonVoter && s.HTTPAddress != "" {
+				voters++
+			}
+		}
+		return voters == n, nil
+	})
+}
+
+// AgentDir is the data folder of an agent.
+func (f *Fleet) AgentDir(name string) string { return filepath.Join(f.config.Dir, name) }
+
+// Client makes a client that asks these servers, in this order.
+func (f *Fleet) Client(servers ...string) (*client.Client, error) {
+	return client.New(client.Options{Servers: servers, Patience: 30 * time.Second, AttemptTimeout: 10 * time.Second, Backoff: 20 * time.Millisecond})
+}
+
+// Leader finds the coordinator that leads and is alive.
+func (f *Fleet) Leader(ctx context.Context) (leader *Process, err error) {
+	err = Until(ctx, "a living coordinator leads", func(ctx context.Context) (bool, error) {
+		for i, c := range f.Coordinators {
+			if !c.Running() {
+				continue
+			}
+			one, err := client.New(client.Options{Servers: f.Servers[i : i+1], Patience: time.Second, AttemptTimeout: time.Second})
+			if err != nil {
+				return false, err
+			}
+			s, err := one.Cluster(ctx)
+			if err != nil || s.Leader != c.Name { // only the leader's own word counts
+				continue
+			}
+			leader = c
+			return true, nil
+		}
+		return false, nil
+	})
+	return leader, err
+}
+
+// KeeperPid is the process id of an agent's keeper.
+func (f *Fleet) KeeperPid(ctx context.Context, agent *Process) (int, error) {
+	k, err := keeper.Dial(ctx, filepath.Join(f.AgentDir(agent.Name), "keeper"))
+	if err != nil {
+		return 0, err
+	}
+	defer k.Close()
+	return int(k.Info.Pid), nil
+}
+
+// KillAgent kills an agent as a failing host does: its session and its keeper,
+// whose guard ends the attempts.
+func (f *Fleet) KillAgent(ctx context.Context, agent *Process) error {
+	pid, err := f.KeeperPid(ctx, agent)
+	if err != nil {
+		return err
+	}
+	if err := agent.Kill(); err != nil {
+		return err
+	}
+	return kill(ctx, pid)
+}
+
+// kill ends a process that is no child and waits until it is gone.
+func kill(ctx context.Context, pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return Until(ctx, "process "+strconv.Itoa(pid)+" is gone", func(context.Context) (bool, error) { return !Alive(pid), nil })
+}
+
+// Alive says whether a process runs; a zombie does not.
+func Alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, after, found := strings.Cut(string(stat), ") ")
+	return found && !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
+}
+
+// Stop ends every process of the fleet: agents first, their keepers with what
+// still runs, then the coordinators. Twice is fine.
+func (f *Fleet) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var errs []error
+	for _, a := range f.Agents {
+		errs = append(errs, a.Stop(ctx))
+		if pid, err := f.KeeperPid(ctx, a); err == nil { // it keeps attempts, which nobody wants any more
+			errs = append(errs, kill(ctx, pid))
+		}
+	}
+	for _, c := range f.Coordinators {
+		errs = append(errs, c.Signal(syscall.SIGTERM)) // all at once: the last ones cannot hand over anyway
+	}
+	for _, c := range f.Coordinators {
+		errs = append(errs, c.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Until polls until a condition of the world outside holds. The error of the
+// last look tells why it never did.
+func Until(ctx context.Context, what string, holds func(context.Context) (bool, error)) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := holds(ctx)
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until %s: %w", what, errors.Join(ctx.Err(), err))
+		case <-tick.C:
+		}
+	}
+}
+
+// freePorts finds loopback addresses that nobody listens on. They lie below
+// the range from which the system takes ports for outgoing connections, so
+// that a killed process finds its own again.
+func freePorts(n int) ([]string, error) {
+	const first, last = 20000, 32000
+	var found []string
+	next := first + os.Getpid()*31%(last-first)
+	for range last - first {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(next))
+		if next++; next == last {
+			next = first
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		if found = append(found, address); len(found) == n {
+			return found, nil
+		}
+	}
+	return nil, fault.New(fault.Unavailable, "no %d free ports between %d and %d on the loopback", n, first, last)
+}
