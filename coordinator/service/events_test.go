@@ -155,6 +155,25 @@ func TestEventsGoOnAtAnotherCoordinator(t *testing.T) {
 	})
 }
 
+func TestACoordinatorThatLagsDoesNotRepeatEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, daily("a"))
+		r.Start()
+		defer r.Stop()
+		l := r.listen(server.EventFilter{}, "3-1") // told elsewhere, to be applied here yet
+		for range 3 {
+			r.agent("a1", "default", 9, wire.Agent_READY)
+		}
+		var ids []string
+		for _, e := range l.end() {
+			ids = append(ids, e.ID)
+		}
+		if !slices.Equal(ids, []string{"4-1"}) {
+			t.Errorf("got %q, want 4-1 alone", ids)
+		}
+	})
+}
+
 func TestAnUnknownPlaceIsAReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, daily("a"))

@@ -94,11 +94,11 @@ func (s *Service) awaitLog(ctx context.Context, ref server.LogRef) (logstore.Key
 		if err == nil || !waiting {
 			return key, err
 		}
+		if s.hub.ended() {
+			return key, errStopping()
+		}
 		select {
 		case <-news:
-			if s.hub.ended() {
-				return key, errStopping()
-			}
 		case <-ctx.Done():
 			return key, ctx.Err()
 		}

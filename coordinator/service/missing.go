@@ -125,7 +125,8 @@ func (m *missing) zone(n *node.Node, d calendar.Date) *calendar.Zone {
 }
 
 // lastOutcome is what the newest execution of a cycle came to, in any plan:
-// whether there was one, and whether it succeeded. Dry runs write nothing.
+// whether there was one, and whether it succeeded. A dry run is none: it writes
+// nothing, and has no attempt.
 func lastOutcome(st *state.State, nodeID string, d calendar.Date, unix int64) (ran, ok bool) {
 	newest := int64(-1)
 	st.Elsewhere(0, nodeID, d, unix, func(q *state.Plan, i uint64) bool {
@@ -133,7 +134,7 @@ func lastOutcome(st *state.State, nodeID string, d calendar.Date, unix int64) (r
 		if status == state.SetToSuccess && q.ChangedMs > newest {
 			newest, ran, ok = q.ChangedMs, true, true
 		}
-		if status == state.Pending || status == state.DryRun {
+		if status == state.Pending {
 			return true
 		}
 		if a := st.Attempts(q, i); len(a) > 0 && a[len(a)-1].SettledMs > newest {

@@ -433,6 +433,9 @@ func TestRatesLookBackAsFarAsTheyMust(t *testing.T) {
 	if got := r.perSecond(1, now); got != 100 {
 		t.Errorf("fast: %v, want 100", got)
 	}
+	if got := r.perSecond(1, now.Add(20*time.Second)); got < 15 || got > 20 {
+		t.Errorf("nothing for 20 s: %v, want that of the last minute, about 1,030 in 60 s", got)
+	}
 	if got := r.perSecond(1, now.Add(2*time.Minute)); got != 0 {
 		t.Errorf("long after: %v, want 0", got)
 	}

@@ -184,3 +184,17 @@ func TestPreviewShowsWhatWouldRun(t *testing.T) {
 		t.Errorf("%d warnings: %q", len(texts), texts)
 	}
 }
+
+func TestR7_2_PrioritiesOfAPreviewFollowTheNodesOwnYesterday(t *testing.T) {
+	far := daily("a")
+	far.Baseline, far.Priority, far.Schedule.Zone = "gold", 8, "Pacific/Honolulu"
+	r := newRig(t, far)
+	r.pass(-6 * time.Hour) // 06:00 of the 24th in UTC, the evening of the 23rd there
+	p, err := r.Preview(t.Context(), backfill("a", "2021-08-01..2021-08-24"), server.InstanceFilter{}, server.Page{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []v1.PriorityCount{{Priority: 8, Instances: 3}, {Priority: 3, Instances: 21}}; !reflect.DeepEqual(p.Priorities, want) {
+		t.Errorf("got %+v, want %+v", p.Priorities, want)
+	}
+}
