@@ -224,16 +224,16 @@ func (s *State) Overlaps(p *plan.Plan) []string {
 }
 
 func overlap(p *plan.Plan, q *Plan) (string, bool) {
+	shared := sharedNodes(p, q)
+	if len(shared) == 0 {
+		return "", false
+	}
 	for pos, d := range q.Dates {
 		if _, ok := p.Position(d); !ok || q.DateSucceeded(pos) {
 			continue
 		}
-		for n := range q.Nodes {
+		for _, n := range shared {
 			id := q.Nodes[n].Spec.Id
-			mine, ok := p.NodeIndex(id)
-			if !ok || p.Nodes[mine].DryRun != wire.DryRun_DRY_RUN_NONE || q.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE {
-				continue // dry runs play no part (RULES R6)
-			}
 			if i, ok := q.sameCycle(p, id, d, pos, n); ok {
 				return fmt.Sprintf("%s (%s) has not finished %s of node %s on %s: the later backfill waits for it, cycle by cycle",
 					plan.FormatID(q.ID), q.Name, plan.FormatInstance(q.ID, i), id, d), true
@@ -241,6 +241,19 @@ func overlap(p *plan.Plan, q *Plan) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// sharedNodes lists the nodes of q that p really runs as well. Dry runs play
+// no part (RULES R6).
+func sharedNodes(p *plan.Plan, q *Plan) []int {
+	var out []int
+	for n := range q.Nodes {
+		mine, ok := p.NodeIndex(q.Nodes[n].Spec.Id)
+		if ok && p.Nodes[mine].DryRun == wire.DryRun_DRY_RUN_NONE && q.Nodes[n].DryRun == wire.DryRun_DRY_RUN_NONE {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // sameCycle finds an instance of a node and date that holds the same cycle in
