@@ -53,17 +53,6 @@ type Block struct {
 	Next, Of int32 // of Retry
 }
 
-// Movable says whether the block can go away without a person's act, as far as
-// the block itself tells.
-func (b Block) movable() bool {
-	switch b.Kind {
-	case Nothing, Due, Retry, Overlap, MaxRunning:
-		return true
-	default:
-		return false
-	}
-}
-
 // Check finds what keeps an instance from starting. It is the one place that
 // knows the conditions: the scheduler waits for exactly what a person is shown
 // as the reason (RULES R5.1, R8).

@@ -251,12 +251,13 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 			continue
 		}
 		p, _ := s.st.Plan(id)
+		m := NewMotion(s.st, p, s.nowMs, nil)
 		for _, span := range p.Groups {
 			for pos := span.From; pos+1 < span.To; pos++ {
 				if p.DateSucceeded(pos) || p.IsOpened(pos+1) {
 					continue
 				}
-				if Quiet(s.st, p, pos, s.nowMs) {
+				if m.QuietDate(pos) {
 					out = append(out, &wire.OpenDate{Plan: id, Position: uint32(pos + 1)})
 				}
 				break

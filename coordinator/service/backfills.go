@@ -68,9 +68,9 @@ func lastID(list []v1.BackfillSummary) uint64 {
 func (r *reading) summary(m *motion) v1.BackfillSummary {
 	p := m.p
 	return v1.BackfillSummary{
-		ID: plan.FormatID(p.ID), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.quiet(),
+		ID: plan.FormatID(p.ID), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.Quiet(),
 		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
-		Counts:    shownCounts(p.Total(), m.timedIn(0, len(p.Dates))),
+		Counts:    shownCounts(p.Total(), m.TimedIn(0, len(p.Dates))),
 		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),
 	}
 }
@@ -116,7 +116,7 @@ func (m *motion) progress(g int) v1.GroupProgress {
 			current = pos
 		}
 	}
-	out.Counts = shownCounts(total, m.timedIn(span.From, span.To))
+	out.Counts = shownCounts(total, m.TimedIn(span.From, span.To))
 	out.State = m.group(g, total)
 	if current >= 0 {
 		out.Current = m.p.Dates[current].String()
@@ -194,11 +194,11 @@ func (m *motion) dateProgress(g, pos int) v1.DateProgress {
 	p := m.p
 	out := v1.DateProgress{
 		Date: p.Dates[pos].String(), Group: g + 1, Place: pos - p.Groups[g].From + 1, State: m.date(pos),
-		Counts: shownCounts(p.DateCounts(pos), m.timed(pos)),
+		Counts: shownCounts(p.DateCounts(pos), m.Timed(pos)),
 	}
 	switch {
 	case p.DateSucceeded(pos):
-	case m.held(pos):
+	case m.Held(pos):
 		from, to, before := p.Gate(plan.Place{Pos: pos})
 		out.Reason = fmt.Sprintf("%s, the date before it in group %d, has not finished: %s", p.Dates[before], g+1, outstanding(p.DateCounts(before), to-from))
 	default:

@@ -110,7 +110,7 @@ func (s *Service) Instances(_ context.Context, planID uint64, f server.InstanceF
 		if !mayHave(c, f.State) {
 			return true
 		}
-		return f.State == v1.StateWaitingTime && c[state.Retrying] == 0 && (!m.dueLater(pos) || m.held(pos))
+		return f.State == v1.StateWaitingTime && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))
 	}
 	var out []v1.Instance
 	var next server.Next

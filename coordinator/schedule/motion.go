@@ -1,0 +1,238 @@
+package schedule
+
+import (
+	"iter"
+
+	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// Motion finds out what of one plan will go on by itself, and rolls dates and
+// the plan up (RULES R8). It is of one moment and not safe for concurrent use. What it has found it remembers, for a date may be
+// held by the one before it, that by the one before, and so on: without memory
+// each step back would multiply the work.
+type Motion struct {
+	st     *state.State
+	p      *state.Plan
+	nowMs  int64
+	spend  func() bool
+	moving map[uint64]bool // by instance
+	still  map[int]bool    // by position: quiet (RULES R0)
+}
+
+// NewMotion looks at a plan as it stands. spend is asked before each instance
+// is looked at, and ends the search when it says false: what was not looked at
+// counts as still moving. nil: look at everything.
+func NewMotion(st *state.State, p *state.Plan, nowMs int64, spend func() bool) *Motion {
+	if spend == nil {
+		spend = func() bool { return true }
+	}
+	return &Motion{st: st, p: p, nowMs: nowMs, spend: spend, moving: map[uint64]bool{}, still: map[int]bool{}}
+}
+
+// Date is the state shown of a position.
+func (m *Motion) Date(pos int) Shown {
+	return m.rollUp(m.p.DateCounts(pos), func(yield func(int) bool) { yield(pos) })
+}
+
+// Plan is the state shown of the whole plan.
+func (m *Motion) Plan() Shown { return m.rollUp(m.p.Total(), m.open(0, len(m.p.Groups))) }
+
+// Group is the state shown of a group, given its counts.
+func (m *Motion) Group(g int, c state.Counts) Shown { return m.rollUp(c, m.open(g, g+1)) }
+
+func (m *Motion) rollUp(c state.Counts, positions iter.Seq[int]) Shown {
+	waits := c[state.Pending] + c[state.Retrying] + c[state.Again]
+	switch {
+	case c[state.Running] > 0:
+		return Running
+	case c.Success() == c.Started()+uint64(c[state.Pending]):
+		return Succeeded
+	case c.Started() == 0:
+		for pos := range positions {
+			if m.Timed(pos) > 0 {
+				return WaitingTime
+			}
+		}
+		return NotRunning
+	case waits > 0 && m.any(positions):
+		return Running
+	case c[state.Failed]+c[state.Stopped] > 0:
+		return RunFailed
+	case c[state.Frozen] > 0:
+		return Freeze
+	default:
+		return NotRunning
+	}
+}
+
+// open gives the positions of some groups where something can start. Under
+// gate day all after a group's first unfinished date are held by it.
+func (m *Motion) open(from, to int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for _, span := range m.p.Groups[from:to] {
+			for pos := span.From; pos < span.To; pos++ {
+				if m.p.DateSucceeded(pos) {
+					continue
+				}
+				if m.Held(pos) {
+					break
+				}
+				if !yield(pos) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Held says that gate day keeps a whole position from starting.
+func (m *Motion) Held(pos int) bool {
+	if m.p.Request.Gate != wire.Request_DAY || m.p.IsOpened(pos) {
+		return false
+	}
+	from, to, before := m.p.Gate(plan.Place{Pos: pos})
+	return from < to && !m.p.DateSucceeded(before)
+}
+
+// Quiet says that nothing in the plan moves without a person's act.
+func (m *Motion) Quiet() bool {
+	switch {
+	case m.p.Active() > 0:
+		return false
+	case !m.p.Unfinished():
+		return true
+	default:
+		return !m.any(m.open(0, len(m.p.Groups)))
+	}
+}
+
+// any finds something at the positions that will start by itself.
+func (m *Motion) any(positions iter.Seq[int]) bool {
+	if m.p.Stopped {
+		found := false
+		m.p.EachNamed(func(i uint64) { found = found || m.Moves(i) })
+		return found
+	}
+	if m.p.Paused || m.p.Halted {
+		return false
+	}
+	for pos := range positions {
+		if !m.QuietDate(pos) {
+			return true
+		}
+	}
+	return false
+}
+
+// QuietDate says that nothing of a position moves without a person's act.
+func (m *Motion) QuietDate(pos int) bool {
+	if quiet, ok := m.still[pos]; ok {
+		return quiet
+	}
+	m.still[pos] = true // ends a walk in a circle
+	quiet := true
+	from, to := m.p.Range(pos)
+	for i := from; i < to && quiet; i++ {
+		quiet = !m.Moves(i)
+	}
+	m.still[pos] = quiet
+	return quiet
+}
+
+// Moves says whether an instance runs or will start by itself, sooner or later.
+// One that was not looked at is taken to.
+func (m *Motion) Moves(instance uint64) bool {
+	switch status := m.p.Status(instance); {
+	case status == state.Running:
+		return true
+	case !status.Waits():
+		return false
+	}
+	if moves, ok := m.moving[instance]; ok {
+		return moves
+	}
+	if !m.spend() {
+		return true
+	}
+	m.moving[instance] = false // ends a walk in a circle
+	place, _ := m.p.Locate(instance)
+	moves := m.blockMoves(place, Check(m.st, m.p, place, m.nowMs))
+	m.moving[instance] = moves
+	return moves
+}
+
+func (m *Motion) blockMoves(at plan.Place, b Block) bool {
+	switch b.Kind {
+	case Nothing, Due, Retry, Overlap, MaxRunning:
+		return true
+	case Gate:
+		if m.p.Request.OnFailure == wire.Request_CONTINUE {
+			return true // opened as soon as the date before is quiet
+		}
+		if m.p.Request.Gate == wire.Request_NODE {
+			first, waits := m.p.FirstUnsuccessful(m.p.NodeRange(b.Pos, at.Node))
+			return waits && m.Moves(first)
+		}
+		return !m.QuietDate(b.Pos)
+	case Upstream:
+		return m.Moves(b.Instance)
+	case Predecessor:
+		if b.Plan == m.p.ID {
+			return m.Moves(b.Instance)
+		}
+		_, running := m.st.Lease(b.Plan, b.Instance)
+		return running
+	default:
+		return false
+	}
+}
+
+const dayMs = 24 * 3600 * 1000
+
+// DueLater says whether something of a data timestamp may still be to come: T
+// is on the day after it, in some zone.
+func (m *Motion) DueLater(pos int) bool {
+	return m.nowMs < max((int64(m.p.Dates[pos])+3)*dayMs, m.p.Request.NotBeforeMs)
+}
+
+// Timed counts the instances of a position that wait for nothing but their
+// time, as far as they are looked at.
+func (m *Motion) Timed(pos int) (n int64) {
+	later := m.DueLater(pos)
+	if c := m.p.DateCounts(pos); c[state.Retrying] == 0 && (!later || c[state.Pending]+c[state.Again] == 0) {
+		return 0
+	}
+	if m.Held(pos) || (m.p.Paused || m.p.Halted) && !m.p.Stopped {
+		return 0
+	}
+	from, to := m.p.Range(pos)
+	for i := from; i < to; i++ {
+		status := m.p.Status(i)
+		if status != state.Retrying && !(later && status.Waits()) {
+			continue
+		}
+		if !m.spend() {
+			break
+		}
+		place, _ := m.p.Locate(i)
+		if k := Check(m.st, m.p, place, m.nowMs).Kind; k == Due || k == Retry {
+			n++
+		}
+	}
+	return n
+}
+
+// TimedIn counts as Timed does, over a range of positions.
+func (m *Motion) TimedIn(from, to int) (n int64) {
+	retrying := m.p.Total()[state.Retrying] > 0
+	ends := max(m.p.Dates[from], m.p.Dates[to-1])
+	if pos, _ := m.p.Position(ends); !retrying && !m.DueLater(pos) {
+		return 0
+	}
+	for pos := from; pos < to; pos++ {
+		n += m.Timed(pos)
+	}
+	return n
+}
