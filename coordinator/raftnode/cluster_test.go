@@ -65,7 +65,7 @@ func TestFailoverAndReturn(t *testing.T) {
 	if got := back.state.all(); !slices.Equal(got, []string{"one", "two"}) {
 		t.Fatalf("the returned one has %q", got)
 	}
-	if err := next.TransferLeadership(within(t)); err != nil {
+	if err := next.TransferLeadership(within(t), ""); err != nil {
 		t.Fatal(err)
 	}
 	if next.IsLeader() {

@@ -3,6 +3,7 @@ package raftnode
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -210,23 +211,61 @@ func (n *Node) Leader() (id, raftAddress string) {
 	return string(leader), string(addr)
 }
 
-// TransferLeadership hands leadership to the most current voter and returns
-// when this node no longer leads. Proposals meanwhile are fault.Unavailable.
-func (n *Node) TransferLeadership(ctx context.Context) error {
+// TransferLeadership hands leadership to the voter with this id, or with an
+// empty one to the most current voter, and returns when this node no longer
+// leads. Proposals meanwhile are fault.Unavailable. Who is no member is
+// fault.NotFound, who has no vote yet fault.Conflict, and leadership stays
+// here. To the node itself is nothing to do.
+func (n *Node) TransferLeadership(ctx context.Context, to string) error {
 	if err := n.unavailable(); err != nil {
 		return err
 	}
 	if !n.IsLeader() {
 		return n.notLeader()
 	}
-	if !n.otherVoters() {
-		return fault.New(fault.Conflict, "coordinator %s is the only voter; add another before handing leadership over", n.id)
+	if to == n.id {
+		return nil
 	}
-	return n.transfer(ctx)
+	if to == "" {
+		if !n.otherVoters() {
+			return fault.New(fault.Conflict, "coordinator %s is the only voter; add another before handing leadership over", n.id)
+		}
+		return n.transfer(ctx)
+	}
+	target, err := n.successor(to)
+	if err != nil {
+		return err
+	}
+	return n.transferred(ctx, n.raft.LeadershipTransferToServer(target.ID, target.Address))
+}
+
+// successor finds the voter that is to lead.
+func (n *Node) successor(id string) (raft.Server, error) {
+	current := n.raft.GetConfiguration()
+	if err := current.Error(); err != nil {
+		return raft.Server{}, n.classify(err)
+	}
+	var voters []string
+	for _, s := range current.Configuration().Servers {
+		switch {
+		case s.Suffrage == raft.Voter && s.ID == raft.ServerID(id):
+			return s, nil
+		case s.Suffrage == raft.Voter:
+			voters = append(voters, string(s.ID))
+		case s.ID == raft.ServerID(id):
+			return raft.Server{}, fault.New(fault.Conflict, "coordinator %s has no vote yet, its log is catching up; wait until it is a voter, or name another", id)
+		}
+	}
+	return raft.Server{}, fault.New(fault.NotFound, "coordinator %q is not a member of the cluster; expected one of %s", id, strings.Join(voters, ", "))
 }
 
 func (n *Node) transfer(ctx context.Context) error {
-	err := await(ctx, n.dead, n.raft.LeadershipTransfer())
+	return n.transferred(ctx, n.raft.LeadershipTransfer())
+}
+
+// transferred waits for the end of a transfer.
+func (n *Node) transferred(ctx context.Context, handover raft.Future) error {
+	err := await(ctx, n.dead, handover)
 	switch {
 	case err == nil, errors.Is(err, raft.ErrNotLeader):
 		return nil

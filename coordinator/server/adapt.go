@@ -35,7 +35,7 @@ func (l clusterLog) Leader() (id string, self bool) {
 }
 
 func (l clusterLog) TransferLeadership(ctx context.Context, to string) error {
-	return l.s.node.TransferLeadership(ctx)
+	return l.s.node.TransferLeadership(ctx, to)
 }
 
 func (l clusterLog) Standing() service.Standing {

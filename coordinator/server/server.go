@@ -127,7 +127,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 		if s.node.IsLeader() {
 			// Hand over before anything else ends: agents then have somewhere to
 			// go. Alone, there is nobody, and that is no failure.
-			_ = s.node.TransferLeadership(ctx)
+			_ = s.node.TransferLeadership(ctx, "")
 		}
 		cancel()
 		return nil
