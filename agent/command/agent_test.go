@@ -278,35 +278,3 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkAgent runs real attempts through all processes of an agent, with a
-// short queue ahead; compare with BenchmarkBareExec of the runner.
-func BenchmarkAgent(b *testing.B) {
-	for name, code := range map[string]string{"silent": ":", "oneLine": "echo done"} {
-		b.Run(name, func(b *testing.B) {
-			const window = 64
-			l, data := lead(b, nil, ""), b.TempDir()
-			p := agent(b, data, l.address)
-			l.hello()
-			given, done := 0, 0
-			for b.Loop() {
-				if given++; given-done >= window {
-					l.result()
-					done++
-				}
-				l.assign(&wire.Node{Id: "n", Code: code}, nil, key(uint64(given)))
-			}
-			for ; done < given; done++ {
-				l.result()
-			}
-			b.ReportMetric(float64(given)/b.Elapsed().Seconds(), "attempts/s")
-			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
-			for line := range strings.Lines(string(status)) {
-				if text, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-					kb, _ := strconv.Atoi(strings.Fields(text)[0])
-					b.ReportMetric(float64(kb), "sessionKB")
-				}
-			}
-		})
-	}
-}
