@@ -28,6 +28,7 @@ type agentOptions struct {
 	tls       mtls.Files
 	tokenFile string
 	log       obs.LogConfig
+	pprof     string
 }
 
 // Agent makes the command `agent`, with its hidden helpers `keeper` and
@@ -60,6 +61,7 @@ them in time.`,
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the agent's token")
 	f.StringVar(&o.log.Format, "log-format", obs.FormatAuto, "the agent's own log: auto, text or json")
 	f.StringVar(&o.log.Level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.pprof, "pprof", "", "serve Go's profiles at this loopback address (default: nowhere)")
 	cmd.AddCommand(keeperCommand(version), guardCommand())
 	return cmd
 }
@@ -91,6 +93,11 @@ func (o *agentOptions) run(cmd *cobra.Command) error {
 	if o.config.Logger, err = obs.NewLogger(o.log); err != nil {
 		return err
 	}
+	endProfiles, err := obs.StartProfiles(o.pprof, o.config.Logger)
+	if err != nil {
+		return err
+	}
+	defer endProfiles()
 	o.config.KeeperCommand = append([]string{"/proc/self/exe"}, path(cmd, "keeper")...)
 	return worker.Run(ctx, o.config)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // zones must not depend on the host's packages
 
@@ -43,6 +44,7 @@ func version() string {
 type coordinatorOptions struct {
 	config server.Config
 	log    obs.LogConfig
+	pprof  string
 }
 
 func coordinatorCommand(version string) *cobra.Command {
@@ -66,7 +68,7 @@ ends in order.`,
 			if o.config.Logger, err = obs.NewLogger(o.log); err != nil {
 				return err
 			}
-			return runCoordinator(cmd.Context(), o.config)
+			return o.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
@@ -87,6 +89,7 @@ ends in order.`,
 	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "listen beyond the loopback without TLS and tokens: something else protects the network")
 	addTLS(f, &c.TLS, &c.TokenFile)
 	addLog(f, &o.log)
+	addProfiles(f, &o.pprof)
 	return cmd
 }
 
@@ -102,15 +105,24 @@ func addLog(f flags, log *obs.LogConfig) {
 	f.StringVar(&log.Level, "log-level", "info", "debug, info, warn or error")
 }
 
+func addProfiles(f flags, address *string) {
+	f.StringVar(address, strings.TrimPrefix(obs.FlagProfiles, "--"), "", "serve Go's profiles at this loopback address (default: nowhere)")
+}
+
 type flags interface {
 	StringVar(p *string, name, value, usage string)
 }
 
-// runCoordinator runs until a signal, or until the coordinator cannot go on.
-func runCoordinator(ctx context.Context, cfg server.Config) error {
+// run runs until a signal, or until the coordinator cannot go on.
+func (o *coordinatorOptions) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s, err := server.Start(ctx, cfg)
+	endProfiles, err := obs.StartProfiles(o.pprof, o.config.Logger)
+	if err != nil {
+		return err
+	}
+	defer endProfiles()
+	s, err := server.Start(ctx, o.config)
 	if err != nil {
 		return err
 	}
@@ -118,9 +130,9 @@ func runCoordinator(ctx context.Context, cfg server.Config) error {
 	case <-ctx.Done():
 	case <-s.Failed():
 	}
-	cfg.Logger.Info("stopping")
+	o.config.Logger.Info("stopping")
 	if err := s.Stop(context.WithoutCancel(ctx)); err != nil {
-		cfg.Logger.Warn("the end was not orderly", "error", err)
+		o.config.Logger.Warn("the end was not orderly", "error", err)
 	}
 	return s.Err()
 }

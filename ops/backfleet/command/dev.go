@@ -24,6 +24,7 @@ type devOptions struct {
 	slots  int
 	groups []string
 	log    obs.LogConfig
+	pprof  string
 }
 
 func devCommand(version string) *cobra.Command {
@@ -47,6 +48,7 @@ keeper. Not for production, since one coordinator has no spare.`,
 	f.IntVar(&o.slots, "slots", 8, "how many attempts run at once in a resource group")
 	f.StringSliceVar(&o.groups, "group", []string{"default"}, "resource groups of the agent")
 	addLog(f, &o.log)
+	addProfiles(f, &o.pprof)
 	return cmd
 }
 
@@ -57,6 +59,11 @@ func (o *devOptions) run(cmd *cobra.Command, version string) error {
 	if err != nil {
 		return err
 	}
+	endProfiles, err := obs.StartProfiles(o.pprof, logger)
+	if err != nil {
+		return err
+	}
+	defer endProfiles()
 	if o.data == "" {
 		if o.data, err = os.MkdirTemp("", "backfleet-dev-"); err != nil {
 			return err
