@@ -1,0 +1,118 @@
+package sim
+
+import "time"
+
+// plague schedules the faults of a run. How many of each kind there are is
+// drawn too, so that some runs know only one kind and some all at once.
+func (w *world) plague() {
+	w.recur(w.rate(), 3*time.Second, 50*time.Second, w.cut)
+	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.log.all).crash() })
+	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.log.all).freeze(w.spell()) })
+	w.recur(w.rate(), 4*time.Second, 60*time.Second, w.log.transfer)
+	w.recur(w.rate(), 2*time.Second, 30*time.Second, func() { pick(w, w.hosts).breakStream() })
+	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.hosts).freezeSession(w.spell()) })
+	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.hosts).restartSession() })
+	w.recur(w.rate(), 10*time.Second, 120*time.Second, func() { pick(w, w.hosts).killKeeper() })
+}
+
+// rate draws how often a fault of one kind strikes: 0 never, larger rarer.
+func (w *world) rate() int { return w.rnd.IntN(4) }
+
+// spell draws how long a fault lasts: mostly shorter than a lease.
+func (w *world) spell() time.Duration {
+	if w.oneIn(4) {
+		return w.between(10*time.Second, 60*time.Second)
+	}
+	return w.between(50*time.Millisecond, 8*time.Second)
+}
+
+func (w *world) recur(rate int, from, to time.Duration, f func()) {
+	if rate == 0 {
+		return
+	}
+	w.after(w.between(from, to)*time.Duration(rate), func() {
+		if !w.calm {
+			f()
+			w.recur(rate, from, to, f)
+		}
+	})
+}
+
+// cut splits the network in two for a while.
+func (w *world) cut() {
+	for _, c := range w.log.all {
+		w.side[c.id] = w.rnd.IntN(2)
+	}
+	for _, h := range w.hosts {
+		w.side[h.id] = w.rnd.IntN(2)
+	}
+	w.note("the network is cut: %v", w.side)
+	w.log.networkChanged()
+	w.after(w.spell(), w.heal)
+}
+
+func (w *world) heal() {
+	clear(w.side)
+	w.note("the network is whole")
+	w.log.networkChanged()
+	for _, p := range w.pipes {
+		p.pump()
+	}
+}
+
+func (w *world) reach(a, b string) bool { return w.side[a] == w.side[b] }
+
+// repair ends all faults.
+func (w *world) repair() {
+	w.note("repair")
+	w.calm = true
+	w.heal()
+	for _, c := range w.log.all {
+		c.restart()
+		c.thaw()
+	}
+	for _, h := range w.hosts {
+		h.repair()
+	}
+}
+
+// pipe carries messages one way between two hosts, in order. A cut holds them
+// back; a broken pipe loses them.
+type pipe struct {
+	w        *world
+	from, to string
+	queue    []parcel
+	last     time.Duration
+	broken   bool
+}
+
+type parcel struct {
+	at      time.Duration
+	deliver func()
+}
+
+func (w *world) newPipe(from, to string) *pipe {
+	p := &pipe{w: w, from: from, to: to}
+	kept := w.pipes[:0]
+	for _, old := range w.pipes {
+		if !old.broken {
+			kept = append(kept, old)
+		}
+	}
+	w.pipes = append(kept, p)
+	return p
+}
+
+func (p *pipe) send(deliver func()) {
+	p.last = max(p.last, p.w.now+p.w.delay())
+	p.queue = append(p.queue, parcel{p.last, deliver})
+	p.w.at(p.last, p.pump)
+}
+
+func (p *pipe) pump() {
+	for len(p.queue) > 0 && !p.broken && p.queue[0].at <= p.w.now && p.w.reach(p.from, p.to) {
+		d := p.queue[0].deliver
+		p.queue = p.queue[1:]
+		d()
+	}
+}

@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"slices"
+
+	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// atRest judges a fleet in which nothing happens any more: nothing may be left
+// that could happen, and everything must be shown as it is.
+func (m *model) atRest() {
+	st := m.w.log.truth()
+	nowMs := m.w.log.leader.clock.wall().UnixMilli()
+	if n := st.LeaseCount(); n > 0 || len(m.w.table.live) > 0 {
+		m.w.violated("liveness", "%d leases and %d processes are left at rest", n, len(m.w.table.live))
+	}
+	for _, c := range m.w.log.all {
+		c.catchUp(uint64(len(m.w.log.entries)))
+		c.compare()
+	}
+	for _, p := range m.order {
+		m.receipt(st, p)
+		across := false
+		for n := range p.keys {
+			if m.status(st, p, uint64(n)).Waits() {
+				across = m.excused(st, p, uint64(n), nowMs) || across
+			}
+		}
+		m.rolledUp(st, p, nowMs, across)
+	}
+	for _, a := range m.w.client.accepted {
+		if m.plans[a.plan] == nil {
+			m.w.violated("R13.1", "accepted backfill %s is lost", a.name)
+		}
+	}
+}
+
+// excused follows what an instance waits for to its end: a failure, or a plan
+// that a person holds. It says whether another plan is in between.
+func (m *model) excused(st *state.State, p *planModel, n uint64, nowMs int64) (across bool) {
+	first, at := p, n
+	type step struct{ plan, instance uint64 }
+	var path []step
+	for {
+		o := m.blocked(st, p, n, nowMs, true)
+		facts, _ := st.Plan(p.id)
+		place, _ := facts.Locate(n)
+		shown := schedule.Check(st, facts, place, nowMs)
+		switch {
+		case o.kind == "" || shown.Kind == schedule.Nothing || shown.Kind == schedule.Due || shown.Kind == schedule.Retry:
+			m.w.violated("liveness", "b%d.%d %v could start and does not: in its way is %q, shown as %+v (b%d.%d waits for it)",
+				p.id, n, p.keys[n], o.kind, shown, first.id, at)
+			return across
+		case o.rule == "R9":
+			return across
+		case o.rule == "R4.3" && p.req.OnFailure == wire.Request_CONTINUE:
+			if !m.holdsDate(st, p, o.pos-1, nowMs) {
+				m.w.violated("R4.5", "position %d of b%d has not been opened, and the date before is quiet", o.pos, p.id)
+			}
+			return true
+		}
+		across = across || o.plan != p.id
+		p, n = m.plans[o.plan], o.instance
+		if slices.Contains(path, step{p.id, n}) {
+			m.w.violated("R5.7", "b%d.%d %v waits in a circle: %v", p.id, n, p.keys[n], path)
+			return across
+		}
+		path = append(path, step{p.id, n})
+		if !m.status(st, p, n).Waits() {
+			return across
+		}
+	}
+}
+
+// holdsDate says whether something in a date waits for another plan, and so is
+// not quiet.
+func (m *model) holdsDate(st *state.State, p *planModel, pos int, nowMs int64) bool {
+	for n, k := range p.keys {
+		if k.d == p.dates[pos] && m.status(st, p, uint64(n)).Waits() && m.excused(st, p, uint64(n), nowMs) {
+			return true
+		}
+	}
+	return false
+}
+
+// receipt adds up (RULES R13.6).
+func (m *model) receipt(st *state.State, p *planModel) {
+	facts, _ := st.Plan(p.id)
+	var total state.Counts
+	dates, nodes := make([]state.Counts, len(facts.Dates)), make([]state.Counts, len(facts.Nodes))
+	for n := range p.keys {
+		s := facts.Status(uint64(n))
+		at, _ := facts.Locate(uint64(n))
+		total[s]++
+		dates[at.Pos][s]++
+		nodes[at.Node][s]++
+	}
+	if got := facts.Total(); got != total {
+		m.w.violated("R13.6", "b%d counts %v, has %v", p.id, got, total)
+	}
+	for pos := range dates {
+		if got := facts.DateCounts(pos); got != dates[pos] {
+			m.w.violated("R13.6", "b%d position %d counts %v, has %v", p.id, pos, got, dates[pos])
+		}
+	}
+	for i := range nodes {
+		if got := facts.NodeCounts(i); got != nodes[i] {
+			m.w.violated("R13.6", "b%d node %d counts %v, has %v", p.id, i, got, nodes[i])
+		}
+	}
+}
+
+// rolledUp compares the states shown (RULES R8). A plan that waits for another
+// one may still be shown as running.
+func (m *model) rolledUp(st *state.State, p *planModel, nowMs int64, across bool) {
+	facts, _ := st.Plan(p.id)
+	total := facts.Total()
+	want := schedule.NotRunning
+	switch {
+	case total.Success() == facts.Size():
+		want = schedule.Succeeded
+	case total[state.Failed]+total[state.Stopped] > 0:
+		want = schedule.RunFailed
+	}
+	if got := schedule.Plan(st, facts, nowMs); got != want && !across {
+		m.w.violated("R8", "b%d is shown as %d, expected %d: %v", p.id, got, want, total)
+	}
+	for pos := range facts.Dates {
+		c := facts.DateCounts(pos)
+		if got := schedule.Date(st, facts, pos, nowMs); (got == schedule.Succeeded) != facts.DateSucceeded(pos) ||
+			!across && (got == schedule.Running || (got == schedule.RunFailed) != (c[state.Failed]+c[state.Stopped] > 0)) {
+			m.w.violated("R8", "position %d of b%d is shown as %d: %v", pos, p.id, got, c)
+		}
+		at := plan.Place{Pos: pos}
+		if got, _ := schedule.Instance(st, facts, at, nowMs); (got == schedule.Succeeded) != facts.Status(facts.Instance(at)).Success() {
+			m.w.violated("R8", "b%d.%d is shown as %d", p.id, facts.Instance(at), got)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backfleet/coordinator/dispatch"
+)
+
+var (
+	nSeeds  = flag.Uint64("sim.seeds", 150, "how many seeds to run")
+	oneSeed = flag.Uint64("sim.seed", 0, "run this seed only, and tell everything that happens")
+)
+
+// bubble runs one seed in a bubble of virtual time.
+func bubble(t *testing.T, o Options) (r Report) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		o.Wait = time.Sleep
+		r = Run(o)
+	})
+	return r
+}
+
+// TestR13_FleetsKeepTheirPromises runs whole fleets through faults. A seed that
+// fails is named; -sim.seed runs it again, event by event.
+func TestR13_FleetsKeepTheirPromises(t *testing.T) {
+	if *oneSeed != 0 {
+		r := bubble(t, Options{Seed: *oneSeed, Note: func(line string) { fmt.Println(line) }})
+		t.Logf("%+v", r)
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		return
+	}
+	var sum Report
+	for seed := uint64(1); seed <= *nSeeds; seed++ {
+		r := bubble(t, Options{Seed: seed})
+		if r.Err != nil {
+			t.Errorf("%v\nreproduce with: go test ./integration/sim -run FleetsKeepTheirPromises -sim.seed %d", r.Err, seed)
+		}
+		sum.Events += r.Events
+		sum.Entries += r.Entries
+		sum.Plans += r.Plans
+		sum.Processes += r.Processes
+		sum.Leaders += r.Leaders
+		sum.Lost += r.Lost
+		sum.Took += r.Took
+	}
+	t.Logf("%d fleets, %s of their time: %d backfills, %d processes, %d leaders, %d leases lost, %d entries, %d events",
+		*nSeeds, sum.Took.Round(time.Minute), sum.Plans, sum.Processes, sum.Leaders, sum.Lost, sum.Entries, sum.Events)
+	if n := int(*nSeeds); sum.Plans < n || sum.Processes < 20*n || sum.Leaders < 2*n || sum.Lost < n {
+		t.Error("too little happens in these fleets to test anything")
+	}
+}
+
+// TestASeedIsARun: the same seed gives the same run, event by event.
+func TestASeedIsARun(t *testing.T) {
+	traces := map[string]bool{}
+	for seed := uint64(1); seed <= 5; seed++ {
+		a, b := bubble(t, Options{Seed: seed}), bubble(t, Options{Seed: seed})
+		if a.Trace != b.Trace || a.Events != b.Events {
+			t.Errorf("seed %d: %+v, then %+v", seed, a, b)
+		}
+		traces[a.Trace] = true
+	}
+	if len(traces) != 5 {
+		t.Errorf("5 seeds gave %d different runs", len(traces))
+	}
+}
+
+// TestBrokenFleetsAreFound: each promise broken on purpose is found out.
+func TestBrokenFleetsAreFound(t *testing.T) {
+	noMargin := dispatch.Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: time.Millisecond}
+	for name, o := range map[string]Options{
+		"no margin and clocks that drift":           {Terms: noMargin},
+		"a leader that does not verify":             {Break: Unverified},
+		"any fence is taken":                        {Break: AnyFence},
+		"keepers forget the ends of leases":         {Break: NoDeadline},
+		"grants that nobody decided":                {Break: Eager},
+		"a restarted coordinator misses an entry":   {Break: LostEntry},
+		"a request is repeated under another key":   {Break: NewKeys},
+		"a dispatcher misses what others write":     {Break: Deaf},
+		"clocks that drift more than a margin does": {Drift: 0.3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 300; seed++ {
+				o.Seed = seed
+				if r := bubble(t, o); r.Err != nil {
+					t.Logf("found with seed %d: %v", seed, r.Err)
+					return
+				}
+			}
+			t.Error("300 seeds ran without a violation")
+		})
+	}
+}
