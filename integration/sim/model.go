@@ -18,8 +18,7 @@ type model struct {
 	plans    map[uint64]*planModel
 	order    []*planModel
 	answered map[string]bool // request ids that had their effect
-	runs     map[cycle]map[uint64]uint64
-	seq      uint64
+	runs     map[cycle]map[uint64]uint64 // when each plan last ran it, as an order
 }
 
 // cycle is one T of a node on a D.
@@ -159,12 +158,13 @@ func (m *model) changed(index uint64, nowMs int64, before, after *state.State, c
 		p.failures++
 		p.halted = p.halted || p.req.StopAfter > 0 && p.failures >= p.req.StopAfter
 	}
-	if ch.To == state.Running || ch.From == state.Running || ch.To == state.DryRun {
-		m.seq++
-		if m.runs[key] == nil {
-			m.runs[key] = map[uint64]uint64{}
-		}
-		m.runs[key][p.id] = m.seq
+	if m.runs[key] == nil {
+		m.runs[key] = map[uint64]uint64{}
+	}
+	if ch.To == state.Running || ch.From == state.Running {
+		m.runs[key][p.id] = index + 1
+	} else if ch.To == state.DryRun {
+		m.runs[key][p.id] = 1 // before all that really ran
 	}
 }
 
