@@ -81,7 +81,7 @@ func (o *agentOptions) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		o.config.TLS = material.Client("")
+		o.config.TLS = material.ToCoordinator("")
 	}
 	if o.tokenFile != "" {
 		token, err := os.ReadFile(o.tokenFile)

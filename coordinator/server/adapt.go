@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 
 	"backfleet/coordinator/service"
 	"backfleet/coordinator/state"
@@ -14,7 +12,14 @@ import (
 // clusterLog is the replicated log as the service wants it.
 type clusterLog struct{ s *Server }
 
+// Propose takes new work only while there is room for it; a stop or a pause is
+// small and must never fail for want of space.
 func (l clusterLog) Propose(ctx context.Context, c *wire.Command) (uint64, *state.Result, error) {
+	if c.GetSubmit() != nil || c.GetApplyNodes() != nil {
+		if err := l.s.checkSpace(); err != nil {
+			return 0, nil, err
+		}
+	}
 	return l.s.log.Propose(ctx, c)
 }
 
@@ -62,12 +67,4 @@ func (s *Server) scheme() string {
 		return "https://"
 	}
 	return "http://"
-}
-
-// secureListener serves TLS to clients, who prove themselves by token and need
-// no certificate.
-func (s *Server) secureListener(l net.Listener) net.Listener {
-	c := s.secure.Server()
-	c.ClientAuth = tls.NoClientCert
-	return tls.NewListener(l, c)
 }

@@ -7,12 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	rpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	api "backfleet/api/server"
@@ -30,6 +32,7 @@ type agents struct {
 	wire.UnimplementedAgentsServer
 	dispatch *dispatch.Server
 	logs     *logstore.Replicator
+	received prometheus.Counter // bytes of logs
 }
 
 func (a *agents) Session(s grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage]) error {
@@ -37,20 +40,21 @@ func (a *agents) Session(s grpc.BidiStreamingServer[wire.AgentMessage, wire.Lead
 }
 
 func (a *agents) ShipLogs(s grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
-	return a.logs.ShipLogs(s)
+	return a.logs.ShipLogs(countedLogs{s, a.received})
 }
 
 // peer serves wire.Peer.
 type peer struct {
 	wire.UnimplementedPeerServer
-	logs  *logstore.Replicator
-	node  *raftnode.Node
-	log   *machine.Log
-	peers *peers
+	logs     *logstore.Replicator
+	node     *raftnode.Node
+	log      *measuredLog
+	peers    *peers
+	received prometheus.Counter
 }
 
 func (p *peer) AppendLogs(s grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
-	return p.logs.AppendLogs(s)
+	return p.logs.AppendLogs(countedLogs{s, p.received})
 }
 
 func (p *peer) ReadLog(r *wire.ReadLogRequest, s grpc.ServerStreamingServer[wire.LogChunk]) error {
@@ -143,7 +147,7 @@ func (p *peers) dial(id, address string) (wire.PeerClient, error) {
 		}
 		_ = c.grpc.Close()
 	}
-	cc, err := dial(address, p.secure, p.options)
+	cc, err := dial(id, address, p.secure, p.options)
 	if err != nil {
 		return nil, err
 	}
@@ -161,10 +165,11 @@ func (p *peers) close() {
 	clear(p.conns)
 }
 
-func dial(address string, secure *mtls.Material, more []grpc.DialOption) (*grpc.ClientConn, error) {
+// dial connects to the coordinator with this id, or when it is empty, to any.
+func dial(id, address string, secure *mtls.Material, more []grpc.DialOption) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
 	if secure != nil {
-		transport = credentials.NewTLS(secure.Client(""))
+		transport = credentials.NewTLS(secure.ToCoordinator(id))
 	}
 	return grpc.NewClient("passthrough:///"+address, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
@@ -177,8 +182,9 @@ func dial(address string, secure *mtls.Material, more []grpc.DialOption) (*grpc.
 // with definitions of code, stays far below.
 const maxMessage = 64 << 20
 
-// newRPC makes the gRPC server. With tokens, every call shows one; a verified
-// certificate of a coordinator does as well.
+// newRPC makes the gRPC server. With TLS, what coordinators say to each other
+// takes a coordinator's certificate; everything else takes a token, if there
+// are any.
 func newRPC(secure *mtls.Material, tokens []api.Token) *grpc.Server {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -188,23 +194,40 @@ func newRPC(secure *mtls.Material, tokens []api.Token) *grpc.Server {
 	if secure != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(secure.Server())))
 	}
-	if len(tokens) > 0 {
-		check := func(ctx context.Context) error { return authorize(ctx, tokens) }
-		options = append(options,
-			grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-				if err := check(ctx); err != nil {
-					return nil, err
-				}
-				return next(ctx, req)
-			}),
-			grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-				if err := check(s.Context()); err != nil {
-					return err
-				}
-				return next(srv, s)
-			}))
+	check := func(ctx context.Context, method string) error {
+		switch {
+		case secure != nil && strings.HasPrefix(method, "/"+wire.Peer_ServiceDesc.ServiceName+"/"):
+			return coordinatorsOnly(ctx, method)
+		case len(tokens) > 0:
+			return authorize(ctx, tokens)
+		}
+		return nil
 	}
+	options = append(options,
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			if err := check(ctx, info.FullMethod); err != nil {
+				return nil, err
+			}
+			return next(ctx, req)
+		}),
+		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			if err := check(s.Context(), info.FullMethod); err != nil {
+				return err
+			}
+			return next(srv, s)
+		}))
 	return grpc.NewServer(options...)
+}
+
+// coordinatorsOnly lets in who came with a coordinator's certificate. Agents'
+// are of the same authority, so that the connection alone proves nothing.
+func coordinatorsOnly(ctx context.Context, method string) error {
+	if p, ok := rpcpeer.FromContext(ctx); ok {
+		if t, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 && mtls.IsCoordinator(t.State.PeerCertificates[0]) {
+			return nil
+		}
+	}
+	return status.Errorf(codes.PermissionDenied, "%s is for coordinators: expected a certificate with a name %s", method, mtls.CoordinatorName("ID"))
 }
 
 func authorize(ctx context.Context, tokens []api.Token) error {
@@ -248,7 +271,7 @@ func join(ctx context.Context, addresses []string, self *wire.PutServer, secure 
 }
 
 func joinVia(ctx context.Context, address string, self *wire.PutServer, secure *mtls.Material, options []grpc.DialOption) error {
-	cc, err := dial(address, secure, options)
+	cc, err := dial("", address, secure, options)
 	if err != nil {
 		return err
 	}

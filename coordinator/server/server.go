@@ -6,9 +6,9 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/protobuf/proto"
@@ -37,14 +37,17 @@ type Server struct {
 	copies  *logstore.Replicator
 	machine *machine.Machine
 	node    *raftnode.Node
-	log     *machine.Log
+	log     *measuredLog
+	metrics *metrics
 	peers   *peers
 	rpc     *grpc.Server
 	agents  *dispatch.Server
 	service *service.Service
 	api     *api.Server
 	cancel  context.CancelFunc
-	stops   []func(context.Context) error // in the order of starting
+	// handedOver is when the disk was last found full; of the leader's scope.
+	handedOver time.Time
+	stops      []func(context.Context) error // in the order of starting
 }
 
 // Start begins a coordinator. Everything it has begun is ended again when it
@@ -82,6 +85,9 @@ func (s *Server) start(ctx context.Context) (err error) {
 	}
 	if s.cfg.TLS.Configured() {
 		if s.secure, err = mtls.Load(s.cfg.TLS); err != nil {
+			return err
+		}
+		if err := s.secure.RequireCoordinator(s.cfg.ID); err != nil {
 			return err
 		}
 	}
@@ -162,7 +168,8 @@ func (s *Server) openNode(context.Context) (err error) {
 		return err
 	}
 	s.onStop(s.node.Stop)
-	s.log = machine.NewLog(s.node, s.machine, time.Now)
+	s.metrics = newMetrics(s)
+	s.log = &measuredLog{machine.NewLog(s.node, s.machine, time.Now), s.metrics}
 	return nil
 }
 
@@ -175,8 +182,10 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
 	})
 	s.rpc = newRPC(s.secure, tokens)
-	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies})
-	wire.RegisterPeerServer(s.rpc, &peer{logs: s.copies, node: s.node, log: s.log, peers: s.peers})
+	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent")})
+	wire.RegisterPeerServer(s.rpc, &peer{
+		logs: s.copies, node: s.node, log: s.log, peers: s.peers, received: s.metrics.logBytes.WithLabelValues("coordinator"),
+	})
 	go func() {
 		if err := s.rpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			s.cfg.Logger.Error("the rpc server ended", "error", err)
@@ -197,10 +206,10 @@ func (s *Server) serveAPI(l net.Listener, tokens []api.Token) error {
 	})
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
-	options := api.Options{Backend: s.service, Logger: s.cfg.Logger, Tokens: tokens, Metrics: promhttp.Handler()}
+	options := api.Options{Backend: s.service, Logger: s.cfg.Logger, Tokens: tokens, Metrics: s.metrics.handler()}
 	if s.secure != nil {
-		options.Transport = &http.Transport{TLSClientConfig: s.secure.Client(""), ForceAttemptHTTP2: true}
-		l = s.secureListener(l)
+		options.Transport = &http.Transport{TLSClientConfig: s.secure.ToCoordinator(""), ForceAttemptHTTP2: true}
+		l = secureListener(l, s.secure)
 	}
 	s.api = api.New(options)
 	if err := s.api.Start(l); err != nil {
@@ -219,7 +228,10 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 			s.cfg.Logger.Warn("the own addresses could not be made known", "error", err)
 		}
 	}
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watchSpace(ctx) })
 	s.agents.Lead(ctx)
+	watch.Wait()
 }
 
 // leader finds the addresses of who leads.

@@ -5,9 +5,11 @@
 package mtls
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -155,6 +157,22 @@ func (m *Material) Server() *tls.Config {
 	return outer
 }
 
+// PublicServer is the configuration of a listener that proves itself and asks
+// nothing of clients, who show a token instead.
+func (m *Material) PublicServer() *tls.Config {
+	outer := m.Server()
+	choose := outer.GetConfigForClient
+	outer.ClientAuth = tls.NoClientCert
+	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen, err := choose(hello)
+		if err == nil {
+			chosen.ClientAuth = tls.NoClientCert
+		}
+		return chosen, err
+	}
+	return outer
+}
+
 // Client is the configuration of a dialer. serverName is the name the other
 // side's certificate must carry; when empty, the dialed host (set by the
 // library that dials). The own certificate follows the files; the authorities
@@ -171,4 +189,33 @@ func (m *Material) Client(serverName string) *tls.Config {
 			return pair, nil
 		},
 	}
+}
+
+// ToCoordinator is the configuration of a dialer that takes only coordinators
+// for an answer: the one with this id, whatever host it is on, or with an empty
+// id any at the dialed host. An agent's certificate will not do.
+func (m *Material) ToCoordinator(id string) *tls.Config {
+	if id != "" {
+		return m.Client(CoordinatorName(id))
+	}
+	c := m.Client("")
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 || !IsCoordinator(state.PeerCertificates[0]) {
+			return fault.New(fault.Unauthenticated, "%s answered with a certificate that is not a coordinator's: expected one with a name ID%s", state.ServerName, coordinatorSuffix)
+		}
+		return nil
+	}
+	return c
+}
+
+// RequireCoordinator refuses (fault.Invalid) material whose certificate is not
+// that of the coordinator with this id, rather than let every other one turn it
+// away later.
+func (m *Material) RequireCoordinator(id string) error {
+	pair, _ := m.current()
+	if slices.Contains(pair.Leaf.DNSNames, CoordinatorName(id)) {
+		return nil
+	}
+	return fault.Field(FlagCert, "%s is not the certificate of coordinator %s: expected the DNS name %s among its names, found %s",
+		m.files.Cert, id, CoordinatorName(id), cmp.Or(strings.Join(pair.Leaf.DNSNames, ", "), "none"))
 }

@@ -72,6 +72,35 @@ func TestBothSidesProveThemselves(t *testing.T) {
 	}
 }
 
+func TestRoles(t *testing.T) {
+	ca := mtlstest.NewCA(t)
+	c1, agent := load(t, ca.Issue(mtls.CoordinatorName("c1"))), load(t, ca.Issue("agent"))
+	for _, id := range []string{"", "c1"} {
+		if s, c, _ := meet(t, c1.Server(), agent.ToCoordinator(id)); s != nil || c != nil {
+			t.Errorf("an agent to coordinator %q: %v, %v", id, s, c)
+		}
+		if _, c, _ := meet(t, agent.Server(), c1.ToCoordinator(id)); c == nil {
+			t.Errorf("an agent was taken for coordinator %q", id)
+		}
+	}
+	if _, c, _ := meet(t, c1.Server(), agent.ToCoordinator("c2")); c == nil {
+		t.Error("c1 was taken for c2")
+	}
+	if err := c1.RequireCoordinator("c1"); err != nil {
+		t.Error(err)
+	}
+	for _, m := range []*mtls.Material{c1, agent} {
+		if err := m.RequireCoordinator("c2"); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "c2.coordinator.backfleet") {
+			t.Errorf("as c2: %v", err)
+		}
+	}
+	bare := agent.Client("")
+	bare.GetClientCertificate = nil
+	if s, c, _ := meet(t, c1.PublicServer(), bare); s != nil || c != nil {
+		t.Errorf("a client with a token alone: %v, %v", s, c)
+	}
+}
+
 func TestReload(t *testing.T) {
 	ca := mtlstest.NewCA(t)
 	files := ca.Issue("old")

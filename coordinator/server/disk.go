@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"backfleet/pkg/fault"
+)
+
+// reserve is how many bytes must be free on the data folder's volume for new
+// work to be taken. The log grows by segments of 64 MiB and the store of
+// attempt logs stops at the same mark, so below it every write may be the one
+// that does not fit. What runs already may still report: the segment in use
+// has its space.
+const reserve = 64 << 20
+
+// checkSpace refuses (fault.Unavailable: not applied, and another coordinator
+// may have room) when less than the reserve is free. A volume that cannot be
+// asked is not taken for full.
+func (s *Server) checkSpace() error {
+	var volume unix.Statfs_t
+	if unix.Statfs(s.cfg.DataDir, &volume) != nil {
+		return nil
+	}
+	free := volume.Bavail * uint64(volume.Bsize)
+	if free >= reserve {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "coordinator %s: the disk of its data folder %s is full (%d MiB free, at least %d MiB expected), so it takes no new work and nothing was changed: free some space there, then send this again",
+		s.cfg.ID, s.cfg.DataDir, free>>20, reserve>>20)
+}
+
+const (
+	spaceEvery = 500 * time.Millisecond
+	// handOverEvery keeps leaders that are all short of space from playing
+	// ball with leadership.
+	handOverEvery = 30 * time.Second
+)
+
+// watchSpace hands leadership over while this coordinator's disk is full and
+// there is another to take it, so that work goes on. It ends with ctx.
+func (s *Server) watchSpace(ctx context.Context) {
+	tick := time.NewTicker(spaceEvery)
+	defer tick.Stop()
+	for {
+		if err := s.checkSpace(); err != nil && time.Since(s.handedOver) > handOverEvery {
+			s.handedOver = time.Now()
+			s.cfg.Logger.Error("the disk is full: handing leadership over", "error", err)
+			if err := s.node.TransferLeadership(ctx, ""); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.Warn("leadership stays here", "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"backfleet/coordinator/machine"
+	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/obs"
+	"backfleet/pkg/wire"
+)
+
+// metrics are the coordinator's figures for Prometheus; DESIGN.md says which
+// question each answers. What happens is counted as it does; what stands is
+// read from the facts when it is asked for, so that nothing can drift.
+type metrics struct {
+	registry  *prometheus.Registry
+	proposals *prometheus.CounterVec
+	turns     prometheus.Histogram
+	turnSize  prometheus.Histogram
+	logBytes  *prometheus.CounterVec
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: obs.NewRegistry(s.cfg.Version),
+		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backfleet_proposals_total", Help: "Commands proposed here to the replicated log, by kind and what became of them: applied, refused (by the facts), or the error's code.",
+		}, []string{"command", "outcome"}),
+		turns: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "backfleet_turn_seconds", Help: "From the proposal of a turn to its commit.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14), // 0.5 ms to 4 s
+		}),
+		turnSize: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "backfleet_turn_transitions", Help: "Transitions of instances in a turn.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8), // to 16,384
+		}),
+		logBytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backfleet_log_received_bytes_total", Help: "Compressed bytes of attempts' logs taken in, from agents and, as copies, from other coordinators.",
+		}, []string{"from"}),
+	}
+	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, standing{s})
+	return m
+}
+
+func (m *metrics) handler() http.Handler { return obs.MetricsHandler(m.registry) }
+
+// measuredLog is the replicated log, watched.
+type measuredLog struct {
+	*machine.Log
+	m *metrics
+}
+
+// Propose counts and times what it passes on.
+func (l *measuredLog) Propose(ctx context.Context, c *wire.Command) (uint64, *state.Result, error) {
+	began := time.Now()
+	index, r, err := l.Log.Propose(ctx, c)
+	l.m.proposals.WithLabelValues(kindOf(c), outcomeOf(r, err)).Inc()
+	if t := c.GetTurn(); t != nil && err == nil {
+		l.m.turns.Observe(time.Since(began).Seconds())
+		l.m.turnSize.Observe(float64(transitions(t)))
+	}
+	return index, r, err
+}
+
+// kindOf is the command's name in the protocol.
+func kindOf(c *wire.Command) string {
+	r := c.ProtoReflect()
+	if f := r.WhichOneof(r.Descriptor().Oneofs().ByName("body")); f != nil {
+		return string(f.Name())
+	}
+	return "none"
+}
+
+func outcomeOf(r *state.Result, err error) string {
+	switch {
+	case err == nil:
+		return "applied"
+	case r != nil:
+		return "refused"
+	default:
+		return string(fault.CodeOf(err))
+	}
+}
+
+func transitions(t *wire.Turn) int {
+	n := len(t.Finishes) + len(t.Losses) + len(t.Grants)
+	for _, d := range t.DryRuns {
+		n += len(d.Instances)
+	}
+	return n
+}
+
+// countedLogs counts the bytes that a stream of logs brings.
+type countedLogs struct {
+	grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]
+	received prometheus.Counter
+}
+
+func (c countedLogs) Recv() (*wire.LogChunk, error) {
+	chunk, err := c.BidiStreamingServer.Recv()
+	c.received.Add(float64(len(chunk.GetData())))
+	return chunk, err
+}
+
+// standing tells what is so at the moment of asking.
+type standing struct{ s *Server }
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("backfleet_"+name, help, labels, nil)
+}
+
+var (
+	raftLeader   = gauge("raft_leader", "1 while this coordinator leads and dispatches.")
+	raftTerm     = gauge("raft_term", "Current term.")
+	raftCommit   = gauge("raft_commit_index", "Last log entry known to be committed.")
+	raftApplied  = gauge("raft_applied_index", "Last log entry in the facts.")
+	raftSnapshot = gauge("raft_snapshot_index", "Last log entry in the newest snapshot.")
+	raftContact  = gauge("raft_leader_contact_seconds", "Since the leader was last heard of; 0 on the leader, absent before the first time.")
+	raftInFlight = gauge("raft_proposals_in_flight", "Proposals without an outcome yet.")
+	raftVoters   = gauge("raft_members", "Coordinators of the cluster, by whether they vote.", "voter")
+	agentCount   = gauge("agents", "Registered agents, by state.", "state")
+	slotTotal    = gauge("slots", "Slots of the agents that are not silent, by resource group.", "group")
+	slotUsed     = gauge("slots_used", "Slots whose attempt has a lease, silent agents' included, by resource group.", "group")
+	leaseCount   = gauge("leases", "Leases: attempts that run or are about to.")
+	readyCount   = gauge("ready_instances", "Instances that wait for nothing but a slot, by resource group; the leader alone knows.", "group")
+	diskFree     = gauge("data_free_bytes", "Free bytes on the volume of the data folder; below what a coordinator reserves it takes no new work.")
+	diskReserve  = gauge("data_reserve_bytes", "What must be free on the volume of the data folder.")
+)
+
+// Describe implements prometheus.Collector.
+func (standing) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		raftLeader, raftTerm, raftCommit, raftApplied, raftSnapshot, raftContact, raftInFlight, raftVoters,
+		agentCount, slotTotal, slotUsed, leaseCount, readyCount, diskFree, diskReserve,
+	} {
+		ch <- d
+	}
+}
+
+// readyPatience bounds what a busy scheduler may cost a scrape.
+const readyPatience = time.Second
+
+// Collect implements prometheus.Collector.
+func (c standing) Collect(ch chan<- prometheus.Metric) {
+	put := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	c.log(put)
+	c.fleet(put)
+	ctx, cancel := context.WithTimeout(context.Background(), readyPatience)
+	defer cancel()
+	var ready map[string]int
+	if c.s.agents.Inspect(ctx, func(s *schedule.Scheduler) { ready = s.Ready() }) == nil {
+		for group, n := range ready {
+			put(readyCount, float64(n), group)
+		}
+	}
+	var volume unix.Statfs_t
+	if unix.Statfs(c.s.cfg.DataDir, &volume) == nil {
+		put(diskFree, float64(volume.Bavail*uint64(volume.Bsize)))
+	}
+	put(diskReserve, reserve)
+}
+
+type put func(d *prometheus.Desc, value float64, labels ...string)
+
+func (c standing) log(put put) {
+	st := c.s.node.Stats()
+	leads := 0.0
+	if st.Established {
+		leads = 1
+	}
+	put(raftLeader, leads)
+	put(raftTerm, float64(st.Term))
+	put(raftCommit, float64(st.Commit))
+	put(raftApplied, float64(st.Applied))
+	put(raftSnapshot, float64(st.LastSnapshot))
+	put(raftInFlight, float64(st.InFlight))
+	if st.State == "Leader" {
+		put(raftContact, 0)
+	} else if !st.LastContact.IsZero() {
+		put(raftContact, time.Since(st.LastContact).Seconds())
+	}
+	members, err := c.s.node.Servers()
+	if err != nil {
+		return
+	}
+	voters := map[bool]float64{}
+	for _, m := range members {
+		voters[m.Voter]++
+	}
+	put(raftVoters, voters[true], "true")
+	put(raftVoters, voters[false], "false")
+}
+
+func (c standing) fleet(put put) {
+	st := c.s.machine.State()
+	agents, total, used := map[string]float64{}, map[string]float64{}, map[string]float64{}
+	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_SILENT} {
+		agents[strings.ToLower(known.String())] = 0
+	}
+	st.Agents(func(a *state.Agent) {
+		agents[strings.ToLower(a.State.String())]++
+		for i, g := range a.Groups {
+			used[g.Group] += float64(a.Used[i])
+			total[g.Group] += 0
+			if a.State != wire.Agent_SILENT {
+				total[g.Group] += float64(g.Slots)
+			}
+		}
+	})
+	for name, n := range agents {
+		put(agentCount, n, name)
+	}
+	for group, n := range total {
+		put(slotTotal, n, group)
+		put(slotUsed, used[group], group)
+	}
+	put(leaseCount, float64(st.LeaseCount()))
+}
