@@ -268,7 +268,7 @@ func TestANewLeaderIsFoundFastAndDisturbsNothing(t *testing.T) {
 }
 
 func TestWrongSettingsAreNamed(t *testing.T) {
-	cmd := command.Agent("test")
+	cmd := command.Agent("test", nil)
 	cmd.SetArgs([]string{"--coordinators", "10.0.0.1:7,nonsense", "--group", "a=0", "--group", "a=1", "--data", t.TempDir()})
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	err := cmd.Execute()

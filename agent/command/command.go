@@ -13,12 +13,14 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"backfleet/agent/keeper"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
+	"backfleet/pkg/presence"
 )
 
 type agentOptions struct {
@@ -29,12 +31,22 @@ type agentOptions struct {
 	tokenFile string
 	log       obs.LogConfig
 	pprof     string
+	directory Presence
+}
+
+// Presence is a directory that a binary offers beside --coordinators. The
+// slim binary has none, so that it links no client of one.
+type Presence interface {
+	// AddFlags adds the flags that name the directory.
+	AddFlags(f *pflag.FlagSet)
+	// Open gives the directory, nil when the flags name none. Close ends it.
+	Open(logger *slog.Logger) (r presence.Registry, close func(), err error)
 }
 
 // Agent makes the command `agent`, with its hidden helpers `keeper` and
-// `guard` below it. Version is what the agent reports.
-func Agent(version string) *cobra.Command {
-	o := &agentOptions{config: worker.Config{Version: version}}
+// `guard` below it. Version is what the agent reports; directory may be nil.
+func Agent(version string, directory Presence) *cobra.Command {
+	o := &agentOptions{config: worker.Config{Version: version}, directory: directory}
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run attempts on this host for a cluster of coordinators",
@@ -62,6 +74,9 @@ them in time.`,
 	f.StringVar(&o.log.Format, "log-format", obs.FormatAuto, "the agent's own log: auto, text or json")
 	f.StringVar(&o.log.Level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.pprof, "pprof", "", "serve Go's profiles at this loopback address (default: nowhere)")
+	if directory != nil {
+		directory.AddFlags(f)
+	}
 	cmd.AddCommand(keeperCommand(version), guardCommand())
 	return cmd
 }
@@ -98,8 +113,24 @@ func (o *agentOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer endProfiles()
+	endDirectory, err := o.openDirectory()
+	if err != nil {
+		return err
+	}
+	defer endDirectory()
 	o.config.KeeperCommand = append([]string{"/proc/self/exe"}, path(cmd, "keeper")...)
 	return worker.Run(ctx, o.config)
+}
+
+func (o *agentOptions) openDirectory() (end func(), err error) {
+	if o.directory == nil {
+		return func() {}, nil
+	}
+	r, end, err := o.directory.Open(o.config.Logger)
+	if err == nil && r != nil { // a nil Registry must not become a Directory that is not nil
+		o.config.Directory, o.config.Announcer = r, r
+	}
+	return end, err
 }
 
 // path gives the arguments that lead to a command below cmd.
@@ -171,7 +202,7 @@ func guardCommand() *cobra.Command {
 // Main runs the slim binary, of which `agent` is the root, and gives its exit
 // code.
 func Main(version string) int {
-	cmd := Agent(version)
+	cmd := Agent(version, nil)
 	cmd.Use, cmd.Version = "backfleet-agent", version
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	err := cmd.ExecuteContext(context.Background())

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,12 +20,13 @@ import (
 
 // Pool knows the coordinators.
 type Pool struct {
-	addresses []string
-	options   []grpc.DialOption
-	secure    bool
+	configured []string
+	options    []grpc.DialOption
+	secure     bool
 
-	mu   sync.Mutex
-	next int
+	mu        sync.Mutex
+	addresses []string // all that are tried
+	next      int
 }
 
 // NewPool makes a pool of rpc addresses ("host:port"). Config nil means no
@@ -42,23 +44,43 @@ func NewPool(addresses []string, config *tls.Config, token string) *Pool {
 	if token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(bearer(token)))
 	}
-	p := &Pool{addresses: addresses, options: options, secure: config != nil}
+	p := &Pool{configured: addresses, addresses: addresses, options: options, secure: config != nil}
 	if len(addresses) > 0 {
 		p.next = rand.IntN(len(addresses)) // a fleet must not fall on one coordinator
 	}
 	return p
 }
 
-// Next goes round the addresses.
+// Know tells the pool where coordinators are besides the configured addresses,
+// in place of what it was told before.
+func (p *Pool) Know(found []string) {
+	all := slices.Clone(p.configured)
+	for _, a := range found {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addresses = all
+}
+
+// Next goes round the addresses. It is empty as long as none is known.
 func (p *Pool) Next() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.addresses) == 0 {
+		return ""
+	}
 	p.next = (p.next + 1) % len(p.addresses)
 	return p.addresses[p.next]
 }
 
 // Connect makes a connection, which is tried at its first call.
 func (p *Pool) Connect(address string) (*grpc.ClientConn, error) {
+	if address == "" {
+		return nil, fault.New(fault.Unavailable, "no coordinator is known yet: expected one in --coordinators or in the directory")
+	}
 	if !p.secure && !mtls.Loopback(address) {
 		return nil, fault.New(fault.Invalid, "coordinator %s: not a loopback address, so TLS is needed; give the agent its certificates", address)
 	}

@@ -24,6 +24,7 @@ import (
 	"backfleet/agent/spool"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
+	"backfleet/pkg/presence"
 	"backfleet/pkg/wire"
 )
 
@@ -42,8 +43,12 @@ type Config struct {
 	// yet safe. Required; one agent per folder. It must be a local disk.
 	DataDir string
 	// Coordinators are rpc addresses ("host:port"); one is enough to find the
-	// leader, all of them survive more. Required.
+	// leader, all of them survive more. Required without a Directory.
 	Coordinators []string
+	// Directory finds more coordinators, and those that moved. Default: none.
+	Directory presence.Directory
+	// Announcer makes the agent seen by others. Default: none.
+	Announcer presence.Announcer
 	// Groups are the resource groups the agent serves. Required.
 	Groups []GroupSlots
 	// Labels say what is special about the agent.
@@ -84,7 +89,7 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		add("data", "expected a folder on a local disk, found nothing")
 	}
-	if len(c.Coordinators) == 0 {
+	if len(c.Coordinators) == 0 && c.Directory == nil {
 		add("coordinators", "expected at least one rpc address (host:port), found none")
 	}
 	for i, a := range c.Coordinators {
@@ -170,6 +175,7 @@ func Run(ctx context.Context, config Config) error {
 	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wait sync.WaitGroup
 	wait.Go(func() { logs.Run(shipping) })
+	wait.Go(func() { discovery{&config, pool, logger}.run(ctx) })
 	err = s.Run(ctx)
 	stop()
 	wait.Wait()

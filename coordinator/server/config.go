@@ -15,6 +15,7 @@ import (
 	"backfleet/coordinator/raftnode"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
+	"backfleet/pkg/presence"
 )
 
 // Config says how a coordinator runs. ID and DataDir are required.
@@ -46,6 +47,9 @@ type Config struct {
 	// TokenFile holds the secrets that clients and agents must show, one on
 	// each line as name:secret, or one secret alone.
 	TokenFile string
+	// Announcer makes the coordinator seen by agents that look for one there.
+	// Its loss harms nothing. Default: none.
+	Announcer presence.Announcer
 	// AllowInsecure lets it listen beyond the loopback without TLS and tokens.
 	AllowInsecure bool
 	// Terms of leases; what is 0 follows from the lease, see

@@ -21,6 +21,7 @@ import (
 	"backfleet/coordinator/service"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
+	"backfleet/pkg/presence"
 	"backfleet/pkg/wire"
 )
 
@@ -44,7 +45,6 @@ type Server struct {
 	agents  *dispatch.Server
 	service *service.Service
 	api     *api.Server
-	cancel  context.CancelFunc
 	// handedOver is when the disk was last found full; of the leader's scope.
 	handedOver time.Time
 	stops      []func(context.Context) error // in the order of starting
@@ -119,8 +119,15 @@ func (s *Server) start(ctx context.Context) (err error) {
 	if err := s.serveAPI(httpListener, tokens); err != nil {
 		return err
 	}
+	s.serve(options)
+	s.cfg.Logger.Info("coordinator started", "id", s.cfg.ID, "http", s.self.HttpAddress, "rpc", s.self.RpcAddress, "raft", s.self.RaftAddress)
+	return nil
+}
+
+// serve begins what lasts until the end: leading, joining, being announced.
+func (s *Server) serve(options []grpc.DialOption) {
 	scope, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	var announced sync.WaitGroup
 	go s.node.Lead(scope, s.lead)
 	if len(s.cfg.Join) > 0 {
 		go func() {
@@ -129,6 +136,13 @@ func (s *Server) start(ctx context.Context) (err error) {
 			}
 		}()
 	}
+	if s.cfg.Announcer != nil {
+		announced.Go(func() {
+			if err := s.cfg.Announcer.Announce(scope, s.member()); err != nil {
+				s.cfg.Logger.Error("the coordinator is not in the directory", "error", err)
+			}
+		})
+	}
 	s.onStop(func(ctx context.Context) error {
 		if s.node.IsLeader() {
 			// Hand over before anything else ends: agents then have somewhere to
@@ -136,10 +150,18 @@ func (s *Server) start(ctx context.Context) (err error) {
 			_ = s.node.TransferLeadership(ctx, "")
 		}
 		cancel()
+		announced.Wait() // a goodbye, which the announcer bounds
 		return nil
 	})
-	s.cfg.Logger.Info("coordinator started", "id", s.cfg.ID, "http", s.self.HttpAddress, "rpc", s.self.RpcAddress, "raft", s.self.RaftAddress)
-	return nil
+}
+
+// member is the coordinator as others find it: by its rpc address, where each
+// tells who leads.
+func (s *Server) member() presence.Member {
+	return presence.Member{
+		Kind: presence.Coordinator, ID: s.self.Id, Address: s.self.RpcAddress,
+		Meta: map[string]string{"http": s.self.HttpAddress, "raft": s.self.RaftAddress, "version": s.self.Version},
+	}
 }
 
 func (s *Server) listen() (httpListener, rpcListener net.Listener, err error) {

@@ -52,6 +52,12 @@ type Announcer interface {
 	Announce(ctx context.Context, m Member) error
 }
 
+// Registry is both.
+type Registry interface {
+	Directory
+	Announcer
+}
+
 // Leader picks the coordinator that leads; ok is false when none is known.
 func Leader(members []Member) (leader Member, ok bool) {
 	i := slices.IndexFunc(members, func(m Member) bool { return m.Kind == Coordinator && m.Leader })

@@ -23,7 +23,7 @@ func Main(args []string) int {
 	v := version()
 	return cli.Main(cli.NewRoot(cli.Options{
 		Version:  v,
-		Commands: []*cobra.Command{coordinatorCommand(v), devCommand(v), agent.Agent(v)},
+		Commands: []*cobra.Command{coordinatorCommand(v), devCommand(v), agent.Agent(v, &etcdPresence{})},
 	}), args)
 }
 
@@ -45,6 +45,7 @@ type coordinatorOptions struct {
 	config server.Config
 	log    obs.LogConfig
 	pprof  string
+	etcd   etcdPresence
 }
 
 func coordinatorCommand(version string) *cobra.Command {
@@ -90,6 +91,7 @@ ends in order.`,
 	addTLS(f, &c.TLS, &c.TokenFile)
 	addLog(f, &o.log)
 	addProfiles(f, &o.pprof)
+	o.etcd.AddFlags(f)
 	return cmd
 }
 
@@ -122,6 +124,14 @@ func (o *coordinatorOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer endProfiles()
+	directory, endDirectory, err := o.etcd.Open(o.config.Logger)
+	if err != nil {
+		return err
+	}
+	defer endDirectory()
+	if directory != nil {
+		o.config.Announcer = directory
+	}
 	s, err := server.Start(ctx, o.config)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type Config struct {
 type Registry struct {
 	client *clientv3.Client
 	cfg    Config
+	owned  bool // the client is ours to close
 }
 
 var (
@@ -62,7 +63,7 @@ func New(client *clientv3.Client, cfg Config) (*Registry, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = obs.Discard()
 	}
-	return &Registry{client, cfg}, nil
+	return &Registry{client: client, cfg: cfg}, nil
 }
 
 func (r *Registry) folder(kind presence.Kind) string { return r.cfg.Prefix + "/" + string(kind) + "/" }
