@@ -263,11 +263,14 @@ func ack(a *wire.Ack) *wire.LeaderMessage {
 func (c *Core) Observe(st *state.State, changes []state.Change, now time.Time) []Message {
 	c.st = st
 	c.track(changes)
-	c.sched.Observe(st, changes, now.UnixMilli())
-	if c.proposed != nil {
-		for _, ch := range changes {
-			c.proposed.others = append(c.proposed.others, ch.Plan)
-		}
+	if c.proposed == nil {
+		c.sched.Observe(st, changes, now.UnixMilli())
+		return c.stops(changes)
+	}
+	// The scheduler is ahead of these facts by the proposed turn, and must not
+	// decide anew from before it: it takes them in with the turn.
+	for _, ch := range changes {
+		c.proposed.others = append(c.proposed.others, ch.Plan)
 	}
 	return c.stops(changes)
 }

@@ -141,16 +141,14 @@ func (c *Core) Committed(st *state.State, changes []state.Change, refused []stat
 	c.st = st
 	c.track(changes)
 	c.sched.Observe(st, nil, now.UnixMilli())
+	// What the scheduler foresaw and what others did meanwhile may not fit.
 	refusedSet := map[instance]struct{}{}
 	for _, r := range refused {
 		refusedSet[instance{r.Plan, r.Instance}] = struct{}{}
-		c.sched.Reload(st, r.Plan)
+		done.others = append(done.others, r.Plan)
 	}
-	// What the scheduler foresaw and what others did meanwhile may not fit.
 	slices.Sort(done.others)
-	for _, id := range slices.Compact(done.others) {
-		c.sched.Reload(st, id)
-	}
+	c.sched.Reload(st, slices.Compact(done.others)...)
 	out := c.acknowledge(done.acks)
 	work := map[Conn]*wire.Assign{}
 	for _, g := range done.turn.Grants {

@@ -139,11 +139,11 @@ func checkPredecessor(s *state.State, p *state.Plan, at plan.Place) Block {
 		return Block{Kind: Predecessor, Plan: p.ID, Instance: pre.Instance}
 	}
 	var out Block
-	newest := int64(-1)
+	newest, found := uint64(0), false
 	s.Elsewhere(p.ID, p.Nodes[at.Node].Spec.Id, pre.Date, pre.Unix, func(q *state.Plan, instance uint64) bool {
 		status := q.Status(instance)
-		if when, ran := lastRun(s, q, instance, status); ran && when > newest {
-			newest = when
+		if fence, ran := lastRun(s, q, instance, status); ran && (!found || fence > newest) {
+			newest, found = fence, true
 			out = Block{}
 			if !status.Success() {
 				out = Block{Kind: Predecessor, Plan: q.ID, Instance: instance}
@@ -154,15 +154,18 @@ func checkPredecessor(s *state.State, p *state.Plan, at plan.Place) Block {
 	return out
 }
 
-// lastRun is when an instance last ran or finished; false when it never did.
-func lastRun(s *state.State, q *state.Plan, instance uint64, status state.Status) (ms int64, ran bool) {
+// lastRun is the fence with which an instance runs or ran last; false when it
+// never did. Runs of one cycle do not overlap, so fences tell their order,
+// which agents' clocks do not. A dry run has written nothing: it comes before
+// everything that really ran.
+func lastRun(s *state.State, q *state.Plan, instance uint64, status state.Status) (fence uint64, ran bool) {
 	if l, ok := s.Lease(q.ID, instance); ok {
-		return l.GrantedMs, true
+		return l.Fence, true
 	}
 	if a := s.Attempts(q, instance); len(a) > 0 {
-		return a[len(a)-1].EndedMs, true
+		return a[len(a)-1].Fence, true
 	}
-	return q.ChangedMs, status.Success()
+	return 0, status.Success()
 }
 
 // checkOverlap applies RULES R5.8: the later accepted waits for the earlier,

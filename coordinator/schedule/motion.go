@@ -9,9 +9,10 @@ import (
 )
 
 // Motion finds out what of one plan will go on by itself, and rolls dates and
-// the plan up (RULES R8). It is of one moment and not safe for concurrent use. What it has found it remembers, for a date may be
-// held by the one before it, that by the one before, and so on: without memory
-// each step back would multiply the work.
+// the plan up (RULES R8). It is of one moment and not safe for concurrent use.
+// What it has found it remembers, for a date may be held by the one before it,
+// that by the one before, and so on: without memory each step back would
+// multiply the work.
 type Motion struct {
 	st     *state.State
 	p      *state.Plan
@@ -19,6 +20,7 @@ type Motion struct {
 	spend  func() bool
 	moving map[uint64]bool // by instance
 	still  map[int]bool    // by position: quiet (RULES R0)
+	gates  bool            // what a quiet date holds back does not move, even if it would be opened
 }
 
 // NewMotion looks at a plan as it stands. spend is asked before each instance
@@ -141,6 +143,19 @@ func (m *Motion) QuietDate(pos int) bool {
 	return quiet
 }
 
+// quietButForGates says that a position is quiet, or waits only for dates that
+// are held back by quiet ones, itself perhaps. A window that reaches a later
+// position of its own group does that (RULES R5.3), and two groups can to each
+// other.
+func quietButForGates(st *state.State, p *state.Plan, pos int, nowMs int64) bool {
+	if c := p.DateCounts(pos); c[state.Running]+c[state.Retrying] > 0 {
+		return false
+	}
+	m := NewMotion(st, p, nowMs, nil)
+	m.gates = true
+	return m.QuietDate(pos)
+}
+
 // Moves says whether an instance runs or will start by itself, sooner or later.
 // One that was not looked at is taken to.
 func (m *Motion) Moves(instance uint64) bool {
@@ -168,10 +183,10 @@ func (m *Motion) blockMoves(at plan.Place, b Block) bool {
 	case Nothing, Due, Retry, Overlap, MaxRunning:
 		return true
 	case Gate:
-		if m.p.Request.OnFailure == wire.Request_CONTINUE {
+		if m.p.Request.OnFailure == wire.Request_CONTINUE && !m.gates {
 			return true // opened as soon as the date before is quiet
 		}
-		if m.p.Request.Gate == wire.Request_NODE {
+		if m.p.Request.Gate == wire.Request_NODE && !m.gates {
 			first, waits := m.p.FirstUnsuccessful(m.p.NodeRange(b.Pos, at.Node))
 			return waits && m.Moves(first)
 		}

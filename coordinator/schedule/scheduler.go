@@ -83,11 +83,18 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 	}
 }
 
-// Reload begins anew with one plan, after its facts turned out otherwise than
-// foreseen.
-func (s *Scheduler) Reload(st *state.State, planID uint64) {
+// Reload begins anew with some plans, after their facts turned out otherwise
+// than foreseen. What waits for another plan may have been told of a change
+// that never came about, and is looked at again.
+func (s *Scheduler) Reload(st *state.State, planIDs ...uint64) {
 	s.st = st
-	s.load(planID)
+	if len(planIDs) == 0 {
+		return
+	}
+	for _, id := range planIDs {
+		s.load(id)
+	}
+	s.wakeAll()
 }
 
 func (s *Scheduler) tracked(id uint64) (*tracker, *state.Plan, bool) {
@@ -116,9 +123,7 @@ func (s *Scheduler) load(id uint64) {
 		s.advance(t, p, g, -1)
 	}
 	p.EachNamed(func(i uint64) { s.consider(t, p, i) })
-	if p.Request.OnFailure == wire.Request_CONTINUE {
-		s.settling[id] = struct{}{}
-	}
+	s.unsettle(p)
 }
 
 func (s *Scheduler) unload(t *tracker) {
@@ -132,10 +137,17 @@ func (s *Scheduler) unload(t *tracker) {
 }
 
 func (s *Scheduler) instanceChanged(c state.Change) {
-	t, p, ok := s.tracked(c.Plan)
-	if !ok {
-		return
+	if t, p, ok := s.tracked(c.Plan); ok {
+		s.trackedChanged(t, p, c)
 	}
+	// Others wait for it even when it was the plan's last and the plan is no
+	// longer tracked.
+	if p, ok := s.st.Plan(c.Plan); ok && len(s.elsewhere) > 0 {
+		s.wake(cycleOf(p, c.Instance))
+	}
+}
+
+func (s *Scheduler) trackedChanged(t *tracker, p *state.Plan, c state.Change) {
 	if c.To.Success() {
 		waiting := t.waiters[c.Instance]
 		delete(t.waiters, c.Instance)
@@ -150,14 +162,18 @@ func (s *Scheduler) instanceChanged(c state.Change) {
 	if c.To.Waits() {
 		s.consider(t, p, c.Instance)
 	}
-	if p.Request.OnFailure == wire.Request_CONTINUE && c.To != state.Running {
-		s.settling[c.Plan] = struct{}{}
-	}
-	if len(s.elsewhere) > 0 {
-		s.wake(cycleOf(p, c.Instance))
+	if c.To != state.Running {
+		s.unsettle(p)
 	}
 	if !p.Unfinished() {
 		s.unload(t)
+	}
+}
+
+// unsettle has the dates of a plan under onFailure continue looked at again.
+func (s *Scheduler) unsettle(p *state.Plan) {
+	if p.Request.OnFailure == wire.Request_CONTINUE {
+		s.settling[p.ID] = struct{}{}
 	}
 }
 
@@ -181,6 +197,7 @@ func (s *Scheduler) wake(key cycle) {
 	for _, w := range waiting {
 		if t, p, ok := s.tracked(w.t.id); ok && t == w.t {
 			s.consider(t, p, w.instance)
+			s.unsettle(p) // it may wait for ever now, and its date be quiet
 		}
 	}
 }
@@ -230,6 +247,7 @@ func (s *Scheduler) NextMs() (int64, bool) {
 
 // DryRuns takes the dry runs that may succeed now.
 func (s *Scheduler) DryRuns() []*wire.DryRuns {
+	s.refill()
 	var out []*wire.DryRuns
 	for _, id := range s.order {
 		t := s.plans[id]
@@ -243,7 +261,8 @@ func (s *Scheduler) DryRuns() []*wire.DryRuns {
 }
 
 // Opens decides which dates start although the one before them has failed:
-// those before which everything is quiet (RULES R4.5).
+// those before which everything is quiet (RULES R4.5). In a plan that is held
+// nothing moves, which does not mean that its dates have come to an end.
 func (s *Scheduler) Opens() []*wire.OpenDate {
 	var out []*wire.OpenDate
 	for _, id := range s.order {
@@ -251,21 +270,45 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 			continue
 		}
 		p, _ := s.st.Plan(id)
-		m := NewMotion(s.st, p, s.nowMs, nil)
-		for _, span := range p.Groups {
-			for pos := span.From; pos+1 < span.To; pos++ {
-				if p.DateSucceeded(pos) || p.IsOpened(pos+1) {
-					continue
-				}
-				if m.QuietDate(pos) {
-					out = append(out, &wire.OpenDate{Plan: id, Position: uint32(pos + 1)})
-				}
-				break
-			}
+		if p.Paused || p.Stopped || p.Halted {
+			continue
 		}
+		m := NewMotion(s.st, p, s.nowMs, nil)
+		open := s.opens(p, m.QuietDate)
+		if len(open) == 0 {
+			// Dates may wait in a circle for dates behind their own gates.
+			open = s.opens(p, func(pos int) bool { return quietButForGates(s.st, p, pos, s.nowMs) })
+		}
+		out = append(out, open...)
 	}
 	clear(s.settling)
 	return out
+}
+
+// opens lists the first date of each group that is held by a quiet one.
+func (s *Scheduler) opens(p *state.Plan, quiet func(pos int) bool) []*wire.OpenDate {
+	var out []*wire.OpenDate
+	for _, span := range p.Groups {
+		for pos := span.From; pos+1 < span.To; pos++ {
+			if p.DateSucceeded(pos) || p.IsOpened(pos+1) {
+				continue
+			}
+			if quiet(pos) {
+				out = append(out, &wire.OpenDate{Plan: p.ID, Position: uint32(pos + 1)})
+			}
+			break
+		}
+	}
+	return out
+}
+
+// refill opens dates of plans without gates that have little ready.
+func (s *Scheduler) refill() {
+	for _, id := range s.order {
+		if p, _ := s.st.Plan(id); p.Request.Gate == wire.Request_NONE {
+			s.openLazily(s.plans[id], p)
+		}
+	}
 }
 
 // Slots are the free slots of one agent in one resource group.
@@ -277,12 +320,8 @@ type Slots struct {
 // Grants takes what starts now, given the free slots of each resource group.
 // The agent with the most free slots gets the next instance.
 func (s *Scheduler) Grants(free map[string][]Slots) []*wire.Grant {
+	s.refill()
 	var out []*wire.Grant
-	for _, id := range s.order {
-		if p, _ := s.st.Plan(id); p.Request.Gate == wire.Request_NONE {
-			s.openLazily(s.plans[id], p)
-		}
-	}
 	granted := map[*tracker]int{}
 	may := func(t *tracker) bool {
 		p, _ := s.st.Plan(t.id)
