@@ -192,9 +192,9 @@ func guardCommand() *cobra.Command {
 		Short:  "End a keeper's attempts should it die (started by the keeper)",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
-		Run: func(_ *cobra.Command, args []string) {
+		RunE: func(_ *cobra.Command, args []string) error {
 			runtime.GOMAXPROCS(1)
-			keeper.Guard(os.Stdin, args[0])
+			return keeper.Guard(os.Stdin, args[0])
 		},
 	}
 }

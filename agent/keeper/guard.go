@@ -1,9 +1,7 @@
 package keeper
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -11,8 +9,14 @@ import (
 	"os/signal"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"backfleet/pkg/fault"
 )
 
 const (
@@ -22,34 +26,69 @@ const (
 	// under the margin of a lease (3 s), so that a stopped keeper cannot let a
 	// lease end unnoticed.
 	beatsMissed = 4
+	// mostGroups bounds the process groups told to the guard; more of them than
+	// an agent may have slots. One that finds no room is known by its mark only.
+	mostGroups = 1 << 17
+	boardBytes = 4 * (2 + mostGroups)
 )
 
-// guard is the keeper's end of the pipe to the guard process.
+// board is memory that keeper and guard share, and that outlives the keeper:
+// telling the guard of a group costs no system call and does not wake it.
+type board struct {
+	beat   *atomic.Uint32  // changes while the keeper is awake
+	used   *atomic.Uint32  // of groups, counted from the first
+	groups []atomic.Uint32 // 0: none
+}
+
+// openBoard maps the file that both have open.
+func openBoard(fd int) (*board, error) {
+	memory, err := unix.Mmap(fd, 0, boardBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	words := unsafe.Slice((*atomic.Uint32)(unsafe.Pointer(&memory[0])), boardBytes/4)
+	return &board{beat: &words[0], used: &words[1], groups: words[2:]}, nil
+}
+
+// guard is the keeper's side of the guard process.
 type guard struct {
 	command     []string
 	incarnation string
 	logger      *slog.Logger
+	file        *os.File // the board's, without a name
+	board       *board
 
 	mu      sync.Mutex
-	groups  map[int]struct{}
-	gone    []byte // "-pgid" lines, sent with the next line
-	pipe    *os.File
-	process *os.Process
+	places  map[int]int // on the board, by group
+	free    []int       // places given back
+	pipe    *os.File    // its end of file is the keeper's
 	stopped bool
 	quit    chan struct{}
 }
 
 func startGuard(command []string, incarnation string, logger *slog.Logger) (*guard, error) {
-	g := &guard{command: command, incarnation: incarnation, logger: logger, groups: map[int]struct{}{}, quit: make(chan struct{})}
-	if err := g.launch(); err != nil {
-		return nil, err
+	g := &guard{command: command, incarnation: incarnation, logger: logger, places: map[int]int{}, quit: make(chan struct{})}
+	fd, err := unix.MemfdCreate("groups", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "keeper: no memory to share with its guard")
+	}
+	g.file = os.NewFile(uintptr(fd), "groups")
+	if err = g.file.Truncate(boardBytes); err == nil {
+		g.board, err = openBoard(fd)
+	}
+	if err == nil {
+		err = g.launch()
+	}
+	if err != nil {
+		g.file.Close()
+		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot start its guard")
 	}
 	go g.beat()
 	return g, nil
 }
 
-// launch starts a guard process and tells it all live groups. It is called
-// before anybody else has g, or under the lock.
+// launch starts a guard process. It is called before anybody else has g, or
+// under the lock.
 func (g *guard) launch() error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -57,17 +96,14 @@ func (g *guard) launch() error {
 	}
 	defer r.Close()
 	cmd := exec.Command(g.command[0], append(append([]string(nil), g.command[1:]...), g.incarnation)...)
-	cmd.Stdin, cmd.Stderr = r, os.Stderr
+	cmd.Stdin, cmd.Stderr, cmd.ExtraFiles = r, os.Stderr, []*os.File{g.file}
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a signal to the keeper's group must not reach it
 	if err := cmd.Start(); err != nil {
 		w.Close()
-		return fmt.Errorf("keeper: cannot start its guard: %w", err)
+		return err
 	}
-	g.pipe, g.process, g.gone = w, cmd.Process, nil
-	for pgid := range g.groups {
-		g.send(fmt.Appendf(nil, "+%d\n", pgid))
-	}
+	g.pipe = w
 	go g.follow(cmd)
 	return nil
 }
@@ -100,26 +136,26 @@ func (g *guard) follow(cmd *exec.Cmd) {
 func (g *guard) Add(pgid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.groups[pgid] = struct{}{}
-	g.send(fmt.Appendf(nil, "+%d\n", pgid))
+	place := int(g.board.used.Load())
+	if n := len(g.free); n > 0 {
+		place, g.free = g.free[n-1], g.free[:n-1]
+	} else if place == mostGroups {
+		return
+	}
+	g.places[pgid] = place
+	g.board.groups[place].Store(uint32(pgid))
+	g.board.used.Store(max(g.board.used.Load(), uint32(place+1)))
 }
 
-// Remove implements runner.Groups. The line waits for the next one: process
-// ids do not come round within a beat.
+// Remove implements runner.Groups.
 func (g *guard) Remove(pgid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.groups, pgid)
-	g.gone = fmt.Appendf(g.gone, "-%d\n", pgid)
-}
-
-// send writes to the guard. A guard that does not read is replaced.
-func (g *guard) send(line []byte) {
-	_ = g.pipe.SetWriteDeadline(time.Now().Add(time.Second))
-	if _, err := g.pipe.Write(append(g.gone, line...)); err != nil {
-		_ = g.process.Kill()
+	if place, ok := g.places[pgid]; ok {
+		g.board.groups[place].Store(0)
+		delete(g.places, pgid)
+		g.free = append(g.free, place)
 	}
-	g.gone = g.gone[:0]
 }
 
 func (g *guard) beat() {
@@ -128,9 +164,7 @@ func (g *guard) beat() {
 	for {
 		select {
 		case <-ticker.C:
-			g.mu.Lock()
-			g.send([]byte(".\n"))
-			g.mu.Unlock()
+			g.board.beat.Add(1)
 		case <-g.quit:
 			return
 		}
@@ -146,59 +180,66 @@ func (g *guard) stop() {
 	}
 	g.stopped = true
 	close(g.quit)
-	g.send([]byte("q\n"))
+	_, _ = g.pipe.Write([]byte("q"))
 	g.pipe.Close()
+	g.file.Close() // the board stays mapped: a late Remove must find it
 }
 
-// Guard is the guard process: it reads the keeper's live process groups from
-// input and kills every one when the keeper dies, or hangs with groups alive.
+// Guard is the guard process: it watches the board of the keeper's live process
+// groups, in its file descriptor 3, and kills every one when input, a pipe from
+// the keeper, says that the keeper is dead, or when it hangs with groups alive.
 // It returns when the keeper takes its leave.
-func Guard(input io.Reader, incarnation string) {
+func Guard(input io.Reader, incarnation string) error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	keeper := os.Getppid()
-	lines := make(chan string)
+	board, err := openBoard(3)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "guard: expected the keeper's shared memory as file descriptor 3")
+	}
+	left := make(chan bool)
 	go func() {
-		defer close(lines)
-		for s := bufio.NewScanner(input); s.Scan(); {
-			lines <- s.Text()
-		}
+		n, _ := input.Read(make([]byte, 1))
+		left <- n > 0
 	}()
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
-	groups, missed := map[int]struct{}{}, 0
-	for {
+	for beat, missed := uint32(0), 0; ; {
 		select {
-		case line, ok := <-lines:
-			if !ok {
-				killAll(groups, incarnation)
-				return
+		case inPeace := <-left:
+			if !inPeace {
+				killAll(board.live(), incarnation)
 			}
-			missed = 0
-			pgid, _ := strconv.Atoi(line[min(1, len(line)):])
-			switch {
-			case line == "q":
-				return
-			case pgid <= 1: // a beat
-			case line[0] == '+':
-				groups[pgid] = struct{}{}
-			case line[0] == '-':
-				delete(groups, pgid)
-			}
+			return nil
 		case <-ticker.C:
+			if now := board.beat.Load(); now != beat {
+				beat, missed = now, 0
+				continue
+			}
 			// Counting ticks of one's own, not time: after a freeze of the whole
 			// host both wake, and the keeper gets its chance.
-			if missed++; missed > beatsMissed && len(groups) > 0 && os.Getppid() == keeper {
+			if missed++; missed > beatsMissed && len(board.live()) > 0 && os.Getppid() == keeper {
 				_ = syscall.Kill(keeper, syscall.SIGKILL)
 			}
 		}
 	}
 }
 
+// live gives the groups on the board.
+func (b *board) live() []int {
+	var groups []int
+	for i := range min(b.used.Load(), mostGroups) {
+		if pgid := b.groups[i].Load(); pgid > 1 {
+			groups = append(groups, int(pgid))
+		}
+	}
+	return groups
+}
+
 // killAll ends the groups and then every process that still carries the
 // keeper's mark: one that left its group, or was forked so late that its group
 // had not been told of.
-func killAll(groups map[int]struct{}, incarnation string) {
-	for pgid := range groups {
+func killAll(groups []int, incarnation string) {
+	for _, pgid := range groups {
 		_ = syscall.Kill(-pgid, syscall.SIGKILL)
 	}
 	mark := []byte(KeeperVariable + "=" + incarnation)

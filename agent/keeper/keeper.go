@@ -91,7 +91,7 @@ func Run(ctx context.Context, config Config) error {
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
-	lock, err := Lock(filepath.Join(config.Dir, "lock"))
+	lock, err := await(ctx, filepath.Join(config.Dir, "lock"))
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,27 @@ func Run(ctx context.Context, config Config) error {
 	}
 	defer k.close()
 	return k.serve(ctx)
+}
+
+// dying bounds the wait for a killed predecessor: the kernel closes its files
+// only when its last thread has ended.
+const dying = time.Second
+
+// await takes a lock file, with patience for a holder that is about to end.
+func await(ctx context.Context, path string) (*os.File, error) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for begin := time.Now(); ; {
+		f, err := Lock(path)
+		if err == nil || fault.CodeOf(err) != fault.Conflict || time.Since(begin) > dying {
+			return f, err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // Lock takes a lock file for the life of the process, or says that another

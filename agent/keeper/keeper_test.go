@@ -25,7 +25,10 @@ import (
 // The test binary is keeper and guard as well.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "guard" {
-		keeper.Guard(os.Stdin, os.Args[2])
+		if err := keeper.Guard(os.Stdin, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "keeper" {
