@@ -214,6 +214,9 @@ func (s *Server) await(c *gin.Context) error {
 	case v1.ConsistencyStale:
 		return nil
 	case "", v1.ConsistencySession:
+		if c.FullPath() == "/v1/cluster" {
+			return nil // how the cluster stands must be told above all when nobody leads
+		}
 	case v1.ConsistencyLinearizable:
 		read, err := s.Backend.ReadIndex(ctx)
 		if err != nil {

@@ -25,8 +25,22 @@ func (l clusterLog) Propose(ctx context.Context, c *wire.Command) (uint64, *stat
 
 func (l clusterLog) AppliedIndex() uint64 { return l.s.node.Applied() }
 
+// WaitIndex also keeps readers from a state that was only just opened: until
+// this coordinator has caught up with a leader once, what it knows may be as
+// old as its last snapshot, or nothing at all.
 func (l clusterLog) WaitIndex(ctx context.Context, index uint64) error {
-	return l.s.node.WaitIndex(ctx, index)
+	if !l.s.caughtUp.Load() {
+		now, err := l.s.readIndex(ctx)
+		if err != nil {
+			return err
+		}
+		index = max(index, now)
+	}
+	if err := l.s.node.WaitIndex(ctx, index); err != nil {
+		return err
+	}
+	l.s.caughtUp.Store(true)
+	return nil
 }
 
 func (l clusterLog) ReadIndex(ctx context.Context) (uint64, error) {

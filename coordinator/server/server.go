@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -44,7 +45,9 @@ type Server struct {
 	rpc     *grpc.Server
 	agents  *dispatch.Server
 	service *service.Service
-	api     *api.Server
+	// caughtUp: see clusterLog.WaitIndex.
+	caughtUp atomic.Bool
+	api      *api.Server
 	// handedOver is when the disk was last found full; of the leader's scope.
 	handedOver time.Time
 	stops      []func(context.Context) error // in the order of starting
