@@ -75,7 +75,7 @@ func Start(ctx context.Context, config Config) (*Fleet, error) {
 }
 
 func (f *Fleet) start(ctx context.Context) error {
-	ports, err := freePorts(3 * f.config.Coordinators)
+	ports, err := FreePorts(3 * f.config.Coordinators)
 	if err != nil {
 		return err
 	}
@@ -248,10 +248,10 @@ func Until(ctx context.Context, what string, holds func(context.Context) (bool, 
 	}
 }
 
-// freePorts finds loopback addresses that nobody listens on. They lie below
+// FreePorts finds loopback addresses that nobody listens on. They lie below
 // the range from which the system takes ports for outgoing connections, so
 // that a killed process finds its own again.
-func freePorts(n int) ([]string, error) {
+func FreePorts(n int) ([]string, error) {
 	const first, last = 20000, 32000
 	var found []string
 	next := first + os.Getpid()*31%(last-first)
