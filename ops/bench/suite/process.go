@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"backfleet/ops/demo/fleet"
 )
 
 // measureShell runs real processes through one agent. The bound runs the same
@@ -31,6 +29,7 @@ func measureShell(ctx context.Context, r *run) (err error) {
 		return err
 	}
 	var rates, files, pipes []float64
+	var stays []stay
 	for round := range r.o.rounds {
 		logged, err := (&forker{dir: r.dir, argv: argv, logged: true}).rate(ctx, 2000, r.o.shellSlots)
 		if err != nil {
@@ -40,10 +39,15 @@ func measureShell(ctx context.Context, r *run) (err error) {
 		if err != nil {
 			return err
 		}
-		rate, err := c.backfillRate(ctx, round, dates, nodes)
+		rate, id, err := c.backfillRate(ctx, round, dates, nodes)
 		if err != nil {
 			return err
 		}
+		one, err := c.stayOf(ctx, id, dates*nodes, float64(r.o.shellSlots)/rate)
+		if err != nil {
+			return err
+		}
+		stays = append(stays, one)
 		r.say("shell: round %d: %.0f /s; bare with log files %.0f /s, with pipes %.0f /s", round+1, rate, logged, piped)
 		rates, files, pipes = append(rates, rate), append(files, logged), append(pipes, piped)
 	}
@@ -52,7 +56,50 @@ func measureShell(ctx context.Context, r *run) (err error) {
 	target.OfBound = true
 	r.add(Figure{Row: "shell", What: what, Unit: "/s", Rounds: rates, Target: target, Bound: &Bound{"bare fork and exec, a log file each", median(files)}})
 	r.add(Figure{Row: "shell", What: "the same against pipes", Unit: "/s", Rounds: rates, Bound: &Bound{"bare fork and exec, a pipe each", median(pipes)}})
+	r.addStays(stays)
 	return nil
+}
+
+// stay is where the time goes that an instance holds a slot, in milliseconds.
+type stay struct{ start, run, settle float64 }
+
+// stayOf looks at a sample of the attempts of a backfill. What the attempts do
+// not tell, from the end of a process to the next grant of its slot, is the
+// rest of the time that a slot is held, given in seconds.
+func (c *cluster) stayOf(ctx context.Context, id string, n int, held float64) (stay, error) {
+	var s stay
+	const sample = 100
+	for i := range sample {
+		d, err := c.client.Instance(ctx, id+"."+strconv.Itoa(i*n/sample))
+		if err != nil {
+			return s, err
+		}
+		a := d.Attempts[len(d.Attempts)-1]
+		if a.GrantedAt == nil || a.StartedAt == nil || a.EndedAt == nil {
+			return s, fmt.Errorf("attempt %d of %s does not say when it was granted, started and ended", a.Number, d.Instance.ID)
+		}
+		s.start += ms(a.StartedAt.Sub(*a.GrantedAt)) / sample
+		s.run += ms(a.EndedAt.Sub(*a.StartedAt)) / sample
+	}
+	s.settle = held*1000 - s.start - s.run
+	return s, nil
+}
+
+func (r *run) addStays(stays []stay) {
+	for _, part := range []struct {
+		what string
+		of   func(stay) float64
+	}{
+		{"grant decided to process started", func(s stay) float64 { return s.start }},
+		{"process started to its end noticed", func(s stay) float64 { return s.run }},
+		{"end noticed to the slot's next grant", func(s stay) float64 { return s.settle }},
+	} {
+		f := Figure{Row: "shell", What: "of the time a slot is held: " + part.what, Unit: "ms"}
+		for _, s := range stays {
+			f.Rounds = append(f.Rounds, part.of(s))
+		}
+		r.add(f)
+	}
 }
 
 // script writes code to a file and gives the command that runs it.
@@ -65,18 +112,18 @@ func script(dir, code string) ([]string, error) {
 	return []string{sh, path, "20100101"}, os.WriteFile(path, []byte(code), 0o600)
 }
 
-// backfillRate gives how many instances a second end of one backfill.
-func (c *cluster) backfillRate(ctx context.Context, round, dates, nodes int) (float64, error) {
+// backfillRate runs one backfill and gives how many instances ended a second.
+func (c *cluster) backfillRate(ctx context.Context, round, dates, nodes int) (rate float64, id string, err error) {
 	sub, err := c.client.Submit(ctx, request(round, dates), "")
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	start := time.Now()
 	end, err := c.finished(ctx, sub.ID)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	return float64(dates*nodes) / end.Sub(start).Seconds(), nil
+	return float64(dates*nodes) / end.Sub(start).Seconds(), sub.ID, nil
 }
 
 // stamping is a script that says first when it begins and last when it ends.
@@ -192,86 +239,4 @@ func (r *run) bareGaps(ctx context.Context, n int) ([]float64, error) {
 		return nil, err
 	}
 	return r.gapsOf(file, n, func(int) bool { return true })
-}
-
-// measureIdle watches a cluster that has run something and has nothing to do.
-func measureIdle(ctx context.Context, r *run) (err error) {
-	c, err := r.cluster(ctx, 1, 4)
-	if err != nil {
-		return err
-	}
-	defer func() { err = c.close(err) }()
-	if err := c.apply(ctx, graph(10, 1, func(int) string { return ":" })); err != nil {
-		return err
-	}
-	if _, err := c.backfillRate(ctx, 0, 10, 10); err != nil {
-		return err
-	}
-	watched, err := c.members(ctx)
-	if err != nil {
-		return err
-	}
-	begin := map[string]float64{}
-	for what, pids := range watched {
-		begin[what] = sum(pids, processorSeconds)
-	}
-	start := time.Now()
-	select {
-	case <-time.After(r.o.idle):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	seconds := time.Since(start).Seconds()
-	for _, what := range []string{"leader", "follower", "agent"} {
-		limit, pids := 80.0, watched[what]
-		if what == "agent" {
-			limit = 25
-			r.say("idle: of the agent: session %.1f MB, keeper %.1f MB, guard %.1f MB", residentMB(pids[0]), residentMB(pids[1]), sum(pids[2:], residentMB))
-		}
-		r.add(Figure{Row: "idle", What: what + ": resident memory", Unit: "MB", Value: sum(pids, residentMB), Target: atMost(limit)})
-		share := (sum(pids, processorSeconds) - begin[what]) / seconds * 100
-		r.add(Figure{Row: "idle", What: fmt.Sprintf("%s: share of a core over %.0f s", what, seconds), Unit: "%", Value: share, Target: atMost(2)})
-	}
-	return nil
-}
-
-// members gives the process ids of the leader, of one follower and of the
-// agent: its session, its keeper and the keeper's guard.
-func (c *cluster) members(ctx context.Context) (map[string][]int, error) {
-	leader, err := c.Leader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	follower := c.Coordinators[0]
-	if follower == leader {
-		follower = c.Coordinators[1]
-	}
-	keeper, err := c.KeeperPid(ctx, c.Agents[0])
-	if err != nil {
-		return nil, err
-	}
-	agent := []int{c.Agents[0].Pid(), keeper}
-	return map[string][]int{"leader": {leader.Pid()}, "follower": {follower.Pid()}, "agent": append(agent, children(keeper)...)}, nil
-}
-
-func children(pid int) []int {
-	var out []int
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, t := range threads {
-		text, _ := os.ReadFile(t)
-		for _, f := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(f); err == nil && fleet.Alive(child) {
-				out = append(out, child)
-			}
-		}
-	}
-	return out
-}
-
-func sum(pids []int, f func(int) float64) float64 {
-	total := 0.0
-	for _, p := range pids {
-		total += f(p)
-	}
-	return total
 }
