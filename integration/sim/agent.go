@@ -120,7 +120,8 @@ func (h *host) killKeeper() {
 	h.w.note("%s: keeper dies", h.id)
 	h.keeper.die()
 	h.keeper = nil
-	h.later(h.w.delay(), func() { h.core.KeeperLost() })
+	h.news = max(h.news, h.w.now+h.w.delay())
+	h.later(h.news-h.w.now, func() { h.core.KeeperLost() })
 	h.w.after(h.w.between(10*time.Millisecond, 5*time.Second), h.startKeeper)
 }
 

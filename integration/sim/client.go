@@ -84,7 +84,7 @@ func (c *client) try(m *wire.Command, answered func(r state.Result, index uint64
 			at = w.log.leader // forwarded
 		}
 		at.do(func() {
-			at.propose(proto.CloneOf(m), func(index uint64, err error) {
+			at.propose(proto.CloneOf(m), 0, func(index uint64, err error) {
 				if err != nil {
 					w.after(w.between(50*time.Millisecond, time.Second), again)
 					return

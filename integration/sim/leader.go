@@ -82,7 +82,7 @@ func (d *dispatcher) turn() {
 	d.busy = true
 	switch {
 	case turn != nil:
-		d.c.propose(&wire.Command{Body: &wire.Command_Turn{Turn: turn}}, func(index uint64, err error) {
+		d.c.propose(&wire.Command{Body: &wire.Command_Turn{Turn: turn}}, d.st.Index(), func(index uint64, err error) {
 			if d.ended {
 				return
 			}

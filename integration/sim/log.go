@@ -122,7 +122,7 @@ func (r *replicas) install(c *coordinator) {
 			if !p.replicated || r.w.oneIn(2) {
 				break
 			}
-			r.append(p.entry)
+			r.append(p.entry, p.basis)
 		}
 		old.inFlight = nil
 		if old != c && old.term > 0 {
@@ -133,7 +133,7 @@ func (r *replicas) install(c *coordinator) {
 		c.stepDown()
 	}
 	c.term, r.leader = r.term, c
-	r.append(nil)
+	r.append(nil, 0)
 	term := r.term
 	r.w.after(r.w.between(time.Millisecond, 30*time.Millisecond), func() {
 		c.do(func() {
@@ -146,7 +146,7 @@ func (r *replicas) install(c *coordinator) {
 }
 
 // append commits an entry: from here on it is a fact.
-func (r *replicas) append(entry []byte) uint64 {
+func (r *replicas) append(entry []byte, basis uint64) uint64 {
 	index, before := uint64(len(r.entries)+1), r.truth()
 	after, result := before, state.Result{}
 	if entry != nil {
@@ -162,7 +162,7 @@ func (r *replicas) append(entry []byte) uint64 {
 		r.lastEntry = r.w.now
 		r.w.report.Entries++
 		r.entries, r.states, r.results = append(r.entries, entry), append(r.states, after), append(r.results, result)
-		r.w.model.committed(index, c, before, after, result)
+		r.w.model.committed(index, basis, c, before, after, result)
 	} else {
 		r.entries, r.states, r.results = append(r.entries, nil), append(r.states, after), append(r.results, result)
 	}
@@ -203,6 +203,7 @@ type coordinator struct {
 
 type proposal struct {
 	entry      []byte
+	basis      uint64
 	replicated bool // it has reached others: the next leader may have it
 	ready      bool // it would be committed, were its turn come
 	done       func(index uint64, err error)
@@ -372,7 +373,7 @@ func (c *coordinator) stepDown() {
 			if !p.replicated || c.w.oneIn(2) {
 				break
 			}
-			c.log.append(p.entry)
+			c.log.append(p.entry, p.basis)
 		}
 	}
 	c.inFlight = nil
@@ -391,9 +392,9 @@ func (c *coordinator) lead() {
 	c.scope.poke()
 }
 
-// propose hands a command to the log; done is called once, in this
-// coordinator's process.
-func (c *coordinator) propose(m *wire.Command, done func(index uint64, err error)) {
+// propose hands a command to the log, decided from the facts after the entry
+// basis; done is called once, in this coordinator's process.
+func (c *coordinator) propose(m *wire.Command, basis uint64, done func(index uint64, err error)) {
 	if c.term == 0 {
 		done(0, errNotLeader)
 		return
@@ -403,7 +404,7 @@ func (c *coordinator) propose(m *wire.Command, done func(index uint64, err error
 	if err != nil {
 		panic(err)
 	}
-	p := &proposal{entry: entry, replicated: c.log.leader == c && c.log.majority(c), done: done}
+	p := &proposal{entry: entry, basis: basis, replicated: c.log.leader == c && c.log.majority(c), done: done}
 	c.inFlight = append(c.inFlight, p)
 	c.later(c.w.delay(), func() {
 		p.ready = true
@@ -416,7 +417,7 @@ func (c *coordinator) commitReady() {
 	for c.log.leader == c && c.log.term == c.term && c.log.majority(c) && len(c.inFlight) > 0 && c.inFlight[0].ready {
 		p := c.inFlight[0]
 		c.inFlight = c.inFlight[1:]
-		index := c.log.append(p.entry)
+		index := c.log.append(p.entry, p.basis)
 		c.catchUp(index)
 		if !c.w.calm && c.w.oneIn(150) { // leadership is lost before the answer
 			p.done(0, errUnknown)

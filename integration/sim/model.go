@@ -17,7 +17,8 @@ type model struct {
 	nodes    map[string]*wire.Node
 	plans    map[uint64]*planModel
 	order    []*planModel
-	answered map[string]bool // request ids that had their effect
+	answered map[string]bool             // request ids that had their effect
+	asked    map[[2]int]bool             // plan and position of dates about which holdsDate is being asked
 	runs     map[cycle]map[uint64]uint64 // when each plan last ran it, as an order
 }
 
@@ -39,6 +40,7 @@ type planModel struct {
 	keys                    []cycle // by instance number
 	number                  map[cycle]uint64
 	paused, stopped, halted bool
+	operated                uint64 // index of the last entry by a person
 	failures                int32
 	named                   map[uint64]bool
 	opened                  map[int]bool
@@ -48,14 +50,14 @@ type planModel struct {
 func newModel(w *world) *model {
 	return &model{
 		w: w, nodes: map[string]*wire.Node{}, plans: map[uint64]*planModel{}, answered: map[string]bool{},
-		runs: map[cycle]map[uint64]uint64{},
+		runs: map[cycle]map[uint64]uint64{}, asked: map[[2]int]bool{},
 	}
 }
 
 func (m *model) cycleOf(i attempt.Instance) cycle { return m.plans[i.Plan].keys[i.Instance] }
 
-// committed takes in an entry.
-func (m *model) committed(index uint64, c *wire.Command, before, after *state.State, r state.Result) {
+// committed takes in an entry; a turn was decided from the facts after basis.
+func (m *model) committed(index, basis uint64, c *wire.Command, before, after *state.State, r state.Result) {
 	if c.RequestId != "" {
 		if m.answered[c.RequestId] || r.Err != nil {
 			return
@@ -71,14 +73,16 @@ func (m *model) committed(index uint64, c *wire.Command, before, after *state.St
 		m.accept(after, r.Answer.Plan, b.Submit.Request)
 	case *wire.Command_PlanOperation:
 		m.plans[b.PlanOperation.Plan].operate(b.PlanOperation.Kind)
+		m.plans[b.PlanOperation.Plan].operated = index
 	case *wire.Command_Rerun:
 		m.rerun(before, b.Rerun)
+		m.plans[b.Rerun.Plan].operated = index
 	case *wire.Command_Turn:
 		for _, o := range b.Turn.Opens {
 			m.open(after, o)
 		}
 		for _, ch := range r.Changes {
-			m.changed(index, c.NowMs, before, after, ch)
+			m.changed(index, basis, c.NowMs, before, after, ch)
 		}
 		m.caps(after)
 	}
@@ -131,7 +135,7 @@ func (m *model) open(after *state.State, o *wire.OpenDate) {
 }
 
 // changed judges one change of an instance.
-func (m *model) changed(index uint64, nowMs int64, before, after *state.State, ch state.Change) {
+func (m *model) changed(index, basis uint64, nowMs int64, before, after *state.State, ch state.Change) {
 	if ch.Kind != state.InstanceChanged {
 		return
 	}
@@ -141,7 +145,9 @@ func (m *model) changed(index uint64, nowMs int64, before, after *state.State, c
 		m.ended(before, after, p, n)
 	}
 	if ch.To == state.Running || ch.To == state.DryRun {
-		if why := m.blocked(after, p, n, nowMs, false); why.kind != "" {
+		// A person's act may come between a turn and its entry. It then holds
+		// for the next turn, unless it stops or pauses.
+		if why := m.blocked(after, p, n, nowMs, false); why.kind != "" && (why.plan == 0 || why.running || m.plans[why.plan].operated <= basis) {
 			m.w.violated(why.rule, "b%d.%d %v starts at entry %d although %s", p.id, n, key, index, why)
 		}
 		if p.dry[key.node] != (ch.To == state.DryRun) {
@@ -224,6 +230,7 @@ type obstacle struct {
 	plan       uint64 // of the instance in the way, when there is one
 	instance   uint64
 	pos        int
+	running    bool // it runs, which no act of a person excuses
 }
 
 func (o obstacle) String() string {
@@ -242,7 +249,7 @@ func (m *model) blocked(st *state.State, p *planModel, n uint64, nowMs int64, wa
 	}
 	for _, up := range p.upstreams(key) {
 		if u := p.number[up]; !m.status(st, p, u).Success() {
-			return obstacle{"R5.2", "an upstream has not succeeded", p.id, u, 0}
+			return obstacle{rule: "R5.2", kind: "an upstream has not succeeded", plan: p.id, instance: u}
 		}
 	}
 	if o := m.predecessor(st, p, key); o.kind != "" {
@@ -272,7 +279,7 @@ func (m *model) gated(st *state.State, p *planModel, n uint64) obstacle {
 	}
 	for i, k := range p.keys {
 		if k.d == p.dates[pos-1] && (p.req.Gate == wire.Request_DAY || k.node == key.node) && !m.status(st, p, uint64(i)).Success() {
-			return obstacle{"R4.3", "the date before has not succeeded", p.id, uint64(i), pos}
+			return obstacle{rule: "R4.3", kind: "the date before has not succeeded", plan: p.id, instance: uint64(i), pos: pos}
 		}
 	}
 	return obstacle{}
@@ -292,7 +299,7 @@ func (m *model) predecessor(st *state.State, p *planModel, key cycle) obstacle {
 	pos, was := slices.Index(p.dates, key.d), slices.Index(p.dates, pre.d)
 	if was >= 0 && was <= pos && p.group[was] == p.group[pos] {
 		if u := p.number[pre]; !m.status(st, p, u).Success() {
-			return obstacle{"R5.4", "the cycle before has not succeeded", p.id, u, 0}
+			return obstacle{rule: "R5.4", kind: "the cycle before has not succeeded", plan: p.id, instance: u}
 		}
 		return obstacle{}
 	}
@@ -302,8 +309,15 @@ func (m *model) predecessor(st *state.State, p *planModel, key cycle) obstacle {
 			newest = q
 		}
 	}
-	if newest != nil && !m.status(st, newest, newest.number[pre]).Success() {
-		return obstacle{"R5.5", "the cycle before has not succeeded elsewhere", newest.id, newest.number[pre], 0}
+	if newest == nil {
+		return obstacle{}
+	}
+	l, runs := st.Lease(newest.id, newest.number[pre])
+	if runs && l.Fence == st.Index() {
+		return obstacle{} // granted by the same entry: neither was before the other
+	}
+	if !m.status(st, newest, newest.number[pre]).Success() {
+		return obstacle{rule: "R5.5", kind: "the cycle before has not succeeded elsewhere", plan: newest.id, instance: newest.number[pre]}
 	}
 	return obstacle{}
 }
@@ -317,7 +331,7 @@ func (m *model) overlap(st *state.State, p *planModel, key cycle) obstacle {
 		}
 		s := m.status(st, q, n)
 		if s == state.Running || q.id < p.id && s.Waits() && (!q.stopped || q.named[n]) {
-			return obstacle{"R5.8", "the same cycle is another plan's first", q.id, n, 0}
+			return obstacle{rule: "R5.8", kind: "the same cycle is another plan's first", plan: q.id, instance: n, running: s == state.Running}
 		}
 	}
 	return obstacle{}

@@ -78,6 +78,12 @@ func (m *model) excused(st *state.State, p *planModel, n uint64, nowMs int64) (a
 // holdsDate says whether something in a date waits for another plan, and so is
 // not quiet.
 func (m *model) holdsDate(st *state.State, p *planModel, pos int, nowMs int64) bool {
+	if date := [2]int{int(p.id), pos}; m.asked[date] {
+		return false // in a circle: nothing outside it holds the date
+	} else {
+		m.asked[date] = true
+		defer delete(m.asked, date)
+	}
 	for n, k := range p.keys {
 		if k.d == p.dates[pos] && m.status(st, p, uint64(n)).Waits() && m.excused(st, p, uint64(n), nowMs) {
 			return true
