@@ -62,11 +62,14 @@ bench: ## the figures, each beside the bound measured in the same run
 
 .PHONY: soak
 soak: ## the simulation over many seeds
-	$(GO) test -timeout 0 ./integration/sim -run . -args -seeds $(SEEDS)
+	$(GO) test -timeout 0 ./integration/sim -sim.seeds $(SEEDS)
+
+# Losses of leaders and agents, again and again; `make drill TIMES=20` for longer.
+TIMES ?= 3
 
 .PHONY: drill
-drill: ## practise a loss on a cluster of this machine
-	$(GO) run ./ops/drill $(ARGS)
+drill: ## kill leaders and agents of real processes, again and again
+	$(GO) test -timeout 0 -count $(TIMES) -v -run 'Killed|Restarted|Stops|Outlives|LeaderChange' ./integration/e2e
 
 .PHONY: clean
 clean: ## remove what was built
