@@ -28,6 +28,8 @@ type kept struct {
 	key     attempt.Key
 	running bool // until its result is saved
 	process *runner.Process
+	folder  *folder // where it works; nil: not one of the keeper's
+	left    bool    // some process of it may still work there
 	started time.Time
 	dead    chan struct{} // closed when no process of the group is left
 
@@ -54,7 +56,7 @@ func (k *Keeper) start(m *wire.StartAttempt) error {
 	if before != nil {
 		<-before.dead
 	}
-	if err := k.store.begin(a.key); err != nil {
+	if err := k.store.begin(a.key, time.Now()); err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.running--
@@ -63,7 +65,7 @@ func (k *Keeper) start(m *wire.StartAttempt) error {
 			delete(k.newest, a.key.Of())
 		}
 		close(a.dead)
-		return fault.Wrap(err, fault.Internal, "attempt %s: its folder cannot be made; look for a full disk or missing rights", a.key)
+		return fault.Wrap(err, fault.Internal, "attempt %s: its beginning cannot be written down; look for a full disk", a.key)
 	}
 	if err := k.launch(a, m); err != nil {
 		a.Started(nil, err)
@@ -134,7 +136,7 @@ func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
 		Args:   append([]string(nil), m.Command...),
 		Env:    make([]string, 0, len(m.Environment)+1),
 		Dir:    m.Directory,
-		LogDir: k.store.folder(a.key),
+		Log:    k.store.log(a.key),
 		LogMax: m.LogMaxBytes,
 		Script: m.Script,
 	}
@@ -150,12 +152,15 @@ func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
 		spec.Env = append(spec.Env, e.Name+"="+e.Value)
 	}
 	spec.Env = append(spec.Env, KeeperVariable+"="+k.incarnation)
-	if spec.Dir == "" {
-		spec.Dir = k.store.folder(a.key)
-	} else if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
+	var err error
+	if spec.Dir != "" {
+		err = os.MkdirAll(spec.Dir, 0o700)
+	} else if a.folder, err = k.folders.take(); err == nil {
+		spec.Dir = a.folder.path
+	}
+	if err != nil {
 		return err
 	}
-	var err error
 	if spec.Path, err = lookPath(m.Command[0], path); err != nil {
 		return err
 	}
@@ -190,7 +195,7 @@ func (a *kept) Exited(e runner.Exit) {
 	k := a.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	a.logBytes = e.LogBytes
+	a.logBytes, a.left = e.LogBytes, e.Left
 	outcome, code, cause := wire.Outcome_SUCCEEDED, int32(e.Status.ExitStatus()), ""
 	switch {
 	case e.Status.Signaled():
@@ -304,40 +309,42 @@ func (k *Keeper) extend(m *wire.ExtendAttempts) {
 	}
 }
 
-// forget removes ended attempts, the folder first: without it, what a batch
-// still says of them is void.
+// forget removes ended attempts.
 func (k *Keeper) forget(refs []*wire.AttemptRef) error {
-	var keys []attempt.Key
-	k.mu.Lock()
-	for _, ref := range refs {
-		a := k.attempts[attempt.KeyOf(ref)]
-		switch {
-		case a == nil:
-		case a.running:
-			k.mu.Unlock()
-			return fault.New(fault.Conflict, "attempt %s still runs; it can be forgotten when its result is known", a.key)
-		default:
-			keys = append(keys, a.key)
-		}
+	list, err := k.drop(refs)
+	if err != nil {
+		return err
 	}
-	for _, key := range keys {
-		if k.newest[key.Of()] == k.attempts[key] {
-			delete(k.newest, key.Of())
-		}
-		delete(k.attempts, key)
-	}
-	k.mu.Unlock()
-	for _, key := range keys {
-		if err := k.store.remove(key); err != nil {
-			k.config.Logger.Error("a forgotten attempt's folder stays", "attempt", key, "error", err)
-			continue
-		}
-		k.mu.Lock()
-		path, empty := k.store.release(key)
-		k.mu.Unlock()
-		if empty {
-			_ = os.Remove(path)
+	for _, a := range list {
+		if a.logBytes > 0 {
+			k.store.removeLog(a.key)
 		}
 	}
 	return nil
+}
+
+// drop takes attempts out of the books.
+func (k *Keeper) drop(refs []*wire.AttemptRef) (list []*kept, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, ref := range refs {
+		a := k.attempts[attempt.KeyOf(ref)]
+		if a == nil {
+			continue
+		}
+		if a.running {
+			return nil, fault.New(fault.Conflict, "attempt %s still runs; it can be forgotten when its result is known", a.key)
+		}
+		list = append(list, a)
+	}
+	if err := k.store.forget(list); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot write that attempts are forgotten; look for a full disk")
+	}
+	for _, a := range list {
+		if k.newest[a.key.Of()] == a {
+			delete(k.newest, a.key.Of())
+		}
+		delete(k.attempts, a.key)
+	}
+	return list, nil
 }

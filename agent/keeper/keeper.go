@@ -64,9 +64,10 @@ type Keeper struct {
 	incarnation string
 	runner      *runner.Runner
 	guard       *guard
+	store       *store
+	folders     *folders
 
 	mu       sync.Mutex
-	store    *store // its maps; files are touched outside the lock
 	attempts map[attempt.Key]*kept
 	newest   map[attempt.Instance]*kept
 	running  int // attempts without a saved result
@@ -151,11 +152,11 @@ func open(config Config) (*Keeper, error) {
 		quit:        make(chan struct{}),
 	}
 	var err error
-	if k.store, err = openStore(config.Dir); err != nil {
-		return nil, err
+	if k.folders, err = openFolders(filepath.Join(config.Dir, "work")); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
-	finished, lost, err := k.store.load(time.Now())
-	if err != nil {
+	var finished, lost []*wire.KeptAttempt
+	if k.store, finished, lost, err = openStore(config.Dir, time.Now(), config.Logger); err != nil {
 		return nil, err
 	}
 	for _, m := range finished {
@@ -198,6 +199,7 @@ func (k *Keeper) close() {
 	k.idle.Stop()
 	k.runner.Stop()
 	k.guard.stop()
+	k.store.close()
 }
 
 // leave makes serve return.
@@ -275,18 +277,21 @@ func (k *Keeper) saver() {
 		k.mu.Lock()
 		batch := k.unsaved
 		k.unsaved = nil
-		n := k.store.next
-		k.store.next++
 		list := make([]*wire.KeptAttempt, len(batch))
 		for i, a := range batch {
-			list[i] = &wire.KeptAttempt{Ref: a.key.Ref(), Result: a.result, LogBytes: a.logBytes, LogDirectory: k.store.folder(a.key)}
+			list[i] = &wire.KeptAttempt{Ref: a.key.Ref(), Result: a.result, LogBytes: a.logBytes}
 		}
 		k.mu.Unlock()
 		if len(batch) == 0 {
 			continue
 		}
+		for _, a := range batch { // before the saving: it may need the room on the disk
+			if a.folder != nil {
+				k.folders.give(a.folder, !a.left)
+			}
+		}
 		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-			err := k.store.save(n, list)
+			err := k.store.save(list)
 			if err == nil {
 				break
 			}
@@ -297,17 +302,15 @@ func (k *Keeper) saver() {
 				return
 			}
 		}
-		k.saved(n, batch)
+		k.saved(batch)
 	}
 }
 
-func (k *Keeper) saved(n uint64, batch []*kept) {
+func (k *Keeper) saved(batch []*kept) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, a := range batch {
 		a.running = false
-		k.store.batches[a.key] = n
-		k.store.live[n]++
 		k.running--
 		k.changed(a)
 	}

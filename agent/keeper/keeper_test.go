@@ -319,11 +319,69 @@ func TestResultsStayUntilTheyAreForgotten(t *testing.T) {
 	if _, err := next.Forget(t.Context(), &wire.ForgetAttempt{Ref: ref(1, 10)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, folder := range []string{"attempts", "results"} {
-		left, err := os.ReadDir(filepath.Join(dir, folder))
-		if err != nil || len(left) != 0 {
-			t.Errorf("%s holds %v (%v), want nothing left", folder, left, err)
+	if left, err := os.ReadDir(filepath.Join(dir, "logs")); err != nil || len(left) != 0 {
+		t.Errorf("the logs are %v (%v), want nothing left", left, err)
+	}
+	_ = syscall.Kill(int(next.Info.Pid), syscall.SIGKILL)
+	eventually(t, "the keeper's end", func() bool { return !alive(int(next.Info.Pid)) })
+	last := ensure(t, dir, time.Hour)
+	if m := last.until("the list", func(*wire.KeptAttempt) bool { return true }); !m.Complete {
+		t.Errorf("got %v, want nothing left", m)
+	}
+}
+
+func TestAnAttemptFindsItsFolderEmptyAndMayRemoveIt(t *testing.T) {
+	dir := t.TempDir()
+	k := ensure(t, dir, time.Hour)
+	codes := []string{`:`, `echo >left; mkdir a; echo >a/b`, `touch x; rm x`, `rm -rf "$PWD"`, `chmod 0500 .`, `rmdir "$PWD"; ln -s / "$PWD"`, `:`}
+	for i, code := range codes {
+		n := uint64(i + 1)
+		k.start(sh(ref(n, 10), `echo in "$PWD" with $(ls -A | wc -l) at $(stat -c %a .); `+code+`; echo done`))
+		m := k.result(n)
+		log, err := os.ReadFile(m.LogDirectory + ".000000.log")
+		if err != nil || !strings.Contains(string(log), "with 0 at 700\n") || !strings.Contains(string(log), "done\n") || m.Result.Outcome != wire.Outcome_SUCCEEDED {
+			t.Errorf("after %q: result %v, log %q (%v); want an empty folder of mode 700 and a whole log", codes[:i], m.Result, log, err)
 		}
+	}
+	eventually(t, "that what was left is removed", func() bool {
+		left, err := os.ReadDir(filepath.Join(dir, "work"))
+		return err == nil && len(left) <= 2 // the one free, and the link
+	})
+}
+
+// A torn record ends the journal; what was announced before it counts.
+func TestATornRecordEndsTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	k := ensure(t, dir, time.Hour)
+	k.start(sh(ref(1, 10), "exit 7"))
+	k.result(1)
+	path := filepath.Join(dir, "journal")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.start(sh(ref(2, 10), "exec sleep 1000"))
+	_ = syscall.Kill(int(k.Info.Pid), syscall.SIGKILL)
+	eventually(t, "the keeper's end", func() bool { return !alive(int(k.Info.Pid)) })
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range after {
+		if before[i] != after[i] {
+			after[i+12]++ // within the last record
+			break
+		}
+	}
+	if err := os.WriteFile(path, after, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := ensure(t, dir, time.Hour)
+	if r := next.result(1).Result; r.ExitCode != 7 {
+		t.Errorf("got %v, want the result as it was", r)
+	}
+	if m := next.until("the list", func(*wire.KeptAttempt) bool { return true }); !m.Complete {
+		t.Errorf("got %v, want nothing more", m)
 	}
 }
 

@@ -198,7 +198,7 @@ func (k *Keeper) changed(a *kept) {
 func (k *Keeper) take(w *watcher) []*wire.KeptAttempt {
 	list := make([]*wire.KeptAttempt, 0, len(w.queue)+1)
 	for _, a := range w.queue {
-		m := &wire.KeptAttempt{Ref: a.key.Ref(), Running: a.running, LogDirectory: k.store.folder(a.key), LogBytes: a.logBytes}
+		m := &wire.KeptAttempt{Ref: a.key.Ref(), Running: a.running, LogDirectory: k.store.log(a.key), LogBytes: a.logBytes}
 		if !a.running {
 			m.Result = a.result // on disk, and never changed again
 		}

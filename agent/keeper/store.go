@@ -2,18 +2,18 @@ package keeper
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"hash/crc32"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
-
-	"bytes"
-	"io"
 
 	"backfleet/agent/attempt"
 	"backfleet/agent/runner"
@@ -21,196 +21,246 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// store is the keeper's folder. An attempt is kept as long as its folder under
-// attempts/ exists: made before the process starts, removed by Forget. In it
-// is its log, and it is where the process works. Results
-// stand in batch files, several to a file, so that a hundred attempts that end
-// together cost the same fsyncs as one.
+// store is the keeper's folder: a journal of the attempts that are kept, and
+// their logs. A record of the journal is a length, a checksum and a
+// KeptAttempt: running, that it was begun; with a result, that it ended; with
+// neither, that it is forgotten. The last one of an attempt counts.
+//
+// Only the end of an attempt is synced, and all that end together at once. A
+// beginning need not be: a keeper that is killed loses nothing it has written,
+// and if the host dies the process is dead, too, and the leader sees the lease
+// end. The file is made of zeros that are written over, because to sync those
+// costs a third of syncing a file that grows.
 type store struct {
-	dir     string
-	next    uint64
-	batches map[attempt.Key]uint64 // the batch that holds an attempt's result
-	live    map[uint64]int         // results of a batch not yet forgotten
+	dir    string
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	file   *os.File
+	end    int64                  // of the records
+	size   int64                  // of the zeros written ahead
+	live   map[attempt.Key][]byte // the last record of each kept attempt
+	bytes  int64                  // of those
+	broken bool                   // a sync failed: only a new file is to be trusted
 }
 
-const batchSuffix = ".results"
+const (
+	// journalBytes is the size of an empty journal, some 8,000 attempts.
+	journalBytes = 1 << 20
+	headerBytes  = 8
+)
 
 var checksums = crc32.MakeTable(crc32.Castagnoli)
 
-func (s *store) attempts() string            { return filepath.Join(s.dir, "attempts") }
-func (s *store) results() string             { return filepath.Join(s.dir, "results") }
-func (s *store) folder(k attempt.Key) string { return filepath.Join(s.attempts(), k.Folder()) }
-func (s *store) batch(n uint64) string {
-	return filepath.Join(s.results(), fmt.Sprintf("%016d%s", n, batchSuffix))
-}
+func (s *store) journal() string { return filepath.Join(s.dir, "journal") }
+func (s *store) logs() string    { return filepath.Join(s.dir, "logs") }
 
-// openStore makes the folders.
-func openStore(dir string) (*store, error) {
-	s := &store{dir: dir, next: 1, batches: map[attempt.Key]uint64{}, live: map[uint64]int{}}
-	for _, d := range []string{s.attempts(), s.results()} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
-		}
-	}
-	return s, nil
-}
+// log is what the paths of an attempt's log segments begin with.
+func (s *store) log(k attempt.Key) string { return filepath.Join(s.logs(), k.Folder()) }
 
-// load reads what a predecessor left: every kept attempt, those without a
+// openStore reads what a predecessor left: every kept attempt, those without a
 // result as lost (RULES R13.2: its attempts died with it).
-func (s *store) load(now time.Time) (kept, lost []*wire.KeptAttempt, err error) {
-	found, err := s.readBatches()
-	if err != nil {
-		return nil, nil, err
+func openStore(dir string, now time.Time, logger *slog.Logger) (s *store, ended, lost []*wire.KeptAttempt, err error) {
+	s = &store{dir: dir, logger: logger, live: map[attempt.Key][]byte{}}
+	if err := os.MkdirAll(s.logs(), 0o700); err != nil {
+		return nil, nil, nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
-	folders, err := os.ReadDir(s.attempts())
+	found, err := s.read()
 	if err != nil {
-		return nil, nil, fault.Wrap(err, fault.Internal, "keeper: cannot read its attempts")
+		return nil, nil, nil, err
 	}
-	for _, f := range folders {
-		key, ok := attempt.ParseFolder(f.Name())
-		if !ok {
-			return nil, nil, fault.New(fault.Corrupt, "%s: not the folder of an attempt; remove it, or give the agent another data folder",
-				filepath.Join(s.attempts(), f.Name()))
-		}
-		if k := found[key]; k != nil {
-			s.live[s.batches[key]]++
-			kept = append(kept, k)
+	for key, m := range found {
+		m.LogDirectory = s.log(key)
+		if !m.Running {
+			ended = append(ended, m)
 			continue
 		}
-		delete(s.batches, key)
-		lost = append(lost, s.lost(key, f, now))
+		m.Running, m.LogBytes = false, runner.WholeLines(m.LogDirectory)
+		m.Result.Ref, m.Result.Outcome, m.Result.EndedMs = m.Ref, wire.Outcome_LOST, now.UnixMilli()
+		m.Result.Cause = "the keeper died, and the attempt with it"
+		lost = append(lost, m)
 	}
-	s.dropForgotten(found)
-	return kept, lost, nil
+	if err := s.sweep(found); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.rewrite(); err != nil {
+		return nil, nil, nil, fault.Wrap(err, fault.Internal, "keeper: cannot write its journal")
+	}
+	return s, ended, lost, nil
 }
 
-// lost makes the result of an attempt whose keeper died.
-func (s *store) lost(key attempt.Key, folder os.DirEntry, now time.Time) *wire.KeptAttempt {
-	started := now
-	if info, err := folder.Info(); err == nil {
-		started = info.ModTime() // of its making, unless the process made files in it
-	}
-	return &wire.KeptAttempt{
-		Ref:          key.Ref(),
-		LogDirectory: s.folder(key),
-		LogBytes:     runner.WholeLines(s.folder(key)),
-		Result: &wire.AttemptResult{
-			Ref: key.Ref(), Outcome: wire.Outcome_LOST,
-			StartedMs: started.UnixMilli(), EndedMs: now.UnixMilli(),
-			Cause: "the keeper died, and the attempt with it",
-		},
-	}
-}
-
-func (s *store) readBatches() (map[attempt.Key]*wire.KeptAttempt, error) {
-	files, err := os.ReadDir(s.results())
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot read its results")
+// read takes the journal in up to the first record that does not match its
+// checksum. What follows was never synced, so nobody was told of it.
+func (s *store) read() (map[attempt.Key]*wire.KeptAttempt, error) {
+	data, err := os.ReadFile(s.journal())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot read its journal")
 	}
 	found := map[attempt.Key]*wire.KeptAttempt{}
-	for _, f := range files {
-		var n uint64
-		path := filepath.Join(s.results(), f.Name())
-		if _, err := fmt.Sscanf(f.Name(), "%d"+batchSuffix, &n); err != nil || !strings.HasSuffix(f.Name(), batchSuffix) {
-			_ = os.Remove(path) // a batch that was never completed
-			continue
+	for rest := data; len(rest) >= headerBytes; {
+		n := int64(binary.BigEndian.Uint32(rest))
+		if n == 0 {
+			break
 		}
-		list, err := readBatch(path)
-		if err != nil {
-			return nil, err
+		m := &wire.KeptAttempt{}
+		if n > int64(len(rest)-headerBytes) || crc32.Checksum(rest[headerBytes:headerBytes+n], checksums) != binary.BigEndian.Uint32(rest[4:]) ||
+			proto.Unmarshal(rest[headerBytes:headerBytes+n], m) != nil {
+			s.logger.Warn("the keeper's journal ends in a torn record, as after a power failure", "file", s.journal(), "offset", len(data)-len(rest))
+			break
 		}
-		s.next = max(s.next, n+1)
-		s.live[n] = 0
-		for _, k := range list {
-			key := attempt.KeyOf(k.Ref)
-			found[key] = k
-			s.batches[key] = n
+		key := attempt.KeyOf(m.Ref)
+		s.note(key, m, rest[:headerBytes+n])
+		if found[key] = m; m.Result == nil {
+			delete(found, key)
 		}
+		rest = rest[headerBytes+n:]
 	}
 	return found, nil
 }
 
-// dropForgotten clears what a batch still says of attempts without a folder.
-func (s *store) dropForgotten(found map[attempt.Key]*wire.KeptAttempt) {
-	for key := range found {
-		if _, err := os.Stat(s.folder(key)); os.IsNotExist(err) {
-			delete(s.batches, key)
-		}
-	}
-	for n, live := range s.live {
-		if live == 0 {
-			delete(s.live, n)
-			_ = os.Remove(s.batch(n))
-		}
-	}
-}
-
-func readBatch(path string) ([]*wire.KeptAttempt, error) {
-	data, err := os.ReadFile(path)
+// sweep removes the segments of logs that nobody keeps.
+func (s *store) sweep(found map[attempt.Key]*wire.KeptAttempt) error {
+	files, err := os.ReadDir(s.logs())
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot read its results")
+		return fault.Wrap(err, fault.Internal, "keeper: cannot read its logs")
 	}
-	broken := fault.New(fault.Corrupt, "%s: results that do not match their checksum; the disk is not to be trusted. "+
-		"Remove the file to have its attempts recorded as lost", path)
-	if len(data) < 4 || crc32.Checksum(data[4:], checksums) != binary.BigEndian.Uint32(data) {
-		return nil, broken
-	}
-	var list []*wire.KeptAttempt
-	for r := bytes.NewReader(data[4:]); ; {
-		k := &wire.KeptAttempt{}
-		switch err := protodelim.UnmarshalFrom(r, k); err {
-		case nil:
-			list = append(list, k)
-		case io.EOF:
-			return list, nil
-		default:
-			return nil, broken
+	for _, f := range files {
+		name := strings.TrimSuffix(f.Name(), filepath.Ext(f.Name()))
+		key, _ := attempt.ParseFolder(strings.TrimSuffix(name, filepath.Ext(name)))
+		if found[key] == nil {
+			_ = os.Remove(filepath.Join(s.logs(), f.Name()))
 		}
 	}
+	return nil
 }
 
-// begin makes an attempt's folder. It need not be synced: if the host dies the
-// process dies too, and the leader sees the lease end.
-func (s *store) begin(key attempt.Key) error { return os.Mkdir(s.folder(key), 0o700) }
+// note books a record in memory. The lock is held, or nobody else has s.
+func (s *store) note(key attempt.Key, m *wire.KeptAttempt, record []byte) {
+	s.bytes -= int64(len(s.live[key]))
+	if m.Result == nil {
+		delete(s.live, key)
+		return
+	}
+	s.bytes += int64(len(record))
+	s.live[key] = record
+}
 
-// save makes results durable: the folders that say they are kept, the file,
-// its name. Only one save runs at a time; forget may run beside it.
-func (s *store) save(n uint64, list []*wire.KeptAttempt) error {
-	var b bytes.Buffer
-	b.Write(make([]byte, 4))
-	for _, k := range list {
-		if _, err := protodelim.MarshalTo(&b, proto.Message(k)); err != nil {
+// append writes records. The lock is held.
+func (s *store) append(list []*wire.KeptAttempt) error {
+	var all []byte
+	ends := make([]int, len(list))
+	for i, m := range list {
+		from := len(all)
+		all = append(all, make([]byte, headerBytes)...)
+		var err error
+		if all, err = (proto.MarshalOptions{}).MarshalAppend(all, m); err != nil {
 			return err
 		}
+		binary.BigEndian.PutUint32(all[from:], uint32(len(all)-from-headerBytes))
+		binary.BigEndian.PutUint32(all[from+4:], crc32.Checksum(all[from+headerBytes:], checksums))
+		ends[i] = len(all)
 	}
-	binary.BigEndian.PutUint32(b.Bytes(), crc32.Checksum(b.Bytes()[4:], checksums))
-	temporary := s.batch(n) + ".new"
-	if err := writeSynced(temporary, b.Bytes()); err != nil {
-		_ = os.Remove(temporary)
-		return err
+	if _, err := s.file.WriteAt(all, s.end); err != nil {
+		return err // the next one is written over whatever part of it is there
 	}
-	if err := syncFolder(s.attempts()); err != nil {
-		return err
+	s.end += int64(len(all))
+	from := 0
+	for i, m := range list {
+		s.note(attempt.KeyOf(m.Ref), m, append([]byte(nil), all[from:ends[i]]...))
+		from = ends[i]
 	}
-	if err := os.Rename(temporary, s.batch(n)); err != nil {
-		return err
-	}
-	return syncFolder(s.results())
+	return nil
 }
 
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+// begin says that an attempt is about to start.
+func (s *store) begin(key attempt.Key, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.append([]*wire.KeptAttempt{{Ref: key.Ref(), Running: true, Result: &wire.AttemptResult{StartedMs: now.UnixMilli()}}})
+}
+
+// save makes results durable. Only one save runs at a time.
+func (s *store) save(list []*wire.KeptAttempt) error {
+	s.mu.Lock()
+	err := s.append(list)
+	if err == nil && (s.broken || s.end > s.size) {
+		err = s.rewrite()
+		s.mu.Unlock()
+		return err
+	}
+	file := s.file
+	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
+	if err := syscall.Fdatasync(int(file.Fd())); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.broken = true // the kernel may take the pages for clean now
+		return err
+	}
+	return nil
+}
+
+// forget says that attempts are not kept any more.
+func (s *store) forget(list []*kept) error {
+	if len(list) == 0 {
+		return nil
+	}
+	records := make([]*wire.KeptAttempt, len(list))
+	for i, a := range list {
+		records[i] = &wire.KeptAttempt{Ref: a.key.Ref()}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.append(records)
+}
+
+// removeLog removes the segments of a log; sweep would, too.
+func (s *store) removeLog(key attempt.Key) {
+	for n := 0; os.Remove(runner.SegmentPath(s.log(key), n)) == nil; n++ {
+	}
+}
+
+// rewrite replaces the journal by one of live attempts only, with as much room
+// again. The lock is held, or nobody else has s.
+func (s *store) rewrite() error {
+	s.broken = true
+	data := make([]byte, max(journalBytes, 2*s.bytes))
+	end := 0
+	for _, record := range s.live {
+		end += copy(data[end:], record)
+	}
+	temporary := s.journal() + ".new"
+	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
-	if closing := f.Close(); err == nil {
-		err = closing
+	if err == nil {
+		err = os.Rename(temporary, s.journal())
 	}
-	return err
+	if err != nil {
+		f.Close()
+		return err
+	}
+	if s.file != nil {
+		s.file.Close()
+	}
+	s.file, s.end, s.size = f, int64(end), int64(len(data))
+	if err := syncFolder(s.dir); err != nil {
+		return err
+	}
+	s.broken = false
+	return nil
+}
+
+func (s *store) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.file.Close()
 }
 
 func syncFolder(dir string) error {
@@ -220,22 +270,4 @@ func syncFolder(dir string) error {
 	}
 	defer f.Close()
 	return f.Sync()
-}
-
-// remove deletes an attempt's folder, and the attempt is forgotten.
-func (s *store) remove(key attempt.Key) error { return os.RemoveAll(s.folder(key)) }
-
-// release drops an attempt's hold on its batch; the caller removes the batch
-// file it names, when ok.
-func (s *store) release(key attempt.Key) (path string, ok bool) {
-	n, held := s.batches[key]
-	if !held {
-		return "", false
-	}
-	delete(s.batches, key)
-	if s.live[n]--; s.live[n] > 0 {
-		return "", false
-	}
-	delete(s.live, n)
-	return s.batch(n), true
 }

@@ -23,16 +23,13 @@ const (
 	bufferBytes = 64 << 10
 )
 
-// SegmentPath names the n-th segment, from 0, of the log in a folder. The name
-// is hidden because the folder may be the process's working folder, too.
-func SegmentPath(dir string, n int) string {
-	return filepath.Join(dir, fmt.Sprintf(".%06d.log", n))
-}
+// SegmentPath names the n-th segment, from 0, of the log that begins with base.
+func SegmentPath(base string, n int) string { return fmt.Sprintf("%s.%06d.log", base, n) }
 
 // logWriter turns what a process prints into CRI log lines, in order of
 // arrival, in segment files. It is used by one goroutine.
 type logWriter struct {
-	dir   string
+	base  string
 	max   int64
 	parts [2][]byte // the unfinished line of stdout and stderr
 
@@ -157,10 +154,10 @@ func (w *logWriter) open() error {
 	if w.file != nil {
 		return nil
 	}
-	name := SegmentPath(w.dir, w.segment)
+	name := SegmentPath(w.base, w.segment)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if os.IsNotExist(err) {
-		if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return err
 		}
 		f, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -193,12 +190,12 @@ func (w *logWriter) close(at time.Time) {
 	w.buffer, w.parts = nil, [2][]byte{}
 }
 
-// WholeLines gives the length of the log in a folder whose writer died: the
-// bytes up to the last line that is complete.
-func WholeLines(dir string) uint64 {
+// WholeLines gives the length of a log whose writer died: the bytes up to the
+// last line that is complete.
+func WholeLines(base string) uint64 {
 	total := uint64(0)
 	for n := 0; ; n++ {
-		data, err := os.ReadFile(SegmentPath(dir, n)) // a segment fits in memory
+		data, err := os.ReadFile(SegmentPath(base, n)) // a segment fits in memory
 		if err != nil {
 			return total
 		}

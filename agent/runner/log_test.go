@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,10 @@ import (
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // readLog gives the segments and their bytes laid end to end.
-func readLog(t *testing.T, dir string) (segments []int, all []byte) {
+func readLog(t *testing.T, base string) (segments []int, all []byte) {
 	t.Helper()
 	for n := 0; ; n++ {
-		data, err := os.ReadFile(SegmentPath(dir, n))
+		data, err := os.ReadFile(SegmentPath(base, n))
 		if os.IsNotExist(err) {
 			return segments, all
 		}
@@ -56,38 +57,38 @@ func plain(t *testing.T, log []byte) (out [2]bytes.Buffer) {
 
 func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
 	overhead := len(cri.AppendLine(nil, noon, cri.Stdout, false, nil))
-	dir := t.TempDir()
-	w := logWriter{dir: dir, max: DefaultLogBytes}
+	base := filepath.Join(t.TempDir(), "log")
+	w := logWriter{base: base, max: DefaultLogBytes}
 	const lines = 3072 // 3072 lines of 1024 bytes are 3 MiB to the byte
 	for i := range lines + 1 {
 		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
 	}
 	w.close(noon)
-	segments, all := readLog(t, dir)
+	segments, all := readLog(t, base)
 	if len(segments) != 2 || segments[0] != SegmentBytes || segments[1] != 1024 {
 		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes)
 	}
-	if w.written != int64(len(all)) || WholeLines(dir) != uint64(len(all)) {
-		t.Fatalf("log of %d bytes, counted %d and %d", len(all), w.written, WholeLines(dir))
+	if w.written != int64(len(all)) || WholeLines(base) != uint64(len(all)) {
+		t.Fatalf("log of %d bytes, counted %d and %d", len(all), w.written, WholeLines(base))
 	}
 
 	// One byte more in the first line, and the last of the 3072 no longer fits.
-	dir = t.TempDir()
-	w = logWriter{dir: dir, max: DefaultLogBytes}
+	base = filepath.Join(t.TempDir(), "log")
+	w = logWriter{base: base, max: DefaultLogBytes}
 	w.take(0, fmt.Appendf(nil, "%0*d\n", 1025-overhead, 0), noon)
 	for i := range lines - 1 {
 		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
 	}
 	w.close(noon)
-	if segments, _ = readLog(t, dir); len(segments) != 2 || segments[0] != SegmentBytes-1023 || segments[1] != 1024 {
+	if segments, _ = readLog(t, base); len(segments) != 2 || segments[0] != SegmentBytes-1023 || segments[1] != 1024 {
 		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes-1023)
 	}
 }
 
 func TestWhatWasPrintedComesBackByteForByte(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	dir := t.TempDir()
-	w := logWriter{dir: dir, max: DefaultLogBytes}
+	base := filepath.Join(t.TempDir(), "log")
+	w := logWriter{base: base, max: DefaultLogBytes}
 	var want [2]bytes.Buffer
 	for range 3000 {
 		piece := make([]byte, random.IntN(5000))
@@ -105,7 +106,7 @@ func TestWhatWasPrintedComesBackByteForByte(t *testing.T) {
 		}
 	}
 	w.close(noon)
-	segments, all := readLog(t, dir)
+	segments, all := readLog(t, base)
 	got := plain(t, all)
 	for i := range got {
 		if !bytes.Equal(got[i].Bytes(), want[i].Bytes()) {
@@ -155,11 +156,11 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			w := logWriter{dir: dir, max: DefaultLogBytes}
+			base := filepath.Join(t.TempDir(), "log")
+			w := logWriter{base: base, max: DefaultLogBytes}
 			c.do(&w)
 			w.close(noon)
-			if _, got := readLog(t, dir); string(got) != c.want {
+			if _, got := readLog(t, base); string(got) != c.want {
 				t.Errorf("got %.200q, want %.200q", got, c.want)
 			}
 		})
@@ -167,13 +168,13 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 }
 
 func TestBeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
-	dir := t.TempDir()
-	w := logWriter{dir: dir, max: 1000}
+	base := filepath.Join(t.TempDir(), "log")
+	w := logWriter{base: base, max: 1000}
 	for range 100 {
 		w.take(0, []byte("0123456789\n"), noon)
 	}
 	w.close(noon)
-	_, all := readLog(t, dir)
+	_, all := readLog(t, base)
 	lines := strings.Split(strings.TrimSuffix(string(all), "\n"), "\n")
 	kept := len(lines) - 1
 	want := fmt.Sprintf("backfleet: %d lines dropped: the log reached its limit of 1000 bytes", 100-kept)
@@ -183,7 +184,7 @@ func TestBeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 }
 
 func TestAFullDiskDropsWholeLines(t *testing.T) {
-	w := logWriter{dir: t.TempDir(), max: DefaultLogBytes}
+	w := logWriter{base: filepath.Join(t.TempDir(), "log"), max: DefaultLogBytes}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func TestAFullDiskDropsWholeLines(t *testing.T) {
 	}
 	w.take(0, []byte("kept\n"), noon) // there is room again
 	w.close(noon)
-	data, err := os.ReadFile(SegmentPath(w.dir, 1))
+	data, err := os.ReadFile(SegmentPath(w.base, 1))
 	if err != nil || !bytes.Contains(data, []byte("stdout F kept\n")) || !bytes.Contains(data, []byte("2 lines dropped: ")) {
 		t.Errorf("segment %q (%v), want the line kept and the count of those dropped", data, err)
 	}

@@ -150,7 +150,7 @@ func (r *Runner) finish(p *Process) bool {
 	p.log.close(time.Now())
 	events := p.events
 	p.events = nil
-	events.Exited(Exit{Status: p.status, Ended: p.ended, LogBytes: uint64(p.log.written)})
+	events.Exited(Exit{Status: p.status, Ended: p.ended, LogBytes: uint64(p.log.written), Left: p.left})
 	return true
 }
 
@@ -172,6 +172,7 @@ func (r *Runner) due(now time.Time) {
 	for len(r.drains) > 0 && !r.drains[0].closeAt.After(now) {
 		p := r.drains[0]
 		r.drains = r.drains[1:]
+		p.left = p.pipes[0] >= 0 || p.pipes[1] >= 0
 		r.close(p, 0)
 		r.close(p, 1)
 		r.finish(p)

@@ -42,7 +42,7 @@ type Spec struct {
 	Env    []string // complete, "name=value"
 	Dir    string   // working folder; must exist
 	Script string   // what the process finds at ScriptPath; empty: nothing
-	LogDir string   // folder of the segments; made when there is output
+	Log    string   // what the segments' paths begin with; made when there is output
 	LogMax int64    // bytes of log; 0: DefaultLogBytes
 }
 
@@ -55,6 +55,7 @@ type Exit struct {
 	Status   syscall.WaitStatus
 	Ended    time.Time
 	LogBytes uint64 // the log's final length
+	Left     bool   // a process that left the group lives on, as far as can be seen
 }
 
 // Events is how a Runner tells about a process. Its methods must not block:
@@ -105,6 +106,7 @@ type Process struct {
 	ended   time.Time
 	flushAt time.Time // zero: nothing to flush
 	closeAt time.Time // when the pipes are given up; zero: still running
+	left    bool      // they were
 }
 
 // entry is what a file descriptor in the epoll set stands for: one of a
@@ -252,7 +254,7 @@ func (r *Runner) fork(f fork) (*Process, error) {
 	}
 	r.config.Groups.Add(pid)
 	p := &Process{events: f.events, pid: pid, pipes: [2]int{out[0], errs[0]}, pidfd: pidfd}
-	p.log = logWriter{dir: f.spec.LogDir, max: f.spec.LogMax}
+	p.log = logWriter{base: f.spec.Log, max: f.spec.LogMax}
 	if p.log.max <= 0 {
 		p.log.max = DefaultLogBytes
 	}

@@ -68,7 +68,7 @@ func script(t testing.TB, code string) Spec {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	return Spec{Path: sh, Args: []string{"sh", "-c", code}, Env: os.Environ(), Dir: dir, LogDir: filepath.Join(dir, "log")}
+	return Spec{Path: sh, Args: []string{"sh", "-c", code}, Env: os.Environ(), Dir: dir, Log: filepath.Join(dir, "logs", "log")}
 }
 
 // start begins a process and fails the test if it cannot.
@@ -87,7 +87,7 @@ func start(t *testing.T, r *Runner, spec Spec) *ending {
 func run(t *testing.T, r *Runner, spec Spec) (Exit, []byte) {
 	t.Helper()
 	x := start(t, r, spec).wait(t)
-	_, log := readLog(t, spec.LogDir)
+	_, log := readLog(t, spec.Log)
 	if uint64(len(log)) != x.LogBytes {
 		t.Fatalf("the end was announced with %d bytes of log, %d are there", x.LogBytes, len(log))
 	}
@@ -119,7 +119,7 @@ func TestWithoutOutputThereIsNoFile(t *testing.T) {
 	if _, log := run(t, newRunner(t, Config{}), spec); len(log) != 0 {
 		t.Errorf("log %q", log)
 	}
-	if _, err := os.Stat(spec.LogDir); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Dir(spec.Log)); !os.IsNotExist(err) {
 		t.Errorf("the log's folder was made for nothing (%v)", err)
 	}
 }
@@ -151,7 +151,7 @@ func TestAProcessThatLeftTheGroupDoesNotHoldUpTheResult(t *testing.T) {
 	spec := script(t, `setsid sh -c 'echo $$ >pid; echo $$; exec sleep 1000' & while [ ! -s pid ]; do :; done`)
 	e := start(t, newRunner(t, Config{DrainFor: 100 * time.Millisecond}), spec)
 	e.wait(t)
-	_, log := readLog(t, spec.LogDir)
+	_, log := readLog(t, spec.Log)
 	out := plain(t, log)
 	escaped, err := strconv.Atoi(strings.TrimSpace(out[0].String()))
 	if err != nil || escaped == e.process.Pid() {
@@ -165,7 +165,7 @@ func TestPartialLinesAreVisibleWhileTheProcessRuns(t *testing.T) {
 	e := start(t, newRunner(t, Config{}), spec)
 	select {
 	case n := <-e.grew:
-		_, log := readLog(t, spec.LogDir)
+		_, log := readLog(t, spec.Log)
 		if uint64(len(log)) != n || !bytes.HasSuffix(log, []byte(" stdout P working\n")) {
 			t.Errorf("announced %d bytes, log is %q", n, log)
 		}
@@ -237,7 +237,7 @@ func BenchmarkRunner(b *testing.B) {
 			slots := make(chan struct{}, 8)
 			for i := 0; b.Loop(); i++ {
 				slots <- struct{}{}
-				spec.LogDir = filepath.Join(spec.Dir, strconv.Itoa(i))
+				spec.Log = filepath.Join(spec.Dir, strconv.Itoa(i))
 				if err := r.Start(spec, slot{slots}); err != nil {
 					b.Fatal(err)
 				}

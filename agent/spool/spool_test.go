@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -188,7 +189,7 @@ func TestShippingSurvivesBrokenStreamsWithoutGapOrDouble(t *testing.T) {
 	s, safe, _ := begin(t, t.TempDir(), address)
 	var sources []*source
 	for i := range 12 {
-		sources = append(sources, &source{key: attempt.Key{Plan: 1, Instance: uint64(i), Attempt: 1, Fence: 5}, dir: t.TempDir()})
+		sources = append(sources, &source{key: attempt.Key{Plan: 1, Instance: uint64(i), Attempt: 1, Fence: 5}, dir: filepath.Join(t.TempDir(), "log")})
 	}
 	for range 6 {
 		for _, l := range sources[1:] { // the first stays empty
@@ -224,7 +225,7 @@ func TestANewSpoolGoesOnWhereTheOldOneWas(t *testing.T) {
 			random := rand.New(rand.NewPCG(3, 3))
 			c, address := serve(t, nil)
 			folder := t.TempDir()
-			l := &source{key: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}, dir: t.TempDir()}
+			l := &source{key: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}, dir: filepath.Join(t.TempDir(), "log")}
 			l.grow(t, random, 900_000)
 			s, _, stop := begin(t, folder, address)
 			s.Track(l.message(true))
@@ -260,7 +261,7 @@ func TestANewSpoolGoesOnWhereTheOldOneWas(t *testing.T) {
 func TestASmallLogIsSafeAtOnce(t *testing.T) {
 	_, address := serve(t, nil)
 	s, safe, _ := begin(t, t.TempDir(), address)
-	l := &source{key: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}, dir: t.TempDir()}
+	l := &source{key: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}, dir: filepath.Join(t.TempDir(), "log")}
 	l.grow(t, rand.New(rand.NewPCG(1, 1)), 1000)
 	s.Track(l.message(true))
 	begin := time.Now()
