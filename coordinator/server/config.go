@@ -61,6 +61,8 @@ type Config struct {
 	StopTimeout time.Duration
 	// Logger. Default: none.
 	Logger *slog.Logger
+
+	free func(dir string) (bytes uint64, ok bool) // replaced by tests
 }
 
 func (c *Config) complete() error {
@@ -79,6 +81,9 @@ func (c *Config) complete() error {
 		c.StopTimeout = 10 * time.Second
 	}
 	c.Terms.Complete()
+	if c.free == nil {
+		c.free = freeBytes
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -20,16 +20,21 @@ const reserve = 64 << 20
 // may have room) when less than the reserve is free. A volume that cannot be
 // asked is not taken for full.
 func (s *Server) checkSpace() error {
-	var volume unix.Statfs_t
-	if unix.Statfs(s.cfg.DataDir, &volume) != nil {
-		return nil
-	}
-	free := volume.Bavail * uint64(volume.Bsize)
-	if free >= reserve {
+	free, ok := s.cfg.free(s.cfg.DataDir)
+	if !ok || free >= reserve {
 		return nil
 	}
 	return fault.New(fault.Unavailable, "coordinator %s: the disk of its data folder %s is full (%d MiB free, at least %d MiB expected), so it takes no new work and nothing was changed: free some space there, then send this again",
 		s.cfg.ID, s.cfg.DataDir, free>>20, reserve>>20)
+}
+
+// freeBytes asks the volume of a folder.
+func freeBytes(dir string) (free uint64, ok bool) {
+	var volume unix.Statfs_t
+	if unix.Statfs(dir, &volume) != nil {
+		return 0, false
+	}
+	return volume.Bavail * uint64(volume.Bsize), true
 }
 
 const (

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"backfleet/coordinator/machine"
@@ -164,9 +163,8 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 			put(readyCount, float64(n), group)
 		}
 	}
-	var volume unix.Statfs_t
-	if unix.Statfs(c.s.cfg.DataDir, &volume) == nil {
-		put(diskFree, float64(volume.Bavail*uint64(volume.Bsize)))
+	if free, ok := c.s.cfg.free(c.s.cfg.DataDir); ok {
+		put(diskFree, float64(free))
 	}
 	put(diskReserve, reserve)
 }

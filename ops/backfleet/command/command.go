@@ -119,6 +119,9 @@ type flags interface {
 func (o *coordinatorOptions) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// Where files are limited in size (ulimit -f), a write past the limit shall
+	// fail like one on a full disk, with words, and not end the process.
+	signal.Ignore(syscall.SIGXFSZ)
 	endProfiles, err := obs.StartProfiles(o.pprof, o.config.Logger)
 	if err != nil {
 		return err
