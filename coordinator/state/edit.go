@@ -20,7 +20,7 @@ type Edit struct {
 	mark    *mark
 	plans   map[uint64]*Plan
 	touched []uint64 // keys of plans, in order
-	leases  *iradix.Txn[*Lease]
+	leases  leaseEdit
 	agents  *iradix.Txn[*Agent]
 	mine    map[*Agent]bool
 	changes []Change
@@ -60,16 +60,17 @@ func (s *State) Edit(index uint64, nowMs int64) *Edit {
 	next := *s
 	next.index = index
 	next.nowMs = max(s.nowMs, nowMs)
+	m := new(mark)
 	return &Edit{
-		s: &next, mark: new(mark), plans: map[uint64]*Plan{}, mine: map[*Agent]bool{},
-		leases: s.leases.Txn(), agents: s.agents.Txn(),
+		s: &next, mark: m, plans: map[uint64]*Plan{}, mine: map[*Agent]bool{},
+		leases: s.leases.edit(m), agents: s.agents.Txn(),
 	}
 }
 
 // Done gives the State made, and what changed, in order. The Edit must not be
 // used again.
 func (e *Edit) Done() (*State, []Change) {
-	e.s.leases = e.leases.Commit()
+	e.s.leases = e.leases.done()
 	e.s.agents = e.agents.Commit()
 	if len(e.touched) > 0 {
 		t := e.s.plans.Txn()
@@ -181,11 +182,10 @@ func (e *Edit) recount(next, old *Agent) {
 		return
 	}
 	clear(next.Used)
-	e.leases.Root().Walk(func(_ []byte, l *Lease) bool {
+	e.leases.each(func(l *Lease) {
 		if l.Agent == next.Id {
 			next.use(l.Group, 1)
 		}
-		return false
 	})
 }
 
@@ -254,7 +254,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	if n, ok := e.s.Node(spec.Id); ok && !p.Request.PinCode {
 		l.Version = n.Version // the newest code (RULES R1.6)
 	}
-	e.leases.Insert(key2(g.Plan, g.Instance), l)
+	e.leases.put(l)
 	agent.use(g.ResourceGroup, 1)
 	e.set(p, at, g.Instance, Running)
 	return nil
@@ -281,14 +281,13 @@ func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (string, bool) {
 // Finish ends a lease with a result; false when the report is not of the live
 // attempt, and then nothing changes (RULES R13.3, R13.4).
 func (e *Edit) Finish(f *wire.Finish) bool {
-	key := key2(f.Plan, f.Instance)
-	l, ok := e.leases.Get(key)
+	l, ok := e.leases.get(f.Plan, f.Instance)
 	if !ok || l.Fence != f.Fence {
 		return false
 	}
 	p, _ := e.plan(f.Plan)
 	at, _ := p.Locate(f.Instance)
-	e.leases.Delete(key)
+	e.leases.remove(l)
 	agent, _ := e.agent(l.Agent)
 	agent.use(l.Group, -1)
 	a := Attempt{

@@ -58,14 +58,11 @@ func (e *Edit) stop(p *Plan, actor string) {
 	p.named = iradix.New[struct{}]()
 	cause := "stopped by " + actor
 	var live []*Lease
-	e.leases.Root().WalkPrefix(key1(p.ID), func(_ []byte, l *Lease) bool {
-		live = append(live, l)
-		return false
-	})
+	e.leases.eachOf(p.ID, func(l *Lease) { live = append(live, l) })
 	for _, l := range live {
 		next := *l
 		next.Stopping, next.Cause = true, cause
-		e.leases.Insert(key2(l.Plan, l.Instance), &next)
+		e.leases.put(&next)
 	}
 	p.EachRetrying(func(i uint64) {
 		at, _ := p.Locate(i)

@@ -290,7 +290,7 @@ func (d *decoder) restoreOthers() error {
 // is exactly one for every instance that runs (RULES R13.2).
 func (d *decoder) restoreLeases() error {
 	s := d.state
-	t := s.leases.Txn()
+	t := s.leases.edit(new(mark))
 	running := make(map[uint64]int, len(d.plans))
 	for _, l := range d.leases {
 		p, ok := s.Plan(l.Plan)
@@ -298,14 +298,14 @@ func (d *decoder) restoreLeases() error {
 		if !ok || !known || l.Instance >= p.Size() || p.Status(l.Instance) != Running {
 			return corrupt("the lease of %s at agent %q has no running instance or no agent", plan.FormatInstance(l.Plan, l.Instance), l.Agent)
 		}
-		t.Insert(key2(l.Plan, l.Instance), &Lease{
+		t.put(&Lease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, Group: l.ResourceGroup,
 			GrantedMs: l.GrantedMs, Version: l.CodeVersion, Stopping: l.Stopping, Cause: l.Cause,
 		})
 		a.use(l.ResourceGroup, 1)
 		running[l.Plan]++
 	}
-	s.leases = t.Commit()
+	s.leases = t.done()
 	var err error
 	s.Plans(0, func(p *Plan) bool {
 		if p.Active() != running[p.ID] {

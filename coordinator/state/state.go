@@ -35,7 +35,7 @@ type State struct {
 	graph       *node.Graph
 	plans       *iradix.Tree[*Plan]
 	byNode      *iradix.Tree[[]uint64] // plans that have a node, as accepted
-	leases      *iradix.Tree[*Lease]
+	leases      leases
 	agents      *iradix.Tree[*Agent]
 	agentNames  []string // by number
 	servers     *iradix.Tree[*wire.PutServer]
@@ -108,7 +108,7 @@ func New() *State {
 		nextPlan: 1,
 		nodes:    iradix.New[*Node](), graph: g,
 		plans: iradix.New[*Plan](), byNode: iradix.New[[]uint64](),
-		leases: iradix.New[*Lease](), agents: iradix.New[*Agent](),
+		leases: newLeases(), agents: iradix.New[*Agent](),
 		servers:  iradix.New[*wire.PutServer](),
 		requests: iradix.New[*request](), requestAges: iradix.New[string](),
 	}
@@ -149,16 +149,14 @@ func (s *State) Plans(below uint64, f func(*Plan) bool) {
 
 // Lease finds the lease of an instance.
 func (s *State) Lease(planID, instance uint64) (*Lease, bool) {
-	return s.leases.Get(key2(planID, instance))
+	return s.leases.get(planID, instance)
 }
 
 // Leases calls f for every lease.
-func (s *State) Leases(f func(*Lease)) {
-	s.leases.Root().Walk(func(_ []byte, l *Lease) bool { f(l); return false })
-}
+func (s *State) Leases(f func(*Lease)) { s.leases.each(f) }
 
 // LeaseCount is the number of leases.
-func (s *State) LeaseCount() int { return s.leases.Len() }
+func (s *State) LeaseCount() int { return s.leases.n }
 
 // Agent finds an agent.
 func (s *State) Agent(id string) (*Agent, bool) { return s.agents.Get([]byte(id)) }
