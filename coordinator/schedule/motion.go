@@ -183,7 +183,7 @@ func (m *Motion) blockMoves(at plan.Place, b Block) bool {
 	case Nothing, Due, Retry, Overlap, MaxRunning:
 		return true
 	case Gate:
-		if m.p.Request.OnFailure == wire.Request_CONTINUE && !m.gates {
+		if m.p.Request.OnFailure == wire.Request_CONTINUE && !m.gates && !m.p.Stopped {
 			return true // opened as soon as the date before is quiet
 		}
 		if m.p.Request.Gate == wire.Request_NODE && !m.gates {

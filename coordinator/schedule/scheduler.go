@@ -71,6 +71,7 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 		case state.DateOpened:
 			if t, p, ok := s.tracked(c.Plan); ok {
 				s.advance(t, p, p.Group(int(c.Instance)), -1)
+				s.unsettle(p) // nothing may be able to start in it
 			}
 		}
 	}
@@ -121,6 +122,7 @@ func (s *Scheduler) load(id uint64) {
 	s.order = slices.Insert(s.order, i, id)
 	for g := range p.Groups {
 		s.advance(t, p, g, -1)
+		s.openBeyond(t, p, g)
 	}
 	p.EachNamed(func(i uint64) { s.consider(t, p, i) })
 	s.unsettle(p)
@@ -153,7 +155,14 @@ func (s *Scheduler) trackedChanged(t *tracker, p *state.Plan, c state.Change) {
 		delete(t.waiters, c.Instance)
 		at, _ := p.Locate(c.Instance)
 		if p.Request.Gate == wire.Request_NODE || p.DateSucceeded(at.Pos) {
-			s.advance(t, p, p.Group(at.Pos), at.Node)
+			g := p.Group(at.Pos)
+			s.advance(t, p, g, at.Node)
+			for pos := at.Pos + 1; pos < p.Groups[g].To; pos++ {
+				s.openIfBeyond(t, p, pos, at.Node)
+				if from, to := p.Range(pos); from < to {
+					break // the next date that has instances
+				}
+			}
 		}
 		for _, w := range waiting {
 			s.consider(t, p, w)

@@ -71,6 +71,42 @@ func (s *Scheduler) advance(t *tracker, p *state.Plan, g, n int) {
 	}
 }
 
+// openBeyond opens the positions behind a gate that is shut whose own gate is
+// open: a rerun can undo a date after those behind it have succeeded, and each
+// is held by the one directly before it alone (RULES R4.3).
+func (s *Scheduler) openBeyond(t *tracker, p *state.Plan, g int) {
+	span := p.Groups[g]
+	for pos := span.From + 1; pos < span.To; pos++ {
+		if c := p.DateCounts(pos - 1); c.Success() > 0 || p.IsOpened(pos) {
+			s.openIfBeyond(t, p, pos, -1)
+		}
+	}
+}
+
+// openIfBeyond opens a position, or one node of it, if its gate is open and the
+// cursor has not come so far.
+func (s *Scheduler) openIfBeyond(t *tracker, p *state.Plan, pos, n int) {
+	g := p.Group(pos)
+	switch p.Request.Gate {
+	case wire.Request_DAY:
+		if pos > t.next[g] && !p.DateSucceeded(pos) && !s.held(p, plan.Place{Pos: pos}) {
+			from, to := p.Range(pos)
+			s.open(t, p, pos, from, to)
+		}
+	case wire.Request_NODE:
+		first, end := n, n+1
+		if n < 0 {
+			first, end = 0, len(p.Nodes)
+		}
+		for i := first; i < end; i++ {
+			if pos > int(t.byNode[g][i]) && !s.held(p, plan.Place{Pos: pos, Node: i}) {
+				from, to := p.NodeRange(pos, i)
+				s.open(t, p, pos, from, to)
+			}
+		}
+	}
+}
+
 func (s *Scheduler) held(p *state.Plan, at plan.Place) bool {
 	_, holds := gateHolds(p, at)
 	return holds

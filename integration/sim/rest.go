@@ -56,6 +56,8 @@ func (m *model) excused(st *state.State, p *planModel, n uint64, nowMs int64) (a
 			return across
 		case o.rule == "R9":
 			return across
+		case o.rule == "R4.3" && p.stopped:
+			return across // it was named by a rerun, and no date is opened before the plan is resumed
 		case o.rule == "R4.3" && p.req.OnFailure == wire.Request_CONTINUE:
 			if !m.holdsDate(st, p, o.pos-1, nowMs) {
 				m.w.violated("R4.5", "position %d of b%d has not been opened, and the date before is quiet", o.pos, p.id)
