@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -248,18 +249,18 @@ func Until(ctx context.Context, what string, holds func(context.Context) (bool, 
 	}
 }
 
-// FreePorts finds loopback addresses that nobody listens on. They lie below
-// the range from which the system takes ports for outgoing connections, so
-// that a killed process finds its own again.
+// portsGiven counts what FreePorts has looked at. Processes begin far apart.
+var portsGiven atomic.Int64
+
+// FreePorts finds loopback addresses that nobody listens on, and never gives
+// one twice. They lie below the range from which the system takes ports for
+// outgoing connections, so that a killed process finds its own again.
 func FreePorts(n int) ([]string, error) {
-	const first, last = 20000, 32000
+	const first, many = 20000, 12000
 	var found []string
-	next := first + os.Getpid()*31%(last-first)
-	for range last - first {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(next))
-		if next++; next == last {
-			next = first
-		}
+	for range many {
+		port := first + (int64(os.Getpid()%12)*997+portsGiven.Add(1))%many
+		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(port, 10))
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
@@ -269,5 +270,5 @@ func FreePorts(n int) ([]string, error) {
 			return found, nil
 		}
 	}
-	return nil, fault.New(fault.Unavailable, "no %d free ports between %d and %d on the loopback", n, first, last)
+	return nil, fault.New(fault.Unavailable, "no %d free ports between %d and %d on the loopback", n, first, first+many)
 }
