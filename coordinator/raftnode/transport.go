@@ -45,7 +45,7 @@ func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
 	host, _, err := net.SplitHostPort(advertise)
 	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
 		_ = listener.Close()
-		return nil, fault.New(fault.Invalid, "raft address %s: other coordinators cannot dial it; name the address they shall dial with --raft-advertise HOST:PORT", advertise)
+		return nil, fault.New(fault.Invalid, "raft address %s: other coordinators cannot dial it; name the host they shall dial with --advertise-host", advertise)
 	}
 	layer := &streams{Listener: listener, advertise: advertise, material: cfg.TLS}
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{

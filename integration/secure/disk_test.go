@@ -93,6 +93,7 @@ func submit(c cli, date string) outcome {
 // A full disk costs new work a refusal that says what to do, and nothing that
 // was acknowledged, however the process ends.
 func TestFullDiskOfTheOnlyCoordinator(t *testing.T) {
+	t.Parallel()
 	v, ok := mount(t)
 	if !ok {
 		return
@@ -149,6 +150,7 @@ func TestFullDiskOfTheOnlyCoordinator(t *testing.T) {
 
 // When only the leader's disk is full, another leads and work goes on.
 func TestFullDiskOfTheLeader(t *testing.T) {
+	t.Parallel()
 	v, ok := mount(t)
 	if !ok {
 		return
@@ -192,6 +194,7 @@ func TestFullDiskOfTheLeader(t *testing.T) {
 // on the size of files stands for the disk, and a pipe for its log, which the
 // limit would meet as well.
 func TestFailingWrites(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	ports := free(t, 3)
 	args := []string{"coordinator", "--id", "c1", "--data", data, "--bootstrap", "--http", ports[0], "--rpc", ports[1], "--raft", ports[2]}

@@ -57,6 +57,7 @@ func (s *etcdServer) stop() {
 // Agents find a coordinator that moved through etcd, and nobody misses etcd
 // while it is away.
 func TestEtcdAsTheDirectory(t *testing.T) {
+	t.Parallel()
 	ca, dir, ports := mtlstest.NewCA(t), t.TempDir(), free(t, 7)
 	server := &etcdServer{t: t, dir: t.TempDir(), client: ports[0], peer: ports[1], files: ca.Issue("etcd")}
 	mine := ca.Issue("backfleet")

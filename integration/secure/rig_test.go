@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,19 +58,29 @@ func until(t *testing.T, what string, holds func() (bool, error)) {
 	}
 }
 
-// free finds addresses on the loopback that nobody listens on now.
+const firstPort, portCount = 20000, 12000
+
+var ports atomic.Uint32
+
+// free finds addresses on the loopback that nobody listens on. They lie below
+// the range of outgoing connections, so that a process that comes back finds
+// its own again; no two tests get the same.
 func free(t *testing.T, n int) []string {
 	t.Helper()
 	var found []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range portCount {
+		port := firstPort + (uint32(os.Getpid())*97+ports.Add(1))%portCount
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		defer l.Close() // all at once, so that they differ
-		found = append(found, l.Addr().String())
+		_ = l.Close()
+		if found = append(found, l.Addr().String()); len(found) == n {
+			return found
+		}
 	}
-	return found
+	t.Fatalf("no %d free ports", n)
+	return nil
 }
 
 // start runs a process until the test ends; what it wrote is shown when the

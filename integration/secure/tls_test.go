@@ -76,6 +76,7 @@ func (s *site) rpcs() string {
 // A cluster with certificates and tokens everywhere does all its work, by a
 // follower as well, and gives nothing away.
 func TestSecuredClusterWorks(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := secured(t, dir, 3)
 	agent := agentProcess(t, dir, append(tlsFlags(s.agentCert), "--coordinators", s.rpcs(), "--token-file", file(t, other), "--log-level", "debug", "--pprof", "127.0.0.1:0")...)
@@ -124,6 +125,7 @@ func TestSecuredClusterWorks(t *testing.T) {
 
 // Who does not prove who they are is turned away, each with words that help.
 func TestStrangersAreRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := secured(t, dir, 1)
 	c := s.all[0]
@@ -267,6 +269,7 @@ func (bearer) RequireTransportSecurity() bool { return true }
 // What would listen beyond the loopback without protection does not start, and
 // says what is missing.
 func TestOpenPortsAreRefused(t *testing.T) {
+	t.Parallel()
 	ca := mtlstest.NewCA(t)
 	mine, wrong := ca.Issue(mtls.CoordinatorName("c1")), ca.Issue("a1")
 	base := []string{"coordinator", "--id", "c1", "--data", filepath.Join(t.TempDir(), "c1"), "--bootstrap", "--raft", "127.0.0.1:0"}
