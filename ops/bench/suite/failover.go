@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ func measureFailover(ctx context.Context, r *run) (err error) {
 	}
 	defer func() { err = c.close(err) }()
 	const nodes = 20
-	dates := 20 + 20*r.o.kills
+	dates := 10 + 10*r.o.kills
 	file := filepath.Join(c.dir, "stamps")
 	code := fmt.Sprintf("date \"+b $BACKFLEET_INSTANCE $BACKFLEET_FENCE %%s%%N\" >>%s\nexec sleep 0.04\n", file)
 	if err := c.apply(ctx, graph(nodes, 1, func(int) string { return code })); err != nil {
@@ -34,7 +35,7 @@ func measureFailover(ctx context.Context, r *run) (err error) {
 	}
 	var kills []time.Time
 	for i := range r.o.kills {
-		at, err := c.killLeader(ctx)
+		at, err := c.killLeader(ctx, file)
 		if err != nil {
 			return err
 		}
@@ -85,9 +86,9 @@ func (r *run) reportFailover(ctx context.Context, c *cluster, stamps []stamp, ki
 	return nil
 }
 
-// killLeader kills who leads at a random moment, and returns when all three
-// are there again.
-func (c *cluster) killLeader(ctx context.Context) (time.Time, error) {
+// killLeader kills who leads at a random moment, and returns when processes
+// start again and all three are there.
+func (c *cluster) killLeader(ctx context.Context, file string) (time.Time, error) {
 	leader, err := c.Leader(ctx)
 	if err != nil {
 		return time.Time{}, err
@@ -100,7 +101,12 @@ func (c *cluster) killLeader(ctx context.Context) (time.Time, error) {
 	if _, err := c.Leader(ctx); err != nil {
 		return at, err
 	}
-	time.Sleep(time.Second) // the others go on as two for a while
+	before := sizeOf(file)
+	err = fleet.Until(ctx, "processes start again", func(context.Context) (bool, error) { return sizeOf(file) > before, nil })
+	if err != nil {
+		return at, err
+	}
+	time.Sleep(500 * time.Millisecond) // the others go on as two for a while
 	if err := leader.Start(); err != nil {
 		return at, err
 	}
@@ -112,6 +118,14 @@ func (c *cluster) killLeader(ctx context.Context) (time.Time, error) {
 		s, err := one.Cluster(ctx)
 		return err == nil && s.Leader != "" && s.AppliedIndex+100 > s.CommitIndex, err
 	})
+}
+
+func sizeOf(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // firstAfter finds the first process whose lease was granted after a kill, and

@@ -27,7 +27,7 @@ func measureNoop(ctx context.Context, r *run) (err error) {
 	if err := c.apply(ctx, graph(nodes, 1, func(int) string { return ":" })); err != nil {
 		return err
 	}
-	var rates, bares, perEntry, syncs []float64
+	var rates, bares, perEntry, syncs, cpu []float64
 	for round := range r.o.rounds {
 		bare, err := r.bareExchange(ctx)
 		if err != nil {
@@ -37,12 +37,14 @@ func measureNoop(ctx context.Context, r *run) (err error) {
 		if err != nil {
 			return err
 		}
+		before := c.processorSeconds()
 		rate, entry, err := r.noopRound(ctx, c, round, dates, nodes)
 		if err != nil {
 			return err
 		}
 		r.say("noop: round %d: %.0f /s, %.1f instances an entry; bare %.0f /s", round+1, rate, entry, bare)
 		rates, bares, perEntry = append(rates, rate), append(bares, bare), append(perEntry, entry)
+		cpu = append(cpu, (c.processorSeconds()-before)*1e6/float64(dates*nodes))
 		syncs = append(syncs, 1000/median(sync))
 	}
 	at := fmt.Sprintf("%d simulated agents, %d instances", r.o.agents, dates*nodes)
@@ -50,6 +52,7 @@ func measureNoop(ctx context.Context, r *run) (err error) {
 		Row: "noop", What: "leased + finished, " + at, Unit: "/s", Rounds: rates, Target: atLeast(50_000),
 		Bound: &Bound{"the same messages, nothing decided or kept", median(bares)},
 	})
+	r.add(Figure{Row: "noop", What: "processor time of all three coordinators", Unit: "µs/instance", Rounds: cpu})
 	r.add(Figure{
 		Row: "noop", What: "instances in one log entry", Unit: "instances", Rounds: perEntry,
 	})
@@ -129,4 +132,14 @@ func (r *run) bareExchange(ctx context.Context) (float64, error) {
 
 func allReady(agents []v1.Agent) bool {
 	return !slices.ContainsFunc(agents, func(a v1.Agent) bool { return a.State != v1.AgentStateReady })
+}
+
+// processorSeconds is what the coordinators have used so far. Of all figures
+// it suffers least from what else the machine does.
+func (c *cluster) processorSeconds() float64 {
+	total := 0.0
+	for _, p := range c.Coordinators {
+		total += processorSeconds(p.Pid())
+	}
+	return total
 }
