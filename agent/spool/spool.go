@@ -68,6 +68,9 @@ type log struct {
 	sends  []chunk // in flight, oldest first
 	hint   place
 	pause  time.Time // nothing is sent before it
+	// refused is when the coordinators first did not take the log's end, and have
+	// not since; zero: they did not refuse.
+	refused time.Time
 }
 
 type chunk struct {
@@ -178,7 +181,6 @@ func (s *Spool) connection(ctx context.Context, address string) (progress bool, 
 	if err != nil {
 		return false, err
 	}
-	s.rewindAll()
 	stall := time.AfterFunc(stallAfter, func() {
 		cancel(fault.New(fault.Timeout, "coordinator %s: no acknowledgement of logs for %s", address, stallAfter))
 	})
@@ -190,7 +192,9 @@ func (s *Spool) connection(ctx context.Context, address string) (progress bool, 
 	}()
 	err = s.transmit(ctx, stream, stall)
 	cancel(nil)
-	if got := <-received; err == nil || context.Cause(ctx) == context.Canceled {
+	got := <-received
+	s.rewindAll()
+	if err == nil || context.Cause(ctx) == context.Canceled {
 		err = got
 	}
 	return progress, err
@@ -281,7 +285,7 @@ func (s *Spool) next(room []byte) (m *wire.LogChunk, first bool, err error) {
 	}
 	l.hint = hint
 	l.sent = from + uint64(n)
-	l.last = final && l.sent >= l.size
+	l.last = final && l.sent >= l.size && (n == 0 || l.refused.IsZero())
 	if n == 0 && !l.last {
 		return nil, false, nil
 	}
@@ -329,8 +333,23 @@ func (s *Spool) receive(stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogA
 	}
 }
 
-// pauseAfter is the rest given to a log that a coordinator could not keep.
-const pauseAfter = 500 * time.Millisecond
+const (
+	// pauseAfter is the rest given to a log that a coordinator could not keep,
+	// pauseMost the longest for one whose end is refused again and again.
+	pauseAfter = 500 * time.Millisecond
+	pauseMost  = 30 * time.Second
+	// endWithin is how long the end of a log is offered when all bytes before it
+	// are taken. After a power failure the log here may be shorter than what was
+	// shipped; then its end is refused for good. A lack of a majority passes.
+	endWithin = 10 * time.Minute
+)
+
+// drop is the end of a log. The lock is held.
+func (s *Spool) drop(l *log) {
+	delete(s.logs, l.key)
+	s.notes.drop(l.key)
+	s.nudge()
+}
 
 // acknowledged takes in one answer: coordinators give one for each chunk, in
 // order. It says whether the log is now safe to its end. The coordinator's
@@ -352,12 +371,22 @@ func (s *Spool) acknowledged(m *wire.LogAck) (key attempt.Key, safe bool) {
 	case c.void: // sent before the last rewind; the chunks after it tell how things stand
 	case m.Error != "":
 		s.config.Logger.Warn("a coordinator could not keep a log; the agent sends it again", "attempt", key, "offset", m.Offset, "error", m.Error)
-		l.pause = time.Now().Add(pauseAfter)
+		rest := pauseAfter
+		if c.last {
+			if l.refused.IsZero() {
+				l.refused = time.Now()
+			}
+			since := time.Since(l.refused)
+			if rest = min(max(rest, since/4), pauseMost); c.size == 0 && since > endWithin {
+				s.config.Logger.Error("the coordinators do not take a log's end, as when they have more of it than is left here; their copy stands", "attempt", key, "offset", c.end)
+				s.drop(l)
+				return key, true
+			}
+		}
+		l.pause = time.Now().Add(rest)
 		l.rewind(m.Offset)
 	case c.last && m.Offset >= c.end:
-		delete(s.logs, key)
-		s.notes.drop(key)
-		s.nudge()
+		s.drop(l)
 		return key, true
 	case m.Offset < c.end || m.Offset > l.sent:
 		l.rewind(m.Offset)

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -284,3 +285,63 @@ func TestALogWhoseFilesAreGoneIsClosed(t *testing.T) {
 		t.Errorf("%d bytes, ended %v; want an empty log with an end", len(c.logs[k]), c.ended[k])
 	}
 }
+
+// After a power failure the log may be shorter than what was shipped.
+func TestAnEndThatIsRefusedForGoodIsGivenUp(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(runner.SegmentPath(base, 0), []byte("a line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{Folder: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}
+		s.Track(&wire.KeptAttempt{Ref: k.Ref(), LogDirectory: base, LogBytes: 7})
+		begin, kept, ends := time.Now(), uint64(0), 0
+		for safe := false; !safe; {
+			m, _, err := s.next(make([]byte, chunkBytes))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case m == nil:
+				<-s.wake // after its rest
+				continue
+			}
+			answer := &wire.LogAck{Ref: m.Ref, Offset: m.Offset + uint64(m.Size)}
+			if m.Last {
+				answer.Offset, answer.Error = m.Offset, "bytes up to 1000 are kept"
+				ends++
+			} else {
+				kept = answer.Offset
+			}
+			_, safe = s.acknowledged(answer)
+		}
+		if took := time.Since(begin); took < endWithin || took > endWithin+2*pauseMost || kept != 7 || ends > 60 {
+			t.Errorf("given up after %s with %d bytes kept and the end offered %d times; want all 7 bytes, and some patience", took, kept, ends)
+		}
+	})
+}
+
+// What was on its way when a stream broke goes again, even if nothing new comes.
+func TestABrokenStreamAloneBringsALogBack(t *testing.T) {
+	s, err := New(Config{Folder: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Track(&wire.KeptAttempt{Ref: attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}.Ref(), Running: false})
+	_, address := serve(t, rand.New(breaking{}))
+	s.config.Coordinators = dial.NewPool([]string{address}, nil, "")
+	if _, err := s.connection(t.Context(), address); err == nil {
+		t.Fatal("the stream did not break")
+	}
+	if !s.idle(t.Context()) || len(s.queue) != 1 {
+		t.Errorf("%d logs in line, want the one whose chunk was lost", len(s.queue))
+	}
+}
+
+// breaking is a chance that always breaks the stream before the answer.
+type breaking struct{}
+
+func (breaking) Uint64() uint64 { return 1 << 32 } // 0 is no chance at all
