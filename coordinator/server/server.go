@@ -132,6 +132,7 @@ func (s *Server) serve(options []grpc.DialOption) {
 	scope, cancel := context.WithCancel(context.Background())
 	var announced sync.WaitGroup
 	go s.node.Lead(scope, s.lead)
+	go s.node.WatchLeader(scope, s.service.LeaderChanged)
 	if len(s.cfg.Join) > 0 {
 		go func() {
 			if err := join(scope, s.cfg.Join, s.self, s.secure, options); err != nil && scope.Err() == nil {
