@@ -50,7 +50,8 @@ func describeMachine(dir string) Machine {
 	}
 	m.MemoryGB = float64(fieldKB("/proc/meminfo", "MemTotal")) / (1 << 20)
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.OS = "Linux " + strings.TrimSpace(string(release))
+		parts := strings.SplitN(string(release), ".", 3) // the rest names a build
+		m.OS = "Linux " + strings.TrimSpace(strings.Join(parts[:min(2, len(parts))], "."))
 	}
 	return m
 }
