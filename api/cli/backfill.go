@@ -27,7 +27,7 @@ func (a *app) backfillList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.BackfillSummary, string, error) {
+		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.BackfillSummary, string, error) {
 			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: only, Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err
@@ -174,7 +174,7 @@ func (a *app) backfillDates() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.DateProgress, string, error) {
+		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.DateProgress, string, error) {
 			p, err := cl.Dates(ctx, args[0], &v1.ListDatesParams{Group: of, State: only, Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err

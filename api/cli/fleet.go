@@ -24,7 +24,7 @@ func (a *app) agentList() *cobra.Command {
 	}
 	l := a.lists(c, true)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Agent, string, error) {
+		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Agent, string, error) {
 			p, err := cl.Agents(ctx, &v1.ListAgentsParams{Contains: l.contains, Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err

@@ -36,7 +36,7 @@ func (a *app) instanceList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Instance, string, error) {
+		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Instance, string, error) {
 			p, err := cl.Instances(ctx, args[0], &v1.ListInstancesParams{Node: node, DateFrom: from, DateTo: to, State: only, Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err

@@ -166,8 +166,8 @@ func (a *app) lists(c *cobra.Command, contains bool) *listOptions {
 	return l
 }
 
-// show fetches a list with a client and answers with it.
-func listing[T any](l *listOptions, ctx context.Context, page func(*client.Client, context.Context, string, int) ([]T, string, error),
+// listing fetches a list with a client and answers with it.
+func listing[T any](ctx context.Context, l *listOptions, page func(*client.Client, context.Context, string, int) ([]T, string, error),
 	id func(T) string, header []string, cells func(io.Writer, T) []string) error {
 	if err := l.output.check(); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (a *app) nodeList() *cobra.Command {
 	}
 	l := a.lists(c, true)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return listing(l, c.Context(), func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Node, string, error) {
+		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Node, string, error) {
 			p, err := cl.Nodes(ctx, &v1.ListNodesParams{Contains: l.contains, Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err
