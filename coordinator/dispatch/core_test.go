@@ -63,7 +63,10 @@ func (b *bench) write(c *wire.Command) *wire.Answer {
 
 func (b *bench) submit(days int32, r *wire.Request) uint64 {
 	b.t.Helper()
-	r.Mode, r.Groups, r.Dates = wire.Request_CURRENT, 10, []*wire.DateRange{{From: int32(today) - days, To: int32(today) - 1}}
+	if r.Mode == wire.Request_MODE_UNSPECIFIED {
+		r.Mode = wire.Request_CURRENT
+	}
+	r.Groups, r.Dates = 10, []*wire.DateRange{{From: int32(today) - days, To: int32(today) - 1}}
 	zone := plan.WireZone(calendar.ResolveZone(time.UTC, today-100, today+10))
 	zone.Name = "UTC"
 	return b.write(&wire.Command{Actor: "ann", Body: &wire.Command_Submit{Submit: &wire.Submit{
@@ -380,17 +383,26 @@ func TestR9_AStopBetweenATurnAndItsEntryWins(t *testing.T) {
 }
 
 // TestAnEntryBetweenATurnAndItsOwn: what the turn foresaw stands, also for what
-// another's entry has looked at again.
+// waits for another plan and is looked at again because of that entry.
 func TestAnEntryBetweenATurnAndItsOwn(t *testing.T) {
-	b, c, held := working(t)
-	b.submit(2, &wire.Request{Root: "a", Name: "second"}) // waits for b1, cycle by cycle
-	b.submit(1, &wire.Request{Root: "a", Name: "third"})
+	b := newBench(t, job, &wire.Node{Id: "d", Code: "true", Upstreams: []*wire.Upstream{{Node: "a"}}})
+	c := b.hello("x", "k1")
 	b.turns()
-	b.take(c)
-	b.core.Report(c, &wire.Report{Results: []*wire.AttemptResult{ended(held[0], wire.Outcome_SUCCEEDED), ended(held[1], wire.Outcome_SUCCEEDED)}}, b.now)
+	b.submit(1, &wire.Request{Root: "d"})
+	b.submit(1, &wire.Request{Root: "a", Mode: wire.Request_DESCENDANTS}) // its d waits for its a, then for b1's d
+	b.submit(9, &wire.Request{Root: "d", Name: "other"})
+	b.turns()
+	_, work, _, _ := b.take(c)
+	if len(work) != 2 || work[0].Ref.Plan != 1 || work[1].Ref.Plan != 2 {
+		t.Fatalf("got %v, want b1's d and b2's a", work)
+	}
+	b.core.Report(c, &wire.Report{Results: []*wire.AttemptResult{ended(work[1].Ref, wire.Outcome_SUCCEEDED)}}, b.now)
 	b.turns(func() { b.write(stop(3)) })
-	if _, work, _, _ := b.take(c); len(work) != 2 || work[0].Ref.Plan != 2 {
-		t.Fatalf("got %v, want both of b2", work)
+	b.core.Report(c, &wire.Report{Results: []*wire.AttemptResult{ended(work[0].Ref, wire.Outcome_SUCCEEDED)}}, b.now)
+	b.turns()
+	_, work, _, _ = b.take(c)
+	if !slices.ContainsFunc(work, func(w *wire.Work) bool { return w.Ref.Plan == 2 }) {
+		t.Fatalf("got %v, want b2's d", work)
 	}
 }
 

@@ -82,20 +82,20 @@ func (f *facts) random(r *rand.Rand) {
 			f.do(&wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: id, Instances: []uint64{r.Uint64N(p.Size()), r.Uint64N(p.Size())}}}})
 		}
 	case k < 26:
-		n := 1 + r.IntN(3)
+		n := 1 + r.IntN(12)
 		f.do(&wire.Command{Body: &wire.Command_Turn{Turn: &wire.Turn{Grants: f.sched.Grants(map[string][]Slots{"default": {{Agent: "a", Free: n}}})}}})
 	default:
 		f.endSome(r)
 	}
 }
 
-// endSome ends a few attempts in one entry.
+// endSome ends some attempts in one entry, or all.
 func (f *facts) endSome(r *rand.Rand) {
-	turn := &wire.Turn{}
+	turn, few := &wire.Turn{}, 1+r.IntN(4)
 	for id := uint64(1); id <= 6; id++ {
 		p, found := f.st.Plan(id)
 		for i := uint64(0); found && i < p.Size(); i++ {
-			if l, live := f.st.Lease(id, i); live && r.IntN(3) > 0 {
+			if l, live := f.st.Lease(id, i); live && r.IntN(few) == 0 {
 				o := []wire.Outcome{ok, ok, ok, failed, wire.Outcome_LOST, wire.Outcome_STOPPED}[r.IntN(6)]
 				turn.Finishes = append(turn.Finishes, &wire.Finish{Plan: id, Instance: i, Fence: l.Fence, Outcome: o, EndedMs: f.now})
 			}
