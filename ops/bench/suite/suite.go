@@ -116,7 +116,9 @@ func Main(args []string) int {
 	if role := os.Getenv(roleVariable); role != "" {
 		return play(role, args)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// Whatever ends it, nothing may be left behind; a reader that went away
+	// (`bench | head`) counts.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	cmd := newCommand()
 	cmd.SetArgs(args)
