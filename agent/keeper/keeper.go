@@ -254,9 +254,17 @@ func (k *Keeper) wakeSaver() {
 	}
 }
 
-// saveEvery is the least time from one batch of results to the next: alone, a
-// result is saved at once; in a crowd, many share the cost of the disk.
+// saveEvery is the least time from one batch of results to the next when there
+// is a crowd: then many share the cost of the disk, of a report and of its
+// answer. Alone, a result is saved at once.
 const saveEvery = 10 * time.Millisecond
+
+// crowd says whether attempts run that could end in time for the next batch.
+func (k *Keeper) crowd() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.running > len(k.unsaved)
+}
 
 // saver makes results durable, all that wait in one batch, and only then
 // announces them. A full disk delays the announcement, it loses nothing.
@@ -267,7 +275,7 @@ func (k *Keeper) saver() {
 		case <-k.quit:
 			return
 		}
-		if wait := saveEvery - time.Since(last); wait > 0 {
+		if wait := saveEvery - time.Since(last); wait > 0 && k.crowd() {
 			select {
 			case <-time.After(wait):
 			case <-k.quit:
