@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -90,7 +91,7 @@ func (a *kept) Started(process *runner.Process, err error) {
 		process.Signal(syscall.SIGKILL) // ended before there was a process to signal
 	}
 	a.arm()
-	k.changed(a)
+	k.mention(a) // nobody waits for it
 }
 
 // admit books an attempt in. It gives nil without an error for one that is
@@ -161,20 +162,40 @@ func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
 	if err != nil {
 		return err
 	}
-	if spec.Path, err = lookPath(m.Command[0], path); err != nil {
+	if spec.Path, err = k.programs.lookPath(m.Command[0], path); err != nil {
 		return err
 	}
 	return k.runner.Start(spec, a)
 }
 
+// programs remembers where programs were found, for a moment: a PATH may have a
+// dozen folders, and the attempts of a moment tend to begin with one program.
+type programs struct {
+	mu    sync.Mutex
+	since time.Time
+	found map[[2]string]string // by name and PATH
+}
+
+const foundFor = time.Second
+
 // lookPath finds a program along the attempt's own PATH, not the keeper's.
-func lookPath(name, path string) (string, error) {
+func (p *programs) lookPath(name, path string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); p.found == nil || now.Sub(p.since) > foundFor {
+		p.since, p.found = now, map[[2]string]string{}
+	}
+	key := [2]string{name, path}
+	if file, ok := p.found[key]; ok {
+		return file, nil
 	}
 	for _, dir := range filepath.SplitList(path) {
 		file := filepath.Join(dir, name)
 		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			p.found[key] = file
 			return file, nil
 		}
 	}

@@ -66,6 +66,7 @@ type Keeper struct {
 	guard       *guard
 	store       *store
 	folders     *folders
+	programs    programs
 
 	mu       sync.Mutex
 	attempts map[attempt.Key]*kept

@@ -88,6 +88,9 @@ func (s service) StartAll(_ context.Context, m *wire.StartAttempts) (*wire.Start
 			refusals[i] = err.Error()
 		}
 	}
+	if err := s.forget(m.Forget); err != nil { // no matter for those that were started
+		s.config.Logger.Error("attempts cannot be forgotten", "attempts", len(m.Forget), "error", err)
+	}
 	return &wire.StartedAttempts{Refusals: refusals}, nil
 }
 
@@ -183,10 +186,17 @@ func (k *Keeper) unwatch(w *watcher) {
 	delete(k.watchers, w)
 }
 
-// changed tells the watchers. The lock is held.
-func (k *Keeper) changed(a *kept) {
+// mention has the watchers told with the next change. The lock is held.
+func (k *Keeper) mention(a *kept) {
 	for w := range k.watchers {
 		w.add(a)
+	}
+}
+
+// changed tells the watchers. The lock is held.
+func (k *Keeper) changed(a *kept) {
+	k.mention(a)
+	for w := range k.watchers {
 		select {
 		case w.wake <- struct{}{}:
 		default:

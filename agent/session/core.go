@@ -177,6 +177,9 @@ func (c *Core) KeeperChanged(m *wire.KeptAttempt) {
 	h := c.attempts[key]
 	if h == nil {
 		if c.finished.has(key) {
+			if !m.Running { // the call that said so was lost, or comes later
+				c.out.Forget = append(c.out.Forget, m.Ref)
+			}
 			return
 		}
 		h = c.add(key)

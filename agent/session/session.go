@@ -39,6 +39,9 @@ const (
 	welcomeWithin = time.Second
 	// farewell bounds the wait for the leader's word that it hands out no more.
 	farewell = 500 * time.Millisecond
+	// forgetWithin is how long the keeper may keep what it could forget, so that
+	// it need not be called for that alone.
+	forgetWithin = 500 * time.Millisecond
 )
 
 // Session moves messages between a Core, the keeper and the leader.
@@ -52,6 +55,9 @@ type Session struct {
 	ready  chan struct{} // signals that a stream would be of use
 	client *keeper.Client
 	stream *stream
+
+	forget   []*wire.AttemptRef // for the loop only: to be forgotten with the next start
+	forgetBy time.Duration      // or at this moment
 
 	calls queue[func(*keeper.Client) error]
 }
@@ -123,6 +129,9 @@ func (s *Session) loop(ctx context.Context) {
 		if at, ok := s.core.NextWake(); ok {
 			wait = max(at-monotonic.Now(), 0)
 		}
+		if len(s.forget) > 0 {
+			wait = min(wait, max(s.forgetBy-monotonic.Now(), 0))
+		}
 		timer.Reset(wait)
 		select {
 		case <-s.wake:
@@ -164,8 +173,14 @@ func (s *Session) step() {
 // toKeeper queues calls. They run one after another, beside the loop: forking
 // a batch takes longer than the leader should wait for the next report.
 func (s *Session) toKeeper(e Effects) {
-	if len(e.Start) > 0 {
-		s.calls.put(func(k *keeper.Client) error { return s.startAll(k, e.Start) })
+	if len(e.Forget) > 0 && len(s.forget) == 0 {
+		s.forgetBy = monotonic.Now() + forgetWithin
+	}
+	s.forget = append(s.forget, e.Forget...)
+	var forget []*wire.AttemptRef
+	if len(e.Start) > 0 || (len(s.forget) > 0 && monotonic.Now() >= s.forgetBy) {
+		forget, s.forget = s.forget, nil
+		s.calls.put(func(k *keeper.Client) error { return s.startAll(k, e.Start, forget) })
 	}
 	for _, m := range e.Extend {
 		s.calls.put(func(k *keeper.Client) error {
@@ -179,16 +194,10 @@ func (s *Session) toKeeper(e Effects) {
 			return err
 		})
 	}
-	if len(e.Forget) > 0 {
-		s.calls.put(func(k *keeper.Client) error {
-			_, err := k.Forget(context.Background(), &wire.ForgetAttempt{Refs: e.Forget})
-			return err
-		})
-	}
 }
 
-func (s *Session) startAll(k *keeper.Client, batch []*wire.StartAttempt) error {
-	answer, err := k.StartAll(context.Background(), &wire.StartAttempts{Attempts: batch})
+func (s *Session) startAll(k *keeper.Client, batch []*wire.StartAttempt, forget []*wire.AttemptRef) error {
+	answer, err := k.StartAll(context.Background(), &wire.StartAttempts{Attempts: batch, Forget: forget})
 	if err != nil {
 		return err
 	}
@@ -294,11 +303,17 @@ func (s *Session) leave() {
 	s.mu.Lock()
 	client := s.client
 	s.mu.Unlock()
-	if client == nil || s.core.Running() > 0 {
+	if client == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
+	if len(s.forget) > 0 {
+		_, _ = client.Forget(ctx, &wire.ForgetAttempt{Refs: s.forget}) // else the next session does it
+	}
+	if s.core.Running() > 0 {
+		return
+	}
 	if _, err := client.Quit(ctx, &wire.QuitKeeper{}); err != nil {
 		s.config.Logger.Info("the keeper stays", "reason", err)
 	}

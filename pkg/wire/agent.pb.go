@@ -1189,12 +1189,12 @@ func (x *KeeperInfo) GetPid() int64 {
 type StartAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	Directory     string                 `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"` // working folder, made by the keeper when absent
+	Directory     string                 `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"` // working folder, made when absent; empty: an empty one of the keeper's
 	Command       []string               `protobuf:"bytes,3,rep,name=command,proto3" json:"command,omitempty"`
 	Environment   []*Assignment          `protobuf:"bytes,4,rep,name=environment,proto3" json:"environment,omitempty"`
 	TimeoutMs     int64                  `protobuf:"varint,5,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: none
 	LeaseMs       int64                  `protobuf:"varint,6,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`       // from now until the SIGKILL, unless extended
-	Script        string                 `protobuf:"bytes,7,opt,name=script,proto3" json:"script,omitempty"`                         // written to the attempt's folder; its path is appended to the command
+	Script        string                 `protobuf:"bytes,7,opt,name=script,proto3" json:"script,omitempty"`                         // given as a file in memory, whose path is appended to the command
 	Arguments     []string               `protobuf:"bytes,8,rep,name=arguments,proto3" json:"arguments,omitempty"`                   // after the script
 	LogMaxBytes   int64                  `protobuf:"varint,9,opt,name=log_max_bytes,json=logMaxBytes,proto3" json:"log_max_bytes,omitempty"`
 	DeadlineNs    int64                  `protobuf:"varint,10,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"` // the lease's end on the host's CLOCK_MONOTONIC; when set, lease_ms is not read
@@ -1341,6 +1341,7 @@ func (*StartedAttempt) Descriptor() ([]byte, []int) {
 type StartAttempts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempts      []*StartAttempt        `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Forget        []*AttemptRef          `protobuf:"bytes,2,rep,name=forget,proto3" json:"forget,omitempty"` // as with Forget, to save the call
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1378,6 +1379,13 @@ func (*StartAttempts) Descriptor() ([]byte, []int) {
 func (x *StartAttempts) GetAttempts() []*StartAttempt {
 	if x != nil {
 		return x.Attempts
+	}
+	return nil
+}
+
+func (x *StartAttempts) GetForget() []*AttemptRef {
+	if x != nil {
+		return x.Forget
 	}
 	return nil
 }
@@ -1660,7 +1668,7 @@ type KeptAttempt struct {
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Running       bool                   `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
 	Result        *AttemptResult         `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`                                 // when not running; on disk before it is sent
-	LogDirectory  string                 `protobuf:"bytes,4,opt,name=log_directory,json=logDirectory,proto3" json:"log_directory,omitempty"` // segments .000000.log, .000001.log, …
+	LogDirectory  string                 `protobuf:"bytes,4,opt,name=log_directory,json=logDirectory,proto3" json:"log_directory,omitempty"` // what the segments' paths begin with; .000000.log, .000001.log, … follows
 	LogBytes      uint64                 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`            // complete lines written so far
 	Complete      bool                   `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`                            // alone: all attempts there are have been sent, changes follow
 	unknownFields protoimpl.UnknownFields
@@ -2003,9 +2011,10 @@ const file_agent_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\n" +
 	" \x01(\x03R\n" +
 	"deadlineNs\"\x10\n" +
-	"\x0eStartedAttempt\"G\n" +
+	"\x0eStartedAttempt\"y\n" +
 	"\rStartAttempts\x126\n" +
-	"\battempts\x18\x01 \x03(\v2\x1a.backfleet.v1.StartAttemptR\battempts\"-\n" +
+	"\battempts\x18\x01 \x03(\v2\x1a.backfleet.v1.StartAttemptR\battempts\x120\n" +
+	"\x06forget\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x06forget\"-\n" +
 	"\x0fStartedAttempts\x12\x1a\n" +
 	"\brefusals\x18\x01 \x03(\tR\brefusals\"j\n" +
 	"\vStopAttempt\x12*\n" +
@@ -2124,37 +2133,38 @@ var file_agent_proto_depIdxs = []int32{
 	1,  // 23: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
 	34, // 24: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
 	17, // 25: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
-	1,  // 26: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 27: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 28: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 29: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	1,  // 30: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 31: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 32: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 33: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 34: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 35: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 36: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	21, // 37: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	23, // 38: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	25, // 39: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	27, // 40: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	29, // 41: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 42: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 43: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 44: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 45: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 46: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	22, // 47: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	24, // 48: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	26, // 49: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	28, // 50: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	30, // 51: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	42, // [42:52] is the sub-list for method output_type
-	32, // [32:42] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	1,  // 26: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
+	1,  // 27: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 28: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 29: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 30: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	1,  // 31: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 32: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 33: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	13, // 34: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	15, // 35: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	17, // 36: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	19, // 37: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	21, // 38: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	23, // 39: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	25, // 40: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	27, // 41: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	29, // 42: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 43: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	14, // 44: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	16, // 45: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	18, // 46: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	20, // 47: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	22, // 48: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	24, // 49: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	26, // 50: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	28, // 51: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	30, // 52: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	43, // [43:53] is the sub-list for method output_type
+	33, // [33:43] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
