@@ -7,7 +7,11 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// grain is more than the grain of any file system's clock.
+const grain = 100 * time.Millisecond
 
 // folders are the working folders of attempts. To make and remove one costs as
 // much as a seventh of an exec, so one that its attempt left as it was is given
@@ -23,6 +27,7 @@ type folders struct {
 type folder struct {
 	path string
 	made syscall.Timespec // its ctime, which any change in it or of it moves
+	old  bool             // when it was taken, by so much that a change shows for sure
 }
 
 // openFolders begins with none: what is there belongs to nobody any more.
@@ -38,6 +43,7 @@ func (f *folders) take() (*folder, error) {
 	if n := len(f.free); n > 0 {
 		d := f.free[n-1]
 		f.free = f.free[:n-1]
+		d.old = d.old || time.Since(time.Unix(d.made.Unix())) > grain
 		return d, nil
 	}
 	for {
@@ -70,11 +76,14 @@ func (f *folders) give(d *folder, reuse bool) {
 	f.free = append(f.free, d)
 }
 
-// untouched: a clock has a grain, so that the folder is empty is looked at, too.
+// untouched says that nothing was done in or to the folder.
 func (d *folder) untouched() bool {
 	var s syscall.Stat_t
 	if err := syscall.Lstat(d.path, &s); err != nil || s.Ctim != d.made || s.Mode != syscall.S_IFDIR|0o700 {
 		return false
+	}
+	if d.old {
+		return true
 	}
 	open, err := os.Open(d.path)
 	if err != nil {
