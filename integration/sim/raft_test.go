@@ -45,7 +45,11 @@ func raftFleet(t *testing.T, ctx context.Context) []*replica {
 		r.Node, r.log = node, machine.NewLog(node, r.machine, time.Now)
 		all = append(all, r)
 		t.Cleanup(func() {
-			if err := r.Stop(context.Background()); err != nil {
+			// Abruptly: Raft leaves goroutines behind when a transfer of
+			// leadership meets the end of its node.
+			over, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := r.Stop(over); err != nil {
 				t.Error(err)
 			}
 		})

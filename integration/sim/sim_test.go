@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	nSeeds  = flag.Uint64("sim.seeds", 150, "how many seeds to run")
+	nSeeds  = flag.Uint64("sim.seeds", seedsByDefault, "how many seeds to run")
 	first   = flag.Uint64("sim.first", 1, "the first of them")
 	oneSeed = flag.Uint64("sim.seed", 0, "run this seed only, and tell everything that happens")
 )
