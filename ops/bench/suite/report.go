@@ -71,7 +71,7 @@ func diskOf(dir string) string {
 	if syscall.Statfs(dir, &fs) != nil || syscall.Stat(dir, &st) != nil {
 		return "unknown"
 	}
-	name, ok := map[int64]string{0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs (an fsync costs nothing)", 0x794c7630: "overlayfs", 0x2fc12fc1: "zfs"}[int64(fs.Type)]
+	name, ok := map[int64]string{0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs (an fsync costs nothing)", 0x794c7630: "overlayfs", 0x2fc12fc1: "zfs"}[int64(fs.Type)] //nolint:unconvert // another type on other architectures
 	if !ok {
 		name = fmt.Sprintf("file system %#x", fs.Type)
 	}
