@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/types"
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
@@ -58,8 +59,11 @@ func openStores(f *Folder, segment int, logger *slog.Logger) (*stores, error) {
 	return s, nil
 }
 
-func openWAL(dir string, meta *metadb.BoltMetaDB, segment int, logger *slog.Logger) (log *wal.WAL, err error) {
+func openWAL(dir string, meta types.MetaStore, segment int, logger *slog.Logger) (log *wal.WAL, err error) {
 	defer recovered(&err, dir)
+	if err := recordSeal(dir, meta, segment); err != nil {
+		return nil, err
+	}
 	return wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segment), wal.WithLogger(obs.HCLog(logger, "wal")))
 }
 
