@@ -146,7 +146,7 @@ func TestRealRaftInVirtualTime(t *testing.T) {
 					rest = append(rest, r)
 				}
 			}
-			leader = leads(t, rest...)
+			leads(t, rest...)
 			if gap := time.Since(start); gap > 5*time.Second {
 				t.Errorf("round %d: %s without a leader", round, gap)
 			}
