@@ -499,6 +499,11 @@ func TestSameEventsSameMessages(t *testing.T) {
 		}
 		b.turns()
 		b.write(stop(1))
+		b.core.Gone(3)
+		b.hello("x", "k") // it holds nothing any more
+		turn := b.core.Turn(b.now)
+		bytes, _ := proto.MarshalOptions{Deterministic: true}.Marshal(turn)
+		out = append(out, string(bytes))
 		for c := Conn(1); c <= b.conns; c++ {
 			for _, m := range b.sent[c] {
 				bytes, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -508,7 +513,7 @@ func TestSameEventsSameMessages(t *testing.T) {
 		return out
 	}
 	first := run()
-	for range 5 {
+	for range 20 {
 		if !slices.Equal(first, run()) {
 			t.Fatal("two runs of the same events differ")
 		}

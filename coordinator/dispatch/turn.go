@@ -68,6 +68,9 @@ func (c *Core) takeIn(now time.Time) (*wire.Turn, []result) {
 	turn := &wire.Turn{Agents: c.inbox.agents, Losses: c.lost}
 	c.inbox.agents, c.lost = nil, nil
 	c.expire(turn, now)
+	slices.SortFunc(turn.Losses, func(a, b *wire.Loss) int { // they come from maps
+		return cmp.Or(cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.Instance, b.Instance))
+	})
 	results := append(c.failed, c.inbox.results...)
 	c.failed = nil
 	n := min(len(results), maxFinishes)
@@ -99,16 +102,13 @@ func (c *Core) expire(turn *wire.Turn, now time.Time) {
 			}
 			turn.Agents = append(turn.Agents, silent)
 		}
-		var lost []*wire.Loss
 		for i := range c.held[id] {
 			if l, ok := c.st.Lease(i.plan, i.number); ok {
-				lost = append(lost, &wire.Loss{Plan: i.plan, Instance: i.number, Fence: l.Fence, Cause: "agent " + id + " was silent until the lease ended"})
+				turn.Losses = append(turn.Losses, &wire.Loss{
+					Plan: i.plan, Instance: i.number, Fence: l.Fence, Cause: "agent " + id + " was silent until the lease ended",
+				})
 			}
 		}
-		slices.SortFunc(lost, func(a, b *wire.Loss) int {
-			return cmp.Or(cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.Instance, b.Instance))
-		})
-		turn.Losses = append(turn.Losses, lost...)
 		if s := c.byAgent[id]; s != nil {
 			c.Gone(s.conn)
 			c.inbox.verify = append(c.inbox.verify, Message{To: s.conn, Close: "the lease of agent " + id + " ended: say hello again"})

@@ -305,6 +305,9 @@ func (m *model) predecessor(st *state.State, p *planModel, key cycle) obstacle {
 	}
 	var newest *planModel
 	for _, q := range m.order {
+		if q.dry[pre.node] && !m.status(st, q, q.number[pre]).Success() {
+			continue // has never really run
+		}
 		if when := m.runs[pre][q.id]; q != p && when > 0 && (newest == nil || when > m.runs[pre][newest.id]) {
 			newest = q
 		}

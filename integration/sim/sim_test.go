@@ -63,15 +63,15 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 // TestASeedIsARun: the same seed gives the same run, event by event.
 func TestASeedIsARun(t *testing.T) {
 	traces := map[string]bool{}
-	for seed := uint64(1); seed <= 5; seed++ {
+	for seed := uint64(1); seed <= 12; seed++ {
 		a, b := bubble(t, Options{Seed: seed}), bubble(t, Options{Seed: seed})
 		if a.Trace != b.Trace || a.Events != b.Events {
 			t.Errorf("seed %d: %+v, then %+v", seed, a, b)
 		}
 		traces[a.Trace] = true
 	}
-	if len(traces) != 5 {
-		t.Errorf("5 seeds gave %d different runs", len(traces))
+	if len(traces) != 12 {
+		t.Errorf("12 seeds gave %d different runs", len(traces))
 	}
 }
 
