@@ -446,11 +446,11 @@ func TestAFolderHasOneKeeper(t *testing.T) {
 }
 
 func TestAnIdleKeeperLeaves(t *testing.T) {
-	k := ensure(t, filepath.Join(t.TempDir(), strings.Repeat("long-", 30)), 50*time.Millisecond)
-	k.start(sh(ref(1, 10), "sleep 0.3"))
+	k := ensure(t, filepath.Join(t.TempDir(), strings.Repeat("long-", 30)), 500*time.Millisecond)
+	k.start(sh(ref(1, 10), "sleep 1"))
 	k.Close()
 	took := eventually(t, "the keeper's end", func() bool { return !alive(int(k.Info.Pid)) })
-	if took < 250*time.Millisecond {
+	if took < 800*time.Millisecond {
 		t.Errorf("it left after %s although an attempt ran", took)
 	}
 }
