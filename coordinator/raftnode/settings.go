@@ -36,7 +36,7 @@ type timing struct{ heartbeat, election, lease, commit time.Duration }
 func timingOf(profile string) (timing, error) {
 	switch profile {
 	case "", ProfileLAN:
-		return timing{250 * time.Millisecond, 250 * time.Millisecond, 150 * time.Millisecond, 50 * time.Millisecond}, nil
+		return timing{250 * time.Millisecond, 250 * time.Millisecond, 150 * time.Millisecond, 20 * time.Millisecond}, nil
 	case ProfileWAN:
 		return timing{time.Second, time.Second, 500 * time.Millisecond, 50 * time.Millisecond}, nil
 	default:
