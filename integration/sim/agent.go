@@ -24,6 +24,7 @@ type host struct {
 	disk    map[attempt.Key]*wire.KeptAttempt // results that outlive keepers
 
 	core    *session.Core // nil: the session process is down
+	synced  *keeper       // the keeper that the core knows of: no other one gets its calls
 	life    int           // counts session processes
 	frozen  bool          // the session process is stopped
 	backlog []func()
@@ -95,7 +96,7 @@ func (h *host) restartSession() {
 		return
 	}
 	h.w.note("%s: session dies", h.id)
-	h.core, h.frozen, h.backlog, h.dialing, h.waking, h.life = nil, false, nil, false, 0, h.life+1
+	h.core, h.synced, h.frozen, h.backlog, h.dialing, h.waking, h.life = nil, nil, false, nil, false, 0, h.life+1
 	if s := h.stream; s != nil {
 		h.stream = nil
 		s.closedByAgent()
@@ -121,7 +122,10 @@ func (h *host) killKeeper() {
 	h.keeper.die()
 	h.keeper = nil
 	h.news = max(h.news, h.w.now+h.w.delay())
-	h.later(h.news-h.w.now, func() { h.core.KeeperLost() })
+	h.later(h.news-h.w.now, func() {
+		h.synced = nil
+		h.core.KeeperLost()
+	})
 	h.w.after(h.w.between(10*time.Millisecond, 5*time.Second), h.startKeeper)
 }
 
@@ -154,6 +158,7 @@ func (h *host) syncKeeper() {
 	k := h.keeper
 	h.fromKeeper(k, func() {
 		list := k.list()
+		h.synced = k
 		h.core.KeeperSynced(k.incarnation, list)
 		for _, a := range list {
 			h.logOf(a)
@@ -234,7 +239,7 @@ func (h *host) wakeLater() {
 
 // toKeeper calls the keeper, in order, after a moment.
 func (h *host) toKeeper(f func(*keeper)) {
-	k, life := h.keeper, h.life
+	k, life := h.synced, h.life
 	h.calls = max(h.calls, h.w.now+h.w.between(0, 2*time.Millisecond))
 	h.w.at(h.calls, func() {
 		if k != nil && h.keeper == k && life == h.life {
