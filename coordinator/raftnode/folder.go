@@ -86,7 +86,7 @@ func (f *Folder) identify(id string) error {
 		return fault.Wrap(err, fault.Corrupt, "data folder %s: %s cannot be read", f.Dir, identityFile)
 	}
 	if err := json.Unmarshal(raw, &f.id); err != nil {
-		return fault.Wrap(err, fault.Corrupt, "data folder %s: %s is broken; restore the folder from a backup, or start with an empty one and join again", f.Dir, identityFile)
+		return fault.Wrap(err, fault.Corrupt, "data folder %s: %s is broken; restore the folder from a backup, or join a new coordinator, with an id of its own, on an empty one", f.Dir, identityFile)
 	}
 	switch {
 	case f.id.Magic != identityMagic:

@@ -142,7 +142,7 @@ func (n *Node) open(cfg Config) error {
 	}
 	n.raft, err = raft.NewRaft(rc, n.machine, n.disk, n.stores.stable, n.stores.snapshots, n.trans)
 	if err != nil {
-		return fault.Wrap(err, fault.Corrupt, "data folder %s: cannot be started from; restore it from a backup, or join again with an empty one", walDir)
+		return fault.Wrap(err, fault.Corrupt, "data folder %s: cannot be started from; restore it from a backup, or join a new coordinator, with an id of its own, on an empty one", walDir)
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (s *stores) finish(f *Folder, log *wal.WAL, logger *slog.Logger) (err error
 }
 
 func broken(dir string, err error) error {
-	return fault.Wrap(err, fault.Corrupt, "data folder %s: the log is broken; restore the folder from a backup, or remove this coordinator from the cluster and join it again with an empty folder", dir)
+	return fault.Wrap(err, fault.Corrupt, "data folder %s: the log is broken; restore the folder from a backup, or join a new coordinator, with an id of its own, on an empty one", dir)
 }
 
 // checkMeta looks at raft-wal's own index without changing it: opening the
