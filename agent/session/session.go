@@ -59,7 +59,8 @@ type Session struct {
 	forget   []*wire.AttemptRef // for the loop only: to be forgotten with the next start
 	forgetBy time.Duration      // or at this moment
 
-	calls queue[func(*keeper.Client) error]
+	known *keeper.Client // for the loop only: the one whose attempts the core knows
+	calls queue[func() error]
 }
 
 // stream is one stream to one coordinator.
@@ -75,7 +76,7 @@ func New(config Config) *Session {
 		core:   NewCore(config.Agent, config.Prepare),
 		wake:   make(chan struct{}, 1),
 		ready:  make(chan struct{}, 1),
-		calls:  newQueue[func(*keeper.Client) error](),
+		calls:  newQueue[func() error](),
 	}
 }
 
@@ -180,19 +181,28 @@ func (s *Session) toKeeper(e Effects) {
 	var forget []*wire.AttemptRef
 	if len(e.Start) > 0 || (len(s.forget) > 0 && monotonic.Now() >= s.forgetBy) {
 		forget, s.forget = s.forget, nil
-		s.calls.put(func(k *keeper.Client) error { return s.startAll(k, e.Start, forget) })
+		s.queue(func(k *keeper.Client) error { return s.startAll(k, e.Start, forget) })
 	}
 	for _, m := range e.Extend {
-		s.calls.put(func(k *keeper.Client) error {
+		s.queue(func(k *keeper.Client) error {
 			_, err := k.Extend(context.Background(), m)
 			return err
 		})
 	}
 	for _, m := range e.Stop {
-		s.calls.put(func(k *keeper.Client) error {
+		s.queue(func(k *keeper.Client) error {
 			_, err := k.Stop(context.Background(), m)
 			return err
 		})
+	}
+}
+
+// queue has a call made to the keeper that the core knew when it decided on
+// it. A later keeper must not get it: what that one holds the core has learned
+// without this call, and has reported what was missing as lost (RULES R13.2).
+func (s *Session) queue(f func(*keeper.Client) error) {
+	if k := s.known; k != nil {
+		s.calls.put(func() error { return f(k) })
 	}
 }
 
@@ -211,19 +221,12 @@ func (s *Session) startAll(k *keeper.Client, batch []*wire.StartAttempt, forget 
 	return nil
 }
 
-// call runs the queued calls against whatever keeper there is. One that fails
-// is not repeated: if the keeper is gone the core learns what became of its
-// attempts from the next one.
+// call runs the queued calls. One that fails is not repeated: if the keeper is
+// gone the core learns what became of its attempts from the next one.
 func (s *Session) call(ctx context.Context) {
 	for {
 		for _, f := range s.calls.take() {
-			s.mu.Lock()
-			client := s.client
-			s.mu.Unlock()
-			if client == nil {
-				continue
-			}
-			if err := f(client); err != nil {
+			if err := f(); err != nil {
 				s.config.Logger.Warn("the keeper refused a call", "error", err)
 			}
 		}
@@ -266,7 +269,10 @@ func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
 		if err != nil {
 			if synced {
 				s.setClient(nil)
-				s.post(func(time.Duration) { s.core.KeeperLost() })
+				s.post(func(time.Duration) {
+					s.known = nil
+					s.core.KeeperLost()
+				})
 			}
 			return err
 		}
@@ -277,6 +283,7 @@ func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
 			s.config.Logger.Info("the agent has its keeper", "incarnation", client.Info.Incarnation, "pid", client.Info.Pid, "attempts", len(list))
 			s.setClient(client)
 			s.post(func(time.Duration) {
+				s.known = client
 				s.core.KeeperSynced(client.Info.Incarnation, list)
 				signal(s.ready)
 			})
