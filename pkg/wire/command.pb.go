@@ -33,6 +33,7 @@ const (
 	Outcome_TIMED_OUT           Outcome = 3
 	Outcome_STOPPED             Outcome = 4
 	Outcome_LOST                Outcome = 5 // the lease ended without a result
+	Outcome_YIELDED             Outcome = 6 // stopped for an auto instance of its node (RULES R5.6)
 )
 
 // Enum value maps for Outcome.
@@ -44,6 +45,7 @@ var (
 		3: "TIMED_OUT",
 		4: "STOPPED",
 		5: "LOST",
+		6: "YIELDED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -52,6 +54,7 @@ var (
 		"TIMED_OUT":           3,
 		"STOPPED":             4,
 		"LOST":                5,
+		"YIELDED":             6,
 	}
 )
 
@@ -80,6 +83,128 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_command_proto_rawDescGZIP(), []int{0}
+}
+
+type Operate_Kind int32
+
+const (
+	Operate_KIND_UNSPECIFIED Operate_Kind = 0
+	Operate_STOP             Operate_Kind = 1  // instances, plans
+	Operate_PAUSE            Operate_Kind = 2  // plans
+	Operate_RESUME           Operate_Kind = 3  // plans
+	Operate_RERUN            Operate_Kind = 4  // instances
+	Operate_RERUN_FAILED     Operate_Kind = 5  // plans
+	Operate_SET_TO_SUCCESS   Operate_Kind = 6  // instances
+	Operate_FREEZE           Operate_Kind = 7  // instances, dates, plans
+	Operate_UNFREEZE         Operate_Kind = 8  // instances, dates, plans
+	Operate_FORCE_RUN        Operate_Kind = 9  // instances
+	Operate_REMOVE_UPSTREAM  Operate_Kind = 10 // instances
+	Operate_SET_PRIORITY     Operate_Kind = 11 // instances
+)
+
+// Enum value maps for Operate_Kind.
+var (
+	Operate_Kind_name = map[int32]string{
+		0:  "KIND_UNSPECIFIED",
+		1:  "STOP",
+		2:  "PAUSE",
+		3:  "RESUME",
+		4:  "RERUN",
+		5:  "RERUN_FAILED",
+		6:  "SET_TO_SUCCESS",
+		7:  "FREEZE",
+		8:  "UNFREEZE",
+		9:  "FORCE_RUN",
+		10: "REMOVE_UPSTREAM",
+		11: "SET_PRIORITY",
+	}
+	Operate_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"STOP":             1,
+		"PAUSE":            2,
+		"RESUME":           3,
+		"RERUN":            4,
+		"RERUN_FAILED":     5,
+		"SET_TO_SUCCESS":   6,
+		"FREEZE":           7,
+		"UNFREEZE":         8,
+		"FORCE_RUN":        9,
+		"REMOVE_UPSTREAM":  10,
+		"SET_PRIORITY":     11,
+	}
+)
+
+func (x Operate_Kind) Enum() *Operate_Kind {
+	p := new(Operate_Kind)
+	*p = x
+	return p
+}
+
+func (x Operate_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Operate_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[1].Descriptor()
+}
+
+func (Operate_Kind) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[1]
+}
+
+func (x Operate_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Operate_Kind.Descriptor instead.
+func (Operate_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{4, 0}
+}
+
+type PutResourceGroup_Kind int32
+
+const (
+	PutResourceGroup_SHARED    PutResourceGroup_Kind = 0
+	PutResourceGroup_EXCLUSIVE PutResourceGroup_Kind = 1
+)
+
+// Enum value maps for PutResourceGroup_Kind.
+var (
+	PutResourceGroup_Kind_name = map[int32]string{
+		0: "SHARED",
+		1: "EXCLUSIVE",
+	}
+	PutResourceGroup_Kind_value = map[string]int32{
+		"SHARED":    0,
+		"EXCLUSIVE": 1,
+	}
+)
+
+func (x PutResourceGroup_Kind) Enum() *PutResourceGroup_Kind {
+	p := new(PutResourceGroup_Kind)
+	*p = x
+	return p
+}
+
+func (x PutResourceGroup_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PutResourceGroup_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[2].Descriptor()
+}
+
+func (PutResourceGroup_Kind) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[2]
+}
+
+func (x PutResourceGroup_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PutResourceGroup_Kind.Descriptor instead.
+func (PutResourceGroup_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{8, 0}
 }
 
 type PlanOperation_Kind int32
@@ -118,11 +243,11 @@ func (x PlanOperation_Kind) String() string {
 }
 
 func (PlanOperation_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[1].Descriptor()
+	return file_command_proto_enumTypes[3].Descriptor()
 }
 
 func (PlanOperation_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[1]
+	return &file_command_proto_enumTypes[3]
 }
 
 func (x PlanOperation_Kind) Number() protoreflect.EnumNumber {
@@ -131,7 +256,7 @@ func (x PlanOperation_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlanOperation_Kind.Descriptor instead.
 func (PlanOperation_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9, 0}
+	return file_command_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type Agent_State int32
@@ -170,11 +295,11 @@ func (x Agent_State) String() string {
 }
 
 func (Agent_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[2].Descriptor()
+	return file_command_proto_enumTypes[4].Descriptor()
 }
 
 func (Agent_State) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[2]
+	return &file_command_proto_enumTypes[4]
 }
 
 func (x Agent_State) Number() protoreflect.EnumNumber {
@@ -183,7 +308,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13, 0}
+	return file_command_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type NodeChange_Kind int32
@@ -222,11 +347,11 @@ func (x NodeChange_Kind) String() string {
 }
 
 func (NodeChange_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[3].Descriptor()
+	return file_command_proto_enumTypes[5].Descriptor()
 }
 
 func (NodeChange_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[3]
+	return &file_command_proto_enumTypes[5]
 }
 
 func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
@@ -235,7 +360,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16, 0}
+	return file_command_proto_rawDescGZIP(), []int{26, 0}
 }
 
 type Command struct {
@@ -245,6 +370,7 @@ type Command struct {
 	Actor       string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`                                // who asked
 	RequestId   string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`       // idempotency key; empty for the system's own
 	RequestHash []byte                 `protobuf:"bytes,5,opt,name=request_hash,json=requestHash,proto3" json:"request_hash,omitempty"` // of the request under that key
+	Why         string                 `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`                                    // in the words of who asked; may be empty
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Command_ApplyNodes
@@ -254,6 +380,13 @@ type Command struct {
 	//	*Command_Rerun
 	//	*Command_PutServer
 	//	*Command_RemoveServer
+	//	*Command_Operate
+	//	*Command_EditPlan
+	//	*Command_Generate
+	//	*Command_Expire
+	//	*Command_PutResourceGroup
+	//	*Command_PutWorkspace
+	//	*Command_PutRegion
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -322,6 +455,13 @@ func (x *Command) GetRequestHash() []byte {
 		return x.RequestHash
 	}
 	return nil
+}
+
+func (x *Command) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
 }
 
 func (x *Command) GetBody() isCommand_Body {
@@ -394,6 +534,69 @@ func (x *Command) GetRemoveServer() *RemoveServer {
 	return nil
 }
 
+func (x *Command) GetOperate() *Operate {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Operate); ok {
+			return x.Operate
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEditPlan() *EditPlan {
+	if x != nil {
+		if x, ok := x.Body.(*Command_EditPlan); ok {
+			return x.EditPlan
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetGenerate() *Generate {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Generate); ok {
+			return x.Generate
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetExpire() *Expire {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Expire); ok {
+			return x.Expire
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutResourceGroup() *PutResourceGroup {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutResourceGroup); ok {
+			return x.PutResourceGroup
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutWorkspace() *PutWorkspace {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutWorkspace); ok {
+			return x.PutWorkspace
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutRegion() *PutRegion {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutRegion); ok {
+			return x.PutRegion
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -426,6 +629,34 @@ type Command_RemoveServer struct {
 	RemoveServer *RemoveServer `protobuf:"bytes,16,opt,name=remove_server,json=removeServer,proto3,oneof"`
 }
 
+type Command_Operate struct {
+	Operate *Operate `protobuf:"bytes,17,opt,name=operate,proto3,oneof"`
+}
+
+type Command_EditPlan struct {
+	EditPlan *EditPlan `protobuf:"bytes,18,opt,name=edit_plan,json=editPlan,proto3,oneof"`
+}
+
+type Command_Generate struct {
+	Generate *Generate `protobuf:"bytes,19,opt,name=generate,proto3,oneof"`
+}
+
+type Command_Expire struct {
+	Expire *Expire `protobuf:"bytes,20,opt,name=expire,proto3,oneof"`
+}
+
+type Command_PutResourceGroup struct {
+	PutResourceGroup *PutResourceGroup `protobuf:"bytes,21,opt,name=put_resource_group,json=putResourceGroup,proto3,oneof"`
+}
+
+type Command_PutWorkspace struct {
+	PutWorkspace *PutWorkspace `protobuf:"bytes,22,opt,name=put_workspace,json=putWorkspace,proto3,oneof"`
+}
+
+type Command_PutRegion struct {
+	PutRegion *PutRegion `protobuf:"bytes,23,opt,name=put_region,json=putRegion,proto3,oneof"`
+}
+
 func (*Command_ApplyNodes) isCommand_Body() {}
 
 func (*Command_Submit) isCommand_Body() {}
@@ -439,6 +670,20 @@ func (*Command_Rerun) isCommand_Body() {}
 func (*Command_PutServer) isCommand_Body() {}
 
 func (*Command_RemoveServer) isCommand_Body() {}
+
+func (*Command_Operate) isCommand_Body() {}
+
+func (*Command_EditPlan) isCommand_Body() {}
+
+func (*Command_Generate) isCommand_Body() {}
+
+func (*Command_Expire) isCommand_Body() {}
+
+func (*Command_PutResourceGroup) isCommand_Body() {}
+
+func (*Command_PutWorkspace) isCommand_Body() {}
+
+func (*Command_PutRegion) isCommand_Body() {}
 
 // ApplyNodes adds or replaces nodes, all or nothing. The proposer has checked
 // them against the graph; the state machine checks again.
@@ -502,6 +747,9 @@ type Submit struct {
 	Zones         []*Zone                `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
 	Today         int32                  `protobuf:"zigzag32,3,opt,name=today,proto3" json:"today,omitempty"` // calendar date of acceptance in the cluster's zone (RULES R11)
 	ClusterZone   string                 `protobuf:"bytes,4,opt,name=cluster_zone,json=clusterZone,proto3" json:"cluster_zone,omitempty"`
+	MaxGroups     int32                  `protobuf:"varint,5,opt,name=max_groups,json=maxGroups,proto3" json:"max_groups,omitempty"` // setting limits.groups; 0: 10
+	Restricted    bool                   `protobuf:"varint,6,opt,name=restricted,proto3" json:"restricted,omitempty"`                // the actor may run nodes of these workspaces only (RULES R2.9)
+	Workspaces    []string               `protobuf:"bytes,7,rep,name=workspaces,proto3" json:"workspaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -564,6 +812,626 @@ func (x *Submit) GetClusterZone() string {
 	return ""
 }
 
+func (x *Submit) GetMaxGroups() int32 {
+	if x != nil {
+		return x.MaxGroups
+	}
+	return 0
+}
+
+func (x *Submit) GetRestricted() bool {
+	if x != nil {
+		return x.Restricted
+	}
+	return false
+}
+
+func (x *Submit) GetWorkspaces() []string {
+	if x != nil {
+		return x.Workspaces
+	}
+	return nil
+}
+
+// Generate makes the auto instances of a date for every node that is switched
+// on and has none yet: a new plan, or a block more in the date's plan.
+type Generate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Date          int32                  `protobuf:"zigzag32,1,opt,name=date,proto3" json:"date,omitempty"`
+	Zones         []*Zone                `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
+	ClusterZone   string                 `protobuf:"bytes,3,opt,name=cluster_zone,json=clusterZone,proto3" json:"cluster_zone,omitempty"`
+	Today         int32                  `protobuf:"zigzag32,4,opt,name=today,proto3" json:"today,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Generate) Reset() {
+	*x = Generate{}
+	mi := &file_command_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Generate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Generate) ProtoMessage() {}
+
+func (x *Generate) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Generate.ProtoReflect.Descriptor instead.
+func (*Generate) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Generate) GetDate() int32 {
+	if x != nil {
+		return x.Date
+	}
+	return 0
+}
+
+func (x *Generate) GetZones() []*Zone {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *Generate) GetClusterZone() string {
+	if x != nil {
+		return x.ClusterZone
+	}
+	return ""
+}
+
+func (x *Generate) GetToday() int32 {
+	if x != nil {
+		return x.Today
+	}
+	return 0
+}
+
+// Operate is what a person does to instances, dates or plans (RULES R9), all
+// or nothing.
+type Operate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          Operate_Kind           `protobuf:"varint,1,opt,name=kind,proto3,enum=backfleet.v1.Operate_Kind" json:"kind,omitempty"`
+	Targets       []*Target              `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
+	Upstream      string                 `protobuf:"bytes,3,opt,name=upstream,proto3" json:"upstream,omitempty"`  // of REMOVE_UPSTREAM: the node no longer waited for
+	Priority      int32                  `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"` // of SET_PRIORITY
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Operate) Reset() {
+	*x = Operate{}
+	mi := &file_command_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Operate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Operate) ProtoMessage() {}
+
+func (x *Operate) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Operate.ProtoReflect.Descriptor instead.
+func (*Operate) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Operate) GetKind() Operate_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Operate_KIND_UNSPECIFIED
+}
+
+func (x *Operate) GetTargets() []*Target {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *Operate) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *Operate) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+// Target is a plan, some dates of it, or some instances.
+type Target struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Instances     []uint64               `protobuf:"varint,2,rep,packed,name=instances,proto3" json:"instances,omitempty"`
+	Dates         []*DateRange           `protobuf:"bytes,3,rep,name=dates,proto3" json:"dates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Target) Reset() {
+	*x = Target{}
+	mi := &file_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Target) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Target) ProtoMessage() {}
+
+func (x *Target) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Target.ProtoReflect.Descriptor instead.
+func (*Target) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Target) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *Target) GetInstances() []uint64 {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
+func (x *Target) GetDates() []*DateRange {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+// EditPlan changes a plan that is not finished (RULES R9). What is absent stays.
+type EditPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Groups        *int32                 `protobuf:"varint,2,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
+	MaxRunning    *int32                 `protobuf:"varint,3,opt,name=max_running,json=maxRunning,proto3,oneof" json:"max_running,omitempty"`
+	ResourceGroup *string                `protobuf:"bytes,4,opt,name=resource_group,json=resourceGroup,proto3,oneof" json:"resource_group,omitempty"`
+	Priority      *int32                 `protobuf:"varint,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"` // 0: by the rules again
+	Period        *Period                `protobuf:"bytes,6,opt,name=period,proto3" json:"period,omitempty"`
+	AnyTime       bool                   `protobuf:"varint,7,opt,name=any_time,json=anyTime,proto3" json:"any_time,omitempty"` // no period any more
+	AddDates      []*DateRange           `protobuf:"bytes,8,rep,name=add_dates,json=addDates,proto3" json:"add_dates,omitempty"`
+	DropDates     []*DateRange           `protobuf:"bytes,9,rep,name=drop_dates,json=dropDates,proto3" json:"drop_dates,omitempty"`
+	AddNodes      []string               `protobuf:"bytes,10,rep,name=add_nodes,json=addNodes,proto3" json:"add_nodes,omitempty"`
+	DropNodes     []string               `protobuf:"bytes,11,rep,name=drop_nodes,json=dropNodes,proto3" json:"drop_nodes,omitempty"`
+	Zones         []*Zone                `protobuf:"bytes,12,rep,name=zones,proto3" json:"zones,omitempty"` // for the dates and nodes added
+	Today         int32                  `protobuf:"zigzag32,13,opt,name=today,proto3" json:"today,omitempty"`
+	MaxGroups     int32                  `protobuf:"varint,14,opt,name=max_groups,json=maxGroups,proto3" json:"max_groups,omitempty"`
+	Restricted    bool                   `protobuf:"varint,15,opt,name=restricted,proto3" json:"restricted,omitempty"`
+	Workspaces    []string               `protobuf:"bytes,16,rep,name=workspaces,proto3" json:"workspaces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EditPlan) Reset() {
+	*x = EditPlan{}
+	mi := &file_command_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditPlan) ProtoMessage() {}
+
+func (x *EditPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditPlan.ProtoReflect.Descriptor instead.
+func (*EditPlan) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *EditPlan) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *EditPlan) GetGroups() int32 {
+	if x != nil && x.Groups != nil {
+		return *x.Groups
+	}
+	return 0
+}
+
+func (x *EditPlan) GetMaxRunning() int32 {
+	if x != nil && x.MaxRunning != nil {
+		return *x.MaxRunning
+	}
+	return 0
+}
+
+func (x *EditPlan) GetResourceGroup() string {
+	if x != nil && x.ResourceGroup != nil {
+		return *x.ResourceGroup
+	}
+	return ""
+}
+
+func (x *EditPlan) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *EditPlan) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *EditPlan) GetAnyTime() bool {
+	if x != nil {
+		return x.AnyTime
+	}
+	return false
+}
+
+func (x *EditPlan) GetAddDates() []*DateRange {
+	if x != nil {
+		return x.AddDates
+	}
+	return nil
+}
+
+func (x *EditPlan) GetDropDates() []*DateRange {
+	if x != nil {
+		return x.DropDates
+	}
+	return nil
+}
+
+func (x *EditPlan) GetAddNodes() []string {
+	if x != nil {
+		return x.AddNodes
+	}
+	return nil
+}
+
+func (x *EditPlan) GetDropNodes() []string {
+	if x != nil {
+		return x.DropNodes
+	}
+	return nil
+}
+
+func (x *EditPlan) GetZones() []*Zone {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *EditPlan) GetToday() int32 {
+	if x != nil {
+		return x.Today
+	}
+	return 0
+}
+
+func (x *EditPlan) GetMaxGroups() int32 {
+	if x != nil {
+		return x.MaxGroups
+	}
+	return 0
+}
+
+func (x *EditPlan) GetRestricted() bool {
+	if x != nil {
+		return x.Restricted
+	}
+	return false
+}
+
+func (x *EditPlan) GetWorkspaces() []string {
+	if x != nil {
+		return x.Workspaces
+	}
+	return nil
+}
+
+// Expire forgets plans whose time is over (RULES R10.1).
+type Expire struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plans         []uint64               `protobuf:"varint,1,rep,packed,name=plans,proto3" json:"plans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expire) Reset() {
+	*x = Expire{}
+	mi := &file_command_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expire) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expire) ProtoMessage() {}
+
+func (x *Expire) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expire.ProtoReflect.Descriptor instead.
+func (*Expire) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Expire) GetPlans() []uint64 {
+	if x != nil {
+		return x.Plans
+	}
+	return nil
+}
+
+type PutResourceGroup struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind             PutResourceGroup_Kind  `protobuf:"varint,2,opt,name=kind,proto3,enum=backfleet.v1.PutResourceGroup_Kind" json:"kind,omitempty"`
+	ReserveForAuto   uint32                 `protobuf:"varint,3,opt,name=reserve_for_auto,json=reserveForAuto,proto3" json:"reserve_for_auto,omitempty"`       // slots (RULES R7.5)
+	BackfillMaxShare uint32                 `protobuf:"varint,4,opt,name=backfill_max_share,json=backfillMaxShare,proto3" json:"backfill_max_share,omitempty"` // percent of the slots; 0: all
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PutResourceGroup) Reset() {
+	*x = PutResourceGroup{}
+	mi := &file_command_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutResourceGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutResourceGroup) ProtoMessage() {}
+
+func (x *PutResourceGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutResourceGroup.ProtoReflect.Descriptor instead.
+func (*PutResourceGroup) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PutResourceGroup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutResourceGroup) GetKind() PutResourceGroup_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return PutResourceGroup_SHARED
+}
+
+func (x *PutResourceGroup) GetReserveForAuto() uint32 {
+	if x != nil {
+		return x.ReserveForAuto
+	}
+	return 0
+}
+
+func (x *PutResourceGroup) GetBackfillMaxShare() uint32 {
+	if x != nil {
+		return x.BackfillMaxShare
+	}
+	return 0
+}
+
+type PutWorkspace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Region        string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	AdvancedMode  *bool                  `protobuf:"varint,4,opt,name=advanced_mode,json=advancedMode,proto3,oneof" json:"advanced_mode,omitempty"` // absent: as its region has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutWorkspace) Reset() {
+	*x = PutWorkspace{}
+	mi := &file_command_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutWorkspace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutWorkspace) ProtoMessage() {}
+
+func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutWorkspace.ProtoReflect.Descriptor instead.
+func (*PutWorkspace) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PutWorkspace) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutWorkspace) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutWorkspace) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *PutWorkspace) GetAdvancedMode() bool {
+	if x != nil && x.AdvancedMode != nil {
+		return *x.AdvancedMode
+	}
+	return false
+}
+
+type PutRegion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	AdvancedMode  bool                   `protobuf:"varint,2,opt,name=advanced_mode,json=advancedMode,proto3" json:"advanced_mode,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRegion) Reset() {
+	*x = PutRegion{}
+	mi := &file_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRegion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRegion) ProtoMessage() {}
+
+func (x *PutRegion) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRegion.ProtoReflect.Descriptor instead.
+func (*PutRegion) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PutRegion) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutRegion) GetAdvancedMode() bool {
+	if x != nil {
+		return x.AdvancedMode
+	}
+	return false
+}
+
 // Turn is all that one round of the dispatcher decided, in the order in which
 // it takes effect.
 type Turn struct {
@@ -574,13 +1442,15 @@ type Turn struct {
 	DryRuns       []*DryRuns             `protobuf:"bytes,4,rep,name=dry_runs,json=dryRuns,proto3" json:"dry_runs,omitempty"`
 	Grants        []*Grant               `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"`
 	Agents        []*Agent               `protobuf:"bytes,6,rep,name=agents,proto3" json:"agents,omitempty"` // takes effect first: registered, or known differently
+	Yields        []*Yield               `protobuf:"bytes,7,rep,name=yields,proto3" json:"yields,omitempty"`
+	Missed        []*Missed              `protobuf:"bytes,8,rep,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Turn) Reset() {
 	*x = Turn{}
-	mi := &file_command_proto_msgTypes[3]
+	mi := &file_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +1462,7 @@ func (x *Turn) String() string {
 func (*Turn) ProtoMessage() {}
 
 func (x *Turn) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[3]
+	mi := &file_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +1475,7 @@ func (x *Turn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turn.ProtoReflect.Descriptor instead.
 func (*Turn) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{3}
+	return file_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Turn) GetFinishes() []*Finish {
@@ -650,6 +1520,20 @@ func (x *Turn) GetAgents() []*Agent {
 	return nil
 }
 
+func (x *Turn) GetYields() []*Yield {
+	if x != nil {
+		return x.Yields
+	}
+	return nil
+}
+
+func (x *Turn) GetMissed() []*Missed {
+	if x != nil {
+		return x.Missed
+	}
+	return nil
+}
+
 type Finish struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
@@ -666,7 +1550,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_command_proto_msgTypes[4]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +1562,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[4]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +1575,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{4}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Finish) GetPlan() uint64 {
@@ -763,7 +1647,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1659,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1672,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{5}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Loss) GetPlan() uint64 {
@@ -831,7 +1715,7 @@ type OpenDate struct {
 
 func (x *OpenDate) Reset() {
 	*x = OpenDate{}
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1727,7 @@ func (x *OpenDate) String() string {
 func (*OpenDate) ProtoMessage() {}
 
 func (x *OpenDate) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1740,7 @@ func (x *OpenDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenDate.ProtoReflect.Descriptor instead.
 func (*OpenDate) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{6}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OpenDate) GetPlan() uint64 {
@@ -884,7 +1768,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1780,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1793,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{7}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DryRuns) GetPlan() uint64 {
@@ -920,6 +1804,136 @@ func (x *DryRuns) GetPlan() uint64 {
 }
 
 func (x *DryRuns) GetInstances() []uint64 {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
+// Yield stops a backfill's attempt for an auto instance of its node.
+type Yield struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Instance      uint64                 `protobuf:"varint,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Fence         uint64                 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
+	ToPlan        uint64                 `protobuf:"varint,4,opt,name=to_plan,json=toPlan,proto3" json:"to_plan,omitempty"`
+	ToInstance    uint64                 `protobuf:"varint,5,opt,name=to_instance,json=toInstance,proto3" json:"to_instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Yield) Reset() {
+	*x = Yield{}
+	mi := &file_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Yield) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Yield) ProtoMessage() {}
+
+func (x *Yield) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Yield.ProtoReflect.Descriptor instead.
+func (*Yield) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Yield) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *Yield) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *Yield) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Yield) GetToPlan() uint64 {
+	if x != nil {
+		return x.ToPlan
+	}
+	return 0
+}
+
+func (x *Yield) GetToInstance() uint64 {
+	if x != nil {
+		return x.ToInstance
+	}
+	return 0
+}
+
+// Missed records frozen instances that could have started (RULES R9, unfreeze).
+type Missed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Instances     []uint64               `protobuf:"varint,2,rep,packed,name=instances,proto3" json:"instances,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Missed) Reset() {
+	*x = Missed{}
+	mi := &file_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Missed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Missed) ProtoMessage() {}
+
+func (x *Missed) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Missed.ProtoReflect.Descriptor instead.
+func (*Missed) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Missed) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *Missed) GetInstances() []uint64 {
 	if x != nil {
 		return x.Instances
 	}
@@ -939,7 +1953,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1965,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1978,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{8}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Grant) GetPlan() uint64 {
@@ -1005,7 +2019,7 @@ type PlanOperation struct {
 
 func (x *PlanOperation) Reset() {
 	*x = PlanOperation{}
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +2031,7 @@ func (x *PlanOperation) String() string {
 func (*PlanOperation) ProtoMessage() {}
 
 func (x *PlanOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +2044,7 @@ func (x *PlanOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanOperation.ProtoReflect.Descriptor instead.
 func (*PlanOperation) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanOperation) GetPlan() uint64 {
@@ -1059,7 +2073,7 @@ type Rerun struct {
 
 func (x *Rerun) Reset() {
 	*x = Rerun{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +2085,7 @@ func (x *Rerun) String() string {
 func (*Rerun) ProtoMessage() {}
 
 func (x *Rerun) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +2098,7 @@ func (x *Rerun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rerun.ProtoReflect.Descriptor instead.
 func (*Rerun) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Rerun) GetPlan() uint64 {
@@ -1122,7 +2136,7 @@ type PutServer struct {
 
 func (x *PutServer) Reset() {
 	*x = PutServer{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +2148,7 @@ func (x *PutServer) String() string {
 func (*PutServer) ProtoMessage() {}
 
 func (x *PutServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +2161,7 @@ func (x *PutServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServer.ProtoReflect.Descriptor instead.
 func (*PutServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutServer) GetId() string {
@@ -1194,7 +2208,7 @@ type RemoveServer struct {
 
 func (x *RemoveServer) Reset() {
 	*x = RemoveServer{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +2220,7 @@ func (x *RemoveServer) String() string {
 func (*RemoveServer) ProtoMessage() {}
 
 func (x *RemoveServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +2233,7 @@ func (x *RemoveServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
 func (*RemoveServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RemoveServer) GetId() string {
@@ -1244,7 +2258,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +2270,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +2283,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Agent) GetId() string {
@@ -1331,7 +2345,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +2357,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +2370,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -1381,13 +2395,14 @@ type Answer struct {
 	Nodes         []*NodeChange          `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	Instances     uint64                 `protobuf:"varint,5,opt,name=instances,proto3" json:"instances,omitempty"` // how many were affected
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +2414,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +2427,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -1443,6 +2458,13 @@ func (x *Answer) GetIndex() uint64 {
 	return 0
 }
 
+func (x *Answer) GetInstances() uint64 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
 type NodeChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1454,7 +2476,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +2488,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +2501,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NodeChange) GetId() string {
@@ -1508,14 +2530,15 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xa5\x04\n" +
+	"node.proto\"\xd4\a\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12!\n" +
-	"\frequest_hash\x18\x05 \x01(\fR\vrequestHash\x12;\n" +
+	"\frequest_hash\x18\x05 \x01(\fR\vrequestHash\x12\x10\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why\x12;\n" +
 	"\vapply_nodes\x18\n" +
 	" \x01(\v2\x18.backfleet.v1.ApplyNodesH\x00R\n" +
 	"applyNodes\x12.\n" +
@@ -1525,24 +2548,122 @@ const file_command_proto_rawDesc = "" +
 	"\x05rerun\x18\x0e \x01(\v2\x13.backfleet.v1.RerunH\x00R\x05rerun\x128\n" +
 	"\n" +
 	"put_server\x18\x0f \x01(\v2\x17.backfleet.v1.PutServerH\x00R\tputServer\x12A\n" +
-	"\rremove_server\x18\x10 \x01(\v2\x1a.backfleet.v1.RemoveServerH\x00R\fremoveServerB\x06\n" +
+	"\rremove_server\x18\x10 \x01(\v2\x1a.backfleet.v1.RemoveServerH\x00R\fremoveServer\x121\n" +
+	"\aoperate\x18\x11 \x01(\v2\x15.backfleet.v1.OperateH\x00R\aoperate\x125\n" +
+	"\tedit_plan\x18\x12 \x01(\v2\x16.backfleet.v1.EditPlanH\x00R\beditPlan\x124\n" +
+	"\bgenerate\x18\x13 \x01(\v2\x16.backfleet.v1.GenerateH\x00R\bgenerate\x12.\n" +
+	"\x06expire\x18\x14 \x01(\v2\x14.backfleet.v1.ExpireH\x00R\x06expire\x12N\n" +
+	"\x12put_resource_group\x18\x15 \x01(\v2\x1e.backfleet.v1.PutResourceGroupH\x00R\x10putResourceGroup\x12A\n" +
+	"\rput_workspace\x18\x16 \x01(\v2\x1a.backfleet.v1.PutWorkspaceH\x00R\fputWorkspace\x128\n" +
+	"\n" +
+	"put_region\x18\x17 \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\tputRegionB\x06\n" +
 	"\x04body\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x12.backfleet.v1.NodeR\x05nodes\x12\x16\n" +
-	"\x06remove\x18\x02 \x03(\tR\x06remove\"\x9c\x01\n" +
+	"\x06remove\x18\x02 \x03(\tR\x06remove\"\xfb\x01\n" +
 	"\x06Submit\x12/\n" +
 	"\arequest\x18\x01 \x01(\v2\x15.backfleet.v1.RequestR\arequest\x12(\n" +
 	"\x05zones\x18\x02 \x03(\v2\x12.backfleet.v1.ZoneR\x05zones\x12\x14\n" +
 	"\x05today\x18\x03 \x01(\x11R\x05today\x12!\n" +
-	"\fcluster_zone\x18\x04 \x01(\tR\vclusterZone\"\x9e\x02\n" +
+	"\fcluster_zone\x18\x04 \x01(\tR\vclusterZone\x12\x1d\n" +
+	"\n" +
+	"max_groups\x18\x05 \x01(\x05R\tmaxGroups\x12\x1e\n" +
+	"\n" +
+	"restricted\x18\x06 \x01(\bR\n" +
+	"restricted\x12\x1e\n" +
+	"\n" +
+	"workspaces\x18\a \x03(\tR\n" +
+	"workspaces\"\x81\x01\n" +
+	"\bGenerate\x12\x12\n" +
+	"\x04date\x18\x01 \x01(\x11R\x04date\x12(\n" +
+	"\x05zones\x18\x02 \x03(\v2\x12.backfleet.v1.ZoneR\x05zones\x12!\n" +
+	"\fcluster_zone\x18\x03 \x01(\tR\vclusterZone\x12\x14\n" +
+	"\x05today\x18\x04 \x01(\x11R\x05today\"\xe2\x02\n" +
+	"\aOperate\x12.\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1a.backfleet.v1.Operate.KindR\x04kind\x12.\n" +
+	"\atargets\x18\x02 \x03(\v2\x14.backfleet.v1.TargetR\atargets\x12\x1a\n" +
+	"\bupstream\x18\x03 \x01(\tR\bupstream\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\x05R\bpriority\"\xbe\x01\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04STOP\x10\x01\x12\t\n" +
+	"\x05PAUSE\x10\x02\x12\n" +
+	"\n" +
+	"\x06RESUME\x10\x03\x12\t\n" +
+	"\x05RERUN\x10\x04\x12\x10\n" +
+	"\fRERUN_FAILED\x10\x05\x12\x12\n" +
+	"\x0eSET_TO_SUCCESS\x10\x06\x12\n" +
+	"\n" +
+	"\x06FREEZE\x10\a\x12\f\n" +
+	"\bUNFREEZE\x10\b\x12\r\n" +
+	"\tFORCE_RUN\x10\t\x12\x13\n" +
+	"\x0fREMOVE_UPSTREAM\x10\n" +
+	"\x12\x10\n" +
+	"\fSET_PRIORITY\x10\v\"i\n" +
+	"\x06Target\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1c\n" +
+	"\tinstances\x18\x02 \x03(\x04R\tinstances\x12-\n" +
+	"\x05dates\x18\x03 \x03(\v2\x17.backfleet.v1.DateRangeR\x05dates\"\xfb\x04\n" +
+	"\bEditPlan\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1b\n" +
+	"\x06groups\x18\x02 \x01(\x05H\x00R\x06groups\x88\x01\x01\x12$\n" +
+	"\vmax_running\x18\x03 \x01(\x05H\x01R\n" +
+	"maxRunning\x88\x01\x01\x12*\n" +
+	"\x0eresource_group\x18\x04 \x01(\tH\x02R\rresourceGroup\x88\x01\x01\x12\x1f\n" +
+	"\bpriority\x18\x05 \x01(\x05H\x03R\bpriority\x88\x01\x01\x12,\n" +
+	"\x06period\x18\x06 \x01(\v2\x14.backfleet.v1.PeriodR\x06period\x12\x19\n" +
+	"\bany_time\x18\a \x01(\bR\aanyTime\x124\n" +
+	"\tadd_dates\x18\b \x03(\v2\x17.backfleet.v1.DateRangeR\baddDates\x126\n" +
+	"\n" +
+	"drop_dates\x18\t \x03(\v2\x17.backfleet.v1.DateRangeR\tdropDates\x12\x1b\n" +
+	"\tadd_nodes\x18\n" +
+	" \x03(\tR\baddNodes\x12\x1d\n" +
+	"\n" +
+	"drop_nodes\x18\v \x03(\tR\tdropNodes\x12(\n" +
+	"\x05zones\x18\f \x03(\v2\x12.backfleet.v1.ZoneR\x05zones\x12\x14\n" +
+	"\x05today\x18\r \x01(\x11R\x05today\x12\x1d\n" +
+	"\n" +
+	"max_groups\x18\x0e \x01(\x05R\tmaxGroups\x12\x1e\n" +
+	"\n" +
+	"restricted\x18\x0f \x01(\bR\n" +
+	"restricted\x12\x1e\n" +
+	"\n" +
+	"workspaces\x18\x10 \x03(\tR\n" +
+	"workspacesB\t\n" +
+	"\a_groupsB\x0e\n" +
+	"\f_max_runningB\x11\n" +
+	"\x0f_resource_groupB\v\n" +
+	"\t_priority\"\x1e\n" +
+	"\x06Expire\x12\x14\n" +
+	"\x05plans\x18\x01 \x03(\x04R\x05plans\"\xda\x01\n" +
+	"\x10PutResourceGroup\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\x04kind\x18\x02 \x01(\x0e2#.backfleet.v1.PutResourceGroup.KindR\x04kind\x12(\n" +
+	"\x10reserve_for_auto\x18\x03 \x01(\rR\x0ereserveForAuto\x12,\n" +
+	"\x12backfill_max_share\x18\x04 \x01(\rR\x10backfillMaxShare\"!\n" +
+	"\x04Kind\x12\n" +
+	"\n" +
+	"\x06SHARED\x10\x00\x12\r\n" +
+	"\tEXCLUSIVE\x10\x01\"\x86\x01\n" +
+	"\fPutWorkspace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12(\n" +
+	"\radvanced_mode\x18\x04 \x01(\bH\x00R\fadvancedMode\x88\x01\x01B\x10\n" +
+	"\x0e_advanced_mode\"@\n" +
+	"\tPutRegion\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
+	"\radvanced_mode\x18\x02 \x01(\bR\fadvancedMode\"\xf9\x02\n" +
 	"\x04Turn\x120\n" +
 	"\bfinishes\x18\x01 \x03(\v2\x14.backfleet.v1.FinishR\bfinishes\x12*\n" +
 	"\x06losses\x18\x02 \x03(\v2\x12.backfleet.v1.LossR\x06losses\x12,\n" +
 	"\x05opens\x18\x03 \x03(\v2\x16.backfleet.v1.OpenDateR\x05opens\x120\n" +
 	"\bdry_runs\x18\x04 \x03(\v2\x15.backfleet.v1.DryRunsR\adryRuns\x12+\n" +
 	"\x06grants\x18\x05 \x03(\v2\x13.backfleet.v1.GrantR\x06grants\x12+\n" +
-	"\x06agents\x18\x06 \x03(\v2\x13.backfleet.v1.AgentR\x06agents\"\xec\x01\n" +
+	"\x06agents\x18\x06 \x03(\v2\x13.backfleet.v1.AgentR\x06agents\x12+\n" +
+	"\x06yields\x18\a \x03(\v2\x13.backfleet.v1.YieldR\x06yields\x12,\n" +
+	"\x06missed\x18\b \x03(\v2\x14.backfleet.v1.MissedR\x06missed\"\xec\x01\n" +
 	"\x06Finish\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
@@ -1562,6 +2683,16 @@ const file_command_proto_rawDesc = "" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\rR\bposition\";\n" +
 	"\aDryRuns\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1c\n" +
+	"\tinstances\x18\x02 \x03(\x04R\tinstances\"\x87\x01\n" +
+	"\x05Yield\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\x04R\x05fence\x12\x17\n" +
+	"\ato_plan\x18\x04 \x01(\x04R\x06toPlan\x12\x1f\n" +
+	"\vto_instance\x18\x05 \x01(\x04R\n" +
+	"toInstance\":\n" +
+	"\x06Missed\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1c\n" +
 	"\tinstances\x18\x02 \x03(\x04R\tinstances\"t\n" +
 	"\x05Grant\x12\x12\n" +
@@ -1608,12 +2739,13 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"GroupSlots\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05slots\x18\x02 \x01(\rR\x05slots\"~\n" +
+	"\x05slots\x18\x02 \x01(\rR\x05slots\"\x9c\x01\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12.\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x18.backfleet.v1.NodeChangeR\x05nodes\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x14\n" +
-	"\x05index\x18\x04 \x01(\x04R\x05index\"\xa5\x01\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x1c\n" +
+	"\tinstances\x18\x05 \x01(\x04R\tinstances\"\xa5\x01\n" +
 	"\n" +
 	"NodeChange\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
@@ -1623,7 +2755,7 @@ const file_command_proto_rawDesc = "" +
 	"\tUNCHANGED\x10\x00\x12\t\n" +
 	"\x05ADDED\x10\x01\x12\v\n" +
 	"\aCHANGED\x10\x02\x12\v\n" +
-	"\aREMOVED\x10\x03*c\n" +
+	"\aREMOVED\x10\x03*p\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSUCCEEDED\x10\x01\x12\n" +
@@ -1631,7 +2763,8 @@ const file_command_proto_rawDesc = "" +
 	"\x06FAILED\x10\x02\x12\r\n" +
 	"\tTIMED_OUT\x10\x03\x12\v\n" +
 	"\aSTOPPED\x10\x04\x12\b\n" +
-	"\x04LOST\x10\x05B\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\x04LOST\x10\x05\x12\v\n" +
+	"\aYIELDED\x10\x06B\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_command_proto_rawDescOnce sync.Once
@@ -1645,64 +2778,96 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_command_proto_goTypes = []any{
-	(Outcome)(0),            // 0: backfleet.v1.Outcome
-	(PlanOperation_Kind)(0), // 1: backfleet.v1.PlanOperation.Kind
-	(Agent_State)(0),        // 2: backfleet.v1.Agent.State
-	(NodeChange_Kind)(0),    // 3: backfleet.v1.NodeChange.Kind
-	(*Command)(nil),         // 4: backfleet.v1.Command
-	(*ApplyNodes)(nil),      // 5: backfleet.v1.ApplyNodes
-	(*Submit)(nil),          // 6: backfleet.v1.Submit
-	(*Turn)(nil),            // 7: backfleet.v1.Turn
-	(*Finish)(nil),          // 8: backfleet.v1.Finish
-	(*Loss)(nil),            // 9: backfleet.v1.Loss
-	(*OpenDate)(nil),        // 10: backfleet.v1.OpenDate
-	(*DryRuns)(nil),         // 11: backfleet.v1.DryRuns
-	(*Grant)(nil),           // 12: backfleet.v1.Grant
-	(*PlanOperation)(nil),   // 13: backfleet.v1.PlanOperation
-	(*Rerun)(nil),           // 14: backfleet.v1.Rerun
-	(*PutServer)(nil),       // 15: backfleet.v1.PutServer
-	(*RemoveServer)(nil),    // 16: backfleet.v1.RemoveServer
-	(*Agent)(nil),           // 17: backfleet.v1.Agent
-	(*GroupSlots)(nil),      // 18: backfleet.v1.GroupSlots
-	(*Answer)(nil),          // 19: backfleet.v1.Answer
-	(*NodeChange)(nil),      // 20: backfleet.v1.NodeChange
-	(*Node)(nil),            // 21: backfleet.v1.Node
-	(*Request)(nil),         // 22: backfleet.v1.Request
-	(*Zone)(nil),            // 23: backfleet.v1.Zone
-	(*Assignment)(nil),      // 24: backfleet.v1.Assignment
+	(Outcome)(0),               // 0: backfleet.v1.Outcome
+	(Operate_Kind)(0),          // 1: backfleet.v1.Operate.Kind
+	(PutResourceGroup_Kind)(0), // 2: backfleet.v1.PutResourceGroup.Kind
+	(PlanOperation_Kind)(0),    // 3: backfleet.v1.PlanOperation.Kind
+	(Agent_State)(0),           // 4: backfleet.v1.Agent.State
+	(NodeChange_Kind)(0),       // 5: backfleet.v1.NodeChange.Kind
+	(*Command)(nil),            // 6: backfleet.v1.Command
+	(*ApplyNodes)(nil),         // 7: backfleet.v1.ApplyNodes
+	(*Submit)(nil),             // 8: backfleet.v1.Submit
+	(*Generate)(nil),           // 9: backfleet.v1.Generate
+	(*Operate)(nil),            // 10: backfleet.v1.Operate
+	(*Target)(nil),             // 11: backfleet.v1.Target
+	(*EditPlan)(nil),           // 12: backfleet.v1.EditPlan
+	(*Expire)(nil),             // 13: backfleet.v1.Expire
+	(*PutResourceGroup)(nil),   // 14: backfleet.v1.PutResourceGroup
+	(*PutWorkspace)(nil),       // 15: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),          // 16: backfleet.v1.PutRegion
+	(*Turn)(nil),               // 17: backfleet.v1.Turn
+	(*Finish)(nil),             // 18: backfleet.v1.Finish
+	(*Loss)(nil),               // 19: backfleet.v1.Loss
+	(*OpenDate)(nil),           // 20: backfleet.v1.OpenDate
+	(*DryRuns)(nil),            // 21: backfleet.v1.DryRuns
+	(*Yield)(nil),              // 22: backfleet.v1.Yield
+	(*Missed)(nil),             // 23: backfleet.v1.Missed
+	(*Grant)(nil),              // 24: backfleet.v1.Grant
+	(*PlanOperation)(nil),      // 25: backfleet.v1.PlanOperation
+	(*Rerun)(nil),              // 26: backfleet.v1.Rerun
+	(*PutServer)(nil),          // 27: backfleet.v1.PutServer
+	(*RemoveServer)(nil),       // 28: backfleet.v1.RemoveServer
+	(*Agent)(nil),              // 29: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 30: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 31: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 32: backfleet.v1.NodeChange
+	(*Node)(nil),               // 33: backfleet.v1.Node
+	(*Request)(nil),            // 34: backfleet.v1.Request
+	(*Zone)(nil),               // 35: backfleet.v1.Zone
+	(*DateRange)(nil),          // 36: backfleet.v1.DateRange
+	(*Period)(nil),             // 37: backfleet.v1.Period
+	(*Assignment)(nil),         // 38: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
-	5,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
-	6,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
-	7,  // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	13, // 3: backfleet.v1.Command.plan_operation:type_name -> backfleet.v1.PlanOperation
-	14, // 4: backfleet.v1.Command.rerun:type_name -> backfleet.v1.Rerun
-	15, // 5: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	16, // 6: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
-	21, // 7: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	22, // 8: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	23, // 9: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	8,  // 10: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	9,  // 11: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	10, // 12: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	11, // 13: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	12, // 14: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	17, // 15: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
-	0,  // 16: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	1,  // 17: backfleet.v1.PlanOperation.kind:type_name -> backfleet.v1.PlanOperation.Kind
-	18, // 18: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	24, // 19: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	2,  // 20: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	20, // 21: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	3,  // 22: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	7,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
+	8,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
+	17, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
+	25, // 3: backfleet.v1.Command.plan_operation:type_name -> backfleet.v1.PlanOperation
+	26, // 4: backfleet.v1.Command.rerun:type_name -> backfleet.v1.Rerun
+	27, // 5: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	28, // 6: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	10, // 7: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
+	12, // 8: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
+	9,  // 9: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
+	13, // 10: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
+	14, // 11: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
+	15, // 12: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
+	16, // 13: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
+	33, // 14: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	34, // 15: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	35, // 16: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	35, // 17: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	1,  // 18: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
+	11, // 19: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
+	36, // 20: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	37, // 21: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	36, // 22: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	36, // 23: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	35, // 24: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	2,  // 25: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
+	18, // 26: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	19, // 27: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	20, // 28: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	21, // 29: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	24, // 30: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	29, // 31: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	22, // 32: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
+	23, // 33: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
+	0,  // 34: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	3,  // 35: backfleet.v1.PlanOperation.kind:type_name -> backfleet.v1.PlanOperation.Kind
+	30, // 36: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	38, // 37: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	4,  // 38: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	32, // 39: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	5,  // 40: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -1719,14 +2884,23 @@ func file_command_proto_init() {
 		(*Command_Rerun)(nil),
 		(*Command_PutServer)(nil),
 		(*Command_RemoveServer)(nil),
+		(*Command_Operate)(nil),
+		(*Command_EditPlan)(nil),
+		(*Command_Generate)(nil),
+		(*Command_Expire)(nil),
+		(*Command_PutResourceGroup)(nil),
+		(*Command_PutWorkspace)(nil),
+		(*Command_PutRegion)(nil),
 	}
+	file_command_proto_msgTypes[6].OneofWrappers = []any{}
+	file_command_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   17,
+			NumEnums:      6,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

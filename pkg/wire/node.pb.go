@@ -26,6 +26,56 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Mode is the node's own mode (RULES R6).
+type Node_Mode int32
+
+const (
+	Node_NORMAL  Node_Mode = 0
+	Node_DRY_RUN Node_Mode = 1
+	Node_PAUSED  Node_Mode = 2
+)
+
+// Enum value maps for Node_Mode.
+var (
+	Node_Mode_name = map[int32]string{
+		0: "NORMAL",
+		1: "DRY_RUN",
+		2: "PAUSED",
+	}
+	Node_Mode_value = map[string]int32{
+		"NORMAL":  0,
+		"DRY_RUN": 1,
+		"PAUSED":  2,
+	}
+)
+
+func (x Node_Mode) Enum() *Node_Mode {
+	p := new(Node_Mode)
+	*p = x
+	return p
+}
+
+func (x Node_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Node_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[0].Descriptor()
+}
+
+func (Node_Mode) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[0]
+}
+
+func (x Node_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Node_Mode.Descriptor instead.
+func (Node_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{0, 0}
+}
+
 type Schedule_Kind int32
 
 const (
@@ -33,6 +83,9 @@ const (
 	Schedule_DAILY            Schedule_Kind = 1
 	Schedule_HOURLY           Schedule_Kind = 2
 	Schedule_MINUTELY         Schedule_Kind = 3
+	Schedule_WEEKLY           Schedule_Kind = 4
+	Schedule_MONTHLY          Schedule_Kind = 5
+	Schedule_YEARLY           Schedule_Kind = 6
 )
 
 // Enum value maps for Schedule_Kind.
@@ -42,12 +95,18 @@ var (
 		1: "DAILY",
 		2: "HOURLY",
 		3: "MINUTELY",
+		4: "WEEKLY",
+		5: "MONTHLY",
+		6: "YEARLY",
 	}
 	Schedule_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"DAILY":            1,
 		"HOURLY":           2,
 		"MINUTELY":         3,
+		"WEEKLY":           4,
+		"MONTHLY":          5,
+		"YEARLY":           6,
 	}
 )
 
@@ -62,11 +121,11 @@ func (x Schedule_Kind) String() string {
 }
 
 func (Schedule_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[0].Descriptor()
+	return file_node_proto_enumTypes[1].Descriptor()
 }
 
 func (Schedule_Kind) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[0]
+	return &file_node_proto_enumTypes[1]
 }
 
 func (x Schedule_Kind) Number() protoreflect.EnumNumber {
@@ -84,6 +143,9 @@ const (
 	Request_MODE_UNSPECIFIED Request_Mode = 0
 	Request_CURRENT          Request_Mode = 1
 	Request_DESCENDANTS      Request_Mode = 2
+	Request_MASSIVE          Request_Mode = 3
+	Request_ADVANCED         Request_Mode = 4
+	Request_CHAIN            Request_Mode = 5
 )
 
 // Enum value maps for Request_Mode.
@@ -92,11 +154,17 @@ var (
 		0: "MODE_UNSPECIFIED",
 		1: "CURRENT",
 		2: "DESCENDANTS",
+		3: "MASSIVE",
+		4: "ADVANCED",
+		5: "CHAIN",
 	}
 	Request_Mode_value = map[string]int32{
 		"MODE_UNSPECIFIED": 0,
 		"CURRENT":          1,
 		"DESCENDANTS":      2,
+		"MASSIVE":          3,
+		"ADVANCED":         4,
+		"CHAIN":            5,
 	}
 )
 
@@ -111,11 +179,11 @@ func (x Request_Mode) String() string {
 }
 
 func (Request_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[1].Descriptor()
+	return file_node_proto_enumTypes[2].Descriptor()
 }
 
 func (Request_Mode) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[1]
+	return &file_node_proto_enumTypes[2]
 }
 
 func (x Request_Mode) Number() protoreflect.EnumNumber {
@@ -157,11 +225,11 @@ func (x Request_Order) String() string {
 }
 
 func (Request_Order) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[2].Descriptor()
+	return file_node_proto_enumTypes[3].Descriptor()
 }
 
 func (Request_Order) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[2]
+	return &file_node_proto_enumTypes[3]
 }
 
 func (x Request_Order) Number() protoreflect.EnumNumber {
@@ -206,11 +274,11 @@ func (x Request_Gate) String() string {
 }
 
 func (Request_Gate) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[3].Descriptor()
+	return file_node_proto_enumTypes[4].Descriptor()
 }
 
 func (Request_Gate) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[3]
+	return &file_node_proto_enumTypes[4]
 }
 
 func (x Request_Gate) Number() protoreflect.EnumNumber {
@@ -252,11 +320,11 @@ func (x Request_OnFailure) String() string {
 }
 
 func (Request_OnFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[4].Descriptor()
+	return file_node_proto_enumTypes[5].Descriptor()
 }
 
 func (Request_OnFailure) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[4]
+	return &file_node_proto_enumTypes[5]
 }
 
 func (x Request_OnFailure) Number() protoreflect.EnumNumber {
@@ -298,11 +366,11 @@ func (x Request_Overlap) String() string {
 }
 
 func (Request_Overlap) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[5].Descriptor()
+	return file_node_proto_enumTypes[6].Descriptor()
 }
 
 func (Request_Overlap) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[5]
+	return &file_node_proto_enumTypes[6]
 }
 
 func (x Request_Overlap) Number() protoreflect.EnumNumber {
@@ -314,30 +382,177 @@ func (Request_Overlap) EnumDescriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{4, 4}
 }
 
+// OnConflict says what happens when an auto instance of a node becomes ready
+// while the backfill runs the node (RULES R5.6).
+type Request_OnConflict int32
+
+const (
+	Request_YIELD Request_OnConflict = 0
+	Request_WAIT  Request_OnConflict = 1
+	Request_ALLOW Request_OnConflict = 2
+)
+
+// Enum value maps for Request_OnConflict.
+var (
+	Request_OnConflict_name = map[int32]string{
+		0: "YIELD",
+		1: "WAIT",
+		2: "ALLOW",
+	}
+	Request_OnConflict_value = map[string]int32{
+		"YIELD": 0,
+		"WAIT":  1,
+		"ALLOW": 2,
+	}
+)
+
+func (x Request_OnConflict) Enum() *Request_OnConflict {
+	p := new(Request_OnConflict)
+	*p = x
+	return p
+}
+
+func (x Request_OnConflict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Request_OnConflict) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[7].Descriptor()
+}
+
+func (Request_OnConflict) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[7]
+}
+
+func (x Request_OnConflict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Request_OnConflict.Descriptor instead.
+func (Request_OnConflict) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{4, 5}
+}
+
+// Switch says what becomes of nodes with a mode of their own (RULES R6).
+type Request_Switch int32
+
+const (
+	Request_RUN  Request_Switch = 0 // as if they were normal
+	Request_KEEP Request_Switch = 1 // paused: frozen; dryRun: dry run
+)
+
+// Enum value maps for Request_Switch.
+var (
+	Request_Switch_name = map[int32]string{
+		0: "RUN",
+		1: "KEEP",
+	}
+	Request_Switch_value = map[string]int32{
+		"RUN":  0,
+		"KEEP": 1,
+	}
+)
+
+func (x Request_Switch) Enum() *Request_Switch {
+	p := new(Request_Switch)
+	*p = x
+	return p
+}
+
+func (x Request_Switch) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Request_Switch) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[8].Descriptor()
+}
+
+func (Request_Switch) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[8]
+}
+
+func (x Request_Switch) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Request_Switch.Descriptor instead.
+func (Request_Switch) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{4, 6}
+}
+
+type Period_Cycle int32
+
+const (
+	Period_EVERY_DAY Period_Cycle = 0
+	Period_WEEKEND   Period_Cycle = 1
+)
+
+// Enum value maps for Period_Cycle.
+var (
+	Period_Cycle_name = map[int32]string{
+		0: "EVERY_DAY",
+		1: "WEEKEND",
+	}
+	Period_Cycle_value = map[string]int32{
+		"EVERY_DAY": 0,
+		"WEEKEND":   1,
+	}
+)
+
+func (x Period_Cycle) Enum() *Period_Cycle {
+	p := new(Period_Cycle)
+	*p = x
+	return p
+}
+
+func (x Period_Cycle) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Period_Cycle) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[9].Descriptor()
+}
+
+func (Period_Cycle) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[9]
+}
+
+func (x Period_Cycle) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Period_Cycle.Descriptor instead.
+func (Period_Cycle) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{6, 0}
+}
+
 // Node is one scheduled unit of code (RULES R0).
 type Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Workspace     string                 `protobuf:"bytes,3,opt,name=workspace,proto3" json:"workspace,omitempty"`
-	Owner         string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
-	Type          string                 `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"` // "shell"
-	Description   string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
-	Dialect       string                 `protobuf:"bytes,7,opt,name=dialect,proto3" json:"dialect,omitempty"` // parameter dialect: "dataworks" (default) or "dataphin"
-	Params        []*Assignment          `protobuf:"bytes,8,rep,name=params,proto3" json:"params,omitempty"`   // in the order written; code sees them as $1, $2, …
-	Schedule      *Schedule              `protobuf:"bytes,9,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	Baseline      string                 `protobuf:"bytes,10,opt,name=baseline,proto3" json:"baseline,omitempty"`  // its name, for people
-	Priority      int32                  `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"` // the baseline's: 1, 3, 5, 7 or 8
-	ResourceGroup string                 `protobuf:"bytes,12,opt,name=resource_group,json=resourceGroup,proto3" json:"resource_group,omitempty"`
-	Upstreams     []*Upstream            `protobuf:"bytes,13,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
-	DependsOnSelf bool                   `protobuf:"varint,14,opt,name=depends_on_self,json=dependsOnSelf,proto3" json:"depends_on_self,omitempty"` // cross-cycle dependency on itself (RULES R5.3)
-	TimeoutMs     int64                  `protobuf:"varint,15,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`               // 0: none
-	Retries       int32                  `protobuf:"varint,16,opt,name=retries,proto3" json:"retries,omitempty"`
-	RetryDelayMs  int64                  `protobuf:"varint,17,opt,name=retry_delay_ms,json=retryDelayMs,proto3" json:"retry_delay_ms,omitempty"`
-	Environment   []*Assignment          `protobuf:"bytes,18,rep,name=environment,proto3" json:"environment,omitempty"`
-	Code          string                 `protobuf:"bytes,19,opt,name=code,proto3" json:"code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name              string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Workspace         string                 `protobuf:"bytes,3,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Owner             string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	Type              string                 `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"` // "shell"
+	Description       string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	Dialect           string                 `protobuf:"bytes,7,opt,name=dialect,proto3" json:"dialect,omitempty"` // parameter dialect: "dataworks" (default) or "dataphin"
+	Params            []*Assignment          `protobuf:"bytes,8,rep,name=params,proto3" json:"params,omitempty"`   // in the order written; code sees them as $1, $2, …
+	Schedule          *Schedule              `protobuf:"bytes,9,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Baseline          string                 `protobuf:"bytes,10,opt,name=baseline,proto3" json:"baseline,omitempty"`  // its name, for people
+	Priority          int32                  `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"` // the baseline's: 1, 3, 5, 7 or 8
+	ResourceGroup     string                 `protobuf:"bytes,12,opt,name=resource_group,json=resourceGroup,proto3" json:"resource_group,omitempty"`
+	Upstreams         []*Upstream            `protobuf:"bytes,13,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
+	DependsOnSelf     bool                   `protobuf:"varint,14,opt,name=depends_on_self,json=dependsOnSelf,proto3" json:"depends_on_self,omitempty"` // cross-cycle dependency on itself (RULES R5.3)
+	TimeoutMs         int64                  `protobuf:"varint,15,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`               // 0: none
+	Retries           int32                  `protobuf:"varint,16,opt,name=retries,proto3" json:"retries,omitempty"`
+	RetryDelayMs      int64                  `protobuf:"varint,17,opt,name=retry_delay_ms,json=retryDelayMs,proto3" json:"retry_delay_ms,omitempty"`
+	Environment       []*Assignment          `protobuf:"bytes,18,rep,name=environment,proto3" json:"environment,omitempty"`
+	Code              string                 `protobuf:"bytes,19,opt,name=code,proto3" json:"code,omitempty"`
+	Auto              bool                   `protobuf:"varint,20,opt,name=auto,proto3" json:"auto,omitempty"` // switched on: the schedule runs it by itself
+	Mode              Node_Mode              `protobuf:"varint,21,opt,name=mode,proto3,enum=backfleet.v1.Node_Mode" json:"mode,omitempty"`
+	DependsOnChildren bool                   `protobuf:"varint,22,opt,name=depends_on_children,json=dependsOnChildren,proto3" json:"depends_on_children,omitempty"` // on the previous cycle of its first-level children (RULES R5.3)
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -503,6 +718,27 @@ func (x *Node) GetCode() string {
 	return ""
 }
 
+func (x *Node) GetAuto() bool {
+	if x != nil {
+		return x.Auto
+	}
+	return false
+}
+
+func (x *Node) GetMode() Node_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Node_NORMAL
+}
+
+func (x *Node) GetDependsOnChildren() bool {
+	if x != nil {
+		return x.DependsOnChildren
+	}
+	return false
+}
+
 type Assignment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -559,11 +795,14 @@ func (x *Assignment) GetValue() string {
 type Schedule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          Schedule_Kind          `protobuf:"varint,1,opt,name=kind,proto3,enum=backfleet.v1.Schedule_Kind" json:"kind,omitempty"`
-	At            int32                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`     // daily: seconds of the day
+	At            int32                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`     // all but hourly and minutely: seconds of the day
 	From          int32                  `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"` // hourly, minutely: closed interval, seconds of the day
 	To            int32                  `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
-	Every         int32                  `protobuf:"varint,5,opt,name=every,proto3" json:"every,omitempty"` // minutes
-	Zone          string                 `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`    // IANA name; empty: the cluster's
+	Every         int32                  `protobuf:"varint,5,opt,name=every,proto3" json:"every,omitempty"`       // minutes
+	Zone          string                 `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`          // IANA name; empty: the cluster's
+	Weekdays      uint32                 `protobuf:"varint,7,opt,name=weekdays,proto3" json:"weekdays,omitempty"` // weekly: bit 0 is Monday, bit 6 Sunday
+	Days          uint32                 `protobuf:"varint,8,opt,name=days,proto3" json:"days,omitempty"`         // monthly, yearly: bit n is the n-th of the month, bit 0 its last day
+	Months        uint32                 `protobuf:"varint,9,opt,name=months,proto3" json:"months,omitempty"`     // yearly: bit 1 is January, bit 12 December
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -640,6 +879,27 @@ func (x *Schedule) GetZone() string {
 	return ""
 }
 
+func (x *Schedule) GetWeekdays() uint32 {
+	if x != nil {
+		return x.Weekdays
+	}
+	return 0
+}
+
+func (x *Schedule) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *Schedule) GetMonths() uint32 {
+	if x != nil {
+		return x.Months
+	}
+	return 0
+}
+
 // Upstream is a dependency on another node, on the same D or, with a window,
 // on a range of dates around it (RULES R5.2, R5.3).
 type Upstream struct {
@@ -649,6 +909,7 @@ type Upstream struct {
 	From           int32                  `protobuf:"zigzag32,3,opt,name=from,proto3" json:"from,omitempty"`   // days relative to D
 	To             int32                  `protobuf:"zigzag32,4,opt,name=to,proto3" json:"to,omitempty"`
 	FromMonthStart bool                   `protobuf:"varint,5,opt,name=from_month_start,json=fromMonthStart,proto3" json:"from_month_start,omitempty"` // the window begins at the first day of D's month
+	Previous       bool                   `protobuf:"varint,6,opt,name=previous,proto3" json:"previous,omitempty"`                                     // the previous cycle of that node instead of its D (RULES R5.3)
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -718,13 +979,20 @@ func (x *Upstream) GetFromMonthStart() bool {
 	return false
 }
 
+func (x *Upstream) GetPrevious() bool {
+	if x != nil {
+		return x.Previous
+	}
+	return false
+}
+
 // Request is a backfill as asked for (RULES R2 to R7).
 type Request struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Mode           Request_Mode           `protobuf:"varint,1,opt,name=mode,proto3,enum=backfleet.v1.Request_Mode" json:"mode,omitempty"`
 	Root           string                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
-	Nodes          []string               `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`                                 // descendants: the chosen ones; empty: all
-	WithoutRoot    bool                   `protobuf:"varint,4,opt,name=without_root,json=withoutRoot,proto3" json:"without_root,omitempty"` // descendants: the root itself is left out
+	Nodes          []string               `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`                                 // descendants: the chosen ones, empty: all; advanced: those chosen one by one
+	WithoutRoot    bool                   `protobuf:"varint,4,opt,name=without_root,json=withoutRoot,proto3" json:"without_root,omitempty"` // descendants, massive: the root itself is left out
 	NameFilter     string                 `protobuf:"bytes,5,opt,name=name_filter,json=nameFilter,proto3" json:"name_filter,omitempty"`     // descendants: "contains", case-insensitive
 	MaxLevel       int32                  `protobuf:"varint,6,opt,name=max_level,json=maxLevel,proto3" json:"max_level,omitempty"`          // descendants: shortest distance from the root; 0: no bound
 	Dates          []*DateRange           `protobuf:"bytes,7,rep,name=dates,proto3" json:"dates,omitempty"`
@@ -743,6 +1011,17 @@ type Request struct {
 	Params         []*Override            `protobuf:"bytes,20,rep,name=params,proto3" json:"params,omitempty"`
 	Overlap        Request_Overlap        `protobuf:"varint,21,opt,name=overlap,proto3,enum=backfleet.v1.Request_Overlap" json:"overlap,omitempty"`
 	NotBeforeMs    int64                  `protobuf:"varint,22,opt,name=not_before_ms,json=notBeforeMs,proto3" json:"not_before_ms,omitempty"` // runtime (RULES R3.5); 0: immediately
+	Workspaces     []string               `protobuf:"bytes,23,rep,name=workspaces,proto3" json:"workspaces,omitempty"`                         // massive
+	Whitelist      []string               `protobuf:"bytes,24,rep,name=whitelist,proto3" json:"whitelist,omitempty"`                           // massive: node ids outside the workspaces
+	Blacklist      []string               `protobuf:"bytes,25,rep,name=blacklist,proto3" json:"blacklist,omitempty"`                           // massive: node ids inside them
+	End            string                 `protobuf:"bytes,26,opt,name=end,proto3" json:"end,omitempty"`                                       // chain: root is its start
+	Filters        []*NodeFilter          `protobuf:"bytes,27,rep,name=filters,proto3" json:"filters,omitempty"`                               // advanced: what any of them matches is chosen
+	OnConflict     Request_OnConflict     `protobuf:"varint,28,opt,name=on_conflict,json=onConflict,proto3,enum=backfleet.v1.Request_OnConflict" json:"on_conflict,omitempty"`
+	Period         *Period                `protobuf:"bytes,29,opt,name=period,proto3" json:"period,omitempty"` // absent: at any time
+	Zone           string                 `protobuf:"bytes,30,opt,name=zone,proto3" json:"zone,omitempty"`     // of the period; empty: the cluster's
+	PausedNodes    Request_Switch         `protobuf:"varint,31,opt,name=paused_nodes,json=pausedNodes,proto3,enum=backfleet.v1.Request_Switch" json:"paused_nodes,omitempty"`
+	DryRunNodes    Request_Switch         `protobuf:"varint,32,opt,name=dry_run_nodes,json=dryRunNodes,proto3,enum=backfleet.v1.Request_Switch" json:"dry_run_nodes,omitempty"`
+	Priority       int32                  `protobuf:"varint,33,opt,name=priority,proto3" json:"priority,omitempty"` // set by an operator for the whole plan; 0: by the rules (RULES R7.6)
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -931,6 +1210,238 @@ func (x *Request) GetNotBeforeMs() int64 {
 	return 0
 }
 
+func (x *Request) GetWorkspaces() []string {
+	if x != nil {
+		return x.Workspaces
+	}
+	return nil
+}
+
+func (x *Request) GetWhitelist() []string {
+	if x != nil {
+		return x.Whitelist
+	}
+	return nil
+}
+
+func (x *Request) GetBlacklist() []string {
+	if x != nil {
+		return x.Blacklist
+	}
+	return nil
+}
+
+func (x *Request) GetEnd() string {
+	if x != nil {
+		return x.End
+	}
+	return ""
+}
+
+func (x *Request) GetFilters() []*NodeFilter {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *Request) GetOnConflict() Request_OnConflict {
+	if x != nil {
+		return x.OnConflict
+	}
+	return Request_YIELD
+}
+
+func (x *Request) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *Request) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Request) GetPausedNodes() Request_Switch {
+	if x != nil {
+		return x.PausedNodes
+	}
+	return Request_RUN
+}
+
+func (x *Request) GetDryRunNodes() Request_Switch {
+	if x != nil {
+		return x.DryRunNodes
+	}
+	return Request_RUN
+}
+
+func (x *Request) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+// NodeFilter matches nodes that agree with all that is set.
+type NodeFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Priority      int32                  `protobuf:"varint,3,opt,name=priority,proto3" json:"priority,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"` // contains, case-insensitive
+	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`     // contains, case-insensitive
+	Type          string                 `protobuf:"bytes,6,opt,name=type,proto3" json:"type,omitempty"`
+	ResourceGroup string                 `protobuf:"bytes,7,opt,name=resource_group,json=resourceGroup,proto3" json:"resource_group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeFilter) Reset() {
+	*x = NodeFilter{}
+	mi := &file_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeFilter) ProtoMessage() {}
+
+func (x *NodeFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeFilter.ProtoReflect.Descriptor instead.
+func (*NodeFilter) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *NodeFilter) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *NodeFilter) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *NodeFilter) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *NodeFilter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodeFilter) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NodeFilter) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *NodeFilter) GetResourceGroup() string {
+	if x != nil {
+		return x.ResourceGroup
+	}
+	return ""
+}
+
+// Period bounds the times at which instances start (RULES R3.4). Seconds of
+// the day; end 86400 is midnight, an end before the start lies on the day after.
+type Period struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cycle         Period_Cycle           `protobuf:"varint,1,opt,name=cycle,proto3,enum=backfleet.v1.Period_Cycle" json:"cycle,omitempty"`
+	Start         int32                  `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`
+	End           int32                  `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Period) Reset() {
+	*x = Period{}
+	mi := &file_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Period) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Period) ProtoMessage() {}
+
+func (x *Period) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Period.ProtoReflect.Descriptor instead.
+func (*Period) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Period) GetCycle() Period_Cycle {
+	if x != nil {
+		return x.Cycle
+	}
+	return Period_EVERY_DAY
+}
+
+func (x *Period) GetStart() int32 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Period) GetEnd() int32 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
 // DateRange is inclusive on both ends. Days since 1970-01-01.
 type DateRange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -942,7 +1453,7 @@ type DateRange struct {
 
 func (x *DateRange) Reset() {
 	*x = DateRange{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1465,7 @@ func (x *DateRange) String() string {
 func (*DateRange) ProtoMessage() {}
 
 func (x *DateRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1478,7 @@ func (x *DateRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DateRange.ProtoReflect.Descriptor instead.
 func (*DateRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DateRange) GetFrom() int32 {
@@ -995,7 +1506,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1518,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1531,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TimeRange) GetFrom() int32 {
@@ -1047,7 +1558,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1570,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1583,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Override) GetNode() string {
@@ -1102,7 +1613,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1625,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1638,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Zone) GetName() string {
@@ -1161,7 +1672,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1684,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1697,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Transition) GetAt() int64 {
@@ -1208,7 +1719,7 @@ var File_node_proto protoreflect.FileDescriptor
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\fbackfleet.v1\"\x80\x05\n" +
+	"node.proto\x12\fbackfleet.v1\"\x9e\x06\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
@@ -1230,30 +1741,48 @@ const file_node_proto_rawDesc = "" +
 	"\aretries\x18\x10 \x01(\x05R\aretries\x12$\n" +
 	"\x0eretry_delay_ms\x18\x11 \x01(\x03R\fretryDelayMs\x12:\n" +
 	"\venvironment\x18\x12 \x03(\v2\x18.backfleet.v1.AssignmentR\venvironment\x12\x12\n" +
-	"\x04code\x18\x13 \x01(\tR\x04code\"6\n" +
+	"\x04code\x18\x13 \x01(\tR\x04code\x12\x12\n" +
+	"\x04auto\x18\x14 \x01(\bR\x04auto\x12+\n" +
+	"\x04mode\x18\x15 \x01(\x0e2\x17.backfleet.v1.Node.ModeR\x04mode\x12.\n" +
+	"\x13depends_on_children\x18\x16 \x01(\bR\x11dependsOnChildren\"+\n" +
+	"\x04Mode\x12\n" +
+	"\n" +
+	"\x06NORMAL\x10\x00\x12\v\n" +
+	"\aDRY_RUN\x10\x01\x12\n" +
+	"\n" +
+	"\x06PAUSED\x10\x02\"6\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xdc\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xc9\x02\n" +
 	"\bSchedule\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.backfleet.v1.Schedule.KindR\x04kind\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x05R\x02at\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\x05R\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\x05R\x02to\x12\x14\n" +
 	"\x05every\x18\x05 \x01(\x05R\x05every\x12\x12\n" +
-	"\x04zone\x18\x06 \x01(\tR\x04zone\"A\n" +
+	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x1a\n" +
+	"\bweekdays\x18\a \x01(\rR\bweekdays\x12\x12\n" +
+	"\x04days\x18\b \x01(\rR\x04days\x12\x16\n" +
+	"\x06months\x18\t \x01(\rR\x06months\"f\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05DAILY\x10\x01\x12\n" +
 	"\n" +
 	"\x06HOURLY\x10\x02\x12\f\n" +
-	"\bMINUTELY\x10\x03\"\x84\x01\n" +
+	"\bMINUTELY\x10\x03\x12\n" +
+	"\n" +
+	"\x06WEEKLY\x10\x04\x12\v\n" +
+	"\aMONTHLY\x10\x05\x12\n" +
+	"\n" +
+	"\x06YEARLY\x10\x06\"\xa0\x01\n" +
 	"\bUpstream\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06window\x18\x02 \x01(\bR\x06window\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\x11R\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\x11R\x02to\x12(\n" +
-	"\x10from_month_start\x18\x05 \x01(\bR\x0efromMonthStart\"\xac\b\n" +
+	"\x10from_month_start\x18\x05 \x01(\bR\x0efromMonthStart\x12\x1a\n" +
+	"\bprevious\x18\x06 \x01(\bR\bprevious\"\xe3\f\n" +
 	"\aRequest\x12.\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1a.backfleet.v1.Request.ModeR\x04mode\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\tR\x04root\x12\x14\n" +
@@ -1281,11 +1810,28 @@ const file_node_proto_rawDesc = "" +
 	"\x0eresource_group\x18\x13 \x01(\tR\rresourceGroup\x12.\n" +
 	"\x06params\x18\x14 \x03(\v2\x16.backfleet.v1.OverrideR\x06params\x127\n" +
 	"\aoverlap\x18\x15 \x01(\x0e2\x1d.backfleet.v1.Request.OverlapR\aoverlap\x12\"\n" +
-	"\rnot_before_ms\x18\x16 \x01(\x03R\vnotBeforeMs\":\n" +
+	"\rnot_before_ms\x18\x16 \x01(\x03R\vnotBeforeMs\x12\x1e\n" +
+	"\n" +
+	"workspaces\x18\x17 \x03(\tR\n" +
+	"workspaces\x12\x1c\n" +
+	"\twhitelist\x18\x18 \x03(\tR\twhitelist\x12\x1c\n" +
+	"\tblacklist\x18\x19 \x03(\tR\tblacklist\x12\x10\n" +
+	"\x03end\x18\x1a \x01(\tR\x03end\x122\n" +
+	"\afilters\x18\x1b \x03(\v2\x18.backfleet.v1.NodeFilterR\afilters\x12A\n" +
+	"\von_conflict\x18\x1c \x01(\x0e2 .backfleet.v1.Request.OnConflictR\n" +
+	"onConflict\x12,\n" +
+	"\x06period\x18\x1d \x01(\v2\x14.backfleet.v1.PeriodR\x06period\x12\x12\n" +
+	"\x04zone\x18\x1e \x01(\tR\x04zone\x12?\n" +
+	"\fpaused_nodes\x18\x1f \x01(\x0e2\x1c.backfleet.v1.Request.SwitchR\vpausedNodes\x12@\n" +
+	"\rdry_run_nodes\x18  \x01(\x0e2\x1c.backfleet.v1.Request.SwitchR\vdryRunNodes\x12\x1a\n" +
+	"\bpriority\x18! \x01(\x05R\bpriority\"`\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCURRENT\x10\x01\x12\x0f\n" +
-	"\vDESCENDANTS\x10\x02\"&\n" +
+	"\vDESCENDANTS\x10\x02\x12\v\n" +
+	"\aMASSIVE\x10\x03\x12\f\n" +
+	"\bADVANCED\x10\x04\x12\t\n" +
+	"\x05CHAIN\x10\x05\"&\n" +
 	"\x05Order\x12\r\n" +
 	"\tASCENDING\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1299,7 +1845,31 @@ const file_node_proto_rawDesc = "" +
 	"\bCONTINUE\x10\x01\"/\n" +
 	"\aOverlap\x12\x10\n" +
 	"\fOVERLAP_WAIT\x10\x00\x12\x12\n" +
-	"\x0eOVERLAP_REFUSE\x10\x01\"/\n" +
+	"\x0eOVERLAP_REFUSE\x10\x01\",\n" +
+	"\n" +
+	"OnConflict\x12\t\n" +
+	"\x05YIELD\x10\x00\x12\b\n" +
+	"\x04WAIT\x10\x01\x12\t\n" +
+	"\x05ALLOW\x10\x02\"\x1b\n" +
+	"\x06Switch\x12\a\n" +
+	"\x03RUN\x10\x00\x12\b\n" +
+	"\x04KEEP\x10\x01\"\xbb\x01\n" +
+	"\n" +
+	"NodeFilter\x12\x1c\n" +
+	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1a\n" +
+	"\bpriority\x18\x03 \x01(\x05R\bpriority\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\x12\x12\n" +
+	"\x04type\x18\x06 \x01(\tR\x04type\x12%\n" +
+	"\x0eresource_group\x18\a \x01(\tR\rresourceGroup\"\x87\x01\n" +
+	"\x06Period\x120\n" +
+	"\x05cycle\x18\x01 \x01(\x0e2\x1a.backfleet.v1.Period.CycleR\x05cycle\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\x05R\x05start\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\x05R\x03end\"#\n" +
+	"\x05Cycle\x12\r\n" +
+	"\tEVERY_DAY\x10\x00\x12\v\n" +
+	"\aWEEKEND\x10\x01\"/\n" +
 	"\tDateRange\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x11R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x11R\x02to\"/\n" +
@@ -1330,47 +1900,60 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_node_proto_goTypes = []any{
-	(Schedule_Kind)(0),     // 0: backfleet.v1.Schedule.Kind
-	(Request_Mode)(0),      // 1: backfleet.v1.Request.Mode
-	(Request_Order)(0),     // 2: backfleet.v1.Request.Order
-	(Request_Gate)(0),      // 3: backfleet.v1.Request.Gate
-	(Request_OnFailure)(0), // 4: backfleet.v1.Request.OnFailure
-	(Request_Overlap)(0),   // 5: backfleet.v1.Request.Overlap
-	(*Node)(nil),           // 6: backfleet.v1.Node
-	(*Assignment)(nil),     // 7: backfleet.v1.Assignment
-	(*Schedule)(nil),       // 8: backfleet.v1.Schedule
-	(*Upstream)(nil),       // 9: backfleet.v1.Upstream
-	(*Request)(nil),        // 10: backfleet.v1.Request
-	(*DateRange)(nil),      // 11: backfleet.v1.DateRange
-	(*TimeRange)(nil),      // 12: backfleet.v1.TimeRange
-	(*Override)(nil),       // 13: backfleet.v1.Override
-	(*Zone)(nil),           // 14: backfleet.v1.Zone
-	(*Transition)(nil),     // 15: backfleet.v1.Transition
+	(Node_Mode)(0),          // 0: backfleet.v1.Node.Mode
+	(Schedule_Kind)(0),      // 1: backfleet.v1.Schedule.Kind
+	(Request_Mode)(0),       // 2: backfleet.v1.Request.Mode
+	(Request_Order)(0),      // 3: backfleet.v1.Request.Order
+	(Request_Gate)(0),       // 4: backfleet.v1.Request.Gate
+	(Request_OnFailure)(0),  // 5: backfleet.v1.Request.OnFailure
+	(Request_Overlap)(0),    // 6: backfleet.v1.Request.Overlap
+	(Request_OnConflict)(0), // 7: backfleet.v1.Request.OnConflict
+	(Request_Switch)(0),     // 8: backfleet.v1.Request.Switch
+	(Period_Cycle)(0),       // 9: backfleet.v1.Period.Cycle
+	(*Node)(nil),            // 10: backfleet.v1.Node
+	(*Assignment)(nil),      // 11: backfleet.v1.Assignment
+	(*Schedule)(nil),        // 12: backfleet.v1.Schedule
+	(*Upstream)(nil),        // 13: backfleet.v1.Upstream
+	(*Request)(nil),         // 14: backfleet.v1.Request
+	(*NodeFilter)(nil),      // 15: backfleet.v1.NodeFilter
+	(*Period)(nil),          // 16: backfleet.v1.Period
+	(*DateRange)(nil),       // 17: backfleet.v1.DateRange
+	(*TimeRange)(nil),       // 18: backfleet.v1.TimeRange
+	(*Override)(nil),        // 19: backfleet.v1.Override
+	(*Zone)(nil),            // 20: backfleet.v1.Zone
+	(*Transition)(nil),      // 21: backfleet.v1.Transition
 }
 var file_node_proto_depIdxs = []int32{
-	7,  // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
-	8,  // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
-	9,  // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
-	7,  // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
-	0,  // 4: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
-	1,  // 5: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
-	11, // 6: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
-	12, // 7: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
-	2,  // 8: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
-	3,  // 9: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
-	4,  // 10: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
-	13, // 11: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
-	5,  // 12: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
-	7,  // 13: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
-	15, // 14: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
+	12, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
+	13, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
+	11, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
+	0,  // 4: backfleet.v1.Node.mode:type_name -> backfleet.v1.Node.Mode
+	1,  // 5: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
+	2,  // 6: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
+	17, // 7: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
+	18, // 8: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
+	3,  // 9: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
+	4,  // 10: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
+	5,  // 11: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
+	19, // 12: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
+	6,  // 13: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
+	15, // 14: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
+	7,  // 15: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
+	16, // 16: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
+	8,  // 17: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
+	8,  // 18: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
+	9,  // 19: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
+	11, // 20: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
+	21, // 21: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -1383,8 +1966,8 @@ func file_node_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   10,
+			NumEnums:      10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

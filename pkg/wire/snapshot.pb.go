@@ -35,6 +35,8 @@ const (
 	DryRun_NODE_IS_DRY_RUN      DryRun = 5
 	DryRun_REQUESTED            DryRun = 6
 	DryRun_NOT_PERMITTED        DryRun = 7
+	DryRun_DROPPED              DryRun = 8 // by a change of the running plan
+	DryRun_BEFORE_SWITCHED_ON   DryRun = 9 // auto: T lies before the schedule had the node
 )
 
 // Enum value maps for DryRun.
@@ -48,6 +50,8 @@ var (
 		5: "NODE_IS_DRY_RUN",
 		6: "REQUESTED",
 		7: "NOT_PERMITTED",
+		8: "DROPPED",
+		9: "BEFORE_SWITCHED_ON",
 	}
 	DryRun_value = map[string]int32{
 		"DRY_RUN_NONE":         0,
@@ -58,6 +62,8 @@ var (
 		"NODE_IS_DRY_RUN":      5,
 		"REQUESTED":            6,
 		"NOT_PERMITTED":        7,
+		"DROPPED":              8,
+		"BEFORE_SWITCHED_ON":   9,
 	}
 )
 
@@ -100,7 +106,12 @@ type PlanRecord struct {
 	ClusterZone   string                 `protobuf:"bytes,6,opt,name=cluster_zone,json=clusterZone,proto3" json:"cluster_zone,omitempty"`
 	Request       *Request               `protobuf:"bytes,7,opt,name=request,proto3" json:"request,omitempty"`
 	Zones         []*Zone                `protobuf:"bytes,8,rep,name=zones,proto3" json:"zones,omitempty"`
-	Nodes         []*PlanNode            `protobuf:"bytes,9,rep,name=nodes,proto3" json:"nodes,omitempty"` // in topological order
+	Nodes         []*PlanNode            `protobuf:"bytes,9,rep,name=nodes,proto3" json:"nodes,omitempty"`    // in topological order
+	Auto          bool                   `protobuf:"varint,10,opt,name=auto,proto3" json:"auto,omitempty"`    // a date of the schedule
+	Blocks        []*PlanBlock           `protobuf:"bytes,11,rep,name=blocks,proto3" json:"blocks,omitempty"` // none: one block with everything
+	DroppedDates  []*DateRange           `protobuf:"bytes,12,rep,name=dropped_dates,json=droppedDates,proto3" json:"dropped_dates,omitempty"`
+	DroppedNodes  []string               `protobuf:"bytes,13,rep,name=dropped_nodes,json=droppedNodes,proto3" json:"dropped_nodes,omitempty"`
+	Outside       []*PlanNode            `protobuf:"bytes,14,rep,name=outside,proto3" json:"outside,omitempty"` // not in the plan; previous cycles of them are waited for (RULES R5.3)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -198,19 +209,125 @@ func (x *PlanRecord) GetNodes() []*PlanNode {
 	return nil
 }
 
+func (x *PlanRecord) GetAuto() bool {
+	if x != nil {
+		return x.Auto
+	}
+	return false
+}
+
+func (x *PlanRecord) GetBlocks() []*PlanBlock {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *PlanRecord) GetDroppedDates() []*DateRange {
+	if x != nil {
+		return x.DroppedDates
+	}
+	return nil
+}
+
+func (x *PlanRecord) GetDroppedNodes() []string {
+	if x != nil {
+		return x.DroppedNodes
+	}
+	return nil
+}
+
+func (x *PlanRecord) GetOutside() []*PlanNode {
+	if x != nil {
+		return x.Outside
+	}
+	return nil
+}
+
+// PlanBlock is nodes and dates that got their numbers together. Numbers go on
+// from block to block and are never reused (RULES R1.6).
+type PlanBlock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dates         []*DateRange           `protobuf:"bytes,1,rep,name=dates,proto3" json:"dates,omitempty"`
+	Nodes         []string               `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	AcceptedMs    int64                  `protobuf:"varint,3,opt,name=accepted_ms,json=acceptedMs,proto3" json:"accepted_ms,omitempty"`
+	Generated     int32                  `protobuf:"zigzag32,4,opt,name=generated,proto3" json:"generated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanBlock) Reset() {
+	*x = PlanBlock{}
+	mi := &file_snapshot_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanBlock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanBlock) ProtoMessage() {}
+
+func (x *PlanBlock) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanBlock.ProtoReflect.Descriptor instead.
+func (*PlanBlock) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PlanBlock) GetDates() []*DateRange {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+func (x *PlanBlock) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *PlanBlock) GetAcceptedMs() int64 {
+	if x != nil {
+		return x.AcceptedMs
+	}
+	return 0
+}
+
+func (x *PlanBlock) GetGenerated() int32 {
+	if x != nil {
+		return x.Generated
+	}
+	return 0
+}
+
 type PlanNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Spec          *Node                  `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // of the node when the plan was accepted
 	DryRun        DryRun                 `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3,enum=backfleet.v1.DryRun" json:"dry_run,omitempty"`
 	Level         int32                  `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	SinceMs       int64                  `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // auto: cycles before it are dry runs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanNode) Reset() {
 	*x = PlanNode{}
-	mi := &file_snapshot_proto_msgTypes[1]
+	mi := &file_snapshot_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -222,7 +339,7 @@ func (x *PlanNode) String() string {
 func (*PlanNode) ProtoMessage() {}
 
 func (x *PlanNode) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[1]
+	mi := &file_snapshot_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -235,7 +352,7 @@ func (x *PlanNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanNode.ProtoReflect.Descriptor instead.
 func (*PlanNode) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{1}
+	return file_snapshot_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PlanNode) GetSpec() *Node {
@@ -266,6 +383,13 @@ func (x *PlanNode) GetLevel() int32 {
 	return 0
 }
 
+func (x *PlanNode) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
 type SnapshotRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Body:
@@ -279,6 +403,11 @@ type SnapshotRecord struct {
 	//	*SnapshotRecord_Agent
 	//	*SnapshotRecord_Request
 	//	*SnapshotRecord_Footer
+	//	*SnapshotRecord_Outcomes
+	//	*SnapshotRecord_Durations
+	//	*SnapshotRecord_ResourceGroup
+	//	*SnapshotRecord_Workspace
+	//	*SnapshotRecord_Region
 	Body          isSnapshotRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -286,7 +415,7 @@ type SnapshotRecord struct {
 
 func (x *SnapshotRecord) Reset() {
 	*x = SnapshotRecord{}
-	mi := &file_snapshot_proto_msgTypes[2]
+	mi := &file_snapshot_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -298,7 +427,7 @@ func (x *SnapshotRecord) String() string {
 func (*SnapshotRecord) ProtoMessage() {}
 
 func (x *SnapshotRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[2]
+	mi := &file_snapshot_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -311,7 +440,7 @@ func (x *SnapshotRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRecord.ProtoReflect.Descriptor instead.
 func (*SnapshotRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{2}
+	return file_snapshot_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SnapshotRecord) GetBody() isSnapshotRecord_Body {
@@ -402,6 +531,51 @@ func (x *SnapshotRecord) GetFooter() *SnapshotFooter {
 	return nil
 }
 
+func (x *SnapshotRecord) GetOutcomes() *SnapshotOutcomes {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Outcomes); ok {
+			return x.Outcomes
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetDurations() *SnapshotDurations {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Durations); ok {
+			return x.Durations
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetResourceGroup() *PutResourceGroup {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_ResourceGroup); ok {
+			return x.ResourceGroup
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetWorkspace() *PutWorkspace {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Workspace); ok {
+			return x.Workspace
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetRegion() *PutRegion {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Region); ok {
+			return x.Region
+		}
+	}
+	return nil
+}
+
 type isSnapshotRecord_Body interface {
 	isSnapshotRecord_Body()
 }
@@ -442,6 +616,26 @@ type SnapshotRecord_Footer struct {
 	Footer *SnapshotFooter `protobuf:"bytes,9,opt,name=footer,proto3,oneof"`
 }
 
+type SnapshotRecord_Outcomes struct {
+	Outcomes *SnapshotOutcomes `protobuf:"bytes,10,opt,name=outcomes,proto3,oneof"`
+}
+
+type SnapshotRecord_Durations struct {
+	Durations *SnapshotDurations `protobuf:"bytes,11,opt,name=durations,proto3,oneof"`
+}
+
+type SnapshotRecord_ResourceGroup struct {
+	ResourceGroup *PutResourceGroup `protobuf:"bytes,12,opt,name=resource_group,json=resourceGroup,proto3,oneof"`
+}
+
+type SnapshotRecord_Workspace struct {
+	Workspace *PutWorkspace `protobuf:"bytes,13,opt,name=workspace,proto3,oneof"`
+}
+
+type SnapshotRecord_Region struct {
+	Region *PutRegion `protobuf:"bytes,14,opt,name=region,proto3,oneof"`
+}
+
 func (*SnapshotRecord_Header) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_Node) isSnapshotRecord_Body() {}
@@ -460,21 +654,33 @@ func (*SnapshotRecord_Request) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_Footer) isSnapshotRecord_Body() {}
 
+func (*SnapshotRecord_Outcomes) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Durations) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_ResourceGroup) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Workspace) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Region) isSnapshotRecord_Body() {}
+
 type SnapshotHeader struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Format        uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
-	AgentNames    []string               `protobuf:"bytes,7,rep,name=agent_names,json=agentNames,proto3" json:"agent_names,omitempty"` // by number
-	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	NowMs         int64                  `protobuf:"varint,3,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	NextPlan      uint64                 `protobuf:"varint,4,opt,name=next_plan,json=nextPlan,proto3" json:"next_plan,omitempty"`
-	Behaviour     uint32                 `protobuf:"varint,5,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Format           uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
+	AgentNames       []string               `protobuf:"bytes,7,rep,name=agent_names,json=agentNames,proto3" json:"agent_names,omitempty"` // by number
+	Index            uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	NowMs            int64                  `protobuf:"varint,3,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	NextPlan         uint64                 `protobuf:"varint,4,opt,name=next_plan,json=nextPlan,proto3" json:"next_plan,omitempty"`
+	Behaviour        uint32                 `protobuf:"varint,5,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
+	GeneratedThrough int32                  `protobuf:"zigzag32,8,opt,name=generated_through,json=generatedThrough,proto3" json:"generated_through,omitempty"` // last date whose auto instances were generated
+	Generates        bool                   `protobuf:"varint,9,opt,name=generates,proto3" json:"generates,omitempty"`                                         // whether any were
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_snapshot_proto_msgTypes[3]
+	mi := &file_snapshot_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +692,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[3]
+	mi := &file_snapshot_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +705,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{3}
+	return file_snapshot_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -544,6 +750,20 @@ func (x *SnapshotHeader) GetBehaviour() uint32 {
 	return 0
 }
 
+func (x *SnapshotHeader) GetGeneratedThrough() int32 {
+	if x != nil {
+		return x.GeneratedThrough
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetGenerates() bool {
+	if x != nil {
+		return x.Generates
+	}
+	return false
+}
+
 type SnapshotNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Spec          *Node                  `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
@@ -556,7 +776,7 @@ type SnapshotNode struct {
 
 func (x *SnapshotNode) Reset() {
 	*x = SnapshotNode{}
-	mi := &file_snapshot_proto_msgTypes[4]
+	mi := &file_snapshot_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +788,7 @@ func (x *SnapshotNode) String() string {
 func (*SnapshotNode) ProtoMessage() {}
 
 func (x *SnapshotNode) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[4]
+	mi := &file_snapshot_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +801,7 @@ func (x *SnapshotNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotNode.ProtoReflect.Descriptor instead.
 func (*SnapshotNode) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{4}
+	return file_snapshot_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SnapshotNode) GetSpec() *Node {
@@ -623,13 +843,18 @@ type SnapshotPlan struct {
 	ChangedMs     int64                  `protobuf:"varint,7,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
 	ChangedBy     string                 `protobuf:"bytes,8,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
 	Named         []uint64               `protobuf:"varint,9,rep,packed,name=named,proto3" json:"named,omitempty"` // may run although the plan is stopped
+	Forced        []uint64               `protobuf:"varint,10,rep,packed,name=forced,proto3" json:"forced,omitempty"`
+	Priorities    []*Assigned            `protobuf:"bytes,11,rep,name=priorities,proto3" json:"priorities,omitempty"`
+	Removed       []*Assigned            `protobuf:"bytes,12,rep,name=removed,proto3" json:"removed,omitempty"` // a number is an index in node_ids
+	Operations    []*Operation           `protobuf:"bytes,13,rep,name=operations,proto3" json:"operations,omitempty"`
+	NodeIds       []string               `protobuf:"bytes,14,rep,name=node_ids,json=nodeIds,proto3" json:"node_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotPlan) Reset() {
 	*x = SnapshotPlan{}
-	mi := &file_snapshot_proto_msgTypes[5]
+	mi := &file_snapshot_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +866,7 @@ func (x *SnapshotPlan) String() string {
 func (*SnapshotPlan) ProtoMessage() {}
 
 func (x *SnapshotPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[5]
+	mi := &file_snapshot_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +879,7 @@ func (x *SnapshotPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotPlan.ProtoReflect.Descriptor instead.
 func (*SnapshotPlan) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{5}
+	return file_snapshot_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SnapshotPlan) GetRecord() *PlanRecord {
@@ -720,6 +945,333 @@ func (x *SnapshotPlan) GetNamed() []uint64 {
 	return nil
 }
 
+func (x *SnapshotPlan) GetForced() []uint64 {
+	if x != nil {
+		return x.Forced
+	}
+	return nil
+}
+
+func (x *SnapshotPlan) GetPriorities() []*Assigned {
+	if x != nil {
+		return x.Priorities
+	}
+	return nil
+}
+
+func (x *SnapshotPlan) GetRemoved() []*Assigned {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *SnapshotPlan) GetOperations() []*Operation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *SnapshotPlan) GetNodeIds() []string {
+	if x != nil {
+		return x.NodeIds
+	}
+	return nil
+}
+
+// Assigned is a number given to an instance.
+type Assigned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      uint64                 `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Assigned) Reset() {
+	*x = Assigned{}
+	mi := &file_snapshot_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Assigned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Assigned) ProtoMessage() {}
+
+func (x *Assigned) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Assigned.ProtoReflect.Descriptor instead.
+func (*Assigned) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Assigned) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *Assigned) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// Operation is a line of a plan's log: who did what, when and why (RULES R9).
+type Operation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // counts from 1 in the plan
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Actor         string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	Kind          Operate_Kind           `protobuf:"varint,5,opt,name=kind,proto3,enum=backfleet.v1.Operate_Kind" json:"kind,omitempty"`
+	Instances     []uint64               `protobuf:"varint,6,rep,packed,name=instances,proto3" json:"instances,omitempty"` // the first hundred; empty: dates or the plan
+	Count         uint64                 `protobuf:"varint,7,opt,name=count,proto3" json:"count,omitempty"`                // of the instances it changed
+	Dates         []*DateRange           `protobuf:"bytes,8,rep,name=dates,proto3" json:"dates,omitempty"`
+	Detail        string                 `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"` // of an edit: the difference; else the upstream or the priority
+	Edit          bool                   `protobuf:"varint,10,opt,name=edit,proto3" json:"edit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Operation) Reset() {
+	*x = Operation{}
+	mi := &file_snapshot_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Operation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Operation) ProtoMessage() {}
+
+func (x *Operation) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Operation.ProtoReflect.Descriptor instead.
+func (*Operation) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Operation) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Operation) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Operation) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Operation) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Operation) GetKind() Operate_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Operate_KIND_UNSPECIFIED
+}
+
+func (x *Operation) GetInstances() []uint64 {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
+func (x *Operation) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Operation) GetDates() []*DateRange {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+func (x *Operation) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Operation) GetEdit() bool {
+	if x != nil {
+		return x.Edit
+	}
+	return false
+}
+
+// SnapshotOutcomes is what the cycles of a node last came to (RULES R2.7).
+type SnapshotOutcomes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"` // of the schedule that counts the cycles
+	Block         int64                  `protobuf:"zigzag64,3,opt,name=block,proto3" json:"block,omitempty"`
+	Cells         []byte                 `protobuf:"bytes,4,opt,name=cells,proto3" json:"cells,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotOutcomes) Reset() {
+	*x = SnapshotOutcomes{}
+	mi := &file_snapshot_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotOutcomes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotOutcomes) ProtoMessage() {}
+
+func (x *SnapshotOutcomes) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotOutcomes.ProtoReflect.Descriptor instead.
+func (*SnapshotOutcomes) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SnapshotOutcomes) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SnapshotOutcomes) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *SnapshotOutcomes) GetBlock() int64 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
+}
+
+func (x *SnapshotOutcomes) GetCells() []byte {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+// SnapshotDurations is how long a node took lately, in milliseconds.
+type SnapshotDurations struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Ms            []uint32               `protobuf:"varint,2,rep,packed,name=ms,proto3" json:"ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDurations) Reset() {
+	*x = SnapshotDurations{}
+	mi := &file_snapshot_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDurations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDurations) ProtoMessage() {}
+
+func (x *SnapshotDurations) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDurations.ProtoReflect.Descriptor instead.
+func (*SnapshotDurations) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SnapshotDurations) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SnapshotDurations) GetMs() []uint32 {
+	if x != nil {
+		return x.Ms
+	}
+	return nil
+}
+
 // SnapshotLeaf is one non-empty leaf of an instance column.
 type SnapshotLeaf struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -733,7 +1285,7 @@ type SnapshotLeaf struct {
 
 func (x *SnapshotLeaf) Reset() {
 	*x = SnapshotLeaf{}
-	mi := &file_snapshot_proto_msgTypes[6]
+	mi := &file_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +1297,7 @@ func (x *SnapshotLeaf) String() string {
 func (*SnapshotLeaf) ProtoMessage() {}
 
 func (x *SnapshotLeaf) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[6]
+	mi := &file_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +1310,7 @@ func (x *SnapshotLeaf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotLeaf.ProtoReflect.Descriptor instead.
 func (*SnapshotLeaf) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{6}
+	return file_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SnapshotLeaf) GetPlan() uint64 {
@@ -801,13 +1353,14 @@ type SnapshotLease struct {
 	CodeVersion   uint64                 `protobuf:"varint,8,opt,name=code_version,json=codeVersion,proto3" json:"code_version,omitempty"`
 	Stopping      bool                   `protobuf:"varint,9,opt,name=stopping,proto3" json:"stopping,omitempty"`
 	Cause         string                 `protobuf:"bytes,10,opt,name=cause,proto3" json:"cause,omitempty"`
+	Yielding      bool                   `protobuf:"varint,11,opt,name=yielding,proto3" json:"yielding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotLease) Reset() {
 	*x = SnapshotLease{}
-	mi := &file_snapshot_proto_msgTypes[7]
+	mi := &file_snapshot_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +1372,7 @@ func (x *SnapshotLease) String() string {
 func (*SnapshotLease) ProtoMessage() {}
 
 func (x *SnapshotLease) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[7]
+	mi := &file_snapshot_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +1385,7 @@ func (x *SnapshotLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotLease.ProtoReflect.Descriptor instead.
 func (*SnapshotLease) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{7}
+	return file_snapshot_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SnapshotLease) GetPlan() uint64 {
@@ -905,6 +1458,13 @@ func (x *SnapshotLease) GetCause() string {
 	return ""
 }
 
+func (x *SnapshotLease) GetYielding() bool {
+	if x != nil {
+		return x.Yielding
+	}
+	return false
+}
+
 type SnapshotAgent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agent         *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
@@ -916,7 +1476,7 @@ type SnapshotAgent struct {
 
 func (x *SnapshotAgent) Reset() {
 	*x = SnapshotAgent{}
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1488,7 @@ func (x *SnapshotAgent) String() string {
 func (*SnapshotAgent) ProtoMessage() {}
 
 func (x *SnapshotAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1501,7 @@ func (x *SnapshotAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotAgent.ProtoReflect.Descriptor instead.
 func (*SnapshotAgent) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_snapshot_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SnapshotAgent) GetAgent() *Agent {
@@ -977,7 +1537,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1549,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1562,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_snapshot_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SnapshotRequest) GetId() string {
@@ -1043,7 +1603,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_snapshot_proto_msgTypes[10]
+	mi := &file_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1615,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[10]
+	mi := &file_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1628,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{10}
+	return file_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SnapshotFooter) GetRecords() uint64 {
@@ -1090,7 +1650,7 @@ var File_snapshot_proto protoreflect.FileDescriptor
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"\x0esnapshot.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\x1a\rcommand.proto\"\xb1\x02\n" +
+	"node.proto\x1a\rcommand.proto\"\x8b\x04\n" +
 	"\n" +
 	"PlanRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
@@ -1102,12 +1662,25 @@ const file_snapshot_proto_rawDesc = "" +
 	"\fcluster_zone\x18\x06 \x01(\tR\vclusterZone\x12/\n" +
 	"\arequest\x18\a \x01(\v2\x15.backfleet.v1.RequestR\arequest\x12(\n" +
 	"\x05zones\x18\b \x03(\v2\x12.backfleet.v1.ZoneR\x05zones\x12,\n" +
-	"\x05nodes\x18\t \x03(\v2\x16.backfleet.v1.PlanNodeR\x05nodes\"\x91\x01\n" +
+	"\x05nodes\x18\t \x03(\v2\x16.backfleet.v1.PlanNodeR\x05nodes\x12\x12\n" +
+	"\x04auto\x18\n" +
+	" \x01(\bR\x04auto\x12/\n" +
+	"\x06blocks\x18\v \x03(\v2\x17.backfleet.v1.PlanBlockR\x06blocks\x12<\n" +
+	"\rdropped_dates\x18\f \x03(\v2\x17.backfleet.v1.DateRangeR\fdroppedDates\x12#\n" +
+	"\rdropped_nodes\x18\r \x03(\tR\fdroppedNodes\x120\n" +
+	"\aoutside\x18\x0e \x03(\v2\x16.backfleet.v1.PlanNodeR\aoutside\"\x8f\x01\n" +
+	"\tPlanBlock\x12-\n" +
+	"\x05dates\x18\x01 \x03(\v2\x17.backfleet.v1.DateRangeR\x05dates\x12\x14\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x12\x1f\n" +
+	"\vaccepted_ms\x18\x03 \x01(\x03R\n" +
+	"acceptedMs\x12\x1c\n" +
+	"\tgenerated\x18\x04 \x01(\x11R\tgenerated\"\xac\x01\n" +
 	"\bPlanNode\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12-\n" +
 	"\adry_run\x18\x03 \x01(\x0e2\x14.backfleet.v1.DryRunR\x06dryRun\x12\x14\n" +
-	"\x05level\x18\x04 \x01(\x05R\x05level\"\xf6\x03\n" +
+	"\x05level\x18\x04 \x01(\x05R\x05level\x12\x19\n" +
+	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xad\x06\n" +
 	"\x0eSnapshotRecord\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1c.backfleet.v1.SnapshotHeaderH\x00R\x06header\x120\n" +
 	"\x04node\x18\x02 \x01(\v2\x1a.backfleet.v1.SnapshotNodeH\x00R\x04node\x120\n" +
@@ -1117,8 +1690,14 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06server\x18\x06 \x01(\v2\x17.backfleet.v1.PutServerH\x00R\x06server\x123\n" +
 	"\x05agent\x18\a \x01(\v2\x1b.backfleet.v1.SnapshotAgentH\x00R\x05agent\x129\n" +
 	"\arequest\x18\b \x01(\v2\x1d.backfleet.v1.SnapshotRequestH\x00R\arequest\x126\n" +
-	"\x06footer\x18\t \x01(\v2\x1c.backfleet.v1.SnapshotFooterH\x00R\x06footerB\x06\n" +
-	"\x04body\"\xb1\x01\n" +
+	"\x06footer\x18\t \x01(\v2\x1c.backfleet.v1.SnapshotFooterH\x00R\x06footer\x12<\n" +
+	"\boutcomes\x18\n" +
+	" \x01(\v2\x1e.backfleet.v1.SnapshotOutcomesH\x00R\boutcomes\x12?\n" +
+	"\tdurations\x18\v \x01(\v2\x1f.backfleet.v1.SnapshotDurationsH\x00R\tdurations\x12G\n" +
+	"\x0eresource_group\x18\f \x01(\v2\x1e.backfleet.v1.PutResourceGroupH\x00R\rresourceGroup\x12:\n" +
+	"\tworkspace\x18\r \x01(\v2\x1a.backfleet.v1.PutWorkspaceH\x00R\tworkspace\x121\n" +
+	"\x06region\x18\x0e \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\x06regionB\x06\n" +
+	"\x04body\"\xfc\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1f\n" +
 	"\vagent_names\x18\a \x03(\tR\n" +
@@ -1126,12 +1705,14 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x15\n" +
 	"\x06now_ms\x18\x03 \x01(\x03R\x05nowMs\x12\x1b\n" +
 	"\tnext_plan\x18\x04 \x01(\x04R\bnextPlan\x12\x1c\n" +
-	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\"\x82\x01\n" +
+	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\x12+\n" +
+	"\x11generated_through\x18\b \x01(\x11R\x10generatedThrough\x12\x1c\n" +
+	"\tgenerates\x18\t \x01(\bR\tgenerates\"\x82\x01\n" +
 	"\fSnapshotNode\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
 	"\aremoved\x18\x03 \x01(\bR\aremoved\x12\x16\n" +
-	"\x06pinned\x18\x04 \x01(\bR\x06pinned\"\x92\x02\n" +
+	"\x06pinned\x18\x04 \x01(\bR\x06pinned\"\xe8\x03\n" +
 	"\fSnapshotPlan\x120\n" +
 	"\x06record\x18\x01 \x01(\v2\x18.backfleet.v1.PlanRecordR\x06record\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x18\n" +
@@ -1143,12 +1724,45 @@ const file_snapshot_proto_rawDesc = "" +
 	"changed_ms\x18\a \x01(\x03R\tchangedMs\x12\x1d\n" +
 	"\n" +
 	"changed_by\x18\b \x01(\tR\tchangedBy\x12\x14\n" +
-	"\x05named\x18\t \x03(\x04R\x05named\"j\n" +
+	"\x05named\x18\t \x03(\x04R\x05named\x12\x16\n" +
+	"\x06forced\x18\n" +
+	" \x03(\x04R\x06forced\x126\n" +
+	"\n" +
+	"priorities\x18\v \x03(\v2\x16.backfleet.v1.AssignedR\n" +
+	"priorities\x120\n" +
+	"\aremoved\x18\f \x03(\v2\x16.backfleet.v1.AssignedR\aremoved\x127\n" +
+	"\n" +
+	"operations\x18\r \x03(\v2\x17.backfleet.v1.OperationR\n" +
+	"operations\x12\x19\n" +
+	"\bnode_ids\x18\x0e \x03(\tR\anodeIds\">\n" +
+	"\bAssigned\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\x04R\binstance\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\"\x9f\x02\n" +
+	"\tOperation\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12.\n" +
+	"\x04kind\x18\x05 \x01(\x0e2\x1a.backfleet.v1.Operate.KindR\x04kind\x12\x1c\n" +
+	"\tinstances\x18\x06 \x03(\x04R\tinstances\x12\x14\n" +
+	"\x05count\x18\a \x01(\x04R\x05count\x12-\n" +
+	"\x05dates\x18\b \x03(\v2\x17.backfleet.v1.DateRangeR\x05dates\x12\x16\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\x12\x12\n" +
+	"\x04edit\x18\n" +
+	" \x01(\bR\x04edit\"f\n" +
+	"\x10SnapshotOutcomes\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05block\x18\x03 \x01(\x12R\x05block\x12\x14\n" +
+	"\x05cells\x18\x04 \x01(\fR\x05cells\"7\n" +
+	"\x11SnapshotDurations\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x0e\n" +
+	"\x02ms\x18\x02 \x03(\rR\x02ms\"j\n" +
 	"\fSnapshotLeaf\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\rR\x04leaf\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\fR\x06status\x12\x1a\n" +
-	"\battempts\x18\x04 \x01(\fR\battempts\"\xa0\x02\n" +
+	"\battempts\x18\x04 \x01(\fR\battempts\"\xbc\x02\n" +
 	"\rSnapshotLease\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x18\n" +
@@ -1161,7 +1775,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\fcode_version\x18\b \x01(\x04R\vcodeVersion\x12\x1a\n" +
 	"\bstopping\x18\t \x01(\bR\bstopping\x12\x14\n" +
 	"\x05cause\x18\n" +
-	" \x01(\tR\x05cause\"m\n" +
+	" \x01(\tR\x05cause\x12\x1a\n" +
+	"\byielding\x18\v \x01(\bR\byielding\"m\n" +
 	"\rSnapshotAgent\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
@@ -1173,7 +1788,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06answer\x18\x04 \x01(\v2\x14.backfleet.v1.AnswerR\x06answer\">\n" +
 	"\x0eSnapshotFooter\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash*\x9e\x01\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash*\xc3\x01\n" +
 	"\x06DryRun\x12\x10\n" +
 	"\fDRY_RUN_NONE\x10\x00\x12\x10\n" +
 	"\fOFF_SCHEDULE\x10\x01\x12\x0f\n" +
@@ -1183,7 +1798,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x14CURRENT_NODE_CLEARED\x10\x04\x12\x13\n" +
 	"\x0fNODE_IS_DRY_RUN\x10\x05\x12\r\n" +
 	"\tREQUESTED\x10\x06\x12\x11\n" +
-	"\rNOT_PERMITTED\x10\aB\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\rNOT_PERMITTED\x10\a\x12\v\n" +
+	"\aDROPPED\x10\b\x12\x16\n" +
+	"\x12BEFORE_SWITCHED_ON\x10\tB\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_snapshot_proto_rawDescOnce sync.Once
@@ -1198,51 +1815,75 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_snapshot_proto_goTypes = []any{
-	(DryRun)(0),             // 0: backfleet.v1.DryRun
-	(*PlanRecord)(nil),      // 1: backfleet.v1.PlanRecord
-	(*PlanNode)(nil),        // 2: backfleet.v1.PlanNode
-	(*SnapshotRecord)(nil),  // 3: backfleet.v1.SnapshotRecord
-	(*SnapshotHeader)(nil),  // 4: backfleet.v1.SnapshotHeader
-	(*SnapshotNode)(nil),    // 5: backfleet.v1.SnapshotNode
-	(*SnapshotPlan)(nil),    // 6: backfleet.v1.SnapshotPlan
-	(*SnapshotLeaf)(nil),    // 7: backfleet.v1.SnapshotLeaf
-	(*SnapshotLease)(nil),   // 8: backfleet.v1.SnapshotLease
-	(*SnapshotAgent)(nil),   // 9: backfleet.v1.SnapshotAgent
-	(*SnapshotRequest)(nil), // 10: backfleet.v1.SnapshotRequest
-	(*SnapshotFooter)(nil),  // 11: backfleet.v1.SnapshotFooter
-	(*Request)(nil),         // 12: backfleet.v1.Request
-	(*Zone)(nil),            // 13: backfleet.v1.Zone
-	(*Node)(nil),            // 14: backfleet.v1.Node
-	(*PutServer)(nil),       // 15: backfleet.v1.PutServer
-	(*Agent)(nil),           // 16: backfleet.v1.Agent
-	(*Answer)(nil),          // 17: backfleet.v1.Answer
+	(DryRun)(0),               // 0: backfleet.v1.DryRun
+	(*PlanRecord)(nil),        // 1: backfleet.v1.PlanRecord
+	(*PlanBlock)(nil),         // 2: backfleet.v1.PlanBlock
+	(*PlanNode)(nil),          // 3: backfleet.v1.PlanNode
+	(*SnapshotRecord)(nil),    // 4: backfleet.v1.SnapshotRecord
+	(*SnapshotHeader)(nil),    // 5: backfleet.v1.SnapshotHeader
+	(*SnapshotNode)(nil),      // 6: backfleet.v1.SnapshotNode
+	(*SnapshotPlan)(nil),      // 7: backfleet.v1.SnapshotPlan
+	(*Assigned)(nil),          // 8: backfleet.v1.Assigned
+	(*Operation)(nil),         // 9: backfleet.v1.Operation
+	(*SnapshotOutcomes)(nil),  // 10: backfleet.v1.SnapshotOutcomes
+	(*SnapshotDurations)(nil), // 11: backfleet.v1.SnapshotDurations
+	(*SnapshotLeaf)(nil),      // 12: backfleet.v1.SnapshotLeaf
+	(*SnapshotLease)(nil),     // 13: backfleet.v1.SnapshotLease
+	(*SnapshotAgent)(nil),     // 14: backfleet.v1.SnapshotAgent
+	(*SnapshotRequest)(nil),   // 15: backfleet.v1.SnapshotRequest
+	(*SnapshotFooter)(nil),    // 16: backfleet.v1.SnapshotFooter
+	(*Request)(nil),           // 17: backfleet.v1.Request
+	(*Zone)(nil),              // 18: backfleet.v1.Zone
+	(*DateRange)(nil),         // 19: backfleet.v1.DateRange
+	(*Node)(nil),              // 20: backfleet.v1.Node
+	(*PutServer)(nil),         // 21: backfleet.v1.PutServer
+	(*PutResourceGroup)(nil),  // 22: backfleet.v1.PutResourceGroup
+	(*PutWorkspace)(nil),      // 23: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),         // 24: backfleet.v1.PutRegion
+	(Operate_Kind)(0),         // 25: backfleet.v1.Operate.Kind
+	(*Agent)(nil),             // 26: backfleet.v1.Agent
+	(*Answer)(nil),            // 27: backfleet.v1.Answer
 }
 var file_snapshot_proto_depIdxs = []int32{
-	12, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
-	13, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
-	2,  // 2: backfleet.v1.PlanRecord.nodes:type_name -> backfleet.v1.PlanNode
-	14, // 3: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
-	0,  // 4: backfleet.v1.PlanNode.dry_run:type_name -> backfleet.v1.DryRun
-	4,  // 5: backfleet.v1.SnapshotRecord.header:type_name -> backfleet.v1.SnapshotHeader
-	5,  // 6: backfleet.v1.SnapshotRecord.node:type_name -> backfleet.v1.SnapshotNode
-	6,  // 7: backfleet.v1.SnapshotRecord.plan:type_name -> backfleet.v1.SnapshotPlan
-	7,  // 8: backfleet.v1.SnapshotRecord.leaf:type_name -> backfleet.v1.SnapshotLeaf
-	8,  // 9: backfleet.v1.SnapshotRecord.lease:type_name -> backfleet.v1.SnapshotLease
-	15, // 10: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
-	9,  // 11: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.SnapshotAgent
-	10, // 12: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
-	11, // 13: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
-	14, // 14: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
-	1,  // 15: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
-	16, // 16: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
-	17, // 17: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
+	18, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
+	3,  // 2: backfleet.v1.PlanRecord.nodes:type_name -> backfleet.v1.PlanNode
+	2,  // 3: backfleet.v1.PlanRecord.blocks:type_name -> backfleet.v1.PlanBlock
+	19, // 4: backfleet.v1.PlanRecord.dropped_dates:type_name -> backfleet.v1.DateRange
+	3,  // 5: backfleet.v1.PlanRecord.outside:type_name -> backfleet.v1.PlanNode
+	19, // 6: backfleet.v1.PlanBlock.dates:type_name -> backfleet.v1.DateRange
+	20, // 7: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
+	0,  // 8: backfleet.v1.PlanNode.dry_run:type_name -> backfleet.v1.DryRun
+	5,  // 9: backfleet.v1.SnapshotRecord.header:type_name -> backfleet.v1.SnapshotHeader
+	6,  // 10: backfleet.v1.SnapshotRecord.node:type_name -> backfleet.v1.SnapshotNode
+	7,  // 11: backfleet.v1.SnapshotRecord.plan:type_name -> backfleet.v1.SnapshotPlan
+	12, // 12: backfleet.v1.SnapshotRecord.leaf:type_name -> backfleet.v1.SnapshotLeaf
+	13, // 13: backfleet.v1.SnapshotRecord.lease:type_name -> backfleet.v1.SnapshotLease
+	21, // 14: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
+	14, // 15: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.SnapshotAgent
+	15, // 16: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
+	16, // 17: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
+	10, // 18: backfleet.v1.SnapshotRecord.outcomes:type_name -> backfleet.v1.SnapshotOutcomes
+	11, // 19: backfleet.v1.SnapshotRecord.durations:type_name -> backfleet.v1.SnapshotDurations
+	22, // 20: backfleet.v1.SnapshotRecord.resource_group:type_name -> backfleet.v1.PutResourceGroup
+	23, // 21: backfleet.v1.SnapshotRecord.workspace:type_name -> backfleet.v1.PutWorkspace
+	24, // 22: backfleet.v1.SnapshotRecord.region:type_name -> backfleet.v1.PutRegion
+	20, // 23: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
+	1,  // 24: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
+	8,  // 25: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
+	8,  // 26: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
+	9,  // 27: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
+	25, // 28: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
+	19, // 29: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
+	26, // 30: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
+	27, // 31: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -1252,7 +1893,7 @@ func file_snapshot_proto_init() {
 	}
 	file_node_proto_init()
 	file_command_proto_init()
-	file_snapshot_proto_msgTypes[2].OneofWrappers = []any{
+	file_snapshot_proto_msgTypes[3].OneofWrappers = []any{
 		(*SnapshotRecord_Header)(nil),
 		(*SnapshotRecord_Node)(nil),
 		(*SnapshotRecord_Plan)(nil),
@@ -1262,6 +1903,11 @@ func file_snapshot_proto_init() {
 		(*SnapshotRecord_Agent)(nil),
 		(*SnapshotRecord_Request)(nil),
 		(*SnapshotRecord_Footer)(nil),
+		(*SnapshotRecord_Outcomes)(nil),
+		(*SnapshotRecord_Durations)(nil),
+		(*SnapshotRecord_ResourceGroup)(nil),
+		(*SnapshotRecord_Workspace)(nil),
+		(*SnapshotRecord_Region)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1269,7 +1915,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
