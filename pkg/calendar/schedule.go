@@ -3,8 +3,6 @@ package calendar
 import (
 	"sort"
 	"strconv"
-
-	"backfleet/pkg/fault"
 )
 
 // Kind says how often a node occurs. The numbers are stored and never reused.
@@ -17,8 +15,12 @@ const (
 	Hourly Kind = 2
 	// Minutely: from Schedule.From to Schedule.To, in steps of minutes.
 	Minutely Kind = 3
-
-	// 4, 5 and 6 are kept for weekly, monthly and yearly (R1.3).
+	// Weekly: at Schedule.At, on Schedule.Weekdays.
+	Weekly Kind = 4
+	// Monthly: at Schedule.At, on Schedule.Days.
+	Monthly Kind = 5
+	// Yearly: at Schedule.At, on Schedule.Days of Schedule.Months.
+	Yearly Kind = 6
 )
 
 // String is the kind's name as users write it.
@@ -30,47 +32,33 @@ func (k Kind) String() string {
 		return "hourly"
 	case Minutely:
 		return "minutely"
+	case Weekly:
+		return "weekly"
+	case Monthly:
+		return "monthly"
+	case Yearly:
+		return "yearly"
 	default:
 		return "kind(" + strconv.Itoa(int(k)) + ")"
 	}
 }
 
-// Schedule says at which wall-clock times a node occurs. The methods that
-// compute cycles expect a schedule that Validate accepts; they do not allocate
-// and are safe for concurrent use.
+// Schedule says at which wall-clock times a node occurs, and on which days. It
+// is comparable. The methods expect a schedule that Validate accepts; they do
+// not allocate and are safe for concurrent use.
 type Schedule struct {
 	Kind     Kind
-	At       Clock // daily: the time of day; the zero value is 00:00 (R1.4)
+	At       Clock // all but hourly and minutely: the time of day; the zero value is 00:00 (R1.4)
 	From, To Clock // hourly, minutely: closed interval (R1.2)
 	Every    int32 // hourly, minutely: the step in minutes, 1 to 1440; for hourly whole hours
+
+	Weekdays uint8  // weekly: bit 0 is Monday, bit 6 Sunday
+	Days     uint32 // monthly, yearly: bit n is the n-th of the month, bit 0 its last day
+	Months   uint16 // yearly: bit 1 is January, bit 12 December
 }
 
-// maxEvery is the longest step in minutes: one day.
-const maxEvery = 24 * 60
-
-// Validate checks the schedule (R1.2). The *fault.Error names the field: kind,
-// at, from, to or every.
-func (s Schedule) Validate() error {
-	switch {
-	case s.Kind != Daily && !s.subDaily():
-		return fault.Field("kind", "%s is not a kind of schedule: expected daily, hourly or minutely", s.Kind)
-	case s.Kind == Daily && !s.At.valid():
-		return fault.Field("at", "%d s is no time of day: expected 00:00 to 23:59:59", s.At)
-	case s.Kind == Daily:
-		return nil
-	case !s.From.valid():
-		return fault.Field("from", "%d s is no time of day: expected 00:00 to 23:59:59", s.From)
-	case !s.To.valid():
-		return fault.Field("to", "%d s is no time of day: expected 00:00 to 23:59:59", s.To)
-	case s.To < s.From:
-		return fault.Field("to", "%s is before from (%s): expected the same time or later", s.To, s.From)
-	case s.Every < 1 || s.Every > maxEvery:
-		return fault.Field("every", "%d min is no step: expected 1 min to 24 h", s.Every)
-	case s.Kind == Hourly && s.Every%60 != 0:
-		return fault.Field("every", "%d min is no whole number of hours: use minutely, or a step such as 60 min", s.Every)
-	}
-	return nil
-}
+// LastDay is the bit of Schedule.Days for the last day of the month (R1.3).
+const LastDay = 1 << 0
 
 // Cycle is one occurrence of a node: its scheduled time T as a wall time and
 // as an instant (unix seconds). Instants compare across zones (R5.9).
@@ -79,11 +67,12 @@ type Cycle struct {
 	Unix int64
 }
 
-// Count is the number of cycles for data timestamp d in the zone: one for
-// daily; for hourly and minutely the steps of the interval on d + 1 (R1.1),
-// less those that the clocks skip (R1.5), so possibly none.
+// Count is the number of cycles for data timestamp d in the zone: for hourly
+// and minutely the steps of the interval on d + 1 (R1.1), less those that the
+// clocks skip (R1.5), so possibly none. Every other kind has one, also on a
+// date on which it does not occur (R1.3): see Occurs.
 func (s Schedule) Count(d Date, z *Zone) int {
-	if !s.subDaily() {
+	if !s.SubDaily() {
 		return 1
 	}
 	first, last := s.span(d)
@@ -100,11 +89,11 @@ func (s Schedule) Count(d Date, z *Zone) int {
 }
 
 // Cycle is the i-th cycle, in order of time, for data timestamp d; i in
-// [0, Count). A daily cycle that falls in a gap is moved later by the gap's
+// [0, Count). A time of day that falls in a gap is moved later by the gap's
 // length, in both its wall time and its instant (R1.5).
 func (s Schedule) Cycle(d Date, i int, z *Zone) Cycle {
-	if !s.subDaily() {
-		return s.daily(d, z)
+	if !s.SubDaily() {
+		return s.once(d, z)
 	}
 	first, last := s.span(d)
 	local := first + int64(i)*s.step()
@@ -119,7 +108,7 @@ func (s Schedule) Cycle(d Date, i int, z *Zone) Cycle {
 // IndexAtOrBefore finds the latest cycle of d whose T is at or before an
 // instant; -1 when there is none.
 func (s Schedule) IndexAtOrBefore(d Date, unix int64, z *Zone) int {
-	if s.subDaily() {
+	if s.SubDaily() {
 		first, last := s.span(d)
 		if k, ok := z.plain(first, last); ok {
 			slot, _ := floorDiv(unix+int64(z.offset(k))-first, s.step())
@@ -143,7 +132,7 @@ func (s Schedule) IndexAt(d Date, unix int64, z *Zone) int {
 // from..to (R3.2); false when none is left. Only hourly and minutely are
 // restricted; any other schedule is returned as it is.
 func (s Schedule) Restrict(from, to Clock) (Schedule, bool) {
-	if !s.subDaily() {
+	if !s.SubDaily() {
 		return s, true
 	}
 	step := Clock(s.step())
@@ -154,7 +143,9 @@ func (s Schedule) Restrict(from, to Clock) (Schedule, bool) {
 	return s, s.From <= s.To
 }
 
-func (s Schedule) subDaily() bool { return s.Kind == Hourly || s.Kind == Minutely }
+// SubDaily says whether the node has an interval, and so as many cycles a date
+// as there are steps in it: hourly and minutely. Every other has one (R1.3).
+func (s Schedule) SubDaily() bool { return s.Kind == Hourly || s.Kind == Minutely }
 
 // step is the distance of two cycles in seconds of wall time.
 func (s Schedule) step() int64 { return int64(s.Every) * 60 }
@@ -195,7 +186,7 @@ func (s Schedule) slotOf(first int64, i int, z *Zone) int {
 	return i
 }
 
-func (s Schedule) daily(d Date, z *Zone) Cycle {
+func (s Schedule) once(d Date, z *Zone) Cycle {
 	w := Wall{d + 1, s.At}
 	unix := z.Instant(w)
 	if z.InGap(w) {
