@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
 )
 
 // Graph is the nodes and their dependencies: immutable, safe for concurrent
@@ -15,11 +16,13 @@ import (
 // the same indexes whatever order they came in (RULES R13.7).
 //
 // An upstream with a window of dates is an edge like any other, also when the
-// window leaves out D itself. A node's dependency on itself is none.
+// window leaves out D itself. A dependency on a previous cycle, of the node
+// itself, its children or a named node, is none (RULES R5.3): what it waits
+// for lies before it in time.
 type Graph struct {
 	nodes []*Node
 	index map[string]int32
-	up    edges // parallel to Spec.Upstreams
+	up    edges // in the order of Spec.Upstreams
 	down  edges // ascending
 }
 
@@ -67,6 +70,9 @@ func (g *Graph) resolve() []fault.Detail {
 	for _, node := range g.nodes {
 		for k, u := range node.Spec.Upstreams {
 			i, ok := g.index[u.Node]
+			if ok && u.Previous {
+				continue
+			}
 			if !ok {
 				nearest := ""
 				if len(details) < maxFindings { // more are not shown
@@ -178,7 +184,7 @@ func (g *Graph) cycle(depth []int32) fault.Detail {
 		names = append(names, g.nodes[i].Spec.Id)
 	}
 	last := walk[len(walk)-1]
-	k := slices.Index(g.up.of(int(walk[0])), last)
+	k := slices.IndexFunc(g.nodes[walk[0]].Spec.Upstreams, func(u *wire.Upstream) bool { return !u.Previous && u.Node == g.nodes[last].Spec.Id })
 	return detail(nodeField(names[0], upstreamField(k)), "the nodes wait for each other in a circle: %s: take one of these upstreams out", shortCircle(names))
 }
 
@@ -211,20 +217,29 @@ func (g *Graph) Index(id string) (int, bool) {
 	return int(i), ok
 }
 
-// Upstreams gives the indexes of node i's upstreams, parallel to its
-// Spec.Upstreams. The slice is shared: do not change it.
+// Upstreams gives the indexes of node i's upstreams in the order of its
+// Spec.Upstreams, without those of which it needs the previous cycle. The
+// slice is shared: do not change it.
 func (g *Graph) Upstreams(i int) []int32 { return g.up.of(i) }
 
 // Downstreams gives the indexes of the nodes that have i as an upstream,
-// ascending. The slice is shared: do not change it.
+// ascending: its first-level children (RULES R5.3). The slice is shared: do not change it.
 func (g *Graph) Downstreams(i int) []int32 { return g.down.of(i) }
 
 // Levels gives for every node its shortest distance from the root, 0 for the
 // root itself and -1 for a node that is no descendant (RULES R2.2).
 func (g *Graph) Levels(root int) []int32 {
+	return g.levels([]int32{int32(root)})
+}
+
+// levels gives for every node its shortest distance from the nearest of some
+// nodes; -1 for one that comes after none of them.
+func (g *Graph) levels(from []int32) []int32 {
 	levels := slices.Repeat([]int32{-1}, len(g.nodes))
-	levels[root] = 0
-	queue := []int32{int32(root)}
+	for _, i := range from {
+		levels[i] = 0
+	}
+	queue := slices.Clone(from)
 	for k := 0; k < len(queue); k++ {
 		for _, d := range g.down.of(int(queue[k])) {
 			if levels[d] < 0 {

@@ -174,7 +174,7 @@ func TestLargeGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	built := time.Now()
-	s, err := node.Select(g, &wire.Request{Mode: wire.Request_DESCENDANTS, Root: g.Node(0).Spec.Id})
+	s, err := node.Select(g, &wire.Request{Mode: wire.Request_DESCENDANTS, Root: g.Node(0).Spec.Id}, node.Scope{})
 	if err != nil {
 		t.Fatal(err)
 	}

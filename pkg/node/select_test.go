@@ -18,8 +18,8 @@ func show(s *node.Selection) string {
 	var out []string
 	for _, c := range s.Nodes {
 		text := fmt.Sprintf("%s:%d", c.ID, c.Level)
-		if c.Dry != "" {
-			text += "?" + string(c.Dry)
+		if c.Dry != wire.DryRun_DRY_RUN_NONE {
+			text += "?" + c.Dry.String()
 		}
 		out = append(out, text)
 	}
@@ -39,14 +39,14 @@ func TestSelect(t *testing.T) {
 		{"all", &wire.Request{Mode: descendants, Root: "a"}, "a:0 b:1 c:1 d:2 g:2 e:2 f:3"},
 		{"from the middle", &wire.Request{Mode: descendants, Root: "b"}, "b:0 d:1 e:2 f:3"},
 		{"level", &wire.Request{Mode: descendants, Root: "a", MaxLevel: 1}, "a:0 b:1 c:1"},
-		{"name, whatever the case", &wire.Request{Mode: descendants, Root: "a", NameFilter: "E"}, "a:0 b:1?notChosen c:1?notChosen d:2?notChosen e:2"},
-		{"list", &wire.Request{Mode: descendants, Root: "a", Nodes: []string{"f", "b"}}, "a:0 b:1 c:1?notChosen d:2?notChosen e:2?notChosen f:3"},
-		{"without root", &wire.Request{Mode: descendants, Root: "a", WithoutRoot: true, Nodes: []string{"c", "f"}}, "c:1 e:2?notChosen f:3"},
+		{"name, whatever the case", &wire.Request{Mode: descendants, Root: "a", NameFilter: "E"}, "a:0 b:1?NOT_CHOSEN c:1?NOT_CHOSEN d:2?NOT_CHOSEN e:2"},
+		{"list", &wire.Request{Mode: descendants, Root: "a", Nodes: []string{"f", "b"}}, "a:0 b:1 c:1?NOT_CHOSEN d:2?NOT_CHOSEN e:2?NOT_CHOSEN f:3"},
+		{"without root", &wire.Request{Mode: descendants, Root: "a", WithoutRoot: true, Nodes: []string{"c", "f"}}, "c:1 e:2?NOT_CHOSEN f:3"},
 		{"without root, all", &wire.Request{Mode: descendants, Root: "c", WithoutRoot: true}, "g:1 e:1 f:2"},
 		{"the level may need a bridge", &wire.Request{Mode: descendants, Root: "a", MaxLevel: 2, WithoutRoot: true}, "b:1 c:1 d:2 g:2 e:2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := node.Select(g, c.req)
+			s, err := node.Select(g, c.req, node.Scope{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +81,7 @@ func TestSelectRefuses(t *testing.T) {
 		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"orders"}, WithoutRoot: true}, fault.Invalid, `nodes[0]: node "orders" is the root, which withoutRoot leaves out: say one of the two`},
 		{&wire.Request{Mode: descendants, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: no descendant of "b" is chosen, so that nothing is left to run: widen the filter or keep the root`},
 	} {
-		_, err := node.Select(g, c.req)
+		_, err := node.Select(g, c.req, node.Scope{})
 		if err == nil || err.Error() != c.want || !fault.Is(err, c.code) {
 			t.Errorf("%v:\ngot  %v (%s)\nwant %s (%s)", c.req, err, fault.CodeOf(err), c.want, c.code)
 		}
@@ -131,10 +131,10 @@ func TestSelectAgainstBruteForce(t *testing.T) {
 			case chosen[i]:
 				want = append(want, fmt.Sprintf("%s:%d", g.Node(i).Spec.Id, levels[i]))
 			case between:
-				want = append(want, fmt.Sprintf("%s:%d?notChosen", g.Node(i).Spec.Id, levels[i]))
+				want = append(want, fmt.Sprintf("%s:%d?NOT_CHOSEN", g.Node(i).Spec.Id, levels[i]))
 			}
 		}
-		s, err := node.Select(g, req)
+		s, err := node.Select(g, req, node.Scope{})
 		if len(want) == 0 {
 			if !fault.Is(err, fault.Invalid) {
 				r.Fatalf("nothing is left to run, and the error is %v", err)

@@ -25,6 +25,7 @@ type Input struct {
 	Graph       *node.Graph
 	Version     func(nodeID string) uint64
 	MaxGroups   int32 // setting limits.groups
+	Scope       node.Scope
 }
 
 // Build checks a request and expands it. Errors name the field of the request
@@ -33,7 +34,7 @@ func Build(in Input) (*Plan, error) {
 	if err := check(in.Request, in.MaxGroups); err != nil {
 		return nil, err
 	}
-	sel, err := node.Select(in.Graph, in.Request)
+	sel, err := node.Select(in.Graph, in.Request, in.Scope)
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +43,8 @@ func Build(in Input) (*Plan, error) {
 		ClusterZone: in.ClusterZone, Request: in.Request, Zones: in.Zones,
 	}
 	for _, c := range sel.Nodes {
-		dry := wire.DryRun_DRY_RUN_NONE
-		switch {
-		case c.Dry == node.NotChosen:
-			dry = wire.DryRun_NOT_CHOSEN
-		case in.Request.DryRun:
+		dry := c.Dry
+		if dry == wire.DryRun_DRY_RUN_NONE && in.Request.DryRun {
 			dry = wire.DryRun_REQUESTED
 		}
 		r.Nodes = append(r.Nodes, &wire.PlanNode{
@@ -269,7 +267,7 @@ func Zones(req *wire.Request, g *node.Graph, clusterZone string, today calendar.
 	}
 	from, to := all[0], all[len(all)-1]
 	from, to = min(from, to, today), max(from, to, today) // today: for the priority rule
-	sel, err := node.Select(g, req)
+	sel, err := node.Select(g, req, node.Scope{})
 	if err != nil {
 		return nil, err
 	}
