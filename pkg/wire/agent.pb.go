@@ -955,12 +955,15 @@ func (x *Ack) GetUnknown() []*AttemptRef {
 // LogChunk is a range of the byte stream that is an attempt's log: lines in
 // the CRI log format (time, stream, tag, text).
 type LogChunk struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // of the first uncompressed byte
-	Size          uint32                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`     // uncompressed
-	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`      // one zstd frame
-	Last          bool                   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`     // the log ends at offset+size
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Ref    *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Offset uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // of the first uncompressed byte
+	Size   uint32                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`     // uncompressed
+	Data   []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`      // one zstd frame
+	Last   bool                   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`     // the log ends at offset+size
+	// Between coordinators alone: bytes from offset up to here were cleared, and
+	// data is the line that says so, as it is read. No data: all of the log was.
+	Cleared       uint64 `protobuf:"varint,6,opt,name=cleared,proto3" json:"cleared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1028,6 +1031,13 @@ func (x *LogChunk) GetLast() bool {
 		return x.Last
 	}
 	return false
+}
+
+func (x *LogChunk) GetCleared() uint64 {
+	if x != nil {
+		return x.Cleared
+	}
+	return 0
 }
 
 type LogAck struct {
@@ -1980,13 +1990,14 @@ const file_agent_proto_rawDesc = "" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x122\n" +
 	"\aresults\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\aresults\x122\n" +
-	"\aunknown\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\x8a\x01\n" +
+	"\aunknown\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\xa4\x01\n" +
 	"\bLogChunk\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\rR\x04size\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\bR\x04last\"b\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\x12\x18\n" +
+	"\acleared\x18\x06 \x01(\x04R\acleared\"b\n" +
 	"\x06LogAck\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x14\n" +

@@ -768,8 +768,9 @@ type SnapshotNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Spec          *Node                  `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"` // its version goes on if it comes back
-	Pinned        bool                   `protobuf:"varint,4,opt,name=pinned,proto3" json:"pinned,omitempty"`   // an older version that a plan pins, not the current one
+	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`                              // its version goes on if it comes back
+	Pinned        bool                   `protobuf:"varint,4,opt,name=pinned,proto3" json:"pinned,omitempty"`                                // an older version that a plan pins, not the current one
+	AutoSinceMs   int64                  `protobuf:"varint,5,opt,name=auto_since_ms,json=autoSinceMs,proto3" json:"auto_since_ms,omitempty"` // when the schedule was switched on for it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -830,6 +831,13 @@ func (x *SnapshotNode) GetPinned() bool {
 		return x.Pinned
 	}
 	return false
+}
+
+func (x *SnapshotNode) GetAutoSinceMs() int64 {
+	if x != nil {
+		return x.AutoSinceMs
+	}
+	return 0
 }
 
 type SnapshotPlan struct {
@@ -1707,12 +1715,13 @@ const file_snapshot_proto_rawDesc = "" +
 	"\tnext_plan\x18\x04 \x01(\x04R\bnextPlan\x12\x1c\n" +
 	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\x12+\n" +
 	"\x11generated_through\x18\b \x01(\x11R\x10generatedThrough\x12\x1c\n" +
-	"\tgenerates\x18\t \x01(\bR\tgenerates\"\x82\x01\n" +
+	"\tgenerates\x18\t \x01(\bR\tgenerates\"\xa6\x01\n" +
 	"\fSnapshotNode\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
 	"\aremoved\x18\x03 \x01(\bR\aremoved\x12\x16\n" +
-	"\x06pinned\x18\x04 \x01(\bR\x06pinned\"\xe8\x03\n" +
+	"\x06pinned\x18\x04 \x01(\bR\x06pinned\x12\"\n" +
+	"\rauto_since_ms\x18\x05 \x01(\x03R\vautoSinceMs\"\xe8\x03\n" +
 	"\fSnapshotPlan\x120\n" +
 	"\x06record\x18\x01 \x01(\v2\x18.backfleet.v1.PlanRecordR\x06record\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x18\n" +
