@@ -12,7 +12,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
 )
@@ -44,7 +43,9 @@ var (
 			{"baseline", func(d *document, v value) { d.mapping(v, baselineShape) }},
 			{"resourceGroup", textField(func(n *wire.Node) *string { return &n.ResourceGroup })},
 			{"upstreams", (*document).upstreams},
-			{"dependsOnSelf", (*document).dependsOnSelf},
+			{"dependsOnSelf", boolField(func(d *document) *bool { return &d.node.DependsOnSelf })},
+			{"dependsOnChildren", boolField(func(d *document) *bool { return &d.node.DependsOnChildren })},
+			{"mode", (*document).mode},
 			{"timeout", durationField(func(n *wire.Node) *int64 { return &n.TimeoutMs })},
 			{"retries", numberField(func(n *wire.Node) *int32 { return &n.Retries })},
 			{"retryDelay", durationField(func(n *wire.Node) *int64 { return &n.RetryDelayMs })},
@@ -52,30 +53,17 @@ var (
 			{"code", (*document).code},
 			{"codeFile", (*document).codeFile},
 		},
-		later: []string{"mode", "crossCycle", "labels", "validFrom", "validTo", "units", "source", "target"},
+		later: []string{"crossCycle", "labels", "validFrom", "validTo", "units", "source", "target"},
 	}
 	baselineShape = shape{fields: []field{
 		{"name", textField(func(n *wire.Node) *string { return &n.Baseline })},
 		{"priority", numberField(func(n *wire.Node) *int32 { return &n.Priority })},
 	}}
-	scheduleShape = shape{
-		fields: []field{
-			{"daily", (*document).daily},
-			{"hourly", func(d *document, v value) { d.interval(v, wire.Schedule_HOURLY) }},
-			{"minutely", func(d *document, v value) { d.interval(v, wire.Schedule_MINUTELY) }},
-			{"zone", textField(func(n *wire.Node) *string { return &n.Schedule.Zone })},
-		},
-		later: []string{"weekly", "monthly", "yearly", "cron"},
-	}
-	intervalShape = shape{fields: []field{
-		{"from", clockField("schedule.from", func(s *wire.Schedule) *int32 { return &s.From })},
-		{"to", clockField("schedule.to", func(s *wire.Schedule) *int32 { return &s.To })},
-		{"every", (*document).every},
-	}}
 	upstreamShape = shape{
 		fields: []field{
 			{"node", func(d *document, v value) { d.lastUpstream().Node, _ = d.text(v) }},
 			{"dates", (*document).dates},
+			{"previous", boolField(func(d *document) *bool { return &d.lastUpstream().Previous })},
 		},
 		later: []string{"cycle"},
 	}
@@ -262,95 +250,67 @@ func (d *document) duration(v value, unit time.Duration) (time.Duration, bool) {
 	return 0, false
 }
 
-func clockField(place string, of func(*wire.Schedule) *int32) func(*document, value) {
+func boolField(of func(*document) *bool) func(*document, value) {
 	return func(d *document, v value) {
-		d.at(place, v)
 		s, ok := d.text(v)
-		if !ok {
-			return
-		}
-		c, err := calendar.ParseClock(s)
-		if err != nil {
-			d.refuse(v, "%v", err)
-			return
-		}
-		*of(d.node.Schedule) = int32(c)
-	}
-}
-
-func (d *document) schedule(v value) {
-	d.node.Schedule = &wire.Schedule{}
-	before := len(d.details)
-	d.mapping(v, scheduleShape)
-	if d.node.Schedule.Kind == 0 && len(d.details) == before {
-		d.refuse(v, "it does not say when: expected daily, hourly or minutely")
-	}
-}
-
-// occurs sets the kind of the schedule, once.
-func (d *document) occurs(v value, kind wire.Schedule_Kind) bool {
-	if d.node.Schedule.Kind != 0 {
-		d.refuse(v, "a schedule has one kind: expected one of daily, hourly and minutely")
-		return false
-	}
-	d.node.Schedule.Kind = kind
-	return true
-}
-
-func (d *document) daily(v value) {
-	if d.occurs(v, wire.Schedule_DAILY) {
-		clockField("schedule.at", func(s *wire.Schedule) *int32 { return &s.At })(d, v)
-	}
-}
-
-func (d *document) interval(v value, kind wire.Schedule_Kind) {
-	if !d.occurs(v, kind) {
-		return
-	}
-	d.mapping(v, intervalShape)
-	for _, name := range intervalShape.names() {
-		if _, given := d.places[join(v.path, name)]; !given && v.Kind == yaml.MappingNode {
-			d.refuse(v, "%s is missing: expected from, to and every", name)
+		switch {
+		case !ok:
+		case s == "true" || s == "false":
+			*of(d) = s == "true"
+		default:
+			d.refuse(v, "%q: expected true or false", clip(s))
 		}
 	}
 }
 
-func (d *document) every(v value) {
-	d.at("schedule.every", v)
-	if t, ok := d.duration(v, time.Minute); ok {
-		d.node.Schedule.Every = int32(min(max(t/time.Minute, -1), 1<<30))
-	}
-}
-
-func (d *document) dependsOnSelf(v value) {
+// word reads one of some words; the number of the word in the list, from 0.
+func (d *document) word(v value, words []string) (int, bool) {
 	s, ok := d.text(v)
-	switch {
-	case !ok:
-	case s == "true" || s == "false":
-		d.node.DependsOnSelf = s == "true"
-	default:
-		d.refuse(v, "%q: expected true or false", clip(s))
+	if !ok {
+		return 0, false
+	}
+	i := slices.Index(words, s)
+	if i < 0 {
+		d.refuse(v, "%q%s: expected %s", clip(s), didYouMean(s, words), list(words))
+	}
+	return i, i >= 0
+}
+
+// modes are the words of wire.Node_Mode, in order of its numbers.
+var modes = []string{"normal", "dryRun", "paused"}
+
+func (d *document) mode(v value) {
+	if i, ok := d.word(v, modes); ok {
+		d.node.Mode = wire.Node_Mode(i)
 	}
 }
 
 func (d *document) upstreams(v value) {
-	if !d.plain(v) {
-		return
-	}
-	if v.Kind != yaml.SequenceNode {
-		d.refuse(v, "%s: expected a list of node ids", d.kind(v))
-		return
-	}
-	for k, item := range v.Content {
-		u := value{item, fmt.Sprintf("%s[%d]", v.path, k)}
+	for _, u := range d.items(v, "node ids") {
 		d.at(u.path, u)
 		d.node.Upstreams = append(d.node.Upstreams, &wire.Upstream{})
-		if item.Kind == yaml.MappingNode {
+		if u.Kind == yaml.MappingNode {
 			d.mapping(u, upstreamShape)
 		} else {
 			d.lastUpstream().Node, _ = d.text(u)
 		}
 	}
+}
+
+// items gives the items of a list.
+func (d *document) items(v value, of string) []value {
+	if !d.plain(v) {
+		return nil
+	}
+	if v.Kind != yaml.SequenceNode {
+		d.refuse(v, "%s: expected a list of %s", d.kind(v), of)
+		return nil
+	}
+	items := make([]value, len(v.Content))
+	for k, item := range v.Content {
+		items[k] = value{item, fmt.Sprintf("%s[%d]", v.path, k)}
+	}
+	return items
 }
 
 func (d *document) lastUpstream() *wire.Upstream {

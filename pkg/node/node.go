@@ -6,6 +6,7 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"unicode"
@@ -65,6 +66,7 @@ func Compile(spec *wire.Node) (*Node, []Warning, error) {
 	c := &checker{spec: n.Spec}
 	c.identity()
 	n.Schedule = c.schedule()
+	c.mode()
 	c.priority()
 	c.upstreams()
 	c.attempts()
@@ -167,20 +169,31 @@ func (c *checker) schedule() calendar.Schedule {
 	s := calendar.Schedule{
 		Kind: calendar.Kind(w.Kind),
 		At:   calendar.Clock(w.At), From: calendar.Clock(w.From), To: calendar.Clock(w.To), Every: w.Every,
+		Weekdays: uint8(w.Weekdays), Days: w.Days, Months: uint16(w.Months),
 	}
-	if w.Kind < wire.Schedule_DAILY || w.Kind > wire.Schedule_MINUTELY {
-		c.refuse("schedule.kind", "it is not supported by this version: expected daily, hourly or minutely")
-	} else if err := s.Validate(); err != nil {
-		c.adopt("schedule", err)
-	} else if s.Kind == calendar.Daily && (s.From != 0 || s.To != 0 || s.Every != 0) {
-		c.refuse("schedule.every", "a daily node has no interval: leave from, to and every out, or make it hourly or minutely")
-	} else if s.Kind != calendar.Daily && s.At != 0 {
-		c.refuse("schedule.at", "only a daily node has it: leave it out")
+	switch {
+	case w.Kind < 0 || w.Kind > math.MaxUint8:
+		c.refuse("schedule.kind", "%d is not a kind of schedule: expected daily, hourly, minutely, weekly, monthly or yearly", w.Kind)
+	case w.Weekdays > math.MaxUint8:
+		c.refuse("schedule.weekdays", "%#x has a bit above Sunday's: expected bit 0 (Monday) to bit 6", w.Weekdays)
+	case w.Months > math.MaxUint16:
+		c.refuse("schedule.months", "%#x has a bit that is no month's: expected bit 1 (January) to bit 12", w.Months)
+	default:
+		if err := s.Validate(); err != nil {
+			c.adopt("schedule", err)
+		}
 	}
 	if w.Zone != "" && !zoneForm.MatchString(w.Zone) {
 		c.refuse("schedule.zone", "%q is no time zone: expected a name such as Asia/Shanghai or UTC", clip(w.Zone))
 	}
 	return s
+}
+
+// mode checks the node's own mode (RULES R6).
+func (c *checker) mode() {
+	if _, known := wire.Node_Mode_name[int32(c.spec.Mode)]; !known {
+		c.refuse("mode", "%d is no mode of a node: expected normal, dryRun or paused", c.spec.Mode)
+	}
 }
 
 // zoneForm is the form of IANA names. Whether there is such a zone is the
@@ -242,9 +255,13 @@ func (c *checker) upstreams() {
 		case u.Node == s.Id:
 			c.refuse(field, "a node cannot be its own upstream: use dependsOnSelf: true to wait for its previous cycle")
 		case seen[u.Node]:
-			c.refuse(field, "%q is listed twice: one upstream has one window", u.Node)
+			c.refuse(field, "%q is listed twice: one upstream has one window, or the previous cycle", u.Node)
 		}
 		seen[u.Node] = true
+		if u.Previous && (u.Window || u.From != 0 || u.To != 0 || u.FromMonthStart) {
+			c.refuse(field+".previous", "it cannot be combined with dates: choose the previous cycle, or a window of dates such as -1")
+			continue
+		}
 		c.window(field+".dates", u)
 	}
 }

@@ -58,6 +58,7 @@ params:
 schedule:
   hourly: {from: "01:00", to: 23:30, every: 2h}
   zone: Asia/Shanghai
+  auto: true
 baseline: {name: core, priority: 7}
 resourceGroup: big
 upstreams:
@@ -66,7 +67,10 @@ upstreams:
   - node: rates
     dates: monthStart..0
   - {node: yesterday, dates: -1}
+  - {node: before, previous: true}
 dependsOnSelf: true
+dependsOnChildren: true
+mode: dryRun
 timeout: 1h30m
 retries: 3
 retryDelay: 500ms
@@ -89,13 +93,43 @@ codeFile: sql/orders.sh
 		upstreams: {node: "dim_day" window: true from: -6}
 		upstreams: {node: "rates" window: true from_month_start: true}
 		upstreams: {node: "yesterday" window: true from: -1 to: -1}
-		depends_on_self: true timeout_ms: 5400000 retries: 3 retry_delay_ms: 500
+		upstreams: {node: "before" previous: true}
+		depends_on_self: true depends_on_children: true mode: DRY_RUN auto: true timeout_ms: 5400000 retries: 3 retry_delay_ms: 500
 		environment: {name: "MODE" value: "fast"} environment: {name: "FOLDER" value: "/data"}
 		code: "echo $1\n"`), &want); err != nil {
 		t.Fatal(err)
 	}
 	if !proto.Equal(files.Nodes[0], &want) {
 		t.Errorf("got  %v\nwant %v", files.Nodes[0], &want)
+	}
+}
+
+// TestR1_3_ReadSchedules: each form of a schedule, and what stands for what.
+func TestR1_3_ReadSchedules(t *testing.T) {
+	for text, want := range map[string]string{
+		`{kind: daily}`:                                                     `schedule: {kind: DAILY}`,
+		`{kind: daily, at: "02:00", zone: UTC}`:                             `schedule: {kind: DAILY at: 7200 zone: "UTC"}`,
+		`{daily: "02:00", auto: true}`:                                      `schedule: {kind: DAILY at: 7200} auto: true`,
+		`{kind: hourly, from: "00:00", to: "03:00", every: 1h}`:             `schedule: {kind: HOURLY to: 10800 every: 60}`,
+		`{minutely: {from: "00:00", to: "03:00", every: 15m}, auto: false}`: `schedule: {kind: MINUTELY to: 10800 every: 15}`,
+		`{kind: weekly, weekdays: [sun, mon], at: "02:00"}`:                 `schedule: {kind: WEEKLY at: 7200 weekdays: 65}`,
+		`{kind: monthly, days: [1, 15, last]}`:                              `schedule: {kind: MONTHLY days: 32771}`,
+		`{kind: monthly, days: [31]}`:                                       `schedule: {kind: MONTHLY days: 2147483648}`,
+		`{kind: yearly, months: [1, 7, 12], days: [last], auto: true}`:      `schedule: {kind: YEARLY days: 1 months: 4226} auto: true`,
+		`{kind: yearly, months: [2], days: [29]}`:                           `schedule: {kind: YEARLY days: 536870912 months: 4}`,
+	} {
+		files, _, err := node.Read(folder("a.yaml", "id: a\ncode: x\nschedule: "+text+"\n"), ".", node.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		var w wire.Node
+		if err := prototext.Unmarshal([]byte(want), &w); err != nil {
+			t.Fatal(err)
+		}
+		if got := files.Nodes[0]; !proto.Equal(got.Schedule, w.Schedule) || got.Auto != w.Auto {
+			t.Errorf("%s: got %v, auto %v", text, got.Schedule, got.Auto)
+		}
 	}
 }
 
@@ -136,11 +170,12 @@ func TestReadRefuses(t *testing.T) {
 	const head = "id: a\ncode: x\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"syntax", "id: a\n  b: [\n", `n/a.yaml:2:3: : it is not YAML: mapping values are not allowed in this context`},
-		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, timeout, retries, retryDelay, environment, code or codeFile`},
+		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, code or codeFile`},
 		{"unknown field below", head + "baseline:\n  name: x\n  prio: 3\n", `n/a.yaml:5:3: baseline.prio: there is no such field: expected name or priority`},
-		{"mode", head + "mode: paused\n", `n/a.yaml:3:1: mode: it is not supported by this version: take it out`},
+		{"mode", head + "mode: pause\n", `n/a.yaml:3:7: mode: "pause" (did you mean "paused"?): expected normal, dryRun or paused`},
 		{"cross cycle", head + "crossCycle: {children: true}\n", `n/a.yaml:3:1: crossCycle: it is not supported by this version: take it out`},
-		{"weekly", head + "schedule: {weekly: [mon]}\n", `n/a.yaml:3:12: schedule.weekly: it is not supported by this version: take it out`},
+		{"weekly", head + "schedule: {weekly: [mon]}\n", `n/a.yaml:3:12: schedule.weekly: there is no such field`},
+		{"cron", head + "schedule: {cron: '* * * * *'}\n", `n/a.yaml:3:12: schedule.cron: it is not supported by this version: take it out`},
 		{"type", head + "type: sql\n", `n/a.yaml:3:7: type: "sql" is not supported by this version: expected shell`},
 		{"twice", head + "id: b\n", `n/a.yaml:3:1: id: it is given twice: expected one value`},
 		{"null", head + "owner:\n", `n/a.yaml:3:7: owner: it has no value: give one, or leave the field out ("" is the empty text)`},
@@ -154,8 +189,38 @@ func TestReadRefuses(t *testing.T) {
 		{"bad id", "id: Über\ncode: x\n", `n/a.yaml:1:5: id: "Über" is no node id: expected a to z, 0 to 9 and _, then also . and -, 1 to 128 characters`},
 		{"blanks", head + "owner: ' x'\n", `n/a.yaml:3:8: owner: " x": expected one line without blanks around it`},
 		{"clock", head + "schedule: {daily: '24:00'}\n", `n/a.yaml:3:19: schedule.daily: time of day "24:00": expected 00:00 to 23:59:59`},
-		{"two kinds", head + "schedule:\n  daily: 00:30\n  hourly: {from: 00:00, to: 01:00, every: 1h}\n", `n/a.yaml:5:11: schedule.hourly: a schedule has one kind: expected one of daily, hourly and minutely`},
-		{"no kind", head + "schedule: {zone: UTC}\n", `n/a.yaml:3:11: schedule: it does not say when: expected daily, hourly or minutely`},
+		{"kind", head + "schedule: {kind: week}\n", `n/a.yaml:3:18: schedule.kind: "week" (did you mean "weekly"?): expected daily, hourly, minutely, weekly, monthly or yearly`},
+		{"kind twice", head + "schedule:\n  kind: weekly\n  daily: 00:30\n", `n/a.yaml:5:10: schedule.daily: a schedule has one kind: expected one of kind, daily, hourly and minutely`},
+		{"short and long", head + "schedule: {daily: 00:30, at: 01:00}\n", `n/a.yaml:3:11: schedule: at beside daily: leave it out, or write kind: daily and its fields`},
+		{"long without to", head + "schedule: {kind: hourly, from: 00:00, every: 1h}\n", `n/a.yaml:3:11: schedule: to is missing: expected from, to and every`},
+		{"long to before from", head + "schedule:\n  kind: minutely\n  to: 00:00\n  from: 01:00\n  every: 5m\n", `n/a.yaml:5:7: schedule.to: 00:00 is before from (01:00): expected the same time or later`},
+		{"weekday", head + "schedule: {kind: weekly, weekdays: [mon, tues]}\n", `n/a.yaml:3:42: schedule.weekdays[1]: "tues" (did you mean "tue"?): expected mon, tue, wed, thu, fri, sat or sun`},
+		{"weekday twice", head + "schedule: {kind: weekly, weekdays: [mon, mon]}\n", `n/a.yaml:3:42: schedule.weekdays[1]: "mon" is listed twice: take one out`},
+		{"no weekday", head + "schedule:\n  kind: weekly\n  weekdays: []\n", `n/a.yaml:5:13: schedule.weekdays: none is given: expected one or more of mon, tue, wed, thu, fri, sat and sun`},
+		{"weekdays missing", head + "schedule:\n  kind: weekly\n", `n/a.yaml:4:3: schedule: none is given: expected one or more of mon, tue, wed, thu, fri, sat and sun`},
+		{"weekdays of a month", head + "schedule: {kind: monthly, days: [1], weekdays: [mon]}\n", `n/a.yaml:3:48: schedule.weekdays: a node that is monthly has none: leave weekdays out, or make it weekly`},
+		{"weekdays, short form", head + "schedule: {daily: 00:00, weekdays: [mon]}\n", `n/a.yaml:3:36: schedule.weekdays: a node that is daily has none: leave weekdays out, or make it weekly`},
+		{"days of a week", head + "schedule: {kind: weekly, days: [1], weekdays: [mon]}\n", `n/a.yaml:3:32: schedule.days: a node that is weekly has none: leave days out, or make it monthly or yearly`},
+		{"months of a month", head + "schedule: {kind: monthly, days: [1], months: [1]}\n", `n/a.yaml:3:46: schedule.months: a node that is monthly has none: leave months out, or make it yearly`},
+		{"at of an hourly", head + "schedule: {kind: hourly, at: 01:00, from: 00:00, to: 01:00, every: 1h}\n", `n/a.yaml:3:30: schedule.at: a node that is hourly has an interval: leave at out, or give from and to`},
+		{"interval of a month", head + "schedule: {kind: monthly, days: [1], every: 1h}\n", `n/a.yaml:3:45: schedule.every: a node that is monthly has no interval: leave every out, or make it hourly or minutely`},
+		{"day 0", head + "schedule: {kind: monthly, days: [0]}\n", `n/a.yaml:3:34: schedule.days[0]: "0": expected 1 to 31, or last`},
+		{"day 32", head + "schedule: {kind: monthly, days: [1, 32]}\n", `n/a.yaml:3:37: schedule.days[1]: "32": expected 1 to 31, or last`},
+		{"day word", head + "schedule: {kind: monthly, days: [first]}\n", `n/a.yaml:3:34: schedule.days[0]: "first": expected 1 to 31, or last`},
+		{"day alone", head + "schedule: {kind: monthly, days: 1}\n", `n/a.yaml:3:33: schedule.days: "1": expected a list of days of the month`},
+		{"day twice", head + "schedule: {kind: monthly, days: [last, last]}\n", `n/a.yaml:3:40: schedule.days[1]: "last" is listed twice: take one out`},
+		{"no days", head + "schedule: {kind: monthly, days: []}\n", `n/a.yaml:3:33: schedule.days: none is given: expected one or more of 1 to 31 and last`},
+		{"month 13", head + "schedule: {kind: yearly, months: [13], days: [1]}\n", `n/a.yaml:3:35: schedule.months[0]: "13": expected 1 (January) to 12`},
+		{"no months", head + "schedule: {kind: yearly, months: [], days: [1]}\n", `n/a.yaml:3:34: schedule.months: none is given: expected one or more of 1 to 12`},
+		{"the 30th of February", head + "schedule: {kind: yearly, months: [2], days: [1, 30]}\n", `n/a.yaml:3:45: schedule.days: none of the months ever has a day 30: take it out (last is the last day of any month)`},
+		{"auto", head + "schedule: {daily: 00:00, auto: on}\n", `n/a.yaml:3:32: schedule.auto: "on": expected true or false`},
+		{"auto alone", head + "schedule: {auto: true}\n", `n/a.yaml:3:11: schedule: it does not say when: expected kind, one of daily, hourly, minutely, weekly, monthly or yearly`},
+		{"previous of itself", head + "upstreams: [{node: a, previous: true}]\n", `n/a.yaml:3:13: upstreams[0]: a node cannot be its own upstream: use dependsOnSelf: true to wait for its previous cycle`},
+		{"previous with dates", head + "upstreams: [{node: b, dates: -1, previous: true}]\n", `n/a.yaml:3:44: upstreams[0].previous: it cannot be combined with dates: choose the previous cycle, or a window of dates such as -1`},
+		{"previous twice", head + "upstreams: [b, {node: b, previous: true}]\n", `n/a.yaml:3:16: upstreams[1]: "b" is listed twice: one upstream has one window, or the previous cycle`},
+		{"children", head + "dependsOnChildren: 1\n", `n/a.yaml:3:20: dependsOnChildren: "1": expected true or false`},
+		{"two kinds", head + "schedule:\n  daily: 00:30\n  hourly: {from: 00:00, to: 01:00, every: 1h}\n", `n/a.yaml:5:11: schedule.hourly: a schedule has one kind: expected one of kind, daily, hourly and minutely`},
+		{"no kind", head + "schedule: {zone: UTC}\n", `n/a.yaml:3:11: schedule: it does not say when: expected kind, one of daily, hourly, minutely, weekly, monthly or yearly`},
 		{"no to", head + "schedule: {hourly: {from: 00:00, every: 1h}}\n", `n/a.yaml:3:20: schedule.hourly: to is missing: expected from, to and every`},
 		{"to before from", head + "schedule: {hourly: {from: 02:00, to: 01:00, every: 1h}}\n", `n/a.yaml:3:38: schedule.hourly.to: 01:00 is before from (02:00): expected the same time or later`},
 		{"half hours", head + "schedule: {hourly: {from: 00:00, to: 01:00, every: 30m}}\n", `n/a.yaml:3:52: schedule.hourly.every: 30 min is no whole number of hours: use minutely, or a step such as 60 min`},
@@ -164,7 +229,7 @@ func TestReadRefuses(t *testing.T) {
 		{"priority", head + "baseline: {name: x, priority: 2}\n", `n/a.yaml:3:31: baseline.priority: 2 is no priority: expected 1, 3, 5, 7 or 8 (larger is more urgent)`},
 		{"no priority", head + "baseline: {name: x}\n", `n/a.yaml:3:11: baseline: 0 is no priority: expected 1, 3, 5, 7 or 8 (larger is more urgent)`},
 		{"own upstream", head + "upstreams: [a]\n", `n/a.yaml:3:13: upstreams[0]: a node cannot be its own upstream: use dependsOnSelf: true to wait for its previous cycle`},
-		{"upstream twice", head + "upstreams: [b, c, b]\n", `n/a.yaml:3:19: upstreams[2]: "b" is listed twice: one upstream has one window`},
+		{"upstream twice", head + "upstreams: [b, c, b]\n", `n/a.yaml:3:19: upstreams[2]: "b" is listed twice: one upstream has one window, or the previous cycle`},
 		{"window backwards", head + "upstreams: [{node: b, dates: 0..-6}]\n", `n/a.yaml:3:30: upstreams[0].dates: 0..-6 ends before it begins: expected the earlier day first`},
 		{"window too wide", head + "upstreams: [{node: b, dates: -400..0}]\n", `n/a.yaml:3:30: upstreams[0].dates: -400..0: expected days from -366 to 0`},
 		{"window form", head + "upstreams: [{node: b, dates: last week}]\n", `n/a.yaml:3:30: upstreams[0].dates: "last week": expected days relative to the data timestamp, such as -6..0, -1 or monthStart..0`},
@@ -196,7 +261,7 @@ func TestReadRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := node.Read(folder("n/a.yaml", c.text, "x.sh", "exit", "bad.sh", "echo\necho $[yyyymm-1]\n"), ".", node.Options{})
 			got := findings(t, err)
-			if got != c.want && !((strings.HasSuffix(c.want, "expected") || strings.HasSuffix(c.want, "column")) && strings.HasPrefix(got, c.want)) {
+			if got != c.want && !((strings.HasSuffix(c.want, "expected") || strings.HasSuffix(c.want, "column") || strings.HasSuffix(c.want, "field")) && strings.HasPrefix(got, c.want)) {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
 		})
@@ -232,6 +297,8 @@ func TestReadWarnsOfAValueNobodyAsksFor(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add("id: a\ncode: x\n")
 	f.Add("id: a\ncode: |\n  echo ${yyyymmdd}\nupstreams: [b, {node: c, dates: -6..0}]\nschedule: {hourly: {from: 00:00, to: 03:00, every: 1h}}\n")
+	f.Add("id: a\ncode: x\nschedule: {kind: yearly, months: [2], days: [29, last], at: '02:00', auto: true}\nmode: paused\n")
+	f.Add("id: a\ncode: x\nschedule: {kind: weekly, weekdays: [mon]}\nupstreams: [{node: b, previous: true}]\ndependsOnChildren: true\n")
 	f.Add("a: &x [*x]\n---\n? {}\n")
 	f.Add("id: a\nenvironment: {A: {fromApply: B}}\nparams: {1: 2}\n")
 	f.Fuzz(func(t *testing.T, text string) {

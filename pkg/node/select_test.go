@@ -67,19 +67,19 @@ func TestSelectRefuses(t *testing.T) {
 	}{
 		{&wire.Request{Mode: current}, fault.Invalid, `root: it is empty: expected the id of a node`},
 		{&wire.Request{Mode: current, Root: "order"}, fault.NotFound, `root: there is no node "order" (did you mean "orders"?)`},
-		{&wire.Request{Root: "b"}, fault.Invalid, `mode: mode_unspecified is not supported by this version: expected current or descendants`},
-		{&wire.Request{Mode: 77, Root: "b"}, fault.Invalid, `mode: 77 is not supported by this version: expected current or descendants`},
-		{&wire.Request{Mode: current, Root: "b", Nodes: []string{"b"}}, fault.Invalid, `nodes: only the mode descendants has it: leave it out, or ask for descendants`},
-		{&wire.Request{Mode: current, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: only the mode descendants has it: leave it out, or ask for descendants`},
-		{&wire.Request{Mode: current, Root: "b", NameFilter: "x"}, fault.Invalid, `nameFilter: only the mode descendants has it: leave it out, or ask for descendants`},
-		{&wire.Request{Mode: current, Root: "b", MaxLevel: 1}, fault.Invalid, `maxLevel: only the mode descendants has it: leave it out, or ask for descendants`},
+		{&wire.Request{Root: "b"}, fault.Invalid, `mode: mode_unspecified is no mode: expected current, descendants, massive, advanced or chain`},
+		{&wire.Request{Mode: 77, Root: "b"}, fault.Invalid, `mode: 77 is no mode: expected current, descendants, massive, advanced or chain`},
+		{&wire.Request{Mode: current, Root: "b", Nodes: []string{"b"}}, fault.Invalid, `nodes: it means nothing in the mode current: leave it out, or ask for descendants or advanced`},
+		{&wire.Request{Mode: current, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: it means nothing in the mode current: leave it out, or ask for descendants or massive`},
+		{&wire.Request{Mode: current, Root: "b", NameFilter: "x"}, fault.Invalid, `nameFilter: it means nothing in the mode current: leave it out, or ask for descendants`},
+		{&wire.Request{Mode: current, Root: "b", MaxLevel: 1}, fault.Invalid, `maxLevel: it means nothing in the mode current: leave it out, or ask for descendants`},
 		{&wire.Request{Mode: descendants, Root: "b", MaxLevel: -1}, fault.Invalid, `maxLevel: -1 is no level: expected 1 or more, or 0 for no bound`},
 		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"b"}, NameFilter: "b"}, fault.Invalid, `nameFilter: it cannot be combined with a list of nodes: choose by list or by filter`},
 		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"b"}, MaxLevel: 1}, fault.Invalid, `maxLevel: it cannot be combined with a list of nodes: choose by list or by filter`},
 		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"b", "z"}}, fault.Invalid, `nodes[1]: node "z" is no descendant of "orders": leave it out, or choose another root`},
 		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"c"}}, fault.NotFound, `nodes[0]: there is no node "c" (did you mean "b"?)`},
 		{&wire.Request{Mode: descendants, Root: "orders", Nodes: []string{"orders"}, WithoutRoot: true}, fault.Invalid, `nodes[0]: node "orders" is the root, which withoutRoot leaves out: say one of the two`},
-		{&wire.Request{Mode: descendants, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: no descendant of "b" is chosen, so that nothing is left to run: widen the filter or keep the root`},
+		{&wire.Request{Mode: descendants, Root: "b", WithoutRoot: true}, fault.Invalid, `withoutRoot: no descendant of "b" is chosen, so that nothing is left to run: choose more, or keep the root`},
 	} {
 		_, err := node.Select(g, c.req, node.Scope{})
 		if err == nil || err.Error() != c.want || !fault.Is(err, c.code) {
