@@ -51,6 +51,10 @@ func TestR1_2_WrongSchedulesAreRefused(t *testing.T) {
 		{Schedule{}, "kind"},
 		{Schedule{Kind: 77}, "kind"},
 		{Schedule{Kind: Daily, At: 86400}, "at"},
+		{Schedule{Kind: Daily, To: nine}, "to"},
+		{Schedule{Kind: Daily, From: nine}, "from"},
+		{Schedule{Kind: Weekly, Weekdays: 1, Every: 60}, "every"},
+		{Schedule{Kind: Hourly, At: nine, To: ten, Every: 60}, "at"},
 		{Schedule{Kind: Hourly, From: ten, To: nine, Every: 60}, "to"},
 		{Schedule{Kind: Hourly, From: -1, To: nine, Every: 60}, "from"},
 		{Schedule{Kind: Minutely, To: 86400, Every: 60}, "to"},
@@ -166,7 +170,7 @@ func TestR3_2_RestrictKeepsCyclesInTheClosedRange(t *testing.T) {
 }
 
 func TestKindNumbersAreStored(t *testing.T) {
-	for kind, name := range map[Kind]string{1: "daily", 2: "hourly", 3: "minutely", 0: "kind(0)"} {
+	for kind, name := range map[Kind]string{1: "daily", 2: "hourly", 3: "minutely", 4: "weekly", 5: "monthly", 6: "yearly", 0: "kind(0)", 7: "kind(7)"} {
 		if kind.String() != name {
 			t.Errorf("kind %d is %s, want %s", kind, kind, name)
 		}
@@ -185,15 +189,31 @@ func drawSchedule(t *rapid.T) (Schedule, Date, *Zone) {
 		near := rapid.SampledFrom(z.Transitions).Draw(t, "transition").At
 		d = z.WallAt(near).Date - Date(rapid.Int32Range(0, 2).Draw(t, "before"))
 	}
-	s := Schedule{Kind: rapid.SampledFrom([]Kind{Daily, Hourly, Minutely}).Draw(t, "kind")}
-	s.At = Clock(rapid.Int32Range(0, 86399).Draw(t, "at"))
+	return drawKind(t, rapid.SampledFrom([]Kind{Daily, Hourly, Minutely, Weekly, Monthly, Yearly}).Draw(t, "kind")), d, z
+}
+
+func drawKind(t *rapid.T, kind Kind) Schedule {
+	s := Schedule{Kind: kind}
+	if !s.SubDaily() {
+		s.At = Clock(rapid.Int32Range(0, 86399).Draw(t, "at"))
+		if kind == Weekly {
+			s.Weekdays = rapid.Uint8Range(1, 127).Draw(t, "weekdays")
+		}
+		if kind == Yearly {
+			s.Months = rapid.Uint16Range(1, 1<<12-1).Draw(t, "months") << 1
+		}
+		if kind == Monthly || kind == Yearly {
+			s.Days = rapid.Uint32Range(1, 1<<29-1).Draw(t, "days") // to the 28th, and the last: every month has them
+		}
+		return s
+	}
 	s.From = Clock(rapid.Int32Range(0, 86399).Draw(t, "from"))
 	s.To = Clock(rapid.Int32Range(int32(s.From), 86399).Draw(t, "to"))
 	s.Every = rapid.Int32Range(1, 24).Draw(t, "every") * 60
 	if s.Kind == Minutely {
 		s.Every = rapid.Int32Range(1, 120).Draw(t, "minutes")
 	}
-	return s, d, z
+	return s
 }
 
 // TestCyclesAgreeWithTheRuleSpelledOut compares with R1.2 and R1.5 done slot
@@ -201,7 +221,7 @@ func drawSchedule(t *rapid.T) (Schedule, Date, *Zone) {
 func TestCyclesAgreeWithTheRuleSpelledOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, d, z := drawSchedule(t)
-		if s.Kind == Daily {
+		if !s.SubDaily() {
 			return
 		}
 		i := 0
@@ -257,7 +277,7 @@ func TestRestrictIsAFilter(t *testing.T) {
 		to := Clock(rapid.Int32Range(0, 86399).Draw(t, "rangeTo"))
 		var want []Wall
 		for i := range s.Count(d, UTC()) {
-			if w := s.Cycle(d, i, UTC()).Wall; s.Kind == Daily || from <= w.Clock && w.Clock <= to {
+			if w := s.Cycle(d, i, UTC()).Wall; !s.SubDaily() || from <= w.Clock && w.Clock <= to {
 				want = append(want, w)
 			}
 		}
