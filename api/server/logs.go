@@ -74,16 +74,22 @@ func logRef(id string, attempt int, stream v1.LogStream) (LogRef, error) {
 // line is made as long as that.
 func (h handlers) span(ctx context.Context, ref LogRef, offset uint64, limit int, stream v1.LogStream) (v1.LogPage, error) {
 	for {
-		got, err := h.read(ctx, ref, offset, limit)
+		pieces, err := h.read(ctx, ref, offset, limit)
 		if err != nil {
 			return v1.LogPage{}, err
 		}
 		split := splitFrom(offset)
-		lines := split.add(got.Data)
+		var lines []v1.LogLine
+		bytes := 0
+		for _, p := range pieces {
+			lines = append(lines, split.add(p)...)
+			bytes += len(p.Data)
+		}
+		got := pieces[len(pieces)-1]
 		if got.Complete {
 			lines = append(lines, split.rest()...)
 		}
-		if full := len(got.Data) == limit; len(lines) == 0 && full && limit < 2*logLimitMost {
+		if full := bytes == limit; len(lines) == 0 && full && limit < 2*logLimitMost {
 			limit *= 2
 			continue
 		}
@@ -118,20 +124,29 @@ func (h handlers) tail(ctx context.Context, ref LogRef, want int, stream v1.LogS
 	}
 }
 
-// read gathers up to limit bytes, however the backend divides them.
-func (h handlers) read(ctx context.Context, ref LogRef, offset uint64, limit int) (LogRange, error) {
-	all, err := h.Backend.ReadLog(ctx, ref, offset, limit)
-	for err == nil && len(all.Data) < limit && offset+uint64(len(all.Data)) < all.Size {
-		ref.Attempt = all.Attempt
-		var more LogRange
-		more, err = h.Backend.ReadLog(ctx, ref, offset+uint64(len(all.Data)), limit-len(all.Data))
-		if len(more.Data) == 0 {
+// read gathers up to limit bytes, however the backend divides them: at least
+// one piece.
+func (h handlers) read(ctx context.Context, ref LogRef, offset uint64, limit int) ([]LogRange, error) {
+	got, err := h.Backend.ReadLog(ctx, ref, offset, limit)
+	if err != nil {
+		return nil, err
+	}
+	pieces := []LogRange{got}
+	for limit -= len(got.Data); limit > 0; limit -= len(got.Data) {
+		offset = got.Offset + uint64(len(got.Data))
+		if offset >= got.Size {
 			break
 		}
-		all.Data = append(all.Data[:len(all.Data):len(all.Data)], more.Data...)
-		all.Size, all.Complete = more.Size, more.Complete
+		ref.Attempt = got.Attempt
+		if got, err = h.Backend.ReadLog(ctx, ref, offset, limit); err != nil {
+			return nil, err
+		}
+		if len(got.Data) == 0 {
+			break
+		}
+		pieces = append(pieces, got)
 	}
-	return all, err
+	return pieces, nil
 }
 
 // plain is the text as the process wrote it, or each piece on a line of its
@@ -172,7 +187,7 @@ func (h handlers) FollowLog(c *gin.Context, id v1.InstanceID, p v1.FollowLogPara
 
 // sendLines sends what a range completes, and the end after the last one.
 func sendLines(out *stream, split *splitter, r LogRange, stream v1.LogStream) error {
-	lines := split.add(r.Data)
+	lines := split.add(r)
 	if r.Complete {
 		lines = append(lines, split.rest()...)
 	}
@@ -198,11 +213,17 @@ type splitter struct {
 
 func splitFrom(offset uint64) *splitter { return &splitter{next: offset, inside: offset > 0} }
 
-func (s *splitter) add(data []byte) []v1.LogLine {
+// add takes the next range. When it begins further on, what is between was
+// cleared, whole lines of it.
+func (s *splitter) add(r LogRange) (lines []v1.LogLine) {
+	if r.Offset > s.next+uint64(len(s.pending)) {
+		lines = s.rest()
+		s.next, s.inside = r.Offset, false
+	}
+	data := r.Data
 	if len(s.pending) > 0 {
 		data = append(s.pending, data...)
 	}
-	var lines []v1.LogLine
 	for {
 		line, rest, found := bytes.Cut(data, []byte{'\n'})
 		if !found {

@@ -20,7 +20,8 @@ const maxIslands = 1024
 // ack, in order. A range that is kept already is acknowledged without being
 // written; holes and overlaps are fine. An ack with an error refuses that
 // chunk alone: it is malformed, or contradicts the log's known end. Its offset
-// is the end of the log's unbroken prefix on this coordinator.
+// is the end of the log's unbroken prefix on this coordinator. What comes for a
+// log that was cleared is acknowledged and not kept.
 //
 // An error return means that none of the chunks may be counted as kept.
 func (s *Store) Append(ctx context.Context, chunks []*wire.LogChunk) ([]*wire.LogAck, error) {
@@ -76,6 +77,7 @@ func (s *Store) write(chunks []*wire.LogChunk, acks []*wire.LogAck) error {
 			continue
 		}
 		changed[key] = true
+		r.touched = dayOf(s.opts.Now())
 		if c.Size > 0 {
 			if err := batch.Set(chunkKey(r.day, key, c.Offset, c.Size), c.Data); err != nil {
 				return s.writeFailed(err)
@@ -94,7 +96,9 @@ func (s *Store) write(chunks []*wire.LogChunk, acks []*wire.LogAck) error {
 	}
 	for _, a := range acks {
 		if r := records[KeyOf(a.Ref)]; r != nil {
-			a.Offset = r.have.reach(0)
+			if a.Offset = r.have.reach(0); r.cleared {
+				a.Offset = r.end
+			}
 		}
 	}
 	for key := range changed {
@@ -113,10 +117,18 @@ func (s *Store) recordOf(txn *badger.Txn, seen map[Key]*record, key Key) (*recor
 		return nil, err
 	}
 	if r == nil {
-		r = &record{day: dayOf(s.opts.Now())}
+		r = s.newRecord()
 	}
 	seen[key] = r
 	return r, nil
+}
+
+// newRecord begins a log. The lock is held: a sweep under way learns that the
+// bucket is in use again.
+func (s *Store) newRecord() *record {
+	day := dayOf(s.opts.Now())
+	s.begun[day] = true
+	return &record{day: day, touched: day}
 }
 
 // load reads a log's record; nil when nothing of the log is here.
@@ -140,6 +152,8 @@ func (s *Store) load(txn *badger.Txn, key Key) (*record, error) {
 func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 	to := c.Offset + uint64(c.Size)
 	switch {
+	case r.cleared:
+		return false, nil
 	case r.ended && to > r.end:
 		return false, fault.New(fault.Conflict, "log of attempt %v: a chunk ends at byte %d, but the log was said to end at %d; nothing may be added to an ended log", key, to, r.end)
 	case c.Last && !r.ended && len(r.have) > 0 && r.have[len(r.have)-1].to > to:
@@ -168,6 +182,9 @@ func check(dec *zstd.Decoder, c *wire.LogChunk, scratch []byte) ([]byte, error) 
 	key := KeyOf(c.GetRef())
 	if c.GetRef() == nil {
 		return scratch, fault.Field("ref", "a log chunk without an attempt; name the attempt")
+	}
+	if c.Cleared > 0 {
+		return scratch, fault.Field("cleared", "log of attempt %v: only a coordinator that is asked for a log may say what it cleared; send bytes", key)
 	}
 	if c.Size > MaxChunk || len(c.Data) > maxFrame {
 		return scratch, fault.New(fault.TooLarge, "log of attempt %v: a chunk of %d bytes (%d compressed) at %d; at most %d (%d) are taken, send smaller ones", key, c.Size, len(c.Data), c.Offset, MaxChunk, maxFrame)

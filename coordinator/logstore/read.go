@@ -1,9 +1,11 @@
 package logstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -17,9 +19,12 @@ const pageBytes = 256 << 10
 // errStop ends a walk early.
 var errStop = errors.New("enough")
 
-// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log from an offset, ending at
-// the first byte that is not here; next is the offset after them. ended tells
-// that next is the log's end. A log that is not here is empty and not ended.
+// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log; next is the offset
+// after them. They begin at the offset, unless that lies in what the daily cut
+// cleared (RULES R10.3): then at the line that says so, further on. They end at
+// the first byte that is not here, and where something was cleared. ended tells
+// that next is the log's end. A log that is not here is empty and not ended;
+// one that retention cleared is an error, see IsCleared.
 func (s *Store) Read(ctx context.Context, key Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error) {
 	if maximum <= 0 {
 		maximum = pageBytes
@@ -27,23 +32,34 @@ func (s *Store) Read(ctx context.Context, key Key, offset uint64, maximum int) (
 	var r *record
 	next = offset
 	var plain []byte
-	err = s.walk(ctx, key, offset, &r, func(c *wire.LogChunk) error {
+	err = s.view(func(txn *badger.Txn) error {
 		var err error
-		plain, err = s.dec.DecodeAll(c.Data, plain[:0])
-		if err == nil && len(plain) != int(c.Size) {
-			err = errors.New("its frame has another length than its key")
+		if r, err = s.load(txn, key); err != nil || r == nil {
+			return err
 		}
-		if err != nil {
-			return s.readFailed(key, err)
+		if r.cleared {
+			return errCleared(key)
 		}
-		part := plain[next-c.Offset:]
-		part = part[:min(len(part), maximum-len(data))]
-		data = append(data, part...)
-		next += uint64(len(part))
-		if len(data) == maximum {
-			return errStop
+		if r.cut.holds(offset) {
+			data, next = r.cut.read(offset, maximum)
+			return nil
 		}
-		return nil
+		until := uint64(math.MaxUint64)
+		if r.cut != nil && offset < r.cut.from {
+			until = r.cut.from
+		}
+		return s.walk(ctx, txn, key, r, offset, func(c *wire.LogChunk) error {
+			if plain, err = s.decode(key, c, plain); err != nil {
+				return err
+			}
+			part := plain[next-c.Offset:]
+			part = part[:min(uint64(len(part)), until-next, uint64(maximum-len(data)))]
+			data = append(data, part...)
+			if next += uint64(len(part)); len(data) == maximum || next == until {
+				return errStop
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, offset, false, err
@@ -51,73 +67,109 @@ func (s *Store) Read(ctx context.Context, key Key, offset uint64, maximum int) (
 	return data, next, r != nil && r.ended && next >= r.end, nil
 }
 
+// read gives the line, from an offset in the range on.
+func (c *cut) read(offset uint64, maximum int) (data []byte, next uint64) {
+	at := max(offset, c.begins())
+	data = c.line[at-c.begins():]
+	data = bytes.Clone(data[:min(len(data), maximum)])
+	return data, at + uint64(len(data))
+}
+
+// decode decompresses a stored chunk into scratch space, or anew.
+func (s *Store) decode(key Key, c *wire.LogChunk, scratch []byte) ([]byte, error) {
+	plain, err := s.dec.DecodeAll(c.Data, scratch[:0])
+	if err == nil && len(plain) != int(c.Size) {
+		err = errors.New("its frame has another length than its key")
+	}
+	if err != nil {
+		return nil, s.readFailed(key, err)
+	}
+	return plain, nil
+}
+
+// clearedWhole says in a chunk that nothing of a log is left.
+const clearedWhole = math.MaxUint64
+
 // Chunks gives stored chunks, as they came, that cover a log from offset to
 // the first byte that is not here, or until they add up to maximum compressed
 // bytes (≤ 0: 256 KiB; at least one chunk). The first may begin before offset.
-// The chunk that reaches a known end says so; a known end with nothing before
-// it to send is an empty last chunk.
+// What was cleared is a chunk of its own that says so and has the line. The
+// chunk that reaches a known end says so; a known end with nothing before it to
+// send is an empty last chunk.
 func (s *Store) Chunks(ctx context.Context, key Key, offset uint64, maximum int) ([]*wire.LogChunk, error) {
 	if maximum <= 0 {
 		maximum = pageBytes
 	}
 	var out []*wire.LogChunk
-	var r *record
 	ref, total := key.Ref(), 0
-	err := s.walk(ctx, key, offset, &r, func(c *wire.LogChunk) error {
-		c.Ref, c.Last = ref, r.ended && c.Offset+uint64(c.Size) == r.end
-		out = append(out, c)
-		if total += len(c.Data); total >= maximum {
-			return errStop
+	err := s.view(func(txn *badger.Txn) error {
+		r, err := s.load(txn, key)
+		switch {
+		case err != nil || r == nil:
+			return err
+		case r.cleared:
+			out = []*wire.LogChunk{{Ref: ref, Cleared: clearedWhole, Last: true}}
+			return nil
+		case r.cut.holds(offset):
+			out = []*wire.LogChunk{{Ref: ref, Offset: r.cut.from, Cleared: r.cut.to, Data: r.cut.line, Last: r.ended && r.cut.to == r.end}}
+			return nil
+		case r.ended && offset >= r.end:
+			out = []*wire.LogChunk{{Ref: ref, Offset: r.end, Last: true}}
+			return nil
 		}
-		return nil
+		return s.walk(ctx, txn, key, r, offset, func(c *wire.LogChunk) error {
+			end := c.Offset + uint64(c.Size)
+			c.Ref, c.Last = ref, r.ended && end == r.end
+			out = append(out, c)
+			if total += len(c.Data); total >= maximum || r.cut.holds(end) {
+				return errStop
+			}
+			return nil
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	if len(out) == 0 && r != nil && r.ended && offset >= r.end {
-		out = append(out, &wire.LogChunk{Ref: ref, Offset: r.end, Last: true})
-	}
-	return out, nil
+	return out, err
 }
+
+// after is the offset that follows a chunk of Chunks.
+func after(c *wire.LogChunk) uint64 { return max(c.Cleared, c.Offset+uint64(c.Size)) }
 
 // size is the end of what is here of a log, and whether the log ends there.
 func (s *Store) size(key Key) (size uint64, ended bool, err error) {
+	err = s.view(func(txn *badger.Txn) error {
+		r, err := s.load(txn, key)
+		switch {
+		case err != nil || r == nil:
+			return err
+		case r.cleared:
+			return errCleared(key)
+		}
+		size, ended = r.known(), r.ended
+		return nil
+	})
+	return size, ended, err
+}
+
+// view runs fn on the logs as they are at one moment.
+func (s *Store) view(fn func(*badger.Txn) error) error {
 	leave, err := s.enter()
 	if err != nil {
-		return 0, false, err
+		return err
 	}
 	defer leave()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	r, err := s.load(txn, key)
-	switch {
-	case err != nil || r == nil:
-		return 0, false, err
-	case r.ended:
-		return r.end, true, nil
-	case len(r.have) == 0:
-		return 0, false, nil
-	}
-	return r.have[len(r.have)-1].to, false, nil
+	return fn(txn)
 }
 
 // walk calls fn with the fewest chunks that cover the log from offset to the
-// first gap, and leaves the log's record in r (nil: not here).
-func (s *Store) walk(ctx context.Context, key Key, offset uint64, r **record, fn func(*wire.LogChunk) error) error {
-	leave, err := s.enter()
-	if err != nil {
-		return err
+// first gap.
+func (s *Store) walk(ctx context.Context, txn *badger.Txn, key Key, r *record, offset uint64, fn func(*wire.LogChunk) error) error {
+	if r.have.reach(offset) == offset {
+		return nil
 	}
-	defer leave()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	if *r, err = s.load(txn, key); err != nil || *r == nil || (*r).have.reach(offset) == offset {
-		return err
-	}
-	prefix := chunkPrefix((*r).day, key)
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: chunkPrefix(r.day, key)})
 	defer it.Close()
-	if err := s.cover(ctx, it, key, (*r).day, offset, fn); err != nil && !errors.Is(err, errStop) {
+	if err := s.cover(ctx, it, key, r.day, offset, fn); err != nil && !errors.Is(err, errStop) {
 		return err
 	}
 	return nil

@@ -37,9 +37,11 @@ func NewReader(store *Store, peers Peers, log *slog.Logger) *Reader {
 	return &Reader{store: store, peers: peers, log: log}
 }
 
-// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log from an offset, fewer when
-// they are not at hand; next is the offset after them. ended tells that next
-// is the log's end. No data and not ended means that no acknowledged byte is
+// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log, fewer when they are not
+// at hand; next is the offset after them. They begin at the offset, or further
+// on where the daily cut cleared what is between, see Store.Read. ended tells
+// that next is the log's end. A log that retention cleared is an error, see
+// IsCleared. No data and not ended means that no acknowledged byte is
 // at the offset yet. When too few coordinators answer to know that, the error
 // is fault.Unavailable.
 func (r *Reader) Read(ctx context.Context, key Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error) {
@@ -53,8 +55,8 @@ func (r *Reader) Read(ctx context.Context, key Key, offset uint64, maximum int) 
 	return r.store.Read(ctx, key, offset, maximum)
 }
 
-// Size is how many bytes of a log are known to be kept somewhere, and whether
-// it ends there; 0 and false for a log of which nothing is. A coordinator that
+// Size is where a log ends as far as is known, what was cleared from it counted,
+// and whether it ends there; 0 and false for a log of which nothing is. A coordinator that
 // has nothing of the log asks the peers.
 func (r *Reader) Size(ctx context.Context, key Key) (size uint64, ended bool, err error) {
 	size, ended, err = r.store.size(key)
@@ -67,10 +69,11 @@ func (r *Reader) Size(ctx context.Context, key Key) (size uint64, ended bool, er
 	return r.store.size(key)
 }
 
-// Follow calls fn with a log's bytes from an offset on, in order and without
-// gaps, as they come to be known, until the log has ended (nil), ctx ends (its
-// error) or fn fails (its error). The bytes are fn's to keep.
-func (r *Reader) Follow(ctx context.Context, key Key, offset uint64, fn func([]byte) error) error {
+// Follow calls fn with a log's bytes from an offset on and where they begin, in
+// order, as they come to be known, until the log has ended (nil), ctx ends (its
+// error) or fn fails (its error). There are no gaps but those that the daily cut
+// left. The bytes are fn's to keep.
+func (r *Reader) Follow(ctx context.Context, key Key, offset uint64, fn func(from uint64, data []byte) error) error {
 	news, unsubscribe := r.store.Subscribe(key)
 	defer unsubscribe()
 	poll := time.NewTicker(pollEvery)
@@ -81,7 +84,7 @@ func (r *Reader) Follow(ctx context.Context, key Key, offset uint64, fn func([]b
 			return err
 		}
 		if len(data) > 0 {
-			if err := fn(data); err != nil {
+			if err := fn(next-uint64(len(data)), data); err != nil {
 				return err
 			}
 			offset = next
@@ -120,7 +123,7 @@ func (r *Reader) Follow(ctx context.Context, key Key, offset uint64, fn func([]b
 // log ends there.
 func (r *Reader) has(ctx context.Context, key Key, offset uint64) (bool, error) {
 	data, _, ended, err := r.store.Read(ctx, key, offset, 1)
-	return len(data) > 0 || ended, err
+	return len(data) > 0 || ended, err // a log found to be cleared is an error
 }
 
 // fetch asks one peer after another until one has the log from the offset on,
@@ -168,8 +171,8 @@ func (r *Reader) fetchFrom(ctx context.Context, p Peer, key Key, offset uint64) 
 		return failed(err)
 	}
 	var chunks []*wire.LogChunk
-	bytes := 0
-	for bytes < fetchBytes {
+	var cleared *wire.LogChunk
+	for bytes := 0; bytes < fetchBytes && cleared == nil; {
 		c, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			break
@@ -181,10 +184,26 @@ func (r *Reader) fetchFrom(ctx context.Context, p Peer, key Key, offset uint64) 
 			return failed(err)
 		}
 		quiet.Reset(silence)
-		chunks = append(chunks, c)
-		bytes += len(c.Data)
+		if bytes += len(c.Data); c.Cleared > 0 {
+			cleared = c
+		} else {
+			chunks = append(chunks, c)
+		}
 	}
 	quiet.Stop()
+	if err := r.keep(ctx, chunks); err != nil {
+		return failed(err)
+	}
+	if cleared != nil {
+		if err := r.store.adopt(ctx, key, cleared); err != nil {
+			return failed(err)
+		}
+	}
+	return nil
+}
+
+// keep stores what a peer sent.
+func (r *Reader) keep(ctx context.Context, chunks []*wire.LogChunk) error {
 	if len(chunks) == 0 {
 		return nil
 	}
@@ -194,7 +213,7 @@ func (r *Reader) fetchFrom(ctx context.Context, p Peer, key Key, offset uint64) 
 	}
 	for _, a := range acks {
 		if a.Error != "" {
-			return failed(errors.New(a.Error))
+			return errors.New(a.Error)
 		}
 	}
 	return nil

@@ -399,7 +399,7 @@ func TestFollowStreamsAsItGrows(t *testing.T) {
 	for _, c := range all {
 		group.Go(func() {
 			var got []byte
-			err := c.reader.Follow(t.Context(), key, 100, func(b []byte) error {
+			err := c.reader.Follow(t.Context(), key, 100, func(_ uint64, b []byte) error {
 				got = append(got, b...)
 				heard <- c.id
 				return nil
@@ -429,7 +429,7 @@ func TestFollowWithoutCopies(t *testing.T) {
 	s := ship(t, all[0])
 	wantAcked(t, shipAll(t, s, chunks[:2]...), 512<<10)
 	var got []byte
-	err := all[2].reader.Follow(t.Context(), key, 0, func(b []byte) error {
+	err := all[2].reader.Follow(t.Context(), key, 0, func(_ uint64, b []byte) error {
 		if got = append(got, b...); len(got) == 512<<10 {
 			wantAcked(t, shipAll(t, s, chunks[2:]...), len(stream))
 		}
@@ -445,10 +445,10 @@ func TestFollowEndsWithItsCaller(t *testing.T) {
 	key := Key{Plan: 12}
 	mustAppend(t, all[0].store, chunkOf(key, noise(12, 100), 0, 50))
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := all[0].reader.Follow(ctx, key, 0, func([]byte) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+	if err := all[0].reader.Follow(ctx, key, 0, func(uint64, []byte) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
-	if err := all[0].reader.Follow(t.Context(), key, 0, func([]byte) error { return errDone }); !errors.Is(err, errDone) {
+	if err := all[0].reader.Follow(t.Context(), key, 0, func(uint64, []byte) error { return errDone }); !errors.Is(err, errDone) {
 		t.Fatalf("the caller's own error: %v", err)
 	}
 	if len(all[0].store.watch.of) != 0 {

@@ -52,7 +52,7 @@ func (r *Replicator) ReadLog(req *wire.ReadLogRequest, stream grpc.ServerStreami
 			}
 		}
 		last := page[len(page)-1]
-		if offset = last.Offset + uint64(last.Size); last.Last {
+		if offset = after(last); last.Last {
 			return nil
 		}
 	}
@@ -142,6 +142,8 @@ func toStatus(err error) error {
 		code = codes.ResourceExhausted
 	case fault.Timeout:
 		code = codes.DeadlineExceeded
+	case fault.NotFound:
+		code = codes.NotFound
 	case fault.Corrupt:
 		code = codes.DataLoss
 	}

@@ -39,7 +39,8 @@ const maxWindow = 8 << 20
 type Options struct {
 	// Logger takes what the storage engine has to say. Default: discarded.
 	Logger *slog.Logger
-	// Now gives the day of a new log's bucket. Default: time.Now.
+	// Now gives the day of a new log's bucket and, to a Sweeper, the moment.
+	// Default: time.Now.
 	Now func() time.Time
 	// MinFree is how many bytes must be free on the volume for a write to be
 	// tried. The engine writes through a memory map, where a full disk is not
@@ -55,7 +56,10 @@ type Store struct {
 	db   *badger.DB
 	dec  *zstd.Decoder
 
-	writing sync.Mutex   // one batch at a time: a record is read, changed and written
+	writing sync.Mutex      // one batch at a time: a record is read, changed and written
+	begun   map[uint32]bool // under writing: days on which logs began since a sweep asked
+	enc     *zstd.Encoder   // under writing
+
 	open    sync.RWMutex // held for reading while the engine is used
 	closed  bool         // under open
 
@@ -97,7 +101,15 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fault.Wrap(errors.Join(err, db.Close()), fault.Internal, "log folder %q: decompressor", dir)
 	}
-	return &Store{dir: dir, opts: opts, db: db, dec: dec, watch: watchers{of: map[Key]map[chan struct{}]struct{}{}}}, nil
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(MaxChunk), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fault.Wrap(errors.Join(err, db.Close()), fault.Internal, "log folder %q: compressor", dir)
+	}
+	return &Store{
+		dir: dir, opts: opts, db: db, dec: dec, enc: enc, begun: map[uint32]bool{},
+		watch: watchers{of: map[Key]map[chan struct{}]struct{}{}},
+	}, nil
 }
 
 // Close ends the store; what was acknowledged is on disk already. Calls after

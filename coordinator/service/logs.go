@@ -50,9 +50,11 @@ func (s *Service) ReadLog(ctx context.Context, ref server.LogRef, offset uint64,
 	}
 	out := server.LogRange{Attempt: key.Attempt, Offset: offset}
 	if limit > 0 {
-		if out.Data, _, _, err = s.Logs.Read(ctx, key, offset, limit); err != nil {
+		var next uint64
+		if out.Data, next, _, err = s.Logs.Read(ctx, key, offset, limit); err != nil {
 			return server.LogRange{}, err
 		}
+		out.Offset = next - uint64(len(out.Data)) // behind what was cleared
 	}
 	// After the bytes: what was read is among what is kept.
 	size, ended, err := s.Logs.Size(ctx, key)
@@ -63,7 +65,7 @@ func (s *Service) ReadLog(ctx context.Context, ref server.LogRef, offset uint64,
 		return server.LogRange{}, fault.Field("offset", "the log has %d bytes so far: expected an offset up to that", size)
 	}
 	out.Size = size
-	out.Complete = ended && offset+uint64(len(out.Data)) == size
+	out.Complete = ended && out.Offset+uint64(len(out.Data)) == size
 	return out, nil
 }
 
@@ -74,8 +76,8 @@ func (s *Service) FollowLog(ctx context.Context, ref server.LogRef, offset uint6
 		return err
 	}
 	next := offset
-	err = s.Logs.Follow(ctx, key, offset, func(data []byte) error {
-		r := server.LogRange{Attempt: key.Attempt, Offset: next, Data: data, Size: next + uint64(len(data))}
+	err = s.Logs.Follow(ctx, key, offset, func(from uint64, data []byte) error {
+		r := server.LogRange{Attempt: key.Attempt, Offset: from, Data: data, Size: from + uint64(len(data))}
 		next = r.Size
 		return send(r)
 	})

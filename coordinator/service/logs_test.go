@@ -51,10 +51,10 @@ func (m *memoryLogs) Size(_ context.Context, k logstore.Key) (uint64, bool, erro
 	return uint64(len(text)), ended, nil
 }
 
-func (m *memoryLogs) Follow(_ context.Context, k logstore.Key, offset uint64, fn func([]byte) error) error {
+func (m *memoryLogs) Follow(_ context.Context, k logstore.Key, offset uint64, fn func(uint64, []byte) error) error {
 	text, _ := m.get(k)
 	for i := offset; i < uint64(len(text)); i++ {
-		if err := fn([]byte{text[i]}); err != nil {
+		if err := fn(i, []byte{text[i]}); err != nil {
 			return err
 		}
 	}

@@ -56,15 +56,16 @@ type Member struct {
 
 // Logs reads attempts' logs.
 type Logs interface {
-	// Read gives up to maximum (> 0) bytes from an offset; ended: next is the
-	// log's end.
+	// Read gives up to maximum (> 0) bytes; ended: next is the log's end. They
+	// begin at the offset, or further on where what is between was cleared.
 	Read(ctx context.Context, key logstore.Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error)
-	// Size is the number of bytes known to be kept, and whether the log ends
-	// there; 0 and false for a log of which nothing is kept.
+	// Size is how far the log is known to go, what was cleared of it counted, and
+	// whether it ends there; 0 and false for a log of which nothing is kept.
 	Size(ctx context.Context, key logstore.Key) (size uint64, ended bool, err error)
-	// Follow calls fn with the bytes from an offset on until the log has ended
-	// (nil), ctx ends or fn fails (its error). The bytes are fn's to keep.
-	Follow(ctx context.Context, key logstore.Key, offset uint64, fn func([]byte) error) error
+	// Follow calls fn with the bytes from an offset on, and where they begin,
+	// until the log has ended (nil), ctx ends or fn fails (its error). The bytes
+	// are fn's to keep.
+	Follow(ctx context.Context, key logstore.Key, offset uint64, fn func(from uint64, data []byte) error) error
 }
 
 // Config says what a Service works with. Machine, Log, Logs, Inspect and
