@@ -130,7 +130,7 @@ func benchmarkCalls(b *testing.B, p *plan.Plan) {
 		},
 		"Instance": func(_ int, at plan.Place) { sink += p.Instance(at) },
 		"Upstreams": func(_ int, at plan.Place) {
-			p.Upstreams(at, func(from, to uint64) bool { sink += to - from; return true })
+			p.Upstreams(at, func(_ int, from, to uint64) bool { sink += to - from; return true })
 		},
 		"Predecessor": func(_ int, at plan.Place) { sink += p.Predecessor(at).Instance },
 		"Gate":        func(_ int, at plan.Place) { from, _, _ := p.Gate(at); sink += from },

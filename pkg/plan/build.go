@@ -1,10 +1,9 @@
 package plan
 
 import (
-	"fmt"
-	"sort"
+	"cmp"
+	"slices"
 	"strconv"
-	"time"
 
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
@@ -12,7 +11,7 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// Input is all that a plan is a function of.
+// Input is all that the plan of a backfill is a function of.
 type Input struct {
 	ID          uint64
 	Name        string // already resolved, see DefaultName
@@ -24,8 +23,8 @@ type Input struct {
 	Request     *wire.Request
 	Graph       *node.Graph
 	Version     func(nodeID string) uint64
-	MaxGroups   int32 // setting limits.groups
 	Scope       node.Scope
+	MaxGroups   int32 // setting limits.groups; 0: 10
 }
 
 // Build checks a request and expands it. Errors name the field of the request
@@ -51,17 +50,154 @@ func Build(in Input) (*Plan, error) {
 			Spec: in.Graph.Node(int(c.Index)).Spec, Version: in.Version(c.ID), DryRun: dry, Level: c.Level,
 		})
 	}
+	r.Outside = outsiders(r.Nodes, false, in.Graph)
 	p, err := Expand(r, func(i int) (*node.Node, error) { return in.Graph.Node(int(sel.Nodes[i].Index)), nil })
 	if err != nil {
 		return nil, err
 	}
+	return p, p.sound()
+}
+
+// sound refuses what is wrong with a plan as a whole.
+func (p *Plan) sound() error {
 	for _, check := range []func() error{p.checkWindows, p.checkOverrides, p.checkCircle} {
 		if err := check(); err != nil {
-			return nil, err
+			return err
 		}
+	}
+	return nil
+}
+
+// AutoInput is all that the plan of a date of the schedule is a function of.
+type AutoInput struct {
+	ID          uint64
+	NowMs       int64
+	Today       calendar.Date // of the cluster's zone
+	Date        calendar.Date
+	ClusterZone string
+	Zones       []*wire.Zone // resolved by the leader, see AutoZones
+	Graph       *node.Graph
+	Version     func(nodeID string) uint64
+	SinceMs     func(nodeID string) int64 // cycles before it are dry runs; 0: none
+}
+
+// BuildAuto makes the schedule's own plan of a date: every node that is switched
+// on. It is nil when none is, or none has a cycle.
+func BuildAuto(in AutoInput) (*Plan, error) {
+	on := in.nodes(func(string) bool { return false })
+	if len(on) == 0 {
+		return nil, nil
+	}
+	r := &wire.PlanRecord{
+		Id: in.ID, Name: "schedule_" + in.Date.Compact(), AcceptedMs: in.NowMs, Generated: int32(in.Today),
+		ClusterZone: in.ClusterZone, Zones: in.Zones, Auto: true, Nodes: on,
+		Request: &wire.Request{Dates: []*wire.DateRange{{From: int32(in.Date), To: int32(in.Date)}}, Groups: 1},
+		Blocks:  []*wire.PlanBlock{in.block(on)},
+	}
+	r.Outside = outsiders(r.Nodes, true, in.Graph)
+	p, err := in.expand(r, nil)
+	if err != nil || p.Size() == 0 {
+		return nil, err
 	}
 	return p, nil
 }
+
+// Extend adds the nodes that are switched on and that an auto plan has not yet;
+// false when there are none. The numbers of its instances stay.
+func (p *Plan) Extend(in AutoInput) (*Plan, bool, error) {
+	if !p.Auto {
+		return nil, false, fault.New(fault.Internal, "%s is a backfill: the schedule does not extend it", FormatID(p.ID))
+	}
+	more := in.nodes(func(id string) bool { _, ok := p.index[id]; return ok })
+	if len(more) == 0 {
+		return p, false, nil
+	}
+	r := p.editable()
+	r.Nodes = append(r.Nodes, more...)
+	if r.Nodes = order(r.Nodes); r.Nodes == nil {
+		return nil, false, fault.New(fault.Conflict, "the nodes of %s as it pins them and those to be added wait for each other in a circle", p.Name)
+	}
+	r.Blocks = append(r.Blocks, in.block(more))
+	r.Zones = joinZones(r.Zones, in.Zones, p.Dates[0], p.Dates[0])
+	r.Outside = joinOutside(r.Outside, outsiders(r.Nodes, true, in.Graph))
+	out, err := in.expand(r, p)
+	return out, err == nil, err
+}
+
+// nodes are the nodes that the schedule runs, but for those that it has.
+func (in *AutoInput) nodes(has func(id string) bool) []*wire.PlanNode {
+	var out []*wire.PlanNode
+	for i := range in.Graph.Len() {
+		if s := in.Graph.Node(i).Spec; s.Auto && !has(s.Id) {
+			out = append(out, &wire.PlanNode{Spec: s, Version: in.Version(s.Id), SinceMs: in.SinceMs(s.Id)})
+		}
+	}
+	return out
+}
+
+func (in *AutoInput) block(nodes []*wire.PlanNode) *wire.PlanBlock {
+	return &wire.PlanBlock{
+		Dates: []*wire.DateRange{{From: int32(in.Date), To: int32(in.Date)}}, Nodes: names(nodes),
+		AcceptedMs: in.NowMs, Generated: int32(in.Today),
+	}
+}
+
+// expand makes the plan of a record whose nodes are those of another plan or
+// else the graph's.
+func (in *AutoInput) expand(r *wire.PlanRecord, was *Plan) (*Plan, error) {
+	return Expand(r, compiledBy(r, was, in.Graph))
+}
+
+// compiledBy finds the compiled form of a record's nodes in the plan that had
+// them, or else in the graph.
+func compiledBy(r *wire.PlanRecord, was *Plan, g *node.Graph) func(i int) (*node.Node, error) {
+	return func(i int) (*node.Node, error) {
+		id := r.Nodes[i].Spec.Id
+		if was != nil {
+			if k, ok := was.index[id]; ok {
+				return was.Nodes[k].Node, nil
+			}
+		}
+		if k, ok := g.Index(id); ok {
+			return g.Node(k), nil
+		}
+		return nil, fault.New(fault.Internal, "there is no node %q", id)
+	}
+}
+
+func names(nodes []*wire.PlanNode) []string {
+	out := make([]string, len(nodes))
+	for i, n := range nodes {
+		out[i] = n.Spec.Id
+	}
+	return out
+}
+
+// joinOutside adds what a changed plan has to know of nodes outside it to what
+// it knew.
+func joinOutside(was, more []*wire.PlanNode) []*wire.PlanNode {
+	out := slices.Clone(was)
+	for _, n := range more {
+		i, found := slices.BinarySearchFunc(out, n.Spec.Id, func(o *wire.PlanNode, id string) int { return cmp.Compare(o.Spec.Id, id) })
+		if !found {
+			out = slices.Insert(out, i, n)
+			continue
+		}
+		spec := out[i].Spec
+		merged := &wire.Node{Id: spec.Id, Schedule: spec.Schedule, DependsOnSelf: spec.DependsOnSelf, Upstreams: slices.Clone(spec.Upstreams)}
+		for _, u := range n.Spec.Upstreams {
+			if !slices.ContainsFunc(merged.Upstreams, func(o *wire.Upstream) bool { return o.Node == u.Node }) {
+				merged.Upstreams = append(merged.Upstreams, u)
+			}
+		}
+		out[i] = &wire.PlanNode{Spec: merged}
+	}
+	return out
+}
+
+// DefaultGroups is the most groups that a backfill may have unless an operator
+// says otherwise (RULES R4.1).
+const DefaultGroups = 10
 
 // maxMs is the end of the year 9999.
 const maxMs = 253402300800000
@@ -69,18 +205,16 @@ const maxMs = 253402300800000
 // check refuses what is wrong with a request by itself.
 func check(req *wire.Request, maxGroups int32) error {
 	switch {
-	case req.Groups < 0 || req.Groups > maxGroups:
-		return fault.Field("groups", "%d groups: expected 1 to %d", req.Groups, maxGroups)
 	case req.StopAfter < 0:
 		return fault.Field("stopAfter", "%d: expected the number of failed instances after which nothing new starts, or 0 for never", req.StopAfter)
-	case req.MaxRunning < 0:
-		return fault.Field("maxRunning", "%d: expected how many instances may run at once, or 0 for no cap", req.MaxRunning)
 	case len(req.Name) > 256:
 		return fault.Field("name", "%d bytes long: expected at most 256", len(req.Name))
 	case req.NotBeforeMs < 0 || req.NotBeforeMs >= maxMs:
 		return fault.Field("notBefore", "%d ms: expected a moment from 1970 to 9999", req.NotBeforeMs)
+	case req.Zone != "" && req.Period == nil:
+		return fault.Field("zone", "it is the zone of the execution period, and there is none: give a period, or leave the zone out")
 	}
-	if t := req.TimeOfDay; t != nil && (t.From < 0 || t.To >= 24*3600 || t.To < t.From) {
+	if t := req.TimeOfDay; t != nil && (t.From < 0 || t.To >= midnight || t.To < t.From) {
 		return fault.Field("timeOfDay", "%d to %d seconds: expected a range inside one day, the end not before the start", t.From, t.To)
 	}
 	for _, e := range []struct {
@@ -92,10 +226,56 @@ func check(req *wire.Request, maxGroups int32) error {
 		{"gate", int32(req.Gate), wire.Request_Gate_name},
 		{"onFailure", int32(req.OnFailure), wire.Request_OnFailure_name},
 		{"overlap", int32(req.Overlap), wire.Request_Overlap_name},
+		{"onConflict", int32(req.OnConflict), wire.Request_OnConflict_name},
+		{"pausedNodes", int32(req.PausedNodes), wire.Request_Switch_name},
+		{"dryRunNodes", int32(req.DryRunNodes), wire.Request_Switch_name},
 	} {
 		if _, ok := e.known[e.value]; !ok {
 			return fault.Field(e.field, "%d is not a choice this version knows", e.value)
 		}
+	}
+	return checkChangeable(req, maxGroups)
+}
+
+// checkChangeable refuses what is wrong in the fields that may be changed later.
+func checkChangeable(req *wire.Request, maxGroups int32) error {
+	if most := cmp.Or(maxGroups, DefaultGroups); req.Groups < 0 || req.Groups > most {
+		return fault.Field("groups", "%d groups: expected 1 to %d", req.Groups, most)
+	}
+	if req.MaxRunning < 0 {
+		return fault.Field("maxRunning", "%d: expected how many instances may run at once, or 0 for no cap", req.MaxRunning)
+	}
+	if req.Priority != 0 && !ValidPriority(req.Priority) {
+		return fault.Field("priority", "%d: expected 1, 2, 3, 5, 7 or 8 (larger is more urgent), or 0 for that of the rules", req.Priority)
+	}
+	return checkPeriod(req.Period)
+}
+
+// ValidPriority says whether an instance may have a priority (RULES R7.2, R7.6).
+func ValidPriority(p int32) bool {
+	switch p {
+	case 1, 2, 3, 5, 7, 8:
+		return true
+	}
+	return false
+}
+
+// checkPeriod refuses an execution period that is none (RULES R3.4).
+func checkPeriod(w *wire.Period) error {
+	if w == nil {
+		return nil
+	}
+	if _, ok := wire.Period_Cycle_name[int32(w.Cycle)]; !ok {
+		return fault.Field("period.cycle", "%d is not a choice this version knows", w.Cycle)
+	}
+	switch {
+	case w.Start < 0 || w.Start >= midnight:
+		return fault.Field("period.start", "%d s is no time of day: expected 00:00 to 23:59:59", w.Start)
+	case w.End < 0 || w.End > midnight:
+		return fault.Field("period.end", "%d s is no time of day: expected 00:00 to 24:00", w.End)
+	case w.Start == w.End:
+		return fault.Field("period.end", "the period begins and ends at %s, so that nothing could start in it: expected a later end, an earlier one (the day after), or none for midnight",
+			calendar.Clock(w.Start))
 	}
 	return nil
 }
@@ -144,158 +324,4 @@ func (p *Plan) firstPosition(n int) (int, bool) {
 		}
 	}
 	return 0, false
-}
-
-// checkCircle refuses a plan that could never finish (RULES R5.7). Nodes are
-// acyclic and windows reach back only, so order, gate and dependencies can
-// wait for each other in one way alone: descending, under gate day, a window
-// reaches into a later position of the same group.
-func (p *Plan) checkCircle() error {
-	if p.Request.Order != wire.Request_DESCENDING || p.Request.Gate != wire.Request_DAY {
-		return nil
-	}
-	for i := range p.Nodes {
-		for _, e := range p.Nodes[i].Up {
-			if e.Window == nil {
-				continue
-			}
-			if a, b, ok := p.reaches(i, e); ok {
-				n, u := p.Nodes[i].Spec.Id, p.Nodes[e.Node].Spec.Id
-				return fault.Field("order", "the backfill could never finish: %s on %s waits for %s on %s (its window of dates), "+
-					"which comes after it in the group and waits for all of %s (gate day): use ascending order, gate node, or more groups",
-					n, a, u, b, a)
-			}
-		}
-	}
-	return nil
-}
-
-// reaches finds two dates of one group, both with instances, of which the
-// first waits for the second through a window of node n.
-func (p *Plan) reaches(n int, e Edge) (a, b calendar.Date, found bool) {
-	for _, g := range p.Groups {
-		for pos := g.From; pos < g.To; pos++ {
-			d := p.Dates[pos]
-			if p.empty(pos, n) {
-				continue
-			}
-			// In descending order the window's dates before d are one run of
-			// positions after pos.
-			from, to := window(e.Window, d)
-			q := pos + 1 + sort.Search(g.To-pos-1, func(i int) bool { return p.Dates[pos+1+i] <= to })
-			for ; q < g.To && p.Dates[q] >= from; q++ {
-				if !p.empty(q, e.Node) {
-					return d, p.Dates[q], true
-				}
-			}
-		}
-	}
-	return 0, 0, false
-}
-
-// empty says that a node has no instance on a position.
-func (p *Plan) empty(pos, n int) bool {
-	from, to := p.NodeRange(pos, n)
-	return from == to
-}
-
-// Warnings are what a submitter should know although it is no error.
-func (p *Plan) Warnings() []string {
-	var out []string
-	for i := range p.Nodes {
-		n := &p.Nodes[i]
-		if n.Spec.DependsOnSelf && p.Request.Order == wire.Request_DESCENDING {
-			out = append(out, fmt.Sprintf("node %s depends on itself: in descending order a date does not wait for the one before it in this backfill, only for what ran outside it (RULES R5.5)", n.Spec.Id))
-		}
-	}
-	future := 0
-	for _, d := range p.Dates {
-		if d >= p.Generated {
-			future++
-		}
-	}
-	if future > 0 && !p.Request.RunFutureEarly {
-		out = append(out, fmt.Sprintf("%d of %d dates lie in the future: their instances wait for their scheduled time", future, len(p.Dates)))
-	}
-	if g := p.Request.Groups; int(g) > len(p.Dates) {
-		out = append(out, fmt.Sprintf("%d groups for %d dates: one group for each date", g, len(p.Dates)))
-	}
-	if w := p.crossing(); w != "" {
-		out = append(out, w)
-	}
-	return out
-}
-
-// crossing warns of groups that windows of dates chain together: a group that
-// cannot pass its first date before the one before it is almost done.
-func (p *Plan) crossing() string {
-	if p.Request.Order != wire.Request_ASCENDING || p.Request.Gate != wire.Request_DAY {
-		return ""
-	}
-	for _, g := range p.Groups[1:] {
-		for i := range p.Nodes {
-			for _, e := range p.Nodes[i].Up {
-				if e.Window == nil {
-					continue
-				}
-				d := p.Dates[g.From]
-				from, _ := window(e.Window, d)
-				pos := sort.Search(g.From, func(i int) bool { return p.Dates[i] >= from })
-				if pos < g.From {
-					return fmt.Sprintf("node %s on %s waits for %s on %s, in the group before: such windows make the groups run one after another (gate node lets the nodes early in the graph run ahead)",
-						p.Nodes[i].Spec.Id, d, p.Nodes[e.Node].Spec.Id, p.Dates[pos])
-				}
-			}
-		}
-	}
-	return ""
-}
-
-// DefaultName is the first part of a backfill's default name; the number of
-// that day is appended in the log (RULES R11).
-func DefaultName(req *wire.Request, today calendar.Date) string {
-	return req.Root + "_" + today.Compact() + "_"
-}
-
-// Zones resolves the rules of every time zone that a request can need. load
-// finds a zone by its IANA name. Only the leader calls it: the result stands
-// in the log.
-func Zones(req *wire.Request, g *node.Graph, clusterZone string, today calendar.Date, load func(string) (*time.Location, error)) ([]*wire.Zone, error) {
-	all, err := dates(req)
-	if err != nil {
-		return nil, err
-	}
-	from, to := all[0], all[len(all)-1]
-	from, to = min(from, to, today), max(from, to, today) // today: for the priority rule
-	sel, err := node.Select(g, req, node.Scope{})
-	if err != nil {
-		return nil, err
-	}
-	var out []*wire.Zone
-	seen := map[string]bool{}
-	add := func(name string) error {
-		if seen[name] {
-			return nil
-		}
-		seen[name] = true
-		loc, err := load(name)
-		if err != nil {
-			return fault.Wrap(err, fault.Invalid, "time zone %q is not known: expected an IANA name such as Asia/Shanghai", name)
-		}
-		z := calendar.ResolveZone(loc, from, to)
-		z.Name = name
-		out = append(out, WireZone(z))
-		return nil
-	}
-	if err := add(clusterZone); err != nil {
-		return nil, err
-	}
-	for _, c := range sel.Nodes {
-		if name := g.Node(int(c.Index)).Spec.Schedule.GetZone(); name != "" {
-			if err := add(name); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
 }

@@ -6,14 +6,26 @@ import (
 )
 
 // Upstreams calls yield with the half-open range of instance numbers that an
-// instance waits for in each upstream and date of the plan, until yield
-// returns false (RULES R5.2, R5.3). The instance's own node is not among them:
-// see Predecessor.
-func (p *Plan) Upstreams(at Place, yield func(from, to uint64) bool) {
-	for _, e := range p.Nodes[at.Node].Up {
-		if !p.upstream(at, e, yield) {
+// instance waits for in each upstream and date of the plan, and with the
+// upstream's index, until yield returns false (RULES R5.2, R5.3): the same date
+// and windows, then previous cycles of other nodes, then that of its own node
+// where it precedes in the same group (RULES R5.4, R5.5), whose index is the
+// instance's own. What counts outside the plan is Abroad's.
+func (p *Plan) Upstreams(at Place, yield func(up int, from, to uint64) bool) {
+	n := &p.Nodes[at.Node]
+	for _, e := range n.Up {
+		if !p.upstream(at, e, func(from, to uint64) bool { return yield(e.Node, from, to) }) {
 			return
 		}
+	}
+	for i := range n.prior {
+		if s := &n.prior[i].source; s.node >= 0 &&
+			!p.previous(at, s, func(from, to uint64) bool { return yield(s.node, from, to) }, nil) {
+			return
+		}
+	}
+	if pre := p.Predecessor(at); pre.InPlan {
+		yield(at.Node, pre.Instance, pre.Instance+1)
 	}
 }
 
@@ -62,8 +74,8 @@ func (p *Plan) sameDate(at Place, up int, yield func(from, to uint64) bool) bool
 	if first == end {
 		return true
 	}
-	daily := n.Schedule.Kind == calendar.Daily
-	if u.Schedule.Kind == calendar.Daily || (daily && !u.Spec.DependsOnSelf) {
+	daily := !n.Schedule.SubDaily()
+	if !u.Schedule.SubDaily() || (daily && !u.Spec.DependsOnSelf) {
 		return yield(first, end)
 	}
 	d, t := p.Dates[at.Pos], p.Cycle(at).Unix
@@ -119,17 +131,17 @@ func (p *Plan) Predecessor(at Place) Predecessor {
 	if !ok || pos > at.Pos || p.Group(pos) != p.Group(at.Pos) {
 		return out
 	}
-	if c := n.Cycles.IndexAt(d, out.Unix, n.Zone); c >= 0 {
-		out.InPlan, out.Instance = true, p.Instance(Place{pos, at.Node, c})
-	}
+	out.Instance, out.InPlan = p.find(pos, at.Node, out.Unix)
 	return out
 }
 
-// Gate is the range of instances that must all have succeeded before an
-// instance may start, because an earlier date of its group holds it (RULES
-// R4.3); empty when nothing does. before is the position of that date: the
-// last one that has instances at all (gate node: of the same node), so that a
-// date whose only cycles the clocks skip does not let those around it overlap.
+// Gate is the date behind which an instance has to wait, because it comes before
+// its own in their group, as the range of the instances that must all have
+// succeeded (RULES R4.3); empty when nothing holds it. before is that date's
+// position: the last one that has instances at all (gate node: of the same
+// node), so that a date whose only cycles the clocks skip does not let those
+// around it overlap. Under gate day the range is the first of Ranges(before),
+// all of which count.
 func (p *Plan) Gate(at Place) (from, to uint64, before int) {
 	first := p.Groups[p.Group(at.Pos)].From
 	for before = at.Pos - 1; before >= first; before-- {

@@ -263,7 +263,7 @@ func TestR5_3_UpstreamsStopWhenToldTo(t *testing.T) {
 	place := find(t, p, "n 01-10")
 	for stopAfter := 1; stopAfter <= 9; stopAfter++ {
 		calls := 0
-		p.Upstreams(place, func(from, to uint64) bool { calls++; return calls < stopAfter })
+		p.Upstreams(place, func(_ int, from, to uint64) bool { calls++; return calls < stopAfter })
 		if calls != stopAfter {
 			t.Errorf("told to stop after %d calls, got %d", stopAfter, calls)
 		}

@@ -210,7 +210,7 @@ func labels(p *plan.Plan, from, to uint64) []string {
 func waits(t testing.TB, p *plan.Plan, l string) string {
 	t.Helper()
 	var out []string
-	p.Upstreams(find(t, p, l), func(from, to uint64) bool {
+	p.Upstreams(find(t, p, l), func(_ int, from, to uint64) bool {
 		if from >= to {
 			t.Errorf("%s: an empty range %d to %d", l, from, to)
 		}

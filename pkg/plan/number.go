@@ -8,14 +8,42 @@ import (
 	"backfleet/pkg/fault"
 )
 
-// numbering gives every instance a dense number: the base of its position,
-// plus the offset of its node on such a day, plus its cycle. Days differ only
-// where a clock change adds or drops cycles, so the offsets are kept once per
-// shape of day, not per date.
+// numbering counts the instances of a block: the base of their date, plus the
+// offset of their node on such a day, plus their cycle. Days differ only where
+// a clock change adds or drops cycles, so the offsets are kept once per shape
+// of day, not per date.
 type numbering struct {
-	base   []uint64 // of each position; one more holds the total
-	shape  []uint16 // of each position
-	shapes [][]uint32
+	base   []uint64   // of each row, which is a date; one more holds the total
+	shape  []uint16   // of each row
+	shapes [][]uint32 // the sums over the columns, which are nodes
+}
+
+// size is the number of instances.
+func (n *numbering) size() uint64 { return n.base[len(n.base)-1] }
+
+// node is the half-open range of a column's numbers on a row.
+func (n *numbering) node(row, col int) (from, to uint64) {
+	prefix := n.shapes[n.shape[row]]
+	return n.base[row] + uint64(prefix[col]), n.base[row] + uint64(prefix[col+1])
+}
+
+// locate is the inverse: row, column and cycle of a number below size.
+func (n *numbering) locate(x uint64) (row, col, cycle int) {
+	row = segment(n.base, x)
+	prefix := n.shapes[n.shape[row]]
+	off := uint32(x - n.base[row])
+	col = segment(prefix, off)
+	return row, col, int(off - prefix[col])
+}
+
+// sum is a column's instances on so many days of each shape.
+func (n *numbering) sum(col int, days []uint64) uint64 {
+	var total uint64
+	for s, k := range days {
+		prefix := n.shapes[s]
+		total += k * uint64(prefix[col+1]-prefix[col])
+	}
+	return total
 }
 
 // maxInstances bounds a plan; above it a request is refused rather than a
@@ -25,7 +53,8 @@ const maxInstances = 100_000_000
 // maxOffsets bounds the offsets kept for all shapes of day: 4 bytes each.
 const maxOffsets = 32 << 20
 
-func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
+// enumerate numbers the nodes of cols on dates, at most room instances.
+func enumerate(nodes []Node, cols []int32, dates []calendar.Date, room uint64) (numbering, error) {
 	n := numbering{base: make([]uint64, len(dates)+1), shape: make([]uint16, len(dates))}
 	// Nodes with the same schedule and zone have the same count on every day.
 	type clock struct {
@@ -34,11 +63,11 @@ func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
 	}
 	classes := map[clock]int{}
 	var distinct []clock
-	class := make([]int, len(nodes))
-	for i := range nodes {
-		var k clock // of every daily node: one cycle whatever the zone
-		if nodes[i].Cycles.Kind != calendar.Daily {
-			k = clock{nodes[i].Cycles, nodes[i].Zone}
+	class := make([]int, len(cols))
+	for i, c := range cols {
+		var k clock // of all that has one cycle on every date, whatever the zone
+		if nodes[c].Cycles.SubDaily() {
+			k = clock{nodes[c].Cycles, nodes[c].Zone}
 		}
 		c, ok := classes[k]
 		if !ok {
@@ -60,24 +89,22 @@ func enumerate(nodes []Node, dates []calendar.Date) (numbering, error) {
 		}
 		s, ok := seen[key.String()]
 		if !ok {
-			if (len(n.shapes)+1)*len(nodes) > maxOffsets || len(n.shapes) > 1<<16-1 {
-				return n, fault.New(fault.TooLarge, "clock changes make the dates differ in %d ways for %d nodes: submit fewer nodes or dates at once", len(n.shapes), len(nodes))
+			if (len(n.shapes)+1)*len(cols) > maxOffsets || len(n.shapes) > 1<<16-1 {
+				return n, fault.New(fault.TooLarge, "clock changes make the dates differ in %d ways for %d nodes: submit fewer nodes or dates at once", len(n.shapes), len(cols))
 			}
 			s = uint16(len(n.shapes))
 			seen[key.String()] = s
 			shape, total := offsets(class, counts)
-			if total > maxInstances {
-				return n, tooMany(total)
+			if total > room {
+				return n, tooMany(maxInstances - room + total)
 			}
 			n.shapes = append(n.shapes, shape)
 		}
 		n.shape[pos] = s
-		n.base[pos+1] = n.base[pos] + uint64(n.shapes[s][len(nodes)])
+		n.base[pos+1] = n.base[pos] + uint64(n.shapes[s][len(cols)])
 	}
-	if total := n.base[len(dates)]; total > maxInstances {
-		return n, tooMany(total)
-	} else if total == 0 {
-		return n, fault.Field("dates", "no node has a cycle on any of the dates: choose other dates or a wider time of day")
+	if total := n.size(); total > room {
+		return n, tooMany(maxInstances - room + total)
 	}
 	return n, nil
 }
@@ -95,25 +122,6 @@ func offsets(class, counts []int) (sums []uint32, total uint64) {
 		sums[i+1] = uint32(total)
 	}
 	return sums, total
-}
-
-// Instance is the number of a place.
-func (p *Plan) Instance(at Place) uint64 {
-	n := &p.number
-	return n.base[at.Pos] + uint64(n.shapes[n.shape[at.Pos]][at.Node]) + uint64(at.Cycle)
-}
-
-// Locate is the inverse of Instance; false for a number the plan has not.
-func (p *Plan) Locate(instance uint64) (Place, bool) {
-	n := &p.number
-	if instance >= n.base[len(p.Dates)] {
-		return Place{}, false
-	}
-	pos := segment(n.base, instance)
-	prefix := n.shapes[n.shape[pos]]
-	off := uint32(instance - n.base[pos])
-	node := segment(prefix, off)
-	return Place{pos, node, int(off - prefix[node])}, true
 }
 
 // segment finds i with sums[i] <= x < sums[i+1] in ascending sums from 0, for
@@ -135,23 +143,4 @@ func segment[T uint32 | uint64](sums []T, x T) int {
 		}
 	}
 	return lo
-}
-
-// Range is the half-open range of instance numbers of a position.
-func (p *Plan) Range(pos int) (from, to uint64) { return p.number.base[pos], p.number.base[pos+1] }
-
-// NodeRange is the half-open range of a node's instance numbers on a position.
-func (p *Plan) NodeRange(pos, node int) (from, to uint64) {
-	prefix := p.number.shapes[p.number.shape[pos]]
-	base := p.number.base[pos]
-	return base + uint64(prefix[node]), base + uint64(prefix[node+1])
-}
-
-// NodeSize is the number of a node's instances over all dates.
-func (p *Plan) NodeSize(node int) uint64 {
-	days := make([]uint64, len(p.number.shapes))
-	for _, s := range p.number.shape {
-		days[s]++
-	}
-	return p.sum(node, days)
 }

@@ -10,14 +10,14 @@ import (
 	"sort"
 
 	"backfleet/pkg/calendar"
-	"backfleet/pkg/fault"
 	"backfleet/pkg/node"
 	"backfleet/pkg/params"
 	"backfleet/pkg/wire"
 )
 
-// Plan is the exact expansion of one accepted backfill. It is immutable and
-// safe for concurrent use.
+// Plan is the exact expansion of one accepted backfill, or of one date of the
+// schedule. It is immutable and safe for concurrent use: Edit and Extend make
+// another one.
 type Plan struct {
 	ID          uint64
 	Name        string
@@ -25,14 +25,16 @@ type Plan struct {
 	AcceptedMs  int64
 	Generated   calendar.Date // the day of acceptance in the cluster's zone (RULES R1.6)
 	Request     *wire.Request
-	Nodes       []Node          // topological order: upstreams first
-	Dates       []calendar.Date // in the order in which they run; an index into it is a position
-	Groups      []Span          // positions of each group (RULES R4.2)
-	clusterZone string
-	zones       []*wire.Zone
-	unbroken    bool           // Dates has no gap
-	index       map[string]int // node id → index
-	number      numbering
+	Nodes       []Node           // topological order: upstreams first
+	Dates       []calendar.Date  // in the order in which they run; an index into it is a position
+	Groups      []Span           // positions of each group (RULES R4.2)
+	Auto        bool             // a date of the schedule; else a backfill
+	record      *wire.PlanRecord // of which it was expanded; its nodes without what Nodes has
+	unbroken    bool             // Dates has no gap
+	index       map[string]int   // node id → index
+	blocks      blocks
+	droppedNode []bool // nil: none
+	periodZone  *calendar.Zone
 }
 
 // Node is one node of a plan with everything the plan pins (RULES R1.6).
@@ -44,6 +46,9 @@ type Node struct {
 	Zone    *calendar.Zone
 	Cycles  calendar.Schedule // restricted to the plan's time of day (RULES R3.2)
 	Up      []Edge
+	SinceMs int64       // auto: cycles before it are dry runs
+	prior   []prior     // what it needs of previous cycles, itself apart
+	far     []far       // auto: windows of nodes that the plan has not
 	values  *params.Set // the node's parameters after the plan's overrides
 }
 
@@ -59,9 +64,6 @@ type Span struct{ From, To int }
 // Place locates an instance: position of its date, index of its node, cycle.
 type Place struct{ Pos, Node, Cycle int }
 
-// Size is the number of instances.
-func (p *Plan) Size() uint64 { return p.number.base[len(p.Dates)] }
-
 // NodeIndex finds a node of the plan by id.
 func (p *Plan) NodeIndex(id string) (int, bool) {
 	i, ok := p.index[id]
@@ -72,7 +74,7 @@ func (p *Plan) NodeIndex(id string) (int, bool) {
 // not.
 func (p *Plan) Position(d calendar.Date) (int, bool) {
 	n, i := len(p.Dates), 0
-	descending := p.Request.Order == wire.Request_DESCENDING
+	descending := p.descending()
 	switch {
 	case p.unbroken && descending:
 		i = int(p.Dates[0]) - int(d)
@@ -88,6 +90,8 @@ func (p *Plan) Position(d calendar.Date) (int, bool) {
 	}
 	return i, i >= 0 && i < n && p.Dates[i] == d
 }
+
+func (p *Plan) descending() bool { return p.Request.Order == wire.Request_DESCENDING }
 
 // Group is the index of the group that a position belongs to.
 func (p *Plan) Group(pos int) int {
@@ -111,11 +115,17 @@ func (p *Plan) Find(nodeID string, d calendar.Date, unix int64) (uint64, bool) {
 	if !ok {
 		return 0, false
 	}
-	c := p.Nodes[n].Cycles.IndexAt(d, unix, p.Nodes[n].Zone)
-	if c < 0 {
+	return p.find(pos, n, unix)
+}
+
+// find is Find for a position and a node's index.
+func (p *Plan) find(pos, n int, unix int64) (uint64, bool) {
+	from, to := p.NodeRange(pos, n)
+	if from == to {
 		return 0, false
 	}
-	return p.Instance(Place{pos, n, c}), true
+	c := p.Nodes[n].Cycles.IndexAt(p.Dates[pos], unix, p.Nodes[n].Zone)
+	return from + uint64(max(c, 0)), c >= 0
 }
 
 // Values renders the node's parameters for an instance: those of its file in
@@ -131,121 +141,31 @@ func (p *Plan) Context(at Place) params.Context {
 	return params.Context{
 		Data:       p.Dates[at.Pos],
 		Scheduled:  p.Cycle(at).Wall,
-		Generated:  p.Generated,
+		Generated:  p.block(at.Pos, at.Node).generated,
 		PlanID:     FormatID(p.ID),
 		NodeID:     p.Nodes[at.Node].Spec.Id,
 		InstanceID: FormatInstance(p.ID, p.Instance(at)),
 	}
 }
 
-// Record is everything from which Expand makes the same plan again.
+// Record is everything from which Expand makes the same plan again. The caller
+// may change the list of nodes and what is in it, nothing else.
 func (p *Plan) Record() *wire.PlanRecord {
-	r := &wire.PlanRecord{
-		Id: p.ID, Name: p.Name, Actor: p.Actor, AcceptedMs: p.AcceptedMs, Generated: int32(p.Generated),
-		ClusterZone: p.clusterZone, Request: p.Request, Zones: p.zones,
-	}
+	r := copyRecord(p.record)
+	r.Name = p.Name
+	r.Nodes = make([]*wire.PlanNode, len(p.Nodes))
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
-		r.Nodes = append(r.Nodes, &wire.PlanNode{Spec: n.Spec, Version: n.Version, DryRun: n.DryRun, Level: n.Level})
+		r.Nodes[i] = &wire.PlanNode{Spec: n.Spec, Version: n.Version, DryRun: n.DryRun, Level: n.Level, SinceMs: n.SinceMs}
 	}
 	return r
 }
 
-// Expand makes a plan of its record. compiled gives the compiled form of the
-// record's i-th node, so that nodes shared by many plans are compiled once.
-func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan, error) {
-	p := &Plan{
-		ID: r.Id, Name: r.Name, Actor: r.Actor, AcceptedMs: r.AcceptedMs, Generated: calendar.Date(r.Generated),
-		Request: r.Request, clusterZone: r.ClusterZone, zones: r.Zones,
-		Nodes: make([]Node, len(r.Nodes)), index: make(map[string]int, len(r.Nodes)),
+// copyRecord copies a record but for its nodes; what is in it is shared.
+func copyRecord(r *wire.PlanRecord) *wire.PlanRecord {
+	return &wire.PlanRecord{
+		Id: r.Id, Name: r.Name, Actor: r.Actor, AcceptedMs: r.AcceptedMs, Generated: r.Generated,
+		ClusterZone: r.ClusterZone, Request: r.Request, Zones: r.Zones, Auto: r.Auto, Blocks: r.Blocks,
+		DroppedDates: r.DroppedDates, DroppedNodes: r.DroppedNodes, Outside: r.Outside,
 	}
-	var err error
-	if p.Dates, err = dates(r.Request); err != nil {
-		return nil, err
-	}
-	p.unbroken = max(p.Dates[0], p.Dates[len(p.Dates)-1])-min(p.Dates[0], p.Dates[len(p.Dates)-1]) == calendar.Date(len(p.Dates)-1)
-	p.Groups = split(len(p.Dates), int(max(1, r.Request.Groups)))
-	zones := make(map[string]*calendar.Zone, len(r.Zones))
-	for _, z := range r.Zones {
-		zones[z.Name] = zone(z)
-	}
-	overrides := make(map[string][]params.Assignment)
-	for _, o := range r.Request.Params {
-		overrides[o.Node] = append(overrides[o.Node], params.Assignment{Name: o.Param.GetName(), Value: o.Param.GetValue()})
-	}
-	for i, rn := range r.Nodes {
-		c, err := compiled(i)
-		if err != nil {
-			return nil, err
-		}
-		if p.Nodes[i], err = pin(c, rn, r, zones, overrides[c.Spec.Id]); err != nil {
-			return nil, err
-		}
-		p.index[c.Spec.Id] = i
-	}
-	p.connect()
-	p.number, err = enumerate(p.Nodes, p.Dates)
-	return p, err
-}
-
-// pin resolves a node's zone, cycles and overrides for the plan.
-func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones map[string]*calendar.Zone, overrides []params.Assignment) (Node, error) {
-	n := Node{Node: c, Version: rn.Version, DryRun: rn.DryRun, Level: rn.Level, Cycles: c.Schedule}
-	name := c.Spec.Schedule.GetZone()
-	if name == "" {
-		name = r.ClusterZone
-	}
-	if n.Zone = zones[name]; n.Zone == nil {
-		return n, fault.New(fault.Internal, "node %q: the rules of time zone %q are not in the plan", c.Spec.Id, name)
-	}
-	if t := r.Request.TimeOfDay; t != nil {
-		restricted, some := c.Schedule.Restrict(calendar.Clock(t.From), calendar.Clock(t.To))
-		if !some {
-			return n, fault.Field("timeOfDay", "node %q has no cycle from %s to %s: widen the range or leave the node out",
-				c.Spec.Id, calendar.Clock(t.From), calendar.Clock(t.To))
-		}
-		n.Cycles = restricted
-	}
-	var err error
-	if n.values, err = c.Params.With(overrides); err != nil {
-		e := fault.Wrap(err, fault.Invalid, "node %q with the backfill's overrides", c.Spec.Id)
-		e.Field = "params"
-		return n, e
-	}
-	return n, nil
-}
-
-// connect turns the nodes' upstream names into edges inside the plan. An
-// upstream outside it is not waited for (RULES R2.7).
-func (p *Plan) connect() {
-	for i := range p.Nodes {
-		n := &p.Nodes[i]
-		n.Up = make([]Edge, 0, len(n.Spec.Upstreams))
-		for _, u := range n.Spec.Upstreams {
-			if j, ok := p.index[u.Node]; ok {
-				e := Edge{Node: j}
-				if u.Window {
-					e.Window = u
-				}
-				n.Up = append(n.Up, e)
-			}
-		}
-	}
-}
-
-func zone(w *wire.Zone) *calendar.Zone {
-	z := &calendar.Zone{Name: w.Name, Base: w.Base}
-	for _, t := range w.Transitions {
-		z.Transitions = append(z.Transitions, calendar.Transition{At: t.At, Offset: t.Offset})
-	}
-	return z
-}
-
-// WireZone is the form in which a resolved zone stands in the log.
-func WireZone(z *calendar.Zone) *wire.Zone {
-	w := &wire.Zone{Name: z.Name, Base: z.Base}
-	for _, t := range z.Transitions {
-		w.Transitions = append(w.Transitions, &wire.Transition{At: t.At, Offset: t.Offset})
-	}
-	return w
 }

@@ -278,7 +278,7 @@ func agreeOnRow(t *rapid.T, p *plan.Plan, m *model, i int, r row) {
 	}
 
 	var ups []int
-	p.Upstreams(at, func(from, to uint64) bool {
+	p.Upstreams(at, func(_ int, from, to uint64) bool {
 		for u := from; u < to; u++ {
 			ups = append(ups, int(u))
 		}

@@ -129,7 +129,7 @@ func describe(t testing.TB, p *plan.Plan) string {
 		fmt.Fprint(&b, label(p, i), " ", place, p.Cycle(place), p.DueMs(place), p.Priority(place), p.Predecessor(place))
 		from, to, before := p.Gate(place)
 		fmt.Fprint(&b, " ", from, to, before)
-		p.Upstreams(place, func(from, to uint64) bool { fmt.Fprint(&b, " ", from, "-", to); return true })
+		p.Upstreams(place, func(_ int, from, to uint64) bool { fmt.Fprint(&b, " ", from, "-", to); return true })
 		fmt.Fprintln(&b, " ", values(t, p, place))
 	}
 	return b.String()

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"maps"
+
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/wire"
 )
@@ -17,48 +19,80 @@ type Totals struct {
 // Totals counts without looking at each instance: nodes × shapes of day.
 func (p *Plan) Totals() Totals {
 	t := Totals{Instances: p.Size(), Priority: map[int32]uint64{}}
-	splits := map[*calendar.Zone]*ages{}
-	for i := range p.Nodes {
-		n := &p.Nodes[i]
-		a := splits[n.Zone]
-		if a == nil {
-			a = p.ages(n.Zone)
-			splits[n.Zone] = a
-		}
-		old, recent := p.sum(i, a.old), p.sum(i, a.recent)
-		t.Priority[Downgrade(n.Spec.Priority)] += old
-		t.Priority[n.Spec.Priority] += recent
-		switch n.DryRun {
-		case wire.DryRun_DRY_RUN_NONE:
-		case wire.DryRun_NOT_CHOSEN:
-			t.Bridges += old + recent
-			fallthrough
-		default:
-			t.DryRun += old + recent
-		}
-		if p.Request.NotBeforeMs > p.AcceptedMs {
-			t.DueLater += old + recent
-			continue
-		}
-		t.DueLater += p.sum(i, a.future)
-		for _, pos := range a.present {
-			from, to := p.NodeRange(pos, i)
-			for c := range int(to - from) {
-				if p.DueMs(Place{pos, i, c}) > p.AcceptedMs {
-					t.DueLater++
-				}
+	for i := range p.blocks.all {
+		b := &p.blocks.all[i]
+		splits := map[*calendar.Zone]*ages{}
+		for col := range len(b.number.shapes[0]) - 1 {
+			n := &p.Nodes[b.node(col)]
+			a := splits[n.Zone]
+			if a == nil {
+				a = p.ages(b, n.Zone)
+				splits[n.Zone] = a
 			}
+			p.add(&t, b, col, a)
 		}
 	}
-	for priority, n := range t.Priority {
-		if n == 0 {
-			delete(t.Priority, priority)
-		}
-	}
+	maps.DeleteFunc(t.Priority, func(_ int32, n uint64) bool { return n == 0 })
 	return t
 }
 
-// ages sorts a plan's positions by their age in a zone: how many of each shape
+// add counts a column of a block.
+func (p *Plan) add(t *Totals, b *block, col int, a *ages) {
+	i := b.node(col)
+	n := &p.Nodes[i]
+	old, recent := b.number.sum(col, a.old), b.number.sum(col, a.recent)
+	switch {
+	case p.Auto:
+		t.Priority[n.Spec.Priority] += old + recent
+	case p.Request.Priority > 0:
+		t.Priority[p.Request.Priority] += old + recent
+	default:
+		t.Priority[Downgrade(n.Spec.Priority)] += old
+		t.Priority[n.Spec.Priority] += recent
+	}
+	if n.DryRun == wire.DryRun_NOT_CHOSEN {
+		t.Bridges += old + recent
+	}
+	t.DryRun += p.dryRuns(b, col, old+recent)
+	if p.Request.NotBeforeMs > b.acceptedMs {
+		t.DueLater += old + recent
+		return
+	}
+	t.DueLater += b.number.sum(col, a.future)
+	for _, row := range a.present {
+		from, to := b.number.node(row, col)
+		for c := range int(to - from) {
+			if p.DueMs(Place{b.position(row), i, c}) > b.acceptedMs {
+				t.DueLater++
+			}
+		}
+	}
+}
+
+// dryRuns counts the dry runs of a column that has so many instances. Only
+// where dates or cycles differ are they looked at.
+func (p *Plan) dryRuns(b *block, col int, all uint64) uint64 {
+	i := b.node(col)
+	n := &p.Nodes[i]
+	switch {
+	case n.DryRun != wire.DryRun_DRY_RUN_NONE || p.nodeIsDry(n) || p.droppedNode != nil && p.droppedNode[i]:
+		return all
+	case len(p.record.DroppedDates) == 0 && n.SinceMs == 0 && everyDay(n.Schedule):
+		return 0
+	}
+	var dry uint64
+	for row := range len(b.number.base) - 1 {
+		from, to := b.number.node(row, col)
+		for c := range int(to - from) {
+			if p.Dry(Place{b.position(row), i, c}) != wire.DryRun_DRY_RUN_NONE {
+				dry++
+			}
+		}
+	}
+	return dry
+}
+
+// ages sorts the rows of a block by their age in a zone: how many of each shape
 // are older than yesterday or not, how many are certainly in the future, and
 // which may hold both what is due and what is not.
 type ages struct {
@@ -66,12 +100,12 @@ type ages struct {
 	present             []int
 }
 
-func (p *Plan) ages(z *calendar.Zone) *ages {
-	shapes := len(p.number.shapes)
+func (p *Plan) ages(b *block, z *calendar.Zone) *ages {
+	shapes := len(b.number.shapes)
 	a := &ages{old: make([]uint64, shapes), recent: make([]uint64, shapes), future: make([]uint64, shapes)}
-	yesterday := p.yesterday(z)
-	for pos, d := range p.Dates {
-		s := p.number.shape[pos]
+	yesterday := b.yesterday(z)
+	for row, s := range b.number.shape {
+		d := p.Dates[b.position(row)]
 		if d < yesterday {
 			a.old[s]++
 		} else {
@@ -81,43 +115,53 @@ func (p *Plan) ages(z *calendar.Zone) *ages {
 		case d > yesterday+1:
 			a.future[s]++
 		case d >= yesterday-2: // clocks that skip a whole day move T by one
-			a.present = append(a.present, pos)
+			a.present = append(a.present, row)
 		}
 	}
 	return a
 }
 
-// sum is a node's instances on so many days of each shape.
-func (p *Plan) sum(node int, days []uint64) uint64 {
-	var total uint64
-	for s, n := range days {
-		prefix := p.number.shapes[s]
-		total += n * uint64(prefix[node+1]-prefix[node])
-	}
-	return total
-}
+// everyDay says whether each date is a day of the schedule.
+func everyDay(s calendar.Schedule) bool { return s.SubDaily() || s.Kind == calendar.Daily }
 
 // Outside calls yield for every upstream node and date that a node's instances
-// of a position read and that the plan has not, so that nothing waits for it
-// (RULES R2.7, R5.3), until yield returns false. Dates come in ascending order
-// for each upstream.
+// of a position read and that the plan has not, until yield returns false: the
+// upstreams of the same date and of windows, for which nothing waits (RULES
+// R2.7, R5.3), and previous cycles, for which it does if they ran elsewhere
+// (RULES R5.5). Dates come in ascending order for each upstream.
 func (p *Plan) Outside(pos, node int, yield func(upstream string, d calendar.Date) bool) {
-	d := p.Dates[pos]
-	for _, u := range p.Nodes[node].Spec.Upstreams {
-		_, inside := p.index[u.Node]
+	n, d := &p.Nodes[node], p.Dates[pos]
+	for _, u := range n.Spec.Upstreams {
+		if u.Previous {
+			continue
+		}
 		from, to := d, d
 		if u.Window {
 			from, to = window(u, d)
 		}
 		for day := from; day <= to; day++ {
-			if inside {
-				if _, ok := p.Position(day); ok {
-					continue
-				}
-			}
-			if !yield(u.Node, day) {
+			if !p.has(u.Node, day) && !yield(u.Node, day) {
 				return
 			}
 		}
 	}
+	for i := range n.prior {
+		s := &n.prior[i].source
+		if !p.has(s.id, d-1) && !yield(s.id, d-1) {
+			return
+		}
+		if n.Schedule.SubDaily() && s.schedule.SubDaily() && !p.has(s.id, d) && !yield(s.id, d) {
+			return
+		}
+	}
+}
+
+// has says whether the plan has a node and a date together.
+func (p *Plan) has(id string, d calendar.Date) bool {
+	n, ok := p.index[id]
+	if !ok {
+		return false
+	}
+	pos, ok := p.Position(d)
+	return ok && p.block(pos, n) != nil
 }

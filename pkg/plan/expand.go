@@ -1,0 +1,203 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
+	"backfleet/pkg/params"
+	"backfleet/pkg/wire"
+)
+
+// Expand makes a plan of its record. compiled gives the compiled form of the
+// record's i-th node, so that nodes shared by many plans are compiled once. The
+// record is kept: it must not be changed, but for the list of its nodes.
+func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan, error) {
+	p := &Plan{
+		ID: r.Id, Name: r.Name, Actor: r.Actor, AcceptedMs: r.AcceptedMs, Generated: calendar.Date(r.Generated),
+		Request: r.Request, Auto: r.Auto, record: copyRecord(r),
+		Nodes: make([]Node, len(r.Nodes)), index: make(map[string]int, len(r.Nodes)),
+	}
+	var err error
+	if p.Dates, err = requested(r.Request); err != nil {
+		return nil, err
+	}
+	p.unbroken = max(p.Dates[0], p.Dates[len(p.Dates)-1])-min(p.Dates[0], p.Dates[len(p.Dates)-1]) == calendar.Date(len(p.Dates)-1)
+	p.Groups = split(len(p.Dates), int(max(1, r.Request.Groups)))
+	zones := make(zones, len(r.Zones))
+	for _, z := range r.Zones {
+		zones[z.Name] = zone(z)
+	}
+	if r.Request.Period != nil {
+		if p.periodZone, err = zones.find(cmp.Or(r.Request.Zone, r.ClusterZone), "the period"); err != nil {
+			return nil, err
+		}
+	}
+	overrides := make(map[string][]params.Assignment)
+	for _, o := range r.Request.Params {
+		overrides[o.Node] = append(overrides[o.Node], params.Assignment{Name: o.Param.GetName(), Value: o.Param.GetValue()})
+	}
+	for i, rn := range r.Nodes {
+		c, err := compiled(i)
+		if err != nil {
+			return nil, err
+		}
+		if p.Nodes[i], err = pin(c, rn, r, zones, overrides[c.Spec.Id]); err != nil {
+			return nil, err
+		}
+		p.index[c.Spec.Id] = i
+	}
+	p.drop()
+	p.connect()
+	if err := p.connectPrior(zones); err != nil {
+		return nil, err
+	}
+	return p, p.makeBlocks(r)
+}
+
+// zones are the rules of time zones by name.
+type zones map[string]*calendar.Zone
+
+func (zs zones) find(name, of string) (*calendar.Zone, error) {
+	if z := zs[name]; z != nil {
+		return z, nil
+	}
+	return nil, fault.New(fault.Internal, "%s: the rules of time zone %q are not in the plan", of, name)
+}
+
+// pin resolves a node's zone, cycles and overrides for the plan.
+func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones zones, overrides []params.Assignment) (Node, error) {
+	n := Node{Node: c, Version: rn.Version, DryRun: rn.DryRun, Level: rn.Level, SinceMs: rn.SinceMs, Cycles: c.Schedule}
+	var err error
+	if n.Zone, err = zones.find(cmp.Or(c.Spec.Schedule.GetZone(), r.ClusterZone), "node "+c.Spec.Id); err != nil {
+		return n, err
+	}
+	if t := r.Request.TimeOfDay; t != nil {
+		restricted, some := c.Schedule.Restrict(calendar.Clock(t.From), calendar.Clock(t.To))
+		if !some {
+			return n, fault.Field("timeOfDay", "node %q has no cycle from %s to %s: widen the range or leave the node out",
+				c.Spec.Id, calendar.Clock(t.From), calendar.Clock(t.To))
+		}
+		n.Cycles = restricted
+	}
+	if n.values, err = c.Params.With(overrides); err != nil {
+		e := fault.Wrap(err, fault.Invalid, "node %q with the backfill's overrides", c.Spec.Id)
+		e.Field = "params"
+		return n, e
+	}
+	return n, nil
+}
+
+// connect turns the nodes' upstream names into edges inside the plan. An
+// upstream outside it is not waited for (RULES R2.7).
+func (p *Plan) connect() {
+	for i := range p.Nodes {
+		n := &p.Nodes[i]
+		n.Up = make([]Edge, 0, len(n.Spec.Upstreams))
+		for _, u := range n.Spec.Upstreams {
+			if j, ok := p.index[u.Node]; ok && !u.Previous {
+				e := Edge{Node: j}
+				if u.Window {
+					e.Window = u
+				}
+				n.Up = append(n.Up, e)
+			}
+		}
+	}
+}
+
+// drop marks what a change of the plan has dropped.
+func (p *Plan) drop() {
+	for _, id := range p.record.DroppedNodes {
+		if i, ok := p.index[id]; ok {
+			if p.droppedNode == nil {
+				p.droppedNode = make([]bool, len(p.Nodes))
+			}
+			p.droppedNode[i] = true
+		}
+	}
+}
+
+// Dropped says whether a change of the plan has dropped a date or a node.
+func (p *Plan) Dropped(at Place) bool {
+	return p.droppedNode != nil && p.droppedNode[at.Node] || p.DateDropped(at.Pos)
+}
+
+// DateDropped says whether a change of the plan has dropped the date of a
+// position.
+func (p *Plan) DateDropped(pos int) bool {
+	return len(p.record.DroppedDates) > 0 && within(p.record.DroppedDates, p.Dates[pos])
+}
+
+// Dry says why an instance is a dry run; DRY_RUN_NONE when it is none (RULES
+// R6).
+func (p *Plan) Dry(at Place) wire.DryRun {
+	n := &p.Nodes[at.Node]
+	switch {
+	case n.DryRun != wire.DryRun_DRY_RUN_NONE:
+		return n.DryRun
+	case p.Dropped(at):
+		return wire.DryRun_DROPPED
+	case p.nodeIsDry(n):
+		return wire.DryRun_NODE_IS_DRY_RUN
+	case n.SinceMs > 0 && p.Cycle(at).Unix*1000 < n.SinceMs:
+		return wire.DryRun_BEFORE_SWITCHED_ON
+	case !n.Schedule.Occurs(p.Dates[at.Pos]):
+		return wire.DryRun_OFF_SCHEDULE
+	}
+	return wire.DryRun_DRY_RUN_NONE
+}
+
+func (p *Plan) nodeIsDry(n *Node) bool {
+	return n.Spec.Mode == wire.Node_DRY_RUN && (p.Auto || p.Request.DryRunNodes == wire.Request_KEEP)
+}
+
+// FrozenNode says whether a node's instances are frozen from the beginning,
+// because the node is paused and the plan keeps that (RULES R6).
+func (p *Plan) FrozenNode(node int) bool {
+	return p.Nodes[node].Spec.Mode == wire.Node_PAUSED && (p.Auto || p.Request.PausedNodes == wire.Request_KEEP)
+}
+
+// order is the topological order of a plan's nodes by their upstreams in the
+// plan: by the longest way from a node without one, then by id. nil when the
+// specs that the plan pins wait for each other in a circle.
+func order(nodes []*wire.PlanNode) []*wire.PlanNode {
+	index := make(map[string]int, len(nodes))
+	for i, n := range nodes {
+		index[n.Spec.Id] = i
+	}
+	down := make([][]int, len(nodes))
+	waits, depth := make([]int, len(nodes)), make(map[*wire.PlanNode]int, len(nodes))
+	for i, n := range nodes {
+		for _, u := range n.Spec.Upstreams {
+			if j, ok := index[u.Node]; ok && !u.Previous {
+				down[j] = append(down[j], i)
+				waits[i]++
+			}
+		}
+	}
+	var ready []int
+	for i := range nodes {
+		if waits[i] == 0 {
+			ready = append(ready, i)
+		}
+	}
+	for k := 0; k < len(ready); k++ {
+		for _, i := range down[ready[k]] {
+			depth[nodes[i]] = max(depth[nodes[i]], depth[nodes[ready[k]]]+1)
+			if waits[i]--; waits[i] == 0 {
+				ready = append(ready, i)
+			}
+		}
+	}
+	if len(ready) < len(nodes) {
+		return nil
+	}
+	sorted := slices.Clone(nodes)
+	slices.SortFunc(sorted, func(a, b *wire.PlanNode) int {
+		return cmp.Or(cmp.Compare(depth[a], depth[b]), cmp.Compare(a.Spec.Id, b.Spec.Id))
+	})
+	return sorted
+}
