@@ -71,6 +71,7 @@ them in time.`,
 	f.StringVar(&o.tls.Cert, "tls-cert", "", "PEM file with the agent's certificate")
 	f.StringVar(&o.tls.Key, "tls-key", "", "PEM file with its private key")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the agent's token")
+	f.Int64Var(&o.config.LogMaxBytes, "logs-max-bytes", 0, "bytes of log an attempt may write; lines past them are dropped and counted (default 2 GiB)")
 	f.StringVar(&o.log.Format, "log-format", obs.FormatAuto, "the agent's own log: auto, text or json")
 	f.StringVar(&o.log.Level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.pprof, "pprof", "", "serve Go's profiles at this loopback address (default: nowhere)")

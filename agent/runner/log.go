@@ -39,6 +39,7 @@ type logWriter struct {
 	segment int   // number of the next segment to create
 	size    int64 // of the present segment
 	written int64 // complete lines in all segments: the log's length
+	full    bool  // the bound was reached: nothing is added any more
 	dropped int64 // lines lost to the bound or a full disk
 	cause   string
 }
@@ -98,7 +99,8 @@ func (w *logWriter) line(at time.Time, stream int, partial bool, text []byte) {
 	before := len(w.buffer)
 	w.buffer = cri.AppendLine(w.buffer, at, streams[stream], partial, text)
 	n := int64(len(w.buffer) - before)
-	if w.written+int64(len(w.buffer)) > w.max {
+	if w.full || w.written+int64(len(w.buffer)) > w.max {
+		w.full = true // a shorter line may not slip in behind a longer one
 		w.buffer = w.buffer[:before]
 		w.drop(1, fmt.Sprintf("the log reached its limit of %d bytes", w.max))
 		return
@@ -182,7 +184,7 @@ func (w *logWriter) rotate() {
 func (w *logWriter) close(at time.Time) {
 	w.flush(at)
 	if w.dropped > 0 {
-		w.max += lineBytes // the note may exceed the limit it tells of
+		w.full, w.max = false, w.max+lineBytes // the note may exceed the limit it tells of
 		w.line(at, 1, false, fmt.Appendf(nil, "backfleet: %d lines dropped: %s", w.dropped, w.cause))
 		w.write()
 	}

@@ -167,7 +167,7 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 	}
 }
 
-func TestBeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
+func TestR10_3_BeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "log")
 	w := logWriter{base: base, max: 1000}
 	for range 100 {
@@ -180,6 +180,19 @@ func TestBeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 	want := fmt.Sprintf("backfleet: %d lines dropped: the log reached its limit of 1000 bytes", 100-kept)
 	if kept < 10 || !strings.HasSuffix(lines[kept], want) {
 		t.Errorf("%d lines kept, then %q; want %q at its end", kept, lines[kept], want)
+	}
+}
+
+func TestR10_3_NothingSlipsInBehindADroppedLine(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "log")
+	w := logWriter{base: base, max: 200}
+	w.take(0, []byte("kept\n"+strings.Repeat("x", 200)+"\nshort\n"), noon)
+	w.flush(noon)
+	w.take(0, []byte("short too\n"), noon)
+	w.close(noon)
+	_, all := readLog(t, base)
+	if got := string(all); strings.Contains(got, "short") || !strings.Contains(got, " kept\n") || !strings.Contains(got, "3 lines dropped") {
+		t.Errorf("the log is %q, want the first line and the count of the other three", got)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"backfleet/agent/executor"
 	"backfleet/agent/executor/shell"
 	"backfleet/agent/keeper"
+	"backfleet/agent/runner"
 	"backfleet/agent/session"
 	"backfleet/agent/spool"
 	"backfleet/pkg/fault"
@@ -60,6 +61,9 @@ type Config struct {
 	// KeeperCommand starts a process that calls keeper.Run for the folder given
 	// with "--dir". Default: this binary with the argument "keeper".
 	KeeperCommand []string
+	// LogMaxBytes bounds each attempt's log; lines past it are dropped, and a
+	// line says how many (RULES R10.3). Default: runner.DefaultLogBytes, 2 GiB.
+	LogMaxBytes int64
 	// Version is shown in lists of agents.
 	Version string
 	// Logger. Default: slog's default.
@@ -78,6 +82,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.LogMaxBytes == 0 {
+		c.LogMaxBytes = runner.DefaultLogBytes
 	}
 	var found []fault.Detail
 	add := func(field, message string) {
@@ -100,6 +107,9 @@ func (c *Config) Validate() error {
 			add(field, a+" is not on this host, so TLS is needed; give the agent its certificates")
 		}
 	}
+	if c.LogMaxBytes < leastLogBytes {
+		add("logs-max-bytes", "expected at least "+strconv.Itoa(leastLogBytes)+" bytes, found "+strconv.FormatInt(c.LogMaxBytes, 10))
+	}
 	if len(c.Groups) == 0 {
 		add("groups", "expected at least one resource group with its slots, found none")
 	}
@@ -120,6 +130,24 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "the agent's settings are wrong").WithDetails(found...)
 	}
 	return nil
+}
+
+// leastLogBytes is the smallest bound of a log that leaves something to read.
+const leastLogBytes = 64 << 10
+
+// bounded sets the bound of the logs of what it prepares.
+type bounded struct {
+	executor.Executor
+	logMaxBytes int64
+}
+
+// Prepare implements session.Preparer.
+func (b bounded) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt, error) {
+	start, err := b.Executor.Prepare(d, w)
+	if err == nil {
+		start.LogMaxBytes = b.logMaxBytes
+	}
+	return start, err
 }
 
 // registration is the agent as it introduces itself.
@@ -165,7 +193,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	s = session.New(session.Config{
 		Agent:         config.registration(),
-		Prepare:       executor.ByType{shell.Type: shell.New(executor.Base(os.Environ()))},
+		Prepare:       bounded{executor.ByType{shell.Type: shell.New(executor.Base(os.Environ()))}, config.LogMaxBytes},
 		Coordinators:  pool,
 		KeeperDir:     filepath.Join(config.DataDir, "keeper"),
 		KeeperCommand: config.KeeperCommand,

@@ -72,19 +72,31 @@ func NewSweeper(reader *Reader, o SweepOptions) *Sweeper {
 // Run sweeps at its time every day until ctx ends. A sweep that was missed,
 // because the coordinator was down or failed at it, is made up for.
 func (w *Sweeper) Run(ctx context.Context) {
+	daily(ctx, w.store.opts.Now, w.next, func() error {
+		_, err := w.Sweep(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.o.Logger.Warn("clearing logs failed; it is tried again", "error", err)
+		}
+		return err
+	})
+}
+
+const (
+	lookEvery  = time.Hour // the clock may be set meanwhile
+	retryAfter = 10 * time.Minute
+)
+
+// daily calls do whenever its next time has come, until ctx ends.
+func daily(ctx context.Context, now func() time.Time, next func() time.Time, do func() error) {
 	for pause := time.Duration(0); ; {
-		wait := max(pause, w.next().Sub(w.store.opts.Now()))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(min(wait, time.Hour)): // a clock may be set meanwhile
+		case <-time.After(min(max(pause, next().Sub(now())), lookEvery)):
 		}
-		if pause = 0; w.next().After(w.store.opts.Now()) {
-			continue
-		}
-		if _, err := w.Sweep(ctx); err != nil && ctx.Err() == nil {
-			w.o.Logger.Warn("clearing logs failed; it is tried again", "error", err)
-			pause = 10 * time.Minute
+		pause = 0
+		if !next().After(now()) && do() != nil {
+			pause = retryAfter
 		}
 	}
 }
