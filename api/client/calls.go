@@ -58,22 +58,52 @@ func (c *Client) Dates(ctx context.Context, id string, p *v1.ListDatesParams) (*
 
 // Stop starts nothing new and stops what runs.
 func (c *Client) Stop(ctx context.Context, id string) (*v1.Operation, error) {
-	return read[v1.Operation](c.api.StopBackfill(ctx, id, nil))
+	return read[v1.Operation](c.api.StopBackfill(ctx, id, nil, v1.Reasoned{}))
 }
 
 // Pause starts nothing new and lets what runs finish.
 func (c *Client) Pause(ctx context.Context, id string) (*v1.Operation, error) {
-	return read[v1.Operation](c.api.PauseBackfill(ctx, id, nil))
+	return read[v1.Operation](c.api.PauseBackfill(ctx, id, nil, v1.Reasoned{}))
 }
 
 // Resume goes on after a pause, a stop or a halt.
 func (c *Client) Resume(ctx context.Context, id string) (*v1.Operation, error) {
-	return read[v1.Operation](c.api.ResumeBackfill(ctx, id, nil))
+	return read[v1.Operation](c.api.ResumeBackfill(ctx, id, nil, v1.Reasoned{}))
 }
 
 // Rerun runs instances again, all or nothing.
 func (c *Client) Rerun(ctx context.Context, id string, r v1.RerunRequest) (*v1.Operation, error) {
 	return read[v1.Operation](c.api.RerunBackfill(ctx, id, nil, r))
+}
+
+// Operate does one operation to several backfills, all or nothing.
+func (c *Client) Operate(ctx context.Context, o v1.BackfillsOperation) (*v1.OperationBatch, error) {
+	return read[v1.OperationBatch](c.api.OperateBackfills(ctx, nil, o))
+}
+
+// Freeze holds all that wait, of some dates or of the whole backfill.
+func (c *Client) Freeze(ctx context.Context, id string, o v1.DatesOperation) (*v1.Operation, error) {
+	return read[v1.Operation](c.api.FreezeBackfill(ctx, id, nil, o))
+}
+
+// Unfreeze lets frozen instances go on, of some dates or of the whole backfill.
+func (c *Client) Unfreeze(ctx context.Context, id string, o v1.DatesOperation) (*v1.Operation, error) {
+	return read[v1.Operation](c.api.UnfreezeBackfill(ctx, id, nil, o))
+}
+
+// Edit changes a backfill, or with dryRun tells what the change would do.
+func (c *Client) Edit(ctx context.Context, id string, e v1.BackfillEdit, dryRun bool) (*v1.EditResult, error) {
+	return read[v1.EditResult](c.api.EditBackfill(ctx, id, &v1.EditBackfillParams{DryRun: dryRun}, e))
+}
+
+// Operations lists what people did to a backfill, newest first.
+func (c *Client) Operations(ctx context.Context, id string, p *v1.ListOperationsParams) (*v1.OperationPage, error) {
+	return read[v1.OperationPage](c.api.ListOperations(ctx, id, p))
+}
+
+// Schedule lists the schedule's days, newest first.
+func (c *Client) Schedule(ctx context.Context, p *v1.ListScheduleParams) (*v1.SchedulePage, error) {
+	return read[v1.SchedulePage](c.api.ListSchedule(ctx, p))
 }
 
 // Instances lists instances of a backfill.
@@ -86,9 +116,59 @@ func (c *Client) Instance(ctx context.Context, id string) (*v1.InstanceDetail, e
 	return read[v1.InstanceDetail](c.api.GetInstance(ctx, id, nil))
 }
 
+// OperateInstances does one operation to instances, all or nothing.
+func (c *Client) OperateInstances(ctx context.Context, o v1.InstancesOperation) (*v1.OperationBatch, error) {
+	return read[v1.OperationBatch](c.api.OperateInstances(ctx, nil, o))
+}
+
 // Log reads a range of an attempt's log.
 func (c *Client) Log(ctx context.Context, instance string, p *v1.ReadLogParams) (*v1.LogPage, error) {
 	return read[v1.LogPage](c.api.ReadLog(ctx, instance, p))
+}
+
+// ResourceGroups lists resource groups by name.
+func (c *Client) ResourceGroups(ctx context.Context, p *v1.ListResourceGroupsParams) (*v1.ResourceGroupPage, error) {
+	return read[v1.ResourceGroupPage](c.api.ListResourceGroups(ctx, p))
+}
+
+// ResourceGroup is one resource group with its use.
+func (c *Client) ResourceGroup(ctx context.Context, name string) (*v1.ResourceGroup, error) {
+	return read[v1.ResourceGroup](c.api.GetResourceGroup(ctx, name, nil))
+}
+
+// PutResourceGroup sets all that can be set of a resource group.
+func (c *Client) PutResourceGroup(ctx context.Context, name string, s v1.ResourceGroupSettings, why string) (*v1.ResourceGroup, error) {
+	return read[v1.ResourceGroup](c.api.PutResourceGroup(ctx, name, &v1.PutResourceGroupParams{Why: why}, s))
+}
+
+// Workspaces lists workspaces by id.
+func (c *Client) Workspaces(ctx context.Context, p *v1.ListWorkspacesParams) (*v1.WorkspacePage, error) {
+	return read[v1.WorkspacePage](c.api.ListWorkspaces(ctx, p))
+}
+
+// Workspace is one workspace.
+func (c *Client) Workspace(ctx context.Context, id string) (*v1.Workspace, error) {
+	return read[v1.Workspace](c.api.GetWorkspace(ctx, id, nil))
+}
+
+// PutWorkspace sets all that can be set of a workspace.
+func (c *Client) PutWorkspace(ctx context.Context, id string, s v1.WorkspaceSettings, why string) (*v1.Workspace, error) {
+	return read[v1.Workspace](c.api.PutWorkspace(ctx, id, &v1.PutWorkspaceParams{Why: why}, s))
+}
+
+// Regions lists regions by id.
+func (c *Client) Regions(ctx context.Context, p *v1.ListRegionsParams) (*v1.RegionPage, error) {
+	return read[v1.RegionPage](c.api.ListRegions(ctx, p))
+}
+
+// Region is one region.
+func (c *Client) Region(ctx context.Context, id string) (*v1.Region, error) {
+	return read[v1.Region](c.api.GetRegion(ctx, id, nil))
+}
+
+// PutRegion sets all that can be set of a region.
+func (c *Client) PutRegion(ctx context.Context, id string, s v1.RegionSettings, why string) (*v1.Region, error) {
+	return read[v1.Region](c.api.PutRegion(ctx, id, &v1.PutRegionParams{Why: why}, s))
 }
 
 // Agents lists agents by id.

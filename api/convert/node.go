@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 
 	v1 "backfleet/api/v1"
@@ -14,9 +15,10 @@ func Node(n *wire.Node) v1.Node {
 	return v1.Node{
 		ID: n.Id, Name: n.Name, Workspace: n.Workspace, Owner: n.Owner, Type: n.Type,
 		Description: n.Description, Dialect: n.Dialect, Params: Assignments(n.Params),
-		Schedule: schedule(n.Schedule), Baseline: n.Baseline, Priority: n.Priority,
+		Schedule: schedule(n), Baseline: n.Baseline, Priority: n.Priority, Mode: nodeModes.word(n.Mode),
 		ResourceGroup: n.ResourceGroup, Upstreams: upstreams(n.Upstreams), DependsOnSelf: n.DependsOnSelf,
-		TimeoutMs: n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
+		DependsOnChildren: n.DependsOnChildren,
+		TimeoutMs:         n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
 		Environment: Assignments(n.Environment), Code: n.Code,
 	}
 }
@@ -35,6 +37,8 @@ func ReadNodes(nodes []v1.Node) ([]*wire.Node, error) {
 			Description: n.Description, Dialect: n.Dialect, Params: readAssignments(n.Params),
 			Schedule: readSchedule(&f, path+".schedule", n.Schedule), Baseline: n.Baseline, Priority: n.Priority,
 			ResourceGroup: n.ResourceGroup, Upstreams: readUpstreams(&f, path, n.Upstreams), DependsOnSelf: n.DependsOnSelf,
+			DependsOnChildren: n.DependsOnChildren, Auto: n.Schedule != nil && n.Schedule.Auto,
+			Mode:      nodeModes.number(&f, path+".mode", n.Mode),
 			TimeoutMs: n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
 			Environment: readAssignments(n.Environment), Code: n.Code,
 		}
@@ -62,17 +66,36 @@ func readAssignments(list []v1.Assignment) []*wire.Assignment {
 	return out
 }
 
-func schedule(s *wire.Schedule) *v1.Schedule {
+func schedule(n *wire.Node) *v1.Schedule {
+	s := n.Schedule
 	if s == nil {
 		return nil
 	}
-	out := &v1.Schedule{Kind: kinds.word(s.Kind), Zone: s.Zone}
-	if s.Kind == wire.Schedule_DAILY {
-		out.At = calendar.Clock(s.At).String()
+	out := &v1.Schedule{Kind: kinds.word(s.Kind), Zone: s.Zone, Auto: n.Auto}
+	if s.Kind == wire.Schedule_HOURLY || s.Kind == wire.Schedule_MINUTELY {
+		out.From, out.To = calendar.Clock(s.From).String(), calendar.Clock(s.To).String()
+		out.EveryMinutes = s.Every
 		return out
 	}
-	out.From, out.To = calendar.Clock(s.From).String(), calendar.Clock(s.To).String()
-	out.EveryMinutes = s.Every
+	out.At = calendar.Clock(s.At).String()
+	for _, d := range bitNumbers(s.Weekdays) {
+		out.Weekdays = append(out.Weekdays, weekdays.word(d))
+	}
+	for _, d := range bitNumbers(s.Days &^ 1) {
+		out.Days = append(out.Days, v1.MonthDay(d))
+	}
+	if s.Days&1 != 0 { // after the others, as people write it
+		out.Days = append(out.Days, v1.LastDay)
+	}
+	out.Months = bitNumbers(s.Months)
+	return out
+}
+
+// bitNumbers lists the bits that are set, from the lowest.
+func bitNumbers(set uint32) (out []int32) {
+	for ; set != 0; set &= set - 1 {
+		out = append(out, int32(bits.TrailingZeros32(set)))
+	}
 	return out
 }
 
@@ -88,17 +111,36 @@ func readSchedule(f *findings, path string, s *v1.Schedule) *wire.Schedule {
 		f.refused(path+"."+name, err)
 		return int32(c)
 	}
-	return &wire.Schedule{
+	out := &wire.Schedule{
 		Kind: kinds.number(f, path+".kind", s.Kind),
 		At:   clock("at", s.At), From: clock("from", s.From), To: clock("to", s.To),
 		Every: s.EveryMinutes, Zone: s.Zone,
 	}
+	for i, word := range s.Weekdays {
+		out.Weekdays |= 1 << weekdays.number(f, fmt.Sprintf("%s.weekdays[%d]", path, i), word)
+	}
+	for i, d := range s.Days {
+		out.Days |= bit(f, fmt.Sprintf("%s.days[%d]", path, i), int32(d), 0, 31, `a day of the month from 1 to 31, or "last"`)
+	}
+	for i, m := range s.Months {
+		out.Months |= bit(f, fmt.Sprintf("%s.months[%d]", path, i), m, 1, 12, "a month from 1 to 12")
+	}
+	return out
+}
+
+// bit is a set of one number that must lie in [from, to].
+func bit(f *findings, field string, n, from, to int32, expected string) uint32 {
+	if n < from || n > to {
+		f.add(field, "%d: expected %s", n, expected)
+		return 0
+	}
+	return 1 << n
 }
 
 func upstreams(list []*wire.Upstream) []v1.Upstream {
 	var out []v1.Upstream
 	for _, u := range list {
-		up := v1.Upstream{Node: u.Node}
+		up := v1.Upstream{Node: u.Node, Previous: u.Previous}
 		if u.Window {
 			up.Window = &v1.DateWindow{From: u.From, To: u.To, FromMonthStart: u.FromMonthStart}
 		}
@@ -110,7 +152,7 @@ func upstreams(list []*wire.Upstream) []v1.Upstream {
 func readUpstreams(f *findings, path string, list []v1.Upstream) []*wire.Upstream {
 	var out []*wire.Upstream
 	for i, u := range list {
-		up := &wire.Upstream{Node: u.Node}
+		up := &wire.Upstream{Node: u.Node, Previous: u.Previous}
 		if w := u.Window; w != nil {
 			if w.FromMonthStart && w.From != 0 {
 				f.add(fmt.Sprintf("%s.upstreams[%d].window.from", path, i), "the window begins at the start of the month: leave out from or fromMonthStart")

@@ -20,9 +20,15 @@ func Request(r *wire.Request) v1.BackfillRequest {
 		Gate: gates.word(r.Gate), OnFailure: onFailures.word(r.OnFailure),
 		StopAfter: r.StopAfter, MaxRunning: r.MaxRunning, RunFutureEarly: r.RunFutureEarly,
 		DryRun: r.DryRun, PinCode: r.PinCode, ResourceGroup: r.ResourceGroup, Overlap: overlaps.word(r.Overlap),
+		Workspaces: r.Workspaces, Whitelist: r.Whitelist, Blacklist: r.Blacklist, End: r.End,
+		OnConflict: onConflicts.word(r.OnConflict), Period: period(r.Period), Zone: r.Zone,
+		PausedNodes: switches.word(r.PausedNodes), DryRunNodes: switches.word(r.DryRunNodes), Priority: r.Priority,
 	}
-	for _, d := range r.Dates {
-		out.Dates = append(out.Dates, DateRange(d))
+	out.Dates = append(out.Dates, DateRanges(r.Dates)...)
+	for _, n := range r.Filters {
+		out.Filters = append(out.Filters, v1.NodeSelector{
+			Workspace: n.Workspace, Owner: n.Owner, Priority: n.Priority, Name: n.Name, ID: n.Id, Type: n.Type, ResourceGroup: n.ResourceGroup,
+		})
 	}
 	if t := r.TimeOfDay; t != nil {
 		out.TimeOfDay = &v1.TimeRange{From: calendar.Clock(t.From).String(), To: calendar.Clock(t.To).String()}
@@ -48,11 +54,15 @@ func ReadRequest(r v1.BackfillRequest) (*wire.Request, error) {
 		Gate: gates.number(&f, "gate", r.Gate), OnFailure: onFailures.number(&f, "onFailure", r.OnFailure),
 		StopAfter: r.StopAfter, MaxRunning: r.MaxRunning, RunFutureEarly: r.RunFutureEarly,
 		DryRun: r.DryRun, PinCode: r.PinCode, ResourceGroup: r.ResourceGroup, Overlap: overlaps.number(&f, "overlap", r.Overlap),
+		Workspaces: r.Workspaces, Whitelist: r.Whitelist, Blacklist: r.Blacklist, End: r.End,
+		OnConflict: onConflicts.number(&f, "onConflict", r.OnConflict), Period: readPeriod(&f, "period", r.Period), Zone: r.Zone,
+		PausedNodes: switches.number(&f, "pausedNodes", r.PausedNodes), DryRunNodes: switches.number(&f, "dryRunNodes", r.DryRunNodes),
+		Priority: r.Priority, Dates: readDateRanges(&f, "dates", r.Dates),
 	}
-	for i, text := range r.Dates {
-		d, err := ReadDateRange(text)
-		f.refused(fmt.Sprintf("dates[%d]", i), err)
-		out.Dates = append(out.Dates, d)
+	for _, n := range r.Filters {
+		out.Filters = append(out.Filters, &wire.NodeFilter{
+			Workspace: n.Workspace, Owner: n.Owner, Priority: n.Priority, Name: n.Name, Id: n.ID, Type: n.Type, ResourceGroup: n.ResourceGroup,
+		})
 	}
 	if t := r.TimeOfDay; t != nil {
 		from, errFrom := calendar.ParseClock(t.From)
@@ -71,6 +81,65 @@ func ReadRequest(r v1.BackfillRequest) (*wire.Request, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// midnight ends a day, in seconds of it.
+const midnight = 24 * 60 * 60
+
+// period leaves midnight out: that is what an absent end means.
+func period(p *wire.Period) *v1.Period {
+	if p == nil {
+		return nil
+	}
+	out := &v1.Period{Cycle: cycles.word(p.Cycle), Start: calendar.Clock(p.Start).String()}
+	if p.End != midnight {
+		out.End = calendar.Clock(p.End).String()
+	}
+	return out
+}
+
+func readPeriod(f *findings, path string, p *v1.Period) *wire.Period {
+	if p == nil {
+		return nil
+	}
+	start, err := calendar.ParseClock(p.Start)
+	f.refused(path+".start", err)
+	out := &wire.Period{Cycle: cycles.number(f, path+".cycle", p.Cycle), Start: int32(start), End: midnight}
+	if p.End != "" {
+		end, err := calendar.ParseClock(p.End)
+		f.refused(path+".end", err)
+		out.End = int32(end)
+	}
+	return out
+}
+
+// DateRanges writes ranges as people do.
+func DateRanges(list []*wire.DateRange) []v1.DateRangeText {
+	var out []v1.DateRangeText
+	for _, d := range list {
+		out = append(out, DateRange(d))
+	}
+	return out
+}
+
+// ReadDateRanges reads what DateRanges writes; field is theirs.
+func ReadDateRanges(field string, list []v1.DateRangeText) ([]*wire.DateRange, error) {
+	var f findings
+	out := readDateRanges(&f, field, list)
+	if err := f.err("the request"); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func readDateRanges(f *findings, field string, list []v1.DateRangeText) []*wire.DateRange {
+	var out []*wire.DateRange
+	for i, text := range list {
+		d, err := ReadDateRange(text)
+		f.refused(fmt.Sprintf("%s[%d]", field, i), err)
+		out = append(out, d)
+	}
+	return out
 }
 
 // DateRange writes a range as people do: one date, or two with dots between.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
@@ -17,10 +18,18 @@ type words[A ~string, W ~int32] map[A]W
 var (
 	kinds = words[v1.ScheduleKind, wire.Schedule_Kind]{
 		v1.ScheduleKindDaily: wire.Schedule_DAILY, v1.ScheduleKindHourly: wire.Schedule_HOURLY,
-		v1.ScheduleKindMinutely: wire.Schedule_MINUTELY,
+		v1.ScheduleKindMinutely: wire.Schedule_MINUTELY, v1.ScheduleKindWeekly: wire.Schedule_WEEKLY,
+		v1.ScheduleKindMonthly: wire.Schedule_MONTHLY, v1.ScheduleKindYearly: wire.Schedule_YEARLY,
+	}
+	nodeModes = words[v1.NodeMode, wire.Node_Mode]{
+		v1.NodeModeNormal: wire.Node_NORMAL, v1.NodeModeDryRun: wire.Node_DRY_RUN, v1.NodeModePaused: wire.Node_PAUSED,
+	}
+	weekdays = words[v1.Weekday, int32]{ // the numbers of their bits
+		v1.WeekdayMon: 0, v1.WeekdayTue: 1, v1.WeekdayWed: 2, v1.WeekdayThu: 3, v1.WeekdayFri: 4, v1.WeekdaySat: 5, v1.WeekdaySun: 6,
 	}
 	modes = words[v1.Mode, wire.Request_Mode]{
-		v1.ModeCurrent: wire.Request_CURRENT, v1.ModeDescendants: wire.Request_DESCENDANTS,
+		v1.ModeCurrent: wire.Request_CURRENT, v1.ModeDescendants: wire.Request_DESCENDANTS, v1.ModeMassive: wire.Request_MASSIVE,
+		v1.ModeAdvanced: wire.Request_ADVANCED, v1.ModeChain: wire.Request_CHAIN,
 	}
 	orders = words[v1.Order, wire.Request_Order]{
 		v1.OrderAscending: wire.Request_ASCENDING, v1.OrderDescending: wire.Request_DESCENDING,
@@ -33,6 +42,29 @@ var (
 	}
 	overlaps = words[v1.Overlap, wire.Request_Overlap]{
 		v1.OverlapWait: wire.Request_OVERLAP_WAIT, v1.OverlapRefuse: wire.Request_OVERLAP_REFUSE,
+	}
+	onConflicts = words[v1.OnConflict, wire.Request_OnConflict]{
+		v1.OnConflictYield: wire.Request_YIELD, v1.OnConflictWait: wire.Request_WAIT, v1.OnConflictAllow: wire.Request_ALLOW,
+	}
+	switches = words[v1.NodeSwitch, wire.Request_Switch]{
+		v1.NodeSwitchRun: wire.Request_RUN, v1.NodeSwitchKeep: wire.Request_KEEP,
+	}
+	cycles = words[v1.PeriodCycle, wire.Period_Cycle]{
+		v1.PeriodCycleDaily: wire.Period_EVERY_DAY, v1.PeriodCycleWeekend: wire.Period_WEEKEND,
+	}
+	groupKinds = words[v1.ResourceGroupKind, wire.PutResourceGroup_Kind]{
+		v1.ResourceGroupKindShared: wire.PutResourceGroup_SHARED, v1.ResourceGroupKindExclusive: wire.PutResourceGroup_EXCLUSIVE,
+	}
+	backfillOperations = words[v1.BackfillOperation, wire.Operate_Kind]{
+		v1.BackfillOperationStop: wire.Operate_STOP, v1.BackfillOperationPause: wire.Operate_PAUSE,
+		v1.BackfillOperationResume: wire.Operate_RESUME, v1.BackfillOperationRerunFailed: wire.Operate_RERUN_FAILED,
+		v1.BackfillOperationFreeze: wire.Operate_FREEZE, v1.BackfillOperationUnfreeze: wire.Operate_UNFREEZE,
+	}
+	instanceOperations = words[v1.InstanceOperation, wire.Operate_Kind]{
+		v1.InstanceOperationStop: wire.Operate_STOP, v1.InstanceOperationRerun: wire.Operate_RERUN,
+		v1.InstanceOperationSetToSuccess: wire.Operate_SET_TO_SUCCESS, v1.InstanceOperationFreeze: wire.Operate_FREEZE,
+		v1.InstanceOperationUnfreeze: wire.Operate_UNFREEZE, v1.InstanceOperationForceRun: wire.Operate_FORCE_RUN,
+		v1.InstanceOperationRemoveUpstream: wire.Operate_REMOVE_UPSTREAM, v1.InstanceOperationSetPriority: wire.Operate_SET_PRIORITY,
 	}
 )
 
@@ -102,3 +134,5 @@ func (f *findings) err(what string) error {
 	}
 	return fault.New(fault.Invalid, "%s has %d mistakes", what, len(f.details)).WithDetails(f.details...)
 }
+
+func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

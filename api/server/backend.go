@@ -67,21 +67,40 @@ type Reads interface {
 	// Nodes by id; contains (lower-cased by the server; empty: all) matches id
 	// or name. Code may be left in; the server leaves it out.
 	Nodes(ctx context.Context, contains string, page Page) ([]*wire.Node, Next, error)
-	// Preview expands a request as if it were submitted now. instances chooses
-	// the page of instances that comes with it; its State is never set.
-	Preview(ctx context.Context, request *wire.Request, instances InstanceFilter, page Page) (*v1.Preview, error)
-	// Backfills, newest first. contains as in Nodes; state empty: all.
-	Backfills(ctx context.Context, contains string, state v1.State, page Page) ([]v1.BackfillSummary, Next, error)
+	// Preview expands a request as if w submitted it now. instances chooses
+	// the page of instances that comes with it; its State is never set. A
+	// forecast comes with the first page only.
+	Preview(ctx context.Context, w Write, request *wire.Request, instances InstanceFilter, page Page) (*v1.Preview, error)
+	// Backfills, newest first.
+	Backfills(ctx context.Context, filter BackfillFilter, page Page) ([]v1.BackfillSummary, Next, error)
 	// Receipt rows are ordered by node, by date, or by date and then node.
 	Receipt(ctx context.Context, plan uint64, by v1.ReceiptBy, filter InstanceFilter, page Page) (*v1.Receipt, error)
 	// Dates in the order of groups, and in a group in that in which they run.
 	Dates(ctx context.Context, plan uint64, filter DateFilter, page Page) ([]v1.DateProgress, Next, error)
 	// Instances by number. A page must cost what it shows, not what the plan holds.
 	Instances(ctx context.Context, plan uint64, filter InstanceFilter, page Page) ([]v1.Instance, Next, error)
+	// Operations that people did to a plan, newest first.
+	Operations(ctx context.Context, plan uint64, page Page) ([]v1.OperationRecord, Next, error)
+	// Schedule is the plans of the schedule's days, newest first. The filter's
+	// Group is never set.
+	Schedule(ctx context.Context, filter DateFilter, page Page) (*v1.SchedulePage, error)
+	Settings
 	// Agents by id.
 	Agents(ctx context.Context, contains string, page Page) ([]v1.Agent, Next, error)
 	// Cluster as this coordinator sees it.
 	Cluster(ctx context.Context) (*v1.Cluster, error)
+}
+
+// Settings are what operators set beside the nodes. Each list is by id and
+// holds those that were set and those that are named somewhere; contains is as
+// in Nodes. One that is neither set nor named is fault.NotFound.
+type Settings interface {
+	ResourceGroups(ctx context.Context, contains string, page Page) ([]v1.ResourceGroup, Next, error)
+	ResourceGroup(ctx context.Context, name string) (*v1.ResourceGroup, error)
+	Workspaces(ctx context.Context, contains string, page Page) ([]v1.Workspace, Next, error)
+	Workspace(ctx context.Context, id string) (*v1.Workspace, error)
+	Regions(ctx context.Context, contains string, page Page) ([]v1.Region, Next, error)
+	Region(ctx context.Context, id string) (*v1.Region, error)
 }
 
 // LeaderReads need what only the leader's scheduler knows. The server calls
@@ -106,11 +125,19 @@ type Writes interface {
 	ApplyNodes(ctx context.Context, w Write, nodes []*wire.Node, remove []string, dryRun bool) (*v1.NodeApplicationResult, error)
 	// Submit accepts a backfill.
 	Submit(ctx context.Context, w Write, request *wire.Request) (*v1.Submission, error)
-	// Operate stops, pauses or resumes a backfill.
-	Operate(ctx context.Context, w Write, plan uint64, kind wire.PlanOperation_Kind) (*v1.Operation, error)
-	// Rerun runs exactly these instances again, or with failed (then instances
-	// is empty) the failed ones and what they blocked.
-	Rerun(ctx context.Context, w Write, plan uint64, instances []uint64, failed bool) (*v1.Operation, error)
+	// Operate does one operation of RULES R9 to all its targets, or to none: the
+	// error's Details then name each one that stood in the way. The answer has a
+	// line for every plan of a target, by id.
+	Operate(ctx context.Context, w Write, o BatchOperation) (*v1.OperationBatch, error)
+	// Edit changes a plan; with dryRun it tells the difference and writes
+	// nothing. Of the edit, what only the leader knows (zones, today, the most
+	// groups) and who may run what is the backend's to fill in.
+	Edit(ctx context.Context, w Write, edit *wire.EditPlan, dryRun bool) (*v1.EditResult, error)
+	// PutResourceGroup, PutWorkspace and PutRegion set all that can be set of
+	// one, and give it as it is then, and the log index.
+	PutResourceGroup(ctx context.Context, w Write, g *wire.PutResourceGroup) (*v1.ResourceGroup, uint64, error)
+	PutWorkspace(ctx context.Context, w Write, s *wire.PutWorkspace) (*v1.Workspace, uint64, error)
+	PutRegion(ctx context.Context, w Write, r *wire.PutRegion) (*v1.Region, uint64, error)
 	// TransferLeadership to the server of that id, empty: the most up to date.
 	// It returns the new leader's id once it is known, or an empty one.
 	TransferLeadership(ctx context.Context, to string) (leader string, err error)
@@ -121,6 +148,22 @@ type Write struct {
 	Actor     string // the token's name, or what the caller says of itself
 	RequestID string // idempotency key, never empty
 	Hash      []byte // SHA-256 of method, path and body under that key
+	Why       string // in the words of who asked; may be empty
+	// Restricted: the actor may run nodes of these workspaces only (RULES R2.9).
+	Restricted bool
+	Workspaces []string
+}
+
+// BatchOperation is what a person does to instances, dates or plans (RULES R9). The
+// server has seen to it that the kind fits the form of the targets.
+type BatchOperation struct {
+	*wire.Operate
+	// AllDescendants, of a rerun: all descendants in the plan of each target
+	// run again too.
+	AllDescendants bool
+	// Descendants, of a rerun: these run again too. One that is no descendant
+	// of an instance named in its plan is refused by name.
+	Descendants []*wire.Target
 }
 
 // Logs reads attempts' logs: the stored stream of CRI lines, bytes as they are.
@@ -169,6 +212,13 @@ type Page struct {
 // clients and should name the last item, not its place, so that what comes and
 // goes meanwhile neither repeats nor hides others.
 type Next = string
+
+// BackfillFilter keeps what matches all that is set.
+type BackfillFilter struct {
+	Contains string        // as in Nodes
+	State    v1.State      // empty: all
+	Kind     v1.PlanFilter // never empty
+}
 
 // InstanceFilter keeps what matches all that is set.
 type InstanceFilter struct {

@@ -48,6 +48,24 @@ func decode[T any](c *gin.Context) (T, error) {
 	return value, nil
 }
 
+// decodeOptional is decode for a body that may be left out.
+func decodeOptional[T any](c *gin.Context) (value T, err error) {
+	if len(bytes.TrimSpace(c.MustGet(keyBody).([]byte))) == 0 {
+		return value, nil
+	}
+	return decode[T](c)
+}
+
+// messageOf is an error's text without the name of its field, for where the
+// field has a longer name.
+func messageOf(err error) string {
+	var e *fault.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
+}
+
 func jsonError(err error) error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
@@ -64,6 +82,12 @@ func jsonError(err error) error {
 
 // jsonKind names a Go type as someone who writes JSON would.
 func jsonKind(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[v1.MonthDay]():
+		return "a day of the month from 1 to 31, or \"last\""
+	case reflect.TypeFor[v1.DescendantSet]():
+		return "\"all\" or a list of ids of instances"
+	}
 	switch t.Kind() {
 	case reflect.String:
 		return "a string"

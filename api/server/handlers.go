@@ -99,7 +99,7 @@ func (h handlers) PreviewBackfill(c *gin.Context, p v1.PreviewBackfillParams) {
 		h.fail(c, err)
 		return
 	}
-	result, err := h.Backend.Preview(c.Request.Context(), request, InstanceFilter{Node: p.Node, From: day, To: day}, pg)
+	result, err := h.Backend.Preview(c.Request.Context(), write(c), request, InstanceFilter{Node: p.Node, From: day, To: day}, pg)
 	h.reply(c, http.StatusOK, result, err)
 }
 
@@ -119,11 +119,12 @@ func (h handlers) SubmitBackfill(c *gin.Context, _ v1.SubmitBackfillParams) {
 
 func (h handlers) ListBackfills(c *gin.Context, p v1.ListBackfillsParams) {
 	pg, errPage := page(p.Cursor, p.Limit)
-	if err := cmp.Or(errPage, word("state", p.State)); err != nil {
+	if err := cmp.Or(errPage, word("state", p.State), word("kind", p.Kind)); err != nil {
 		h.fail(c, err)
 		return
 	}
-	items, next, err := h.Backend.Backfills(c.Request.Context(), strings.ToLower(p.Contains), p.State, pg)
+	filter := BackfillFilter{Contains: strings.ToLower(p.Contains), State: p.State, Kind: cmp.Or(p.Kind, v1.PlanFilterBackfill)}
+	items, next, err := h.Backend.Backfills(c.Request.Context(), filter, pg)
 	h.reply(c, http.StatusOK, &v1.BackfillPage{Items: items, Next: next}, err)
 }
 
@@ -160,74 +161,6 @@ func (h handlers) ListDates(c *gin.Context, id v1.BackfillID, p v1.ListDatesPara
 	}
 	items, next, err := h.Backend.Dates(c.Request.Context(), plan, DateFilter{Group: p.Group, From: from, To: to, State: p.State}, pg)
 	h.reply(c, http.StatusOK, &v1.DatePage{Items: items, Next: next}, err)
-}
-
-func (h handlers) operate(c *gin.Context, id string, kind wire.PlanOperation_Kind) {
-	plan, err := convert.ParsePlanID(id)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	result, err := h.Backend.Operate(c.Request.Context(), write(c), plan, kind)
-	if err == nil {
-		setIndex(c, result.Index)
-	}
-	h.reply(c, http.StatusOK, result, err)
-}
-
-func (h handlers) StopBackfill(c *gin.Context, id v1.BackfillID, _ v1.StopBackfillParams) {
-	h.operate(c, id, wire.PlanOperation_STOP)
-}
-
-func (h handlers) PauseBackfill(c *gin.Context, id v1.BackfillID, _ v1.PauseBackfillParams) {
-	h.operate(c, id, wire.PlanOperation_PAUSE)
-}
-
-func (h handlers) ResumeBackfill(c *gin.Context, id v1.BackfillID, _ v1.ResumeBackfillParams) {
-	h.operate(c, id, wire.PlanOperation_RESUME)
-}
-
-func (h handlers) RerunBackfill(c *gin.Context, id v1.BackfillID, _ v1.RerunBackfillParams) {
-	plan, err := convert.ParsePlanID(id)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	body, err := decode[v1.RerunRequest](c)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	numbers, err := rerunNumbers(plan, body)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	result, err := h.Backend.Rerun(c.Request.Context(), write(c), plan, numbers, body.Failed)
-	if err == nil {
-		setIndex(c, result.Index)
-	}
-	h.reply(c, http.StatusOK, result, err)
-}
-
-// rerunNumbers checks that the request names instances of this plan, or asks
-// for the failed ones.
-func rerunNumbers(plan uint64, r v1.RerunRequest) ([]uint64, error) {
-	if r.Failed == (len(r.Instances) > 0) {
-		return nil, fault.Field("instances", "expected either instances or failed: true")
-	}
-	var numbers []uint64
-	for _, id := range r.Instances {
-		of, number, err := convert.ParseInstanceID(id)
-		if err != nil {
-			return nil, err
-		}
-		if of != plan {
-			return nil, fault.Field("instances", "%s is not of this backfill: expected instances of %s", id, convert.PlanID(plan))
-		}
-		numbers = append(numbers, number)
-	}
-	return numbers, nil
 }
 
 func (h handlers) ListInstances(c *gin.Context, id v1.BackfillID, p v1.ListInstancesParams) {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -32,9 +33,10 @@ const (
 
 // Keys of what middleware leaves for handlers in the gin context.
 const (
-	keyActor = "actor"
-	keyBody  = "body"
-	keyWrite = "write"
+	keyActor      = "actor"
+	keyWorkspaces = "workspaces"
+	keyBody       = "body"
+	keyWrite      = "write"
 )
 
 // identify gives the request an id, or keeps the one that it came with.
@@ -106,11 +108,12 @@ func (s *Server) authenticate(c *gin.Context) {
 		return
 	}
 	given := sha256.Sum256([]byte(strings.TrimPrefix(c.GetHeader("Authorization"), "Bearer ")))
-	name, known := "", 0
+	var bearer Token
+	known := 0
 	for _, t := range s.Tokens { // all of them: the time taken must not tell which
 		want := sha256.Sum256([]byte(t.Secret))
 		if equal := subtle.ConstantTimeCompare(given[:], want[:]); equal == 1 && t.Secret != "" {
-			name, known = t.Name, 1
+			bearer, known = t, 1
 		}
 	}
 	if known != 1 {
@@ -118,7 +121,8 @@ func (s *Server) authenticate(c *gin.Context) {
 		s.fail(c, fault.New(fault.Unauthenticated, "expected a header \"Authorization: Bearer <token>\" with a valid token"))
 		return
 	}
-	c.Set(keyActor, name)
+	c.Set(keyActor, bearer.Name)
+	c.Set(keyWorkspaces, bearer.Workspaces)
 }
 
 // receive reads the whole body, bounded in bytes and time, and sets the bounds
@@ -173,12 +177,26 @@ func (s *Server) keyed(c *gin.Context, body []byte) bool {
 		h.Write([]byte{' '})
 		h.Write(part)
 	}
-	c.Set(keyWrite, Write{Actor: c.GetString(keyActor), RequestID: key, Hash: h.Sum(nil)})
+	workspaces := c.GetStringSlice(keyWorkspaces)
+	c.Set(keyWrite, Write{
+		Actor: c.GetString(keyActor), RequestID: key, Hash: h.Sum(nil), Restricted: len(workspaces) > 0, Workspaces: workspaces,
+	})
 	return true
 }
 
 // write is what receive left of a write.
 func write(c *gin.Context) Write { return c.MustGet(keyWrite).(Write) }
+
+// writeFor is write with the reason that the caller gave.
+func writeFor(c *gin.Context, why string) (Write, error) {
+	const most = 1000 // it stays in the log
+	if n := utf8.RuneCountInString(why); n > most {
+		return Write{}, fault.Field("why", "%d characters were given: expected at most %d", n, most)
+	}
+	w := write(c)
+	w.Why = why
+	return w, nil
+}
 
 func isStream(c *gin.Context) bool {
 	p := c.FullPath()

@@ -30,18 +30,30 @@ type ServerInterface interface {
 	// SubmitBackfill Accept a backfill. Once answered 201 it is durable.
 	// (POST /v1/backfills)
 	SubmitBackfill(c *gin.Context, params SubmitBackfillParams)
+	// OperateBackfills One operation on several backfills, all or nothing (RULES R9).
+	// (POST /v1/backfills/operate)
+	OperateBackfills(c *gin.Context, params OperateBackfillsParams)
 	// PreviewBackfill What a request would run. Changes nothing.
 	// (POST /v1/backfills/preview)
 	PreviewBackfill(c *gin.Context, params PreviewBackfillParams)
 	// GetBackfill A backfill, its progress and its totals.
 	// (GET /v1/backfills/{backfill})
 	GetBackfill(c *gin.Context, backfill BackfillParam, params GetBackfillParams)
+	// EditBackfill Change a backfill that is not finished (RULES R9).
+	// (PATCH /v1/backfills/{backfill})
+	EditBackfill(c *gin.Context, backfill BackfillParam, params EditBackfillParams)
 	// ListDates The dates of a backfill in the order in which they run.
 	// (GET /v1/backfills/{backfill}/dates)
 	ListDates(c *gin.Context, backfill BackfillParam, params ListDatesParams)
+	// FreezeBackfill Hold all that wait, of some dates or of the whole backfill.
+	// (POST /v1/backfills/{backfill}/freeze)
+	FreezeBackfill(c *gin.Context, backfill BackfillParam, params FreezeBackfillParams)
 	// ListInstances Instances of a backfill by number.
 	// (GET /v1/backfills/{backfill}/instances)
 	ListInstances(c *gin.Context, backfill BackfillParam, params ListInstancesParams)
+	// ListOperations What people did to a backfill, newest first.
+	// (GET /v1/backfills/{backfill}/operations)
+	ListOperations(c *gin.Context, backfill BackfillParam, params ListOperationsParams)
 	// PauseBackfill Start nothing new, let what runs finish.
 	// (POST /v1/backfills/{backfill}/pause)
 	PauseBackfill(c *gin.Context, backfill BackfillParam, params PauseBackfillParams)
@@ -57,6 +69,9 @@ type ServerInterface interface {
 	// StopBackfill Start nothing new, stop what runs.
 	// (POST /v1/backfills/{backfill}/stop)
 	StopBackfill(c *gin.Context, backfill BackfillParam, params StopBackfillParams)
+	// UnfreezeBackfill Let frozen ones go on, of some dates or of the whole backfill.
+	// (POST /v1/backfills/{backfill}/unfreeze)
+	UnfreezeBackfill(c *gin.Context, backfill BackfillParam, params UnfreezeBackfillParams)
 	// GetCluster The coordinators as the asked one sees them.
 	// (GET /v1/cluster)
 	GetCluster(c *gin.Context, params GetClusterParams)
@@ -66,6 +81,9 @@ type ServerInterface interface {
 	// StreamEvents What happens, as server-sent events.
 	// (GET /v1/events)
 	StreamEvents(c *gin.Context, params StreamEventsParams)
+	// OperateInstances One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+	// (POST /v1/instances/operate)
+	OperateInstances(c *gin.Context, params OperateInstancesParams)
 	// GetInstance An instance, why it waits, and its attempts. Answered by the leader.
 	// (GET /v1/instances/{instance})
 	GetInstance(c *gin.Context, instance InstanceParam, params GetInstanceParams)
@@ -84,6 +102,36 @@ type ServerInterface interface {
 	// GetNode One node with its code.
 	// (GET /v1/nodes/{node})
 	GetNode(c *gin.Context, node string, params GetNodeParams)
+	// ListRegions Regions by id: those that were set, and those that workspaces name.
+	// (GET /v1/regions)
+	ListRegions(c *gin.Context, params ListRegionsParams)
+	// GetRegion A region.
+	// (GET /v1/regions/{region})
+	GetRegion(c *gin.Context, region string, params GetRegionParams)
+	// PutRegion Set all that can be set of a region. It comes into being with its first.
+	// (PUT /v1/regions/{region})
+	PutRegion(c *gin.Context, region string, params PutRegionParams)
+	// ListResourceGroups Resource groups by name: those that were set, and those that agents or nodes name.
+	// (GET /v1/resource-groups)
+	ListResourceGroups(c *gin.Context, params ListResourceGroupsParams)
+	// GetResourceGroup A resource group, its bounds and its use.
+	// (GET /v1/resource-groups/{resourceGroup})
+	GetResourceGroup(c *gin.Context, resourceGroup string, params GetResourceGroupParams)
+	// PutResourceGroup Set all that can be set of a resource group. It comes into being with its first.
+	// (PUT /v1/resource-groups/{resourceGroup})
+	PutResourceGroup(c *gin.Context, resourceGroup string, params PutResourceGroupParams)
+	// ListSchedule The days of the schedule, newest first. Each is a plan like a backfill's.
+	// (GET /v1/schedule)
+	ListSchedule(c *gin.Context, params ListScheduleParams)
+	// ListWorkspaces Workspaces by id: those that were set, and those that nodes name.
+	// (GET /v1/workspaces)
+	ListWorkspaces(c *gin.Context, params ListWorkspacesParams)
+	// GetWorkspace A workspace.
+	// (GET /v1/workspaces/{workspace})
+	GetWorkspace(c *gin.Context, workspace string, params GetWorkspaceParams)
+	// PutWorkspace Set all that can be set of a workspace. It comes into being with its first.
+	// (PUT /v1/workspaces/{workspace})
+	PutWorkspace(c *gin.Context, workspace string, params PutWorkspaceParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -197,6 +245,14 @@ func (siw *ServerInterfaceWrapper) ListBackfills(c *gin.Context) {
 		return
 	}
 
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", c.Request.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter kind: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "state" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -285,6 +341,46 @@ func (siw *ServerInterfaceWrapper) SubmitBackfill(c *gin.Context) {
 	}
 
 	siw.Handler.SubmitBackfill(c, params)
+}
+
+// OperateBackfills operation middleware
+func (siw *ServerInterfaceWrapper) OperateBackfills(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params OperateBackfillsParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.OperateBackfills(c, params)
 }
 
 // PreviewBackfill operation middleware
@@ -390,6 +486,63 @@ func (siw *ServerInterfaceWrapper) GetBackfill(c *gin.Context) {
 	siw.Handler.GetBackfill(c, backfill, params)
 }
 
+// EditBackfill operation middleware
+func (siw *ServerInterfaceWrapper) EditBackfill(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill BackfillParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditBackfillParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dryRun: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EditBackfill(c, backfill, params)
+}
+
 // ListDates operation middleware
 func (siw *ServerInterfaceWrapper) ListDates(c *gin.Context) {
 
@@ -482,6 +635,55 @@ func (siw *ServerInterfaceWrapper) ListDates(c *gin.Context) {
 	siw.Handler.ListDates(c, backfill, params)
 }
 
+// FreezeBackfill operation middleware
+func (siw *ServerInterfaceWrapper) FreezeBackfill(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill BackfillParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeBackfillParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.FreezeBackfill(c, backfill, params)
+}
+
 // ListInstances operation middleware
 func (siw *ServerInterfaceWrapper) ListInstances(c *gin.Context) {
 
@@ -572,6 +774,66 @@ func (siw *ServerInterfaceWrapper) ListInstances(c *gin.Context) {
 	}
 
 	siw.Handler.ListInstances(c, backfill, params)
+}
+
+// ListOperations operation middleware
+func (siw *ServerInterfaceWrapper) ListOperations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill BackfillParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperationsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListOperations(c, backfill, params)
 }
 
 // PauseBackfill operation middleware
@@ -862,6 +1124,55 @@ func (siw *ServerInterfaceWrapper) StopBackfill(c *gin.Context) {
 	siw.Handler.StopBackfill(c, backfill, params)
 }
 
+// UnfreezeBackfill operation middleware
+func (siw *ServerInterfaceWrapper) UnfreezeBackfill(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill BackfillParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnfreezeBackfillParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UnfreezeBackfill(c, backfill, params)
+}
+
 // GetCluster operation middleware
 func (siw *ServerInterfaceWrapper) GetCluster(c *gin.Context) {
 
@@ -1007,6 +1318,46 @@ func (siw *ServerInterfaceWrapper) StreamEvents(c *gin.Context) {
 	}
 
 	siw.Handler.StreamEvents(c, params)
+}
+
+// OperateInstances operation middleware
+func (siw *ServerInterfaceWrapper) OperateInstances(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params OperateInstancesParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.OperateInstances(c, params)
 }
 
 // GetInstance operation middleware
@@ -1377,6 +1728,561 @@ func (siw *ServerInterfaceWrapper) GetNode(c *gin.Context) {
 	siw.Handler.GetNode(c, node, params)
 }
 
+// ListRegions operation middleware
+func (siw *ServerInterfaceWrapper) ListRegions(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRegionsParams
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", c.Request.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter contains: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListRegions(c, params)
+}
+
+// GetRegion operation middleware
+func (siw *ServerInterfaceWrapper) GetRegion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "region" -------------
+	var region string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "region", c.Param("region"), &region, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter region: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRegionParams
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetRegion(c, region, params)
+}
+
+// PutRegion operation middleware
+func (siw *ServerInterfaceWrapper) PutRegion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "region" -------------
+	var region string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "region", c.Param("region"), &region, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter region: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutRegionParams
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", c.Request.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter why: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutRegion(c, region, params)
+}
+
+// ListResourceGroups operation middleware
+func (siw *ServerInterfaceWrapper) ListResourceGroups(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListResourceGroupsParams
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", c.Request.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter contains: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListResourceGroups(c, params)
+}
+
+// GetResourceGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetResourceGroup(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "resourceGroup" -------------
+	var resourceGroup string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "resourceGroup", c.Param("resourceGroup"), &resourceGroup, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resourceGroup: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetResourceGroupParams
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetResourceGroup(c, resourceGroup, params)
+}
+
+// PutResourceGroup operation middleware
+func (siw *ServerInterfaceWrapper) PutResourceGroup(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "resourceGroup" -------------
+	var resourceGroup string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "resourceGroup", c.Param("resourceGroup"), &resourceGroup, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resourceGroup: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutResourceGroupParams
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", c.Request.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter why: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutResourceGroup(c, resourceGroup, params)
+}
+
+// ListSchedule operation middleware
+func (siw *ServerInterfaceWrapper) ListSchedule(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListScheduleParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter state: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "date_from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "date_from", c.Request.URL.Query(), &params.DateFrom, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter date_from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "date_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "date_to", c.Request.URL.Query(), &params.DateTo, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter date_to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSchedule(c, params)
+}
+
+// ListWorkspaces operation middleware
+func (siw *ServerInterfaceWrapper) ListWorkspaces(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWorkspacesParams
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", c.Request.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter contains: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListWorkspaces(c, params)
+}
+
+// GetWorkspace operation middleware
+func (siw *ServerInterfaceWrapper) GetWorkspace(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "workspace" -------------
+	var workspace string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workspace", c.Param("workspace"), &workspace, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workspace: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetWorkspaceParams
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetWorkspace(c, workspace, params)
+}
+
+// PutWorkspace operation middleware
+func (siw *ServerInterfaceWrapper) PutWorkspace(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "workspace" -------------
+	var workspace string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workspace", c.Param("workspace"), &workspace, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workspace: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutWorkspaceParams
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", c.Request.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter why: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutWorkspace(c, workspace, params)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -1411,16 +2317,32 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/backfills", wrapper.ListBackfills)
 	router.POST(options.BaseURL+"/v1/backfills", wrapper.SubmitBackfill)
 	router.GET(options.BaseURL+"/v1/backfills/:backfill", wrapper.GetBackfill)
+	router.PATCH(options.BaseURL+"/v1/backfills/:backfill", wrapper.EditBackfill)
 	router.GET(options.BaseURL+"/v1/backfills/:backfill/receipt", wrapper.GetReceipt)
 	router.GET(options.BaseURL+"/v1/backfills/:backfill/dates", wrapper.ListDates)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/stop", wrapper.StopBackfill)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/pause", wrapper.PauseBackfill)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/resume", wrapper.ResumeBackfill)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/rerun", wrapper.RerunBackfill)
+	router.POST(options.BaseURL+"/v1/backfills/:backfill/freeze", wrapper.FreezeBackfill)
+	router.POST(options.BaseURL+"/v1/backfills/:backfill/unfreeze", wrapper.UnfreezeBackfill)
+	router.GET(options.BaseURL+"/v1/backfills/:backfill/operations", wrapper.ListOperations)
+	router.POST(options.BaseURL+"/v1/backfills/operate", wrapper.OperateBackfills)
 	router.GET(options.BaseURL+"/v1/backfills/:backfill/instances", wrapper.ListInstances)
+	router.POST(options.BaseURL+"/v1/instances/operate", wrapper.OperateInstances)
 	router.GET(options.BaseURL+"/v1/instances/:instance", wrapper.GetInstance)
 	router.GET(options.BaseURL+"/v1/instances/:instance/logs", wrapper.ReadLog)
 	router.GET(options.BaseURL+"/v1/instances/:instance/logs/follow", wrapper.FollowLog)
+	router.GET(options.BaseURL+"/v1/schedule", wrapper.ListSchedule)
+	router.GET(options.BaseURL+"/v1/resource-groups", wrapper.ListResourceGroups)
+	router.GET(options.BaseURL+"/v1/resource-groups/:resourceGroup", wrapper.GetResourceGroup)
+	router.PUT(options.BaseURL+"/v1/resource-groups/:resourceGroup", wrapper.PutResourceGroup)
+	router.GET(options.BaseURL+"/v1/workspaces", wrapper.ListWorkspaces)
+	router.GET(options.BaseURL+"/v1/workspaces/:workspace", wrapper.GetWorkspace)
+	router.PUT(options.BaseURL+"/v1/workspaces/:workspace", wrapper.PutWorkspace)
+	router.GET(options.BaseURL+"/v1/regions", wrapper.ListRegions)
+	router.GET(options.BaseURL+"/v1/regions/:region", wrapper.GetRegion)
+	router.PUT(options.BaseURL+"/v1/regions/:region", wrapper.PutRegion)
 	router.GET(options.BaseURL+"/v1/agents", wrapper.ListAgents)
 	router.GET(options.BaseURL+"/v1/cluster", wrapper.GetCluster)
 	router.POST(options.BaseURL+"/v1/cluster/transfer", wrapper.TransferLeadership)

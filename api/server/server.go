@@ -41,6 +41,8 @@ type Options struct {
 type Token struct {
 	Name   string // the actor of its writes
 	Secret string
+	// Workspaces bound whose nodes its bearer may run (RULES R2.9); empty: all.
+	Workspaces []string
 }
 
 // Server answers HTTP requests. Use its Handler, or Start and Stop.

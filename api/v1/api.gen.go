@@ -74,6 +74,36 @@ func (e AttemptState) Valid() bool {
 	}
 }
 
+// Defines values for BackfillOperation.
+const (
+	BackfillOperationFreeze      BackfillOperation = "freeze"
+	BackfillOperationPause       BackfillOperation = "pause"
+	BackfillOperationRerunFailed BackfillOperation = "rerunFailed"
+	BackfillOperationResume      BackfillOperation = "resume"
+	BackfillOperationStop        BackfillOperation = "stop"
+	BackfillOperationUnfreeze    BackfillOperation = "unfreeze"
+)
+
+// Valid indicates whether the value is a known member of the BackfillOperation enum.
+func (e BackfillOperation) Valid() bool {
+	switch e {
+	case BackfillOperationFreeze:
+		return true
+	case BackfillOperationPause:
+		return true
+	case BackfillOperationRerunFailed:
+		return true
+	case BackfillOperationResume:
+		return true
+	case BackfillOperationStop:
+		return true
+	case BackfillOperationUnfreeze:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Change.
 const (
 	ChangeAdded     Change = "added"
@@ -121,8 +151,10 @@ func (e Consistency) Valid() bool {
 
 // Defines values for DryRunReason.
 const (
+	DryRunReasonBeforeSwitchedOn   DryRunReason = "beforeSwitchedOn"
 	DryRunReasonBlacklisted        DryRunReason = "blacklisted"
 	DryRunReasonCurrentNodeCleared DryRunReason = "currentNodeCleared"
+	DryRunReasonDropped            DryRunReason = "dropped"
 	DryRunReasonNodeIsDryRun       DryRunReason = "nodeIsDryRun"
 	DryRunReasonNotChosen          DryRunReason = "notChosen"
 	DryRunReasonNotPermitted       DryRunReason = "notPermitted"
@@ -133,9 +165,13 @@ const (
 // Valid indicates whether the value is a known member of the DryRunReason enum.
 func (e DryRunReason) Valid() bool {
 	switch e {
+	case DryRunReasonBeforeSwitchedOn:
+		return true
 	case DryRunReasonBlacklisted:
 		return true
 	case DryRunReasonCurrentNodeCleared:
+		return true
+	case DryRunReasonDropped:
 		return true
 	case DryRunReasonNodeIsDryRun:
 		return true
@@ -202,13 +238,15 @@ func (e ErrorCode) Valid() bool {
 
 // Defines values for EventType.
 const (
-	EventTypeAgent    EventType = "agent"
-	EventTypeBackfill EventType = "backfill"
-	EventTypeCluster  EventType = "cluster"
-	EventTypeDate     EventType = "date"
-	EventTypeInstance EventType = "instance"
-	EventTypeNode     EventType = "node"
-	EventTypeReset    EventType = "reset"
+	EventTypeAgent     EventType = "agent"
+	EventTypeBackfill  EventType = "backfill"
+	EventTypeCluster   EventType = "cluster"
+	EventTypeConflict  EventType = "conflict"
+	EventTypeDate      EventType = "date"
+	EventTypeInstance  EventType = "instance"
+	EventTypeNode      EventType = "node"
+	EventTypeOperation EventType = "operation"
+	EventTypeReset     EventType = "reset"
 )
 
 // Valid indicates whether the value is a known member of the EventType enum.
@@ -220,11 +258,15 @@ func (e EventType) Valid() bool {
 		return true
 	case EventTypeCluster:
 		return true
+	case EventTypeConflict:
+		return true
 	case EventTypeDate:
 		return true
 	case EventTypeInstance:
 		return true
 	case EventTypeNode:
+		return true
+	case EventTypeOperation:
 		return true
 	case EventTypeReset:
 		return true
@@ -269,6 +311,42 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for InstanceOperation.
+const (
+	InstanceOperationForceRun       InstanceOperation = "forceRun"
+	InstanceOperationFreeze         InstanceOperation = "freeze"
+	InstanceOperationRemoveUpstream InstanceOperation = "removeUpstream"
+	InstanceOperationRerun          InstanceOperation = "rerun"
+	InstanceOperationSetPriority    InstanceOperation = "setPriority"
+	InstanceOperationSetToSuccess   InstanceOperation = "setToSuccess"
+	InstanceOperationStop           InstanceOperation = "stop"
+	InstanceOperationUnfreeze       InstanceOperation = "unfreeze"
+)
+
+// Valid indicates whether the value is a known member of the InstanceOperation enum.
+func (e InstanceOperation) Valid() bool {
+	switch e {
+	case InstanceOperationForceRun:
+		return true
+	case InstanceOperationFreeze:
+		return true
+	case InstanceOperationRemoveUpstream:
+		return true
+	case InstanceOperationRerun:
+		return true
+	case InstanceOperationSetPriority:
+		return true
+	case InstanceOperationSetToSuccess:
+		return true
+	case InstanceOperationStop:
+		return true
+	case InstanceOperationUnfreeze:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogStream.
 const (
 	LogStreamStderr LogStream = "stderr"
@@ -289,16 +367,85 @@ func (e LogStream) Valid() bool {
 
 // Defines values for Mode.
 const (
+	ModeAdvanced    Mode = "advanced"
+	ModeChain       Mode = "chain"
 	ModeCurrent     Mode = "current"
 	ModeDescendants Mode = "descendants"
+	ModeMassive     Mode = "massive"
 )
 
 // Valid indicates whether the value is a known member of the Mode enum.
 func (e Mode) Valid() bool {
 	switch e {
+	case ModeAdvanced:
+		return true
+	case ModeChain:
+		return true
 	case ModeCurrent:
 		return true
 	case ModeDescendants:
+		return true
+	case ModeMassive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NodeMode.
+const (
+	NodeModeDryRun NodeMode = "dryRun"
+	NodeModeNormal NodeMode = "normal"
+	NodeModePaused NodeMode = "paused"
+)
+
+// Valid indicates whether the value is a known member of the NodeMode enum.
+func (e NodeMode) Valid() bool {
+	switch e {
+	case NodeModeDryRun:
+		return true
+	case NodeModeNormal:
+		return true
+	case NodeModePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NodeSwitch.
+const (
+	NodeSwitchKeep NodeSwitch = "keep"
+	NodeSwitchRun  NodeSwitch = "run"
+)
+
+// Valid indicates whether the value is a known member of the NodeSwitch enum.
+func (e NodeSwitch) Valid() bool {
+	switch e {
+	case NodeSwitchKeep:
+		return true
+	case NodeSwitchRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OnConflict.
+const (
+	OnConflictAllow OnConflict = "allow"
+	OnConflictWait  OnConflict = "wait"
+	OnConflictYield OnConflict = "yield"
+)
+
+// Valid indicates whether the value is a known member of the OnConflict enum.
+func (e OnConflict) Valid() bool {
+	switch e {
+	case OnConflictAllow:
+		return true
+	case OnConflictWait:
+		return true
+	case OnConflictYield:
 		return true
 	default:
 		return false
@@ -317,6 +464,54 @@ func (e OnFailure) Valid() bool {
 	case OnFailureContinue:
 		return true
 	case OnFailureHold:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperationKind.
+const (
+	OperationKindEdit           OperationKind = "edit"
+	OperationKindForceRun       OperationKind = "forceRun"
+	OperationKindFreeze         OperationKind = "freeze"
+	OperationKindPause          OperationKind = "pause"
+	OperationKindRemoveUpstream OperationKind = "removeUpstream"
+	OperationKindRerun          OperationKind = "rerun"
+	OperationKindRerunFailed    OperationKind = "rerunFailed"
+	OperationKindResume         OperationKind = "resume"
+	OperationKindSetPriority    OperationKind = "setPriority"
+	OperationKindSetToSuccess   OperationKind = "setToSuccess"
+	OperationKindStop           OperationKind = "stop"
+	OperationKindUnfreeze       OperationKind = "unfreeze"
+)
+
+// Valid indicates whether the value is a known member of the OperationKind enum.
+func (e OperationKind) Valid() bool {
+	switch e {
+	case OperationKindEdit:
+		return true
+	case OperationKindForceRun:
+		return true
+	case OperationKindFreeze:
+		return true
+	case OperationKindPause:
+		return true
+	case OperationKindRemoveUpstream:
+		return true
+	case OperationKindRerun:
+		return true
+	case OperationKindRerunFailed:
+		return true
+	case OperationKindResume:
+		return true
+	case OperationKindSetPriority:
+		return true
+	case OperationKindSetToSuccess:
+		return true
+	case OperationKindStop:
+		return true
+	case OperationKindUnfreeze:
 		return true
 	default:
 		return false
@@ -359,6 +554,63 @@ func (e Overlap) Valid() bool {
 	}
 }
 
+// Defines values for PeriodCycle.
+const (
+	PeriodCycleDaily   PeriodCycle = "daily"
+	PeriodCycleWeekend PeriodCycle = "weekend"
+)
+
+// Valid indicates whether the value is a known member of the PeriodCycle enum.
+func (e PeriodCycle) Valid() bool {
+	switch e {
+	case PeriodCycleDaily:
+		return true
+	case PeriodCycleWeekend:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanFilter.
+const (
+	PlanFilterAll      PlanFilter = "all"
+	PlanFilterAuto     PlanFilter = "auto"
+	PlanFilterBackfill PlanFilter = "backfill"
+)
+
+// Valid indicates whether the value is a known member of the PlanFilter enum.
+func (e PlanFilter) Valid() bool {
+	switch e {
+	case PlanFilterAll:
+		return true
+	case PlanFilterAuto:
+		return true
+	case PlanFilterBackfill:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanKind.
+const (
+	PlanKindAuto     PlanKind = "auto"
+	PlanKindBackfill PlanKind = "backfill"
+)
+
+// Valid indicates whether the value is a known member of the PlanKind enum.
+func (e PlanKind) Valid() bool {
+	switch e {
+	case PlanKindAuto:
+		return true
+	case PlanKindBackfill:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReasonCode.
 const (
 	ReasonCodeConflict       ReasonCode = "conflict"
@@ -370,8 +622,10 @@ const (
 	ReasonCodeNotDue         ReasonCode = "notDue"
 	ReasonCodeOverlap        ReasonCode = "overlap"
 	ReasonCodePaused         ReasonCode = "paused"
+	ReasonCodePreviousCycle  ReasonCode = "previousCycle"
 	ReasonCodeQueued         ReasonCode = "queued"
 	ReasonCodeRetry          ReasonCode = "retry"
+	ReasonCodeSchedule       ReasonCode = "schedule"
 	ReasonCodeSelfDependency ReasonCode = "selfDependency"
 	ReasonCodeSlot           ReasonCode = "slot"
 	ReasonCodeStopped        ReasonCode = "stopped"
@@ -400,9 +654,13 @@ func (e ReasonCode) Valid() bool {
 		return true
 	case ReasonCodePaused:
 		return true
+	case ReasonCodePreviousCycle:
+		return true
 	case ReasonCodeQueued:
 		return true
 	case ReasonCodeRetry:
+		return true
+	case ReasonCodeSchedule:
 		return true
 	case ReasonCodeSelfDependency:
 		return true
@@ -440,11 +698,32 @@ func (e ReceiptBy) Valid() bool {
 	}
 }
 
+// Defines values for ResourceGroupKind.
+const (
+	ResourceGroupKindExclusive ResourceGroupKind = "exclusive"
+	ResourceGroupKindShared    ResourceGroupKind = "shared"
+)
+
+// Valid indicates whether the value is a known member of the ResourceGroupKind enum.
+func (e ResourceGroupKind) Valid() bool {
+	switch e {
+	case ResourceGroupKindExclusive:
+		return true
+	case ResourceGroupKindShared:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ScheduleKind.
 const (
 	ScheduleKindDaily    ScheduleKind = "daily"
 	ScheduleKindHourly   ScheduleKind = "hourly"
 	ScheduleKindMinutely ScheduleKind = "minutely"
+	ScheduleKindMonthly  ScheduleKind = "monthly"
+	ScheduleKindWeekly   ScheduleKind = "weekly"
+	ScheduleKindYearly   ScheduleKind = "yearly"
 )
 
 // Valid indicates whether the value is a known member of the ScheduleKind enum.
@@ -455,6 +734,12 @@ func (e ScheduleKind) Valid() bool {
 	case ScheduleKindHourly:
 		return true
 	case ScheduleKindMinutely:
+		return true
+	case ScheduleKindMonthly:
+		return true
+	case ScheduleKindWeekly:
+		return true
+	case ScheduleKindYearly:
 		return true
 	default:
 		return false
@@ -506,6 +791,39 @@ func (e State) Valid() bool {
 	case StateSucceeded:
 		return true
 	case StateWaitingTime:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Weekday.
+const (
+	WeekdayFri Weekday = "fri"
+	WeekdayMon Weekday = "mon"
+	WeekdaySat Weekday = "sat"
+	WeekdaySun Weekday = "sun"
+	WeekdayThu Weekday = "thu"
+	WeekdayTue Weekday = "tue"
+	WeekdayWed Weekday = "wed"
+)
+
+// Valid indicates whether the value is a known member of the Weekday enum.
+func (e Weekday) Valid() bool {
+	switch e {
+	case WeekdayFri:
+		return true
+	case WeekdayMon:
+		return true
+	case WeekdaySat:
+		return true
+	case WeekdaySun:
+		return true
+	case WeekdayThu:
+		return true
+	case WeekdayTue:
+		return true
+	case WeekdayWed:
 		return true
 	default:
 		return false
@@ -576,8 +894,38 @@ type Backfill struct {
 	Warnings []Warning       `json:"warnings"`
 }
 
+// BackfillEdit What is absent stays.
+type BackfillEdit struct {
+	AddDates []DateRangeText `json:"addDates,omitempty"`
+	AddNodes []string        `json:"addNodes,omitempty"`
+
+	// AnyTime No period any more.
+	AnyTime   bool            `json:"anyTime,omitempty"`
+	DropDates []DateRangeText `json:"dropDates,omitempty"`
+	DropNodes []string        `json:"dropNodes,omitempty"`
+	Groups    *int32          `json:"groups,omitempty"`
+
+	// MaxRunning 0: no bound.
+	MaxRunning *int32 `json:"maxRunning,omitempty"`
+
+	// Period When instances may start (RULES R3.4). An end before the start lies on the day after.
+	Period *Period `json:"period,omitempty"`
+
+	// Priority 0: by the rules again.
+	Priority *int32 `json:"priority,omitempty"`
+
+	// ResourceGroup Empty: each node's own.
+	ResourceGroup *string `json:"resourceGroup,omitempty"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
+
 // BackfillID Examples: b12
 type BackfillID = string
+
+// BackfillOperation defines model for BackfillOperation.
+type BackfillOperation string
 
 // BackfillPage defines model for BackfillPage.
 type BackfillPage struct {
@@ -587,11 +935,22 @@ type BackfillPage struct {
 
 // BackfillRequest defines model for BackfillRequest.
 type BackfillRequest struct {
-	Dates []DateRangeText `json:"dates"`
+	// Blacklist Massive: ids inside the workspaces that make dry runs.
+	Blacklist []string        `json:"blacklist,omitempty"`
+	Dates     []DateRangeText `json:"dates"`
 
 	// DryRun Make every instance a dry run (RULES R6).
 	DryRun bool `json:"dryRun,omitempty"`
-	Gate   Gate `json:"gate,omitempty"`
+
+	// DryRunNodes Nodes of mode `dryRun`: default `run`; `keep`: their instances are dry runs.
+	DryRunNodes NodeSwitch `json:"dryRunNodes,omitempty"`
+
+	// End Chain: the last node.
+	End string `json:"end,omitempty"`
+
+	// Filters Advanced: what any of them matches is chosen.
+	Filters []NodeSelector `json:"filters,omitempty"`
+	Gate    Gate           `json:"gate,omitempty"`
 
 	// Groups Default 1.
 	Groups int32 `json:"groups,omitempty"`
@@ -599,26 +958,53 @@ type BackfillRequest struct {
 	// MaxLevel Shortest distance from the root; 0: no bound.
 	MaxLevel   int32 `json:"maxLevel,omitempty"`
 	MaxRunning int32 `json:"maxRunning,omitempty"`
-	Mode       Mode  `json:"mode"`
+
+	// Mode RULES R2.
+	Mode Mode `json:"mode"`
 
 	// Name Default `<root>_<yyyymmdd>_<n>` (RULES R11).
 	Name       string `json:"name,omitempty"`
 	NameFilter string `json:"nameFilter,omitempty"`
 
-	// Nodes Descendants: the chosen ones. Empty: all.
-	Nodes          []string        `json:"nodes,omitempty"`
-	NotBefore      *time.Time      `json:"notBefore,omitempty"`
-	OnFailure      OnFailure       `json:"onFailure,omitempty"`
-	Order          Order           `json:"order,omitempty"`
-	Overlap        Overlap         `json:"overlap,omitempty"`
-	Params         []ParamOverride `json:"params,omitempty"`
-	PinCode        bool            `json:"pinCode,omitempty"`
-	ResourceGroup  string          `json:"resourceGroup,omitempty"`
-	Root           string          `json:"root"`
-	RunFutureEarly bool            `json:"runFutureEarly,omitempty"`
-	StopAfter      int32           `json:"stopAfter,omitempty"`
-	TimeOfDay      *TimeRange      `json:"timeOfDay,omitempty"`
-	WithoutRoot    bool            `json:"withoutRoot,omitempty"`
+	// Nodes Descendants: the chosen ones, empty for all. Advanced: those chosen one by one.
+	Nodes     []string   `json:"nodes,omitempty"`
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+
+	// OnConflict Default `yield`.
+	OnConflict OnConflict      `json:"onConflict,omitempty"`
+	OnFailure  OnFailure       `json:"onFailure,omitempty"`
+	Order      Order           `json:"order,omitempty"`
+	Overlap    Overlap         `json:"overlap,omitempty"`
+	Params     []ParamOverride `json:"params,omitempty"`
+
+	// PausedNodes Nodes of mode `paused`: default `run`; `keep`: their instances stay frozen.
+	PausedNodes NodeSwitch `json:"pausedNodes,omitempty"`
+
+	// Period When instances may start. Default: at any time.
+	Period  *Period `json:"period,omitempty"`
+	PinCode bool    `json:"pinCode,omitempty"`
+
+	// Priority Of all instances, set by an operator (RULES R7.6): 1, 2, 3, 5, 7 or 8. 0: by the rules.
+	Priority      int32  `json:"priority,omitempty"`
+	ResourceGroup string `json:"resourceGroup,omitempty"`
+
+	// Root All but advanced: the node itself, the root, or the start of a chain.
+	Root           string     `json:"root,omitempty"`
+	RunFutureEarly bool       `json:"runFutureEarly,omitempty"`
+	StopAfter      int32      `json:"stopAfter,omitempty"`
+	TimeOfDay      *TimeRange `json:"timeOfDay,omitempty"`
+
+	// Whitelist Massive: ids of descendants outside the workspaces that run too.
+	Whitelist []string `json:"whitelist,omitempty"`
+
+	// WithoutRoot Descendants, massive: leave the root itself out.
+	WithoutRoot bool `json:"withoutRoot,omitempty"`
+
+	// Workspaces Massive: where descendants are taken from. Empty: the root's.
+	Workspaces []string `json:"workspaces,omitempty"`
+
+	// Zone IANA name, of the period. Default the cluster's.
+	Zone string `json:"zone,omitempty"`
 }
 
 // BackfillSummary defines model for BackfillSummary.
@@ -634,17 +1020,31 @@ type BackfillSummary struct {
 	Halted bool `json:"halted"`
 
 	// ID Examples: b12
-	ID     BackfillID `json:"id"`
-	Name   string     `json:"name"`
-	Paused bool       `json:"paused"`
+	ID BackfillID `json:"id"`
+
+	// Kind Asked for by a person, or a day of the schedule.
+	Kind   PlanKind `json:"kind"`
+	Name   string   `json:"name"`
+	Paused bool     `json:"paused"`
 
 	// Quiet Nothing in it runs or can start without a person (RULES R0).
-	Quiet bool   `json:"quiet"`
-	Root  string `json:"root"`
+	Quiet bool `json:"quiet"`
+
+	// Root Empty where there is none.
+	Root string `json:"root"`
 
 	// State RULES R8.
 	State   State `json:"state"`
 	Stopped bool  `json:"stopped"`
+}
+
+// BackfillsOperation defines model for BackfillsOperation.
+type BackfillsOperation struct {
+	Backfills []BackfillID      `json:"backfills"`
+	Operation BackfillOperation `json:"operation"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
 }
 
 // Change defines model for Change.
@@ -731,14 +1131,59 @@ type DateWindow struct {
 	To int32 `json:"to"`
 }
 
+// DatesOperation defines model for DatesOperation.
+type DatesOperation struct {
+	// Dates Empty: the whole backfill.
+	Dates []DateRangeText `json:"dates,omitempty"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
+
+// Descendants Of a rerun: all descendants in the backfill of the named ones run again too, or those that are named here.
+type Descendants = DescendantSet
+
 // DryRunReason RULES R6.
 type DryRunReason string
+
+// DueTime defines model for DueTime.
+type DueTime struct {
+	At        time.Time `json:"at"`
+	Instances int64     `json:"instances"`
+}
+
+// EditChange defines model for EditChange.
+type EditChange struct {
+	After  string `json:"after"`
+	Before string `json:"before"`
+
+	// Field Of the request.
+	Field string `json:"field"`
+}
+
+// EditResult defines model for EditResult.
+type EditResult struct {
+	AddedInstances int64 `json:"addedInstances"`
+
+	// Applied False: with `dryRun`.
+	Applied bool `json:"applied"`
+
+	// Backfill Examples: b12
+	Backfill BackfillID   `json:"backfill"`
+	Changes  []EditChange `json:"changes"`
+
+	// DroppedInstances Not started yet; they become dry runs.
+	DroppedInstances int64     `json:"droppedInstances"`
+	Index            LogIndex  `json:"index"`
+	Warnings         []Warning `json:"warnings"`
+}
 
 // ErrorCode defines model for ErrorCode.
 type ErrorCode string
 
 // Event defines model for Event.
 type Event struct {
+	Actor      string     `json:"actor,omitempty"`
 	Agent      string     `json:"agent,omitempty"`
 	AgentState AgentState `json:"agentState,omitempty"`
 	At         time.Time  `json:"at"`
@@ -760,6 +1205,14 @@ type Event struct {
 	Leader   string     `json:"leader,omitempty"`
 	Node     string     `json:"node,omitempty"`
 
+	// Operation RULES R9.
+	Operation OperationKind `json:"operation,omitempty"`
+
+	// Other Of a conflict: the auto instance.
+	//
+	// Examples: b12.345
+	Other InstanceID `json:"other,omitempty"`
+
 	// State RULES R8.
 	State State     `json:"state,omitempty"`
 	Text  string    `json:"text,omitempty"`
@@ -769,8 +1222,30 @@ type Event struct {
 // EventType defines model for EventType.
 type EventType string
 
+// Forecast How long it will take, in seconds, as the scheduler plays it through on past durations.
+type Forecast struct {
+	// Complete All of it was played through. Otherwise it takes at least so long, and `why` says what is missing.
+	Complete bool    `json:"complete"`
+	High     float64 `json:"high"`
+	Low      float64 `json:"low"`
+	Mid      float64 `json:"mid"`
+	Why      string  `json:"why,omitempty"`
+}
+
 // Gate defines model for Gate.
 type Gate string
+
+// GroupDemand defines model for GroupDemand.
+type GroupDemand struct {
+	Instances int64 `json:"instances"`
+
+	// Peak The most instances that could run at once.
+	Peak          int64  `json:"peak"`
+	ResourceGroup string `json:"resourceGroup"`
+
+	// Slots That backfills may use of it now (RULES R7.5).
+	Slots int `json:"slots"`
+}
 
 // GroupProgress defines model for GroupProgress.
 type GroupProgress struct {
@@ -820,16 +1295,25 @@ type Instance struct {
 	// DryRun RULES R6.
 	DryRun  DryRunReason `json:"dryRun,omitempty"`
 	EndedAt *time.Time   `json:"endedAt,omitempty"`
-	Group   int          `json:"group"`
+
+	// Forced It starts without its dependencies.
+	Forced bool `json:"forced,omitempty"`
+	Group  int  `json:"group"`
 
 	// ID Examples: b12.345
-	ID       InstanceID `json:"id"`
-	Node     string     `json:"node"`
-	Priority int        `json:"priority"`
+	ID InstanceID `json:"id"`
+
+	// Kind Asked for by a person, or a day of the schedule.
+	Kind     PlanKind `json:"kind"`
+	Node     string   `json:"node"`
+	Priority int      `json:"priority"`
 
 	// ScheduledTime T.
-	ScheduledTime time.Time  `json:"scheduledTime"`
-	StartedAt     *time.Time `json:"startedAt,omitempty"`
+	ScheduledTime time.Time `json:"scheduledTime"`
+
+	// SetToSuccess It succeeded by hand.
+	SetToSuccess bool       `json:"setToSuccess,omitempty"`
+	StartedAt    *time.Time `json:"startedAt,omitempty"`
 
 	// State RULES R8.
 	State State `json:"state"`
@@ -837,13 +1321,28 @@ type Instance struct {
 
 // InstanceDetail defines model for InstanceDetail.
 type InstanceDetail struct {
-	Attempts      []Attempt    `json:"attempts"`
-	Due           time.Time    `json:"due"`
-	Instance      Instance     `json:"instance"`
-	NodeName      string       `json:"nodeName,omitempty"`
-	Reason        *Reason      `json:"reason,omitempty"`
-	ResourceGroup string       `json:"resourceGroup"`
-	Values        []Assignment `json:"values"`
+	Attempts []Attempt `json:"attempts"`
+
+	// Conflict Of one that runs: the auto instance that waits for it (RULES R5.6).
+	Conflict *Reason   `json:"conflict,omitempty"`
+	Due      time.Time `json:"due"`
+	Instance Instance  `json:"instance"`
+
+	// Marks What people did to it, oldest first.
+	Marks    []Mark `json:"marks,omitempty"`
+	NodeName string `json:"nodeName,omitempty"`
+
+	// PriorityOverride Set for this instance; absent: by the rules.
+	PriorityOverride int     `json:"priorityOverride,omitempty"`
+	Reason           *Reason `json:"reason,omitempty"`
+
+	// RemovedUpstreams Nodes that it does not wait for any more.
+	RemovedUpstreams []string     `json:"removedUpstreams,omitempty"`
+	ResourceGroup    string       `json:"resourceGroup"`
+	Values           []Assignment `json:"values"`
+
+	// Yields How often it gave way to an auto instance of its node.
+	Yields int `json:"yields,omitempty"`
 
 	// Zone Of the schedule.
 	Zone string `json:"zone,omitempty"`
@@ -852,10 +1351,30 @@ type InstanceDetail struct {
 // InstanceID Examples: b12.345
 type InstanceID = string
 
+// InstanceOperation defines model for InstanceOperation.
+type InstanceOperation string
+
 // InstancePage defines model for InstancePage.
 type InstancePage struct {
 	Items []Instance `json:"items"`
 	Next  string     `json:"next,omitempty"`
+}
+
+// InstancesOperation defines model for InstancesOperation.
+type InstancesOperation struct {
+	// Descendants Of a rerun: all descendants in the backfill of the named ones run again too, or those that are named here.
+	Descendants *Descendants      `json:"descendants,omitempty"`
+	Instances   []InstanceID      `json:"instances"`
+	Operation   InstanceOperation `json:"operation"`
+
+	// Priority Of setPriority: 1, 2, 3, 5, 7 or 8.
+	Priority int32 `json:"priority,omitempty"`
+
+	// Upstream Of removeUpstream: id of the node no longer waited for; its own id for its own cycle before.
+	Upstream string `json:"upstream,omitempty"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
 }
 
 // LogIndex defines model for LogIndex.
@@ -900,23 +1419,61 @@ type LogPage struct {
 // LogStream defines model for LogStream.
 type LogStream string
 
-// Mode defines model for Mode.
+// Mark defines model for Mark.
+type Mark struct {
+	Actor string    `json:"actor"`
+	At    time.Time `json:"at"`
+
+	// Detail The upstream or the priority.
+	Detail string `json:"detail,omitempty"`
+
+	// Number Of the operation in its backfill's log.
+	Number uint64 `json:"number"`
+
+	// Operation RULES R9.
+	Operation OperationKind `json:"operation"`
+
+	// Text For people.
+	Text string `json:"text"`
+	Why  string `json:"why,omitempty"`
+}
+
+// MissingUpstream Outside the backfill, and its data was never written or last failed (RULES R2.7).
+type MissingUpstream struct {
+	// Date A calendar date, yyyy-mm-dd.
+	Date Date `json:"date"`
+
+	// Failed It last failed; false: it never ran.
+	Failed bool `json:"failed"`
+
+	// NeededBy A node of the backfill.
+	NeededBy string `json:"neededBy"`
+	Node     string `json:"node"`
+}
+
+// Mode RULES R2.
 type Mode string
 
 // Node One scheduled unit of code (RULES R0).
 type Node struct {
-	Baseline      string `json:"baseline,omitempty"`
-	Code          string `json:"code,omitempty"`
-	DependsOnSelf bool   `json:"dependsOnSelf,omitempty"`
-	Description   string `json:"description,omitempty"`
+	Baseline string `json:"baseline,omitempty"`
+	Code     string `json:"code,omitempty"`
+
+	// DependsOnChildren On the previous cycle of its first-level children (RULES R5.3).
+	DependsOnChildren bool   `json:"dependsOnChildren,omitempty"`
+	DependsOnSelf     bool   `json:"dependsOnSelf,omitempty"`
+	Description       string `json:"description,omitempty"`
 
 	// Dialect Of the parameters: `dataworks` (default) or `dataphin`.
 	Dialect     string       `json:"dialect,omitempty"`
 	Environment []Assignment `json:"environment,omitempty"`
 	ID          string       `json:"id"`
-	Name        string       `json:"name,omitempty"`
-	Owner       string       `json:"owner,omitempty"`
-	Params      []Assignment `json:"params,omitempty"`
+
+	// Mode Default `normal`.
+	Mode   NodeMode     `json:"mode,omitempty"`
+	Name   string       `json:"name,omitempty"`
+	Owner  string       `json:"owner,omitempty"`
+	Params []Assignment `json:"params,omitempty"`
 
 	// Priority The baseline's: 1, 3, 5, 7 or 8.
 	Priority      int32     `json:"priority,omitempty"`
@@ -966,11 +1523,34 @@ type NodeDetail struct {
 	Node Node `json:"node"`
 }
 
+// NodeMode RULES R6.
+type NodeMode string
+
 // NodePage defines model for NodePage.
 type NodePage struct {
 	Items []Node `json:"items"`
 	Next  string `json:"next,omitempty"`
 }
+
+// NodeSelector Nodes that agree with all that is set.
+type NodeSelector struct {
+	// ID Contains, upper and lower case alike.
+	ID string `json:"id,omitempty"`
+
+	// Name Contains, upper and lower case alike.
+	Name          string `json:"name,omitempty"`
+	Owner         string `json:"owner,omitempty"`
+	Priority      int32  `json:"priority,omitempty"`
+	ResourceGroup string `json:"resourceGroup,omitempty"`
+	Type          string `json:"type,omitempty"`
+	Workspace     string `json:"workspace,omitempty"`
+}
+
+// NodeSwitch Nodes with a mode of their own: run them as normal ones, or keep the mode (RULES R6).
+type NodeSwitch string
+
+// OnConflict What happens when an auto instance of a node becomes ready while the backfill runs the node (RULES R5.6).
+type OnConflict string
 
 // OnFailure defines model for OnFailure.
 type OnFailure string
@@ -990,6 +1570,48 @@ type Operation struct {
 	Stopped bool  `json:"stopped"`
 }
 
+// OperationBatch defines model for OperationBatch.
+type OperationBatch struct {
+	// Backfills Those of which it touched any, by id.
+	Backfills []Operation `json:"backfills"`
+	Index     LogIndex    `json:"index"`
+
+	// Instances How many it touched.
+	Instances int64 `json:"instances"`
+}
+
+// OperationKind RULES R9.
+type OperationKind string
+
+// OperationPage defines model for OperationPage.
+type OperationPage struct {
+	Items []OperationRecord `json:"items"`
+	Next  string            `json:"next,omitempty"`
+}
+
+// OperationRecord defines model for OperationRecord.
+type OperationRecord struct {
+	Actor string    `json:"actor"`
+	At    time.Time `json:"at"`
+
+	// Count Of the instances that it changed.
+	Count int64           `json:"count"`
+	Dates []DateRangeText `json:"dates,omitempty"`
+
+	// Detail Of an edit the difference, else the upstream or the priority.
+	Detail string `json:"detail,omitempty"`
+
+	// Instances The first hundred; none where dates or the backfill were meant.
+	Instances []InstanceID `json:"instances,omitempty"`
+
+	// Number In its backfill, from 1.
+	Number uint64 `json:"number"`
+
+	// Operation RULES R9.
+	Operation OperationKind `json:"operation"`
+	Why       string        `json:"why,omitempty"`
+}
+
 // Order defines model for Order.
 type Order string
 
@@ -1003,26 +1625,77 @@ type ParamOverride struct {
 	Value string `json:"value"`
 }
 
+// Period When instances may start (RULES R3.4). An end before the start lies on the day after.
+type Period struct {
+	Cycle PeriodCycle `json:"cycle"`
+
+	// End Default midnight.
+	End TimeOfDay `json:"end,omitempty"`
+
+	// Start Wall-clock time, hh:mm or hh:mm:ss.
+	Start TimeOfDay `json:"start"`
+}
+
+// PeriodCycle defines model for PeriodCycle.
+type PeriodCycle string
+
+// PlanFilter defines model for PlanFilter.
+type PlanFilter string
+
+// PlanKind Asked for by a person, or a day of the schedule.
+type PlanKind string
+
 // Preview defines model for Preview.
 type Preview struct {
+	// Conflicts The first hundred auto instances that it may meet (RULES R5.6).
+	Conflicts []PreviewConflict `json:"conflicts"`
+
 	// Dates How many.
-	Dates     int               `json:"dates"`
+	Dates  int           `json:"dates"`
+	Demand []GroupDemand `json:"demand"`
+
+	// DueTimes The first hundred moments to come at which instances become due.
+	DueTimes []DueTime `json:"dueTimes"`
+
+	// Forecast Comes with the first page.
+	Forecast  *Forecast         `json:"forecast,omitempty"`
 	Groups    []PreviewGroup    `json:"groups"`
 	Instances []PreviewInstance `json:"instances"`
+
+	// MissingUpstreams The first hundred; `warnings` says how many there are.
+	MissingUpstreams []MissingUpstream `json:"missingUpstreams"`
 
 	// Name The name it would get if submitted now.
 	Name string `json:"name"`
 
 	// Next Cursor of the next page of instances.
-	Next       string          `json:"next,omitempty"`
-	Nodes      []PreviewNode   `json:"nodes"`
-	Priorities []PriorityCount `json:"priorities"`
+	Next  string        `json:"next,omitempty"`
+	Nodes []PreviewNode `json:"nodes"`
+
+	// NotPermitted Nodes in the middle that who asks may not run (RULES R2.9).
+	NotPermitted []string        `json:"notPermitted"`
+	Priorities   []PriorityCount `json:"priorities"`
 
 	// Today A calendar date, yyyy-mm-dd.
 	Today    Date          `json:"today"`
 	Totals   PreviewTotals `json:"totals"`
 	Warnings []Warning     `json:"warnings"`
 	Zone     string        `json:"zone"`
+}
+
+// PreviewConflict defines model for PreviewConflict.
+type PreviewConflict struct {
+	// At When it becomes due.
+	At time.Time `json:"at"`
+
+	// Date Of the auto instance.
+	Date Date `json:"date"`
+
+	// Instance The auto instance, when it is generated already.
+	//
+	// Examples: b12.345
+	Instance InstanceID `json:"instance,omitempty"`
+	Node     string     `json:"node"`
 }
 
 // PreviewGroup defines model for PreviewGroup.
@@ -1130,6 +1803,9 @@ type Reason struct {
 	// Examples: b12
 	Backfill BackfillID `json:"backfill,omitempty"`
 
+	// By Who froze or stopped it.
+	By string `json:"by,omitempty"`
+
 	// Code Why an instance does not run (RULES R8).
 	Code ReasonCode `json:"code"`
 
@@ -1143,8 +1819,9 @@ type Reason struct {
 	Limit    int        `json:"limit,omitempty"`
 
 	// Place In line, from 1.
-	Place         int    `json:"place,omitempty"`
-	ResourceGroup string `json:"resourceGroup,omitempty"`
+	Place         int        `json:"place,omitempty"`
+	ResourceGroup string     `json:"resourceGroup,omitempty"`
+	Since         *time.Time `json:"since,omitempty"`
 
 	// Text For people.
 	Text  string     `json:"text"`
@@ -1154,6 +1831,12 @@ type Reason struct {
 
 // ReasonCode Why an instance does not run (RULES R8).
 type ReasonCode string
+
+// Reasoned defines model for Reasoned.
+type Reasoned struct {
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
 
 // Receipt defines model for Receipt.
 type Receipt struct {
@@ -1204,32 +1887,124 @@ type ReceiptTotals struct {
 	Waiting      int64 `json:"waiting"`
 }
 
+// Region defines model for Region.
+type Region struct {
+	// AdvancedMode Of its workspaces that do not say otherwise.
+	AdvancedMode bool   `json:"advancedMode"`
+	ID           string `json:"id"`
+}
+
+// RegionPage defines model for RegionPage.
+type RegionPage struct {
+	Items []Region `json:"items"`
+	Next  string   `json:"next,omitempty"`
+}
+
+// RegionSettings defines model for RegionSettings.
+type RegionSettings struct {
+	// AdvancedMode Default on.
+	AdvancedMode *bool `json:"advancedMode,omitempty"`
+}
+
 // RerunRequest Either `instances` or `failed`.
 type RerunRequest struct {
+	// Descendants Of a rerun: all descendants in the backfill of the named ones run again too, or those that are named here.
+	Descendants *Descendants `json:"descendants,omitempty"`
+
 	// Failed Exactly the failed ones and what they blocked.
 	Failed    bool         `json:"failed,omitempty"`
 	Instances []InstanceID `json:"instances,omitempty"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
+
+// ResourceGroup A named pool of agents (RULES R7.5, R10.2).
+type ResourceGroup struct {
+	// Agents That take work.
+	Agents int `json:"agents"`
+
+	// BackfillMaxShare Percent of the slots that backfills get at most; 0: all.
+	BackfillMaxShare uint32 `json:"backfillMaxShare"`
+
+	// Backfills Slots that backfills use.
+	Backfills int               `json:"backfills"`
+	Kind      ResourceGroupKind `json:"kind"`
+	Name      string            `json:"name"`
+
+	// ReserveForAuto Slots that only auto instances get.
+	ReserveForAuto uint32 `json:"reserveForAuto"`
+
+	// Slots Of those agents.
+	Slots int `json:"slots"`
+	Used  int `json:"used"`
+}
+
+// ResourceGroupKind defines model for ResourceGroupKind.
+type ResourceGroupKind string
+
+// ResourceGroupPage defines model for ResourceGroupPage.
+type ResourceGroupPage struct {
+	Items []ResourceGroup `json:"items"`
+	Next  string          `json:"next,omitempty"`
+}
+
+// ResourceGroupSettings defines model for ResourceGroupSettings.
+type ResourceGroupSettings struct {
+	// BackfillMaxShare Percent; 0: all.
+	BackfillMaxShare uint32 `json:"backfillMaxShare,omitempty"`
+
+	// Kind Default `shared`.
+	Kind           ResourceGroupKind `json:"kind,omitempty"`
+	ReserveForAuto uint32            `json:"reserveForAuto,omitempty"`
 }
 
 // Schedule defines model for Schedule.
 type Schedule struct {
-	// At Daily. Default 00:00.
-	At           TimeOfDay `json:"at,omitempty"`
-	EveryMinutes int32     `json:"everyMinutes,omitempty"`
+	// At All but hourly and minutely. Default 00:00.
+	At TimeOfDay `json:"at,omitempty"`
+
+	// Auto The schedule runs the node by itself.
+	Auto bool `json:"auto,omitempty"`
+
+	// Days Monthly and yearly: days of the month, `last` is its last one.
+	Days         []MonthDay `json:"days,omitempty"`
+	EveryMinutes int32      `json:"everyMinutes,omitempty"`
 
 	// From Hourly, minutely: first cycle.
 	From TimeOfDay    `json:"from,omitempty"`
 	Kind ScheduleKind `json:"kind"`
 
+	// Months Yearly.
+	Months []int32 `json:"months,omitempty"`
+
 	// To Hourly, minutely: last moment, inclusive.
 	To TimeOfDay `json:"to,omitempty"`
+
+	// Weekdays Weekly.
+	Weekdays []Weekday `json:"weekdays,omitempty"`
 
 	// Zone IANA name. Default the cluster's.
 	Zone string `json:"zone,omitempty"`
 }
 
+// ScheduleDay defines model for ScheduleDay.
+type ScheduleDay struct {
+	// Date Data timestamp.
+	Date Date            `json:"date"`
+	Plan BackfillSummary `json:"plan"`
+}
+
 // ScheduleKind defines model for ScheduleKind.
 type ScheduleKind string
+
+// SchedulePage defines model for SchedulePage.
+type SchedulePage struct {
+	// GeneratedThrough The last data timestamp whose instances were generated; absent before the first.
+	GeneratedThrough Date          `json:"generatedThrough,omitempty"`
+	Items            []ScheduleDay `json:"items"`
+	Next             string        `json:"next,omitempty"`
+}
 
 // ServerRole defines model for ServerRole.
 type ServerRole string
@@ -1286,6 +2061,9 @@ type TransferRequest struct {
 type Upstream struct {
 	Node string `json:"node"`
 
+	// Previous The previous cycle of that node instead of its D (RULES R5.3). Not together with a window.
+	Previous bool `json:"previous,omitempty"`
+
 	// Window Dates around D (RULES R5.3).
 	Window *DateWindow `json:"window,omitempty"`
 }
@@ -1305,6 +2083,40 @@ type Warning struct {
 
 	// Where File, line and column, when it came from a file.
 	Where string `json:"where,omitempty"`
+}
+
+// Weekday defines model for Weekday.
+type Weekday string
+
+// WhyText Why it is done, in the words of who asks. It is kept with the operation.
+type WhyText = string
+
+// Workspace defines model for Workspace.
+type Workspace struct {
+	// AdvancedMode Absent: as its region has it.
+	AdvancedMode *bool `json:"advancedMode,omitempty"`
+
+	// AdvancedModeInForce Whether backfills of mode `advanced` may choose nodes of it (RULES R2.4).
+	AdvancedModeInForce bool   `json:"advancedModeInForce"`
+	ID                  string `json:"id"`
+	Name                string `json:"name"`
+	Region              string `json:"region"`
+}
+
+// WorkspacePage defines model for WorkspacePage.
+type WorkspacePage struct {
+	Items []Workspace `json:"items"`
+	Next  string      `json:"next,omitempty"`
+}
+
+// WorkspaceSettings defines model for WorkspaceSettings.
+type WorkspaceSettings struct {
+	// AdvancedMode Absent: as its region has it.
+	AdvancedMode *bool  `json:"advancedMode,omitempty"`
+	Name         string `json:"name,omitempty"`
+
+	// Region Default `default`.
+	Region string `json:"region,omitempty"`
 }
 
 // AttemptParam defines model for AttemptParam.
@@ -1352,6 +2164,12 @@ type NodeFilter = string
 // Stream defines model for Stream.
 type Stream = LogStream
 
+// Why defines model for Why.
+type Why = string
+
+// Operations defines model for Operations.
+type Operations = OperationBatch
+
 // ListAgentsParams defines parameters for ListAgents.
 type ListAgentsParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
@@ -1375,7 +2193,10 @@ type ListAgentsParams struct {
 type ListBackfillsParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
 	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
-	State    State    `form:"state,omitempty" json:"state,omitempty"`
+
+	// Kind Whose plans: what people asked for (default), the days of the schedule, or both.
+	Kind  PlanFilter `form:"kind,omitempty" json:"kind,omitempty"`
+	State State      `form:"state,omitempty" json:"state,omitempty"`
 
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -1393,6 +2214,12 @@ type ListBackfillsParams struct {
 
 // SubmitBackfillParams defines parameters for SubmitBackfill.
 type SubmitBackfillParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// OperateBackfillsParams defines parameters for OperateBackfills.
+type OperateBackfillsParams struct {
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -1425,6 +2252,15 @@ type GetBackfillParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// EditBackfillParams defines parameters for EditBackfill.
+type EditBackfillParams struct {
+	// DryRun Tell the difference; change nothing.
+	DryRun bool `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDatesParams defines parameters for ListDates.
 type ListDatesParams struct {
 	// Group One group only, from 1.
@@ -1451,6 +2287,12 @@ type ListDatesParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// FreezeBackfillParams defines parameters for FreezeBackfill.
+type FreezeBackfillParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstancesParams defines parameters for ListInstances.
 type ListInstancesParams struct {
 	// Node This node only, by id.
@@ -1463,6 +2305,22 @@ type ListInstancesParams struct {
 	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
 	State  State  `form:"state,omitempty" json:"state,omitempty"`
 
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListOperationsParams defines parameters for ListOperations.
+type ListOperationsParams struct {
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -1529,6 +2387,12 @@ type StopBackfillParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// UnfreezeBackfillParams defines parameters for UnfreezeBackfill.
+type UnfreezeBackfillParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // GetClusterParams defines parameters for GetCluster.
 type GetClusterParams struct {
 	// MinIndex Answer only from a state at least this new.
@@ -1560,6 +2424,12 @@ type StreamEventsParams struct {
 	// as every write that was answered before this read began.
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 	LastEventID LastEventID      `json:"Last-Event-ID,omitempty"`
+}
+
+// OperateInstancesParams defines parameters for OperateInstances.
+type OperateInstancesParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetInstanceParams defines parameters for GetInstance.
@@ -1655,20 +2525,191 @@ type GetNodeParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// ListRegionsParams defines parameters for ListRegions.
+type ListRegionsParams struct {
+	// Contains Only where the id or the name contains this, upper and lower case alike.
+	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetRegionParams defines parameters for GetRegion.
+type GetRegionParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// PutRegionParams defines parameters for PutRegion.
+type PutRegionParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListResourceGroupsParams defines parameters for ListResourceGroups.
+type ListResourceGroupsParams struct {
+	// Contains Only where the id or the name contains this, upper and lower case alike.
+	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetResourceGroupParams defines parameters for GetResourceGroup.
+type GetResourceGroupParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// PutResourceGroupParams defines parameters for PutResourceGroup.
+type PutResourceGroupParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListScheduleParams defines parameters for ListSchedule.
+type ListScheduleParams struct {
+	State State `form:"state,omitempty" json:"state,omitempty"`
+
+	// DateFrom Data timestamps from this one on.
+	DateFrom DateFrom `form:"date_from,omitempty" json:"date_from,omitempty"`
+
+	// DateTo Data timestamps up to and with this one.
+	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListWorkspacesParams defines parameters for ListWorkspaces.
+type ListWorkspacesParams struct {
+	// Contains Only where the id or the name contains this, upper and lower case alike.
+	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetWorkspaceParams defines parameters for GetWorkspace.
+type GetWorkspaceParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// PutWorkspaceParams defines parameters for PutWorkspace.
+type PutWorkspaceParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // SubmitBackfillJSONRequestBody defines body for SubmitBackfill for application/json ContentType.
 type SubmitBackfillJSONRequestBody = BackfillRequest
+
+// OperateBackfillsJSONRequestBody defines body for OperateBackfills for application/json ContentType.
+type OperateBackfillsJSONRequestBody = BackfillsOperation
 
 // PreviewBackfillJSONRequestBody defines body for PreviewBackfill for application/json ContentType.
 type PreviewBackfillJSONRequestBody = BackfillRequest
 
+// EditBackfillJSONRequestBody defines body for EditBackfill for application/json ContentType.
+type EditBackfillJSONRequestBody = BackfillEdit
+
+// FreezeBackfillJSONRequestBody defines body for FreezeBackfill for application/json ContentType.
+type FreezeBackfillJSONRequestBody = DatesOperation
+
+// PauseBackfillJSONRequestBody defines body for PauseBackfill for application/json ContentType.
+type PauseBackfillJSONRequestBody = Reasoned
+
 // RerunBackfillJSONRequestBody defines body for RerunBackfill for application/json ContentType.
 type RerunBackfillJSONRequestBody = RerunRequest
+
+// ResumeBackfillJSONRequestBody defines body for ResumeBackfill for application/json ContentType.
+type ResumeBackfillJSONRequestBody = Reasoned
+
+// StopBackfillJSONRequestBody defines body for StopBackfill for application/json ContentType.
+type StopBackfillJSONRequestBody = Reasoned
+
+// UnfreezeBackfillJSONRequestBody defines body for UnfreezeBackfill for application/json ContentType.
+type UnfreezeBackfillJSONRequestBody = DatesOperation
 
 // TransferLeadershipJSONRequestBody defines body for TransferLeadership for application/json ContentType.
 type TransferLeadershipJSONRequestBody = TransferRequest
 
+// OperateInstancesJSONRequestBody defines body for OperateInstances for application/json ContentType.
+type OperateInstancesJSONRequestBody = InstancesOperation
+
 // ApplyNodesJSONRequestBody defines body for ApplyNodes for application/json ContentType.
 type ApplyNodesJSONRequestBody = NodeApplication
+
+// PutRegionJSONRequestBody defines body for PutRegion for application/json ContentType.
+type PutRegionJSONRequestBody = RegionSettings
+
+// PutResourceGroupJSONRequestBody defines body for PutResourceGroup for application/json ContentType.
+type PutResourceGroupJSONRequestBody = ResourceGroupSettings
+
+// PutWorkspaceJSONRequestBody defines body for PutWorkspace for application/json ContentType.
+type PutWorkspaceJSONRequestBody = WorkspaceSettings
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1778,6 +2819,20 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/backfills (the `SubmitBackfill` operationId).
 	SubmitBackfill(ctx context.Context, params *SubmitBackfillParams, body SubmitBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// OperateBackfillsWithBody One operation on several backfills, all or nothing (RULES R9).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+	OperateBackfillsWithBody(ctx context.Context, params *OperateBackfillsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OperateBackfills One operation on several backfills, all or nothing (RULES R9).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+	OperateBackfills(ctx context.Context, params *OperateBackfillsParams, body OperateBackfillsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PreviewBackfillWithBody What a request would run. Changes nothing.
 	//
 	// Takes any type of body and a specified content type.
@@ -1797,20 +2852,68 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill} (the `GetBackfill` operationId).
 	GetBackfill(ctx context.Context, backfill BackfillParam, params *GetBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EditBackfillWithBody Change a backfill that is not finished (RULES R9).
+	//
+	// What is absent stays as it is. With `dryRun` the answer is the difference that the
+	// change would make, and nothing is written.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+	EditBackfillWithBody(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditBackfill Change a backfill that is not finished (RULES R9).
+	//
+	// What is absent stays as it is. With `dryRun` the answer is the difference that the
+	// change would make, and nothing is written.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+	EditBackfill(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, body EditBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDates The dates of a backfill in the order in which they run.
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/dates (the `ListDates` operationId).
 	ListDates(ctx context.Context, backfill BackfillParam, params *ListDatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeBackfillWithBody Hold all that wait, of some dates or of the whole backfill.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+	FreezeBackfillWithBody(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeBackfill Hold all that wait, of some dates or of the whole backfill.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+	FreezeBackfill(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInstances Instances of a backfill by number.
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 	ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PauseBackfill Start nothing new, let what runs finish.
+	// ListOperations What people did to a backfill, newest first.
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/operations (the `ListOperations` operationId).
+	ListOperations(ctx context.Context, backfill BackfillParam, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseBackfillWithBody Start nothing new, let what runs finish.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
-	PauseBackfill(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PauseBackfillWithBody(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseBackfill Start nothing new, let what runs finish.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
+	PauseBackfill(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, body PauseBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReceipt The account of every instance, per node, per date or per both (RULES R13.6).
 	//
@@ -1831,15 +2934,47 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/backfills/{backfill}/rerun (the `RerunBackfill` operationId).
 	RerunBackfill(ctx context.Context, backfill BackfillParam, params *RerunBackfillParams, body RerunBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResumeBackfill Go on after a pause, a stop or a halt.
+	// ResumeBackfillWithBody Go on after a pause, a stop or a halt.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
-	ResumeBackfill(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ResumeBackfillWithBody(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeBackfill Go on after a pause, a stop or a halt.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
+	ResumeBackfill(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, body ResumeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopBackfillWithBody Start nothing new, stop what runs.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
+	StopBackfillWithBody(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StopBackfill Start nothing new, stop what runs.
 	//
+	// Takes a body of the `application/json` content type.
+	//
 	// Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
-	StopBackfill(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	StopBackfill(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, body StopBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnfreezeBackfillWithBody Let frozen ones go on, of some dates or of the whole backfill.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+	UnfreezeBackfillWithBody(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnfreezeBackfill Let frozen ones go on, of some dates or of the whole backfill.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+	UnfreezeBackfill(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, body UnfreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCluster The coordinators as the asked one sees them.
 	//
@@ -1870,6 +3005,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OperateInstancesWithBody One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+	OperateInstancesWithBody(ctx context.Context, params *OperateInstancesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OperateInstances One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+	OperateInstances(ctx context.Context, params *OperateInstancesParams, body OperateInstancesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetInstance An instance, why it waits, and its attempts. Answered by the leader.
 	//
@@ -1917,6 +3066,83 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 	GetNode(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRegions Regions by id: those that were set, and those that workspaces name.
+	//
+	// Corresponds with GET /v1/regions (the `ListRegions` operationId).
+	ListRegions(ctx context.Context, params *ListRegionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRegion A region.
+	//
+	// Corresponds with GET /v1/regions/{region} (the `GetRegion` operationId).
+	GetRegion(ctx context.Context, region string, params *GetRegionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutRegionWithBody Set all that can be set of a region. It comes into being with its first.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+	PutRegionWithBody(ctx context.Context, region string, params *PutRegionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutRegion Set all that can be set of a region. It comes into being with its first.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+	PutRegion(ctx context.Context, region string, params *PutRegionParams, body PutRegionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListResourceGroups Resource groups by name: those that were set, and those that agents or nodes name.
+	//
+	// Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
+	ListResourceGroups(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetResourceGroup A resource group, its bounds and its use.
+	//
+	// Corresponds with GET /v1/resource-groups/{resourceGroup} (the `GetResourceGroup` operationId).
+	GetResourceGroup(ctx context.Context, resourceGroup string, params *GetResourceGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutResourceGroupWithBody Set all that can be set of a resource group. It comes into being with its first.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+	PutResourceGroupWithBody(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutResourceGroup Set all that can be set of a resource group. It comes into being with its first.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+	PutResourceGroup(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSchedule The days of the schedule, newest first. Each is a plan like a backfill's.
+	//
+	// Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
+	ListSchedule(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListWorkspaces Workspaces by id: those that were set, and those that nodes name.
+	//
+	// Corresponds with GET /v1/workspaces (the `ListWorkspaces` operationId).
+	ListWorkspaces(ctx context.Context, params *ListWorkspacesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetWorkspace A workspace.
+	//
+	// Corresponds with GET /v1/workspaces/{workspace} (the `GetWorkspace` operationId).
+	GetWorkspace(ctx context.Context, workspace string, params *GetWorkspaceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutWorkspaceWithBody Set all that can be set of a workspace. It comes into being with its first.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+	PutWorkspaceWithBody(ctx context.Context, workspace string, params *PutWorkspaceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutWorkspace Set all that can be set of a workspace. It comes into being with its first.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+	PutWorkspace(ctx context.Context, workspace string, params *PutWorkspaceParams, body PutWorkspaceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // Health Whether the process is alive.
@@ -2013,6 +3239,40 @@ func (c *Client) SubmitBackfill(ctx context.Context, params *SubmitBackfillParam
 	return c.Client.Do(req)
 }
 
+// OperateBackfillsWithBody One operation on several backfills, all or nothing (RULES R9).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+func (c *Client) OperateBackfillsWithBody(ctx context.Context, params *OperateBackfillsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOperateBackfillsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OperateBackfills One operation on several backfills, all or nothing (RULES R9).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+func (c *Client) OperateBackfills(ctx context.Context, params *OperateBackfillsParams, body OperateBackfillsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOperateBackfillsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PreviewBackfillWithBody What a request would run. Changes nothing.
 //
 // Takes any type of body and a specified content type.
@@ -2062,11 +3322,85 @@ func (c *Client) GetBackfill(ctx context.Context, backfill BackfillParam, params
 	return c.Client.Do(req)
 }
 
+// EditBackfillWithBody Change a backfill that is not finished (RULES R9).
+//
+// What is absent stays as it is. With `dryRun` the answer is the difference that the
+// change would make, and nothing is written.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+func (c *Client) EditBackfillWithBody(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditBackfillRequestWithBody(c.Server, backfill, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditBackfill Change a backfill that is not finished (RULES R9).
+//
+// What is absent stays as it is. With `dryRun` the answer is the difference that the
+// change would make, and nothing is written.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+func (c *Client) EditBackfill(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, body EditBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditBackfillRequest(c.Server, backfill, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDates The dates of a backfill in the order in which they run.
 //
 // Corresponds with GET /v1/backfills/{backfill}/dates (the `ListDates` operationId).
 func (c *Client) ListDates(ctx context.Context, backfill BackfillParam, params *ListDatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDatesRequest(c.Server, backfill, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeBackfillWithBody Hold all that wait, of some dates or of the whole backfill.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+func (c *Client) FreezeBackfillWithBody(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeBackfillRequestWithBody(c.Server, backfill, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeBackfill Hold all that wait, of some dates or of the whole backfill.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+func (c *Client) FreezeBackfill(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeBackfillRequest(c.Server, backfill, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2092,11 +3426,45 @@ func (c *Client) ListInstances(ctx context.Context, backfill BackfillParam, para
 	return c.Client.Do(req)
 }
 
-// PauseBackfill Start nothing new, let what runs finish.
+// ListOperations What people did to a backfill, newest first.
+//
+// Corresponds with GET /v1/backfills/{backfill}/operations (the `ListOperations` operationId).
+func (c *Client) ListOperations(ctx context.Context, backfill BackfillParam, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperationsRequest(c.Server, backfill, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseBackfillWithBody Start nothing new, let what runs finish.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
-func (c *Client) PauseBackfill(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPauseBackfillRequest(c.Server, backfill, params)
+func (c *Client) PauseBackfillWithBody(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBackfillRequestWithBody(c.Server, backfill, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseBackfill Start nothing new, let what runs finish.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
+func (c *Client) PauseBackfill(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, body PauseBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBackfillRequest(c.Server, backfill, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2156,11 +3524,47 @@ func (c *Client) RerunBackfill(ctx context.Context, backfill BackfillParam, para
 	return c.Client.Do(req)
 }
 
-// ResumeBackfill Go on after a pause, a stop or a halt.
+// ResumeBackfillWithBody Go on after a pause, a stop or a halt.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
-func (c *Client) ResumeBackfill(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewResumeBackfillRequest(c.Server, backfill, params)
+func (c *Client) ResumeBackfillWithBody(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeBackfillRequestWithBody(c.Server, backfill, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeBackfill Go on after a pause, a stop or a halt.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
+func (c *Client) ResumeBackfill(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, body ResumeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeBackfillRequest(c.Server, backfill, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopBackfillWithBody Start nothing new, stop what runs.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
+func (c *Client) StopBackfillWithBody(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopBackfillRequestWithBody(c.Server, backfill, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2173,9 +3577,45 @@ func (c *Client) ResumeBackfill(ctx context.Context, backfill BackfillParam, par
 
 // StopBackfill Start nothing new, stop what runs.
 //
+// Takes a body of the `application/json` content type.
+//
 // Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
-func (c *Client) StopBackfill(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewStopBackfillRequest(c.Server, backfill, params)
+func (c *Client) StopBackfill(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, body StopBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopBackfillRequest(c.Server, backfill, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnfreezeBackfillWithBody Let frozen ones go on, of some dates or of the whole backfill.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+func (c *Client) UnfreezeBackfillWithBody(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnfreezeBackfillRequestWithBody(c.Server, backfill, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnfreezeBackfill Let frozen ones go on, of some dates or of the whole backfill.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+func (c *Client) UnfreezeBackfill(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, body UnfreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnfreezeBackfillRequest(c.Server, backfill, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2246,6 +3686,40 @@ func (c *Client) TransferLeadership(ctx context.Context, params *TransferLeaders
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OperateInstancesWithBody One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+func (c *Client) OperateInstancesWithBody(ctx context.Context, params *OperateInstancesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOperateInstancesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OperateInstances One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+func (c *Client) OperateInstances(ctx context.Context, params *OperateInstancesParams, body OperateInstancesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOperateInstancesRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2363,6 +3837,213 @@ func (c *Client) ApplyNodes(ctx context.Context, params *ApplyNodesParams, body 
 // Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 func (c *Client) GetNode(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetNodeRequest(c.Server, node, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRegions Regions by id: those that were set, and those that workspaces name.
+//
+// Corresponds with GET /v1/regions (the `ListRegions` operationId).
+func (c *Client) ListRegions(ctx context.Context, params *ListRegionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRegionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRegion A region.
+//
+// Corresponds with GET /v1/regions/{region} (the `GetRegion` operationId).
+func (c *Client) GetRegion(ctx context.Context, region string, params *GetRegionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRegionRequest(c.Server, region, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutRegionWithBody Set all that can be set of a region. It comes into being with its first.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+func (c *Client) PutRegionWithBody(ctx context.Context, region string, params *PutRegionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutRegionRequestWithBody(c.Server, region, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutRegion Set all that can be set of a region. It comes into being with its first.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+func (c *Client) PutRegion(ctx context.Context, region string, params *PutRegionParams, body PutRegionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutRegionRequest(c.Server, region, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListResourceGroups Resource groups by name: those that were set, and those that agents or nodes name.
+//
+// Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
+func (c *Client) ListResourceGroups(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListResourceGroupsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetResourceGroup A resource group, its bounds and its use.
+//
+// Corresponds with GET /v1/resource-groups/{resourceGroup} (the `GetResourceGroup` operationId).
+func (c *Client) GetResourceGroup(ctx context.Context, resourceGroup string, params *GetResourceGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetResourceGroupRequest(c.Server, resourceGroup, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutResourceGroupWithBody Set all that can be set of a resource group. It comes into being with its first.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+func (c *Client) PutResourceGroupWithBody(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceGroupRequestWithBody(c.Server, resourceGroup, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutResourceGroup Set all that can be set of a resource group. It comes into being with its first.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+func (c *Client) PutResourceGroup(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceGroupRequest(c.Server, resourceGroup, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSchedule The days of the schedule, newest first. Each is a plan like a backfill's.
+//
+// Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
+func (c *Client) ListSchedule(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListScheduleRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListWorkspaces Workspaces by id: those that were set, and those that nodes name.
+//
+// Corresponds with GET /v1/workspaces (the `ListWorkspaces` operationId).
+func (c *Client) ListWorkspaces(ctx context.Context, params *ListWorkspacesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWorkspacesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetWorkspace A workspace.
+//
+// Corresponds with GET /v1/workspaces/{workspace} (the `GetWorkspace` operationId).
+func (c *Client) GetWorkspace(ctx context.Context, workspace string, params *GetWorkspaceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetWorkspaceRequest(c.Server, workspace, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutWorkspaceWithBody Set all that can be set of a workspace. It comes into being with its first.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+func (c *Client) PutWorkspaceWithBody(ctx context.Context, workspace string, params *PutWorkspaceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutWorkspaceRequestWithBody(c.Server, workspace, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutWorkspace Set all that can be set of a workspace. It comes into being with its first.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+func (c *Client) PutWorkspace(ctx context.Context, workspace string, params *PutWorkspaceParams, body PutWorkspaceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutWorkspaceRequest(c.Server, workspace, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2545,6 +4226,14 @@ func NewListBackfillsRequest(server string, params *ListBackfillsParams) (*http.
 			}
 		}
 
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
@@ -2620,6 +4309,59 @@ func NewSubmitBackfillRequestWithBody(server string, params *SubmitBackfillParam
 	}
 
 	operationPath := fmt.Sprintf("/v1/backfills")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewOperateBackfillsRequest calls the generic OperateBackfills builder with application/json body
+func NewOperateBackfillsRequest(server string, params *OperateBackfillsParams, body OperateBackfillsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOperateBackfillsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewOperateBackfillsRequestWithBody constructs an http.Request for the OperateBackfills method, with any body, and a specified content type
+func NewOperateBackfillsRequestWithBody(server string, params *OperateBackfillsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/operate")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2812,6 +4554,89 @@ func NewGetBackfillRequest(server string, backfill BackfillParam, params *GetBac
 	return req, nil
 }
 
+// NewEditBackfillRequest calls the generic EditBackfill builder with application/json body
+func NewEditBackfillRequest(server string, backfill BackfillParam, params *EditBackfillParams, body EditBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEditBackfillRequestWithBody(server, backfill, params, "application/json", bodyReader)
+}
+
+// NewEditBackfillRequestWithBody constructs an http.Request for the EditBackfill method, with any body, and a specified content type
+func NewEditBackfillRequestWithBody(server string, backfill BackfillParam, params *EditBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dryRun", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewListDatesRequest constructs an http.Request for the ListDates method
 func NewListDatesRequest(server string, backfill BackfillParam, params *ListDatesParams) (*http.Request, error) {
 	var err error
@@ -2920,6 +4745,66 @@ func NewListDatesRequest(server string, backfill BackfillParam, params *ListDate
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFreezeBackfillRequest calls the generic FreezeBackfill builder with application/json body
+func NewFreezeBackfillRequest(server string, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFreezeBackfillRequestWithBody(server, backfill, params, "application/json", bodyReader)
+}
+
+// NewFreezeBackfillRequestWithBody constructs an http.Request for the FreezeBackfill method, with any body, and a specified content type
+func NewFreezeBackfillRequestWithBody(server string, backfill BackfillParam, params *FreezeBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s/freeze", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -3038,8 +4923,100 @@ func NewListInstancesRequest(server string, backfill BackfillParam, params *List
 	return req, nil
 }
 
-// NewPauseBackfillRequest constructs an http.Request for the PauseBackfill method
-func NewPauseBackfillRequest(server string, backfill BackfillParam, params *PauseBackfillParams) (*http.Request, error) {
+// NewListOperationsRequest constructs an http.Request for the ListOperations method
+func NewListOperationsRequest(server string, backfill BackfillParam, params *ListOperationsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s/operations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseBackfillRequest calls the generic PauseBackfill builder with application/json body
+func NewPauseBackfillRequest(server string, backfill BackfillParam, params *PauseBackfillParams, body PauseBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPauseBackfillRequestWithBody(server, backfill, params, "application/json", bodyReader)
+}
+
+// NewPauseBackfillRequestWithBody constructs an http.Request for the PauseBackfill method, with any body, and a specified content type
+func NewPauseBackfillRequestWithBody(server string, backfill BackfillParam, params *PauseBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3064,10 +5041,12 @@ func NewPauseBackfillRequest(server string, backfill BackfillParam, params *Paus
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -3258,8 +5237,19 @@ func NewRerunBackfillRequestWithBody(server string, backfill BackfillParam, para
 	return req, nil
 }
 
-// NewResumeBackfillRequest constructs an http.Request for the ResumeBackfill method
-func NewResumeBackfillRequest(server string, backfill BackfillParam, params *ResumeBackfillParams) (*http.Request, error) {
+// NewResumeBackfillRequest calls the generic ResumeBackfill builder with application/json body
+func NewResumeBackfillRequest(server string, backfill BackfillParam, params *ResumeBackfillParams, body ResumeBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeBackfillRequestWithBody(server, backfill, params, "application/json", bodyReader)
+}
+
+// NewResumeBackfillRequestWithBody constructs an http.Request for the ResumeBackfill method, with any body, and a specified content type
+func NewResumeBackfillRequestWithBody(server string, backfill BackfillParam, params *ResumeBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3284,10 +5274,12 @@ func NewResumeBackfillRequest(server string, backfill BackfillParam, params *Res
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -3305,8 +5297,19 @@ func NewResumeBackfillRequest(server string, backfill BackfillParam, params *Res
 	return req, nil
 }
 
-// NewStopBackfillRequest constructs an http.Request for the StopBackfill method
-func NewStopBackfillRequest(server string, backfill BackfillParam, params *StopBackfillParams) (*http.Request, error) {
+// NewStopBackfillRequest calls the generic StopBackfill builder with application/json body
+func NewStopBackfillRequest(server string, backfill BackfillParam, params *StopBackfillParams, body StopBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStopBackfillRequestWithBody(server, backfill, params, "application/json", bodyReader)
+}
+
+// NewStopBackfillRequestWithBody constructs an http.Request for the StopBackfill method, with any body, and a specified content type
+func NewStopBackfillRequestWithBody(server string, backfill BackfillParam, params *StopBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3331,10 +5334,72 @@ func NewStopBackfillRequest(server string, backfill BackfillParam, params *StopB
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewUnfreezeBackfillRequest calls the generic UnfreezeBackfill builder with application/json body
+func NewUnfreezeBackfillRequest(server string, backfill BackfillParam, params *UnfreezeBackfillParams, body UnfreezeBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUnfreezeBackfillRequestWithBody(server, backfill, params, "application/json", bodyReader)
+}
+
+// NewUnfreezeBackfillRequestWithBody constructs an http.Request for the UnfreezeBackfill method, with any body, and a specified content type
+func NewUnfreezeBackfillRequestWithBody(server string, backfill BackfillParam, params *UnfreezeBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s/unfreeze", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -3548,6 +5613,59 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 		}
 
 		req.Header.Set("Last-Event-ID", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewOperateInstancesRequest calls the generic OperateInstances builder with application/json body
+func NewOperateInstancesRequest(server string, params *OperateInstancesParams, body OperateInstancesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOperateInstancesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewOperateInstancesRequestWithBody constructs an http.Request for the OperateInstances method, with any body, and a specified content type
+func NewOperateInstancesRequestWithBody(server string, params *OperateInstancesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/operate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
 
 	}
 
@@ -4034,6 +6152,794 @@ func NewGetNodeRequest(server string, node string, params *GetNodeParams) (*http
 	return req, nil
 }
 
+// NewListRegionsRequest constructs an http.Request for the ListRegions method
+func NewListRegionsRequest(server string, params *ListRegionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/regions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRegionRequest constructs an http.Request for the GetRegion method
+func NewGetRegionRequest(server string, region string, params *GetRegionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "region", region, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/regions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutRegionRequest calls the generic PutRegion builder with application/json body
+func NewPutRegionRequest(server string, region string, params *PutRegionParams, body PutRegionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutRegionRequestWithBody(server, region, params, "application/json", bodyReader)
+}
+
+// NewPutRegionRequestWithBody constructs an http.Request for the PutRegion method, with any body, and a specified content type
+func NewPutRegionRequestWithBody(server string, region string, params *PutRegionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "region", region, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/regions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewListResourceGroupsRequest constructs an http.Request for the ListResourceGroups method
+func NewListResourceGroupsRequest(server string, params *ListResourceGroupsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/resource-groups")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetResourceGroupRequest constructs an http.Request for the GetResourceGroup method
+func NewGetResourceGroupRequest(server string, resourceGroup string, params *GetResourceGroupParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "resourceGroup", resourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/resource-groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutResourceGroupRequest calls the generic PutResourceGroup builder with application/json body
+func NewPutResourceGroupRequest(server string, resourceGroup string, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutResourceGroupRequestWithBody(server, resourceGroup, params, "application/json", bodyReader)
+}
+
+// NewPutResourceGroupRequestWithBody constructs an http.Request for the PutResourceGroup method, with any body, and a specified content type
+func NewPutResourceGroupRequestWithBody(server string, resourceGroup string, params *PutResourceGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "resourceGroup", resourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/resource-groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewListScheduleRequest constructs an http.Request for the ListSchedule method
+func NewListScheduleRequest(server string, params *ListScheduleParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedule")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_from", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_to", params.DateTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListWorkspacesRequest constructs an http.Request for the ListWorkspaces method
+func NewListWorkspacesRequest(server string, params *ListWorkspacesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workspaces")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetWorkspaceRequest constructs an http.Request for the GetWorkspace method
+func NewGetWorkspaceRequest(server string, workspace string, params *GetWorkspaceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "workspace", workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workspaces/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutWorkspaceRequest calls the generic PutWorkspace builder with application/json body
+func NewPutWorkspaceRequest(server string, workspace string, params *PutWorkspaceParams, body PutWorkspaceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutWorkspaceRequestWithBody(server, workspace, params, "application/json", bodyReader)
+}
+
+// NewPutWorkspaceRequestWithBody constructs an http.Request for the PutWorkspace method, with any body, and a specified content type
+func NewPutWorkspaceRequestWithBody(server string, workspace string, params *PutWorkspaceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "workspace", workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workspaces/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -4120,6 +7026,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/backfills (the `SubmitBackfill` operationId).
 	SubmitBackfillWithResponse(ctx context.Context, params *SubmitBackfillParams, body SubmitBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitBackfillResponse, error)
 
+	// OperateBackfillsWithBodyWithResponse One operation on several backfills, all or nothing (RULES R9).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+	OperateBackfillsWithBodyWithResponse(ctx context.Context, params *OperateBackfillsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OperateBackfillsResponse, error)
+
+	// OperateBackfillsWithResponse One operation on several backfills, all or nothing (RULES R9).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+	OperateBackfillsWithResponse(ctx context.Context, params *OperateBackfillsParams, body OperateBackfillsJSONRequestBody, reqEditors ...RequestEditorFn) (*OperateBackfillsResponse, error)
+
 	// PreviewBackfillWithBodyWithResponse What a request would run. Changes nothing.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4141,12 +7061,46 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill} (the `GetBackfill` operationId).
 	GetBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *GetBackfillParams, reqEditors ...RequestEditorFn) (*GetBackfillResponse, error)
 
+	// EditBackfillWithBodyWithResponse Change a backfill that is not finished (RULES R9).
+	//
+	// What is absent stays as it is. With `dryRun` the answer is the difference that the
+	// change would make, and nothing is written.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+	EditBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditBackfillResponse, error)
+
+	// EditBackfillWithResponse Change a backfill that is not finished (RULES R9).
+	//
+	// What is absent stays as it is. With `dryRun` the answer is the difference that the
+	// change would make, and nothing is written.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+	EditBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, body EditBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*EditBackfillResponse, error)
+
 	// ListDatesWithResponse The dates of a backfill in the order in which they run.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/dates (the `ListDates` operationId).
 	ListDatesWithResponse(ctx context.Context, backfill BackfillParam, params *ListDatesParams, reqEditors ...RequestEditorFn) (*ListDatesResponse, error)
+
+	// FreezeBackfillWithBodyWithResponse Hold all that wait, of some dates or of the whole backfill.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+	FreezeBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeBackfillResponse, error)
+
+	// FreezeBackfillWithResponse Hold all that wait, of some dates or of the whole backfill.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+	FreezeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeBackfillResponse, error)
 
 	// ListInstancesWithResponse Instances of a backfill by number.
 	//
@@ -4155,12 +7109,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 	ListInstancesWithResponse(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*ListInstancesResponse, error)
 
-	// PauseBackfillWithResponse Start nothing new, let what runs finish.
+	// ListOperationsWithResponse What people did to a backfill, newest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
+	// Corresponds with GET /v1/backfills/{backfill}/operations (the `ListOperations` operationId).
+	ListOperationsWithResponse(ctx context.Context, backfill BackfillParam, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error)
+
+	// PauseBackfillWithBodyWithResponse Start nothing new, let what runs finish.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
 	// Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
-	PauseBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, reqEditors ...RequestEditorFn) (*PauseBackfillResponse, error)
+	PauseBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseBackfillResponse, error)
+
+	// PauseBackfillWithResponse Start nothing new, let what runs finish.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
+	PauseBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, body PauseBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseBackfillResponse, error)
 
 	// GetReceiptWithResponse The account of every instance, per node, per date or per both (RULES R13.6).
 	//
@@ -4183,19 +7151,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/backfills/{backfill}/rerun (the `RerunBackfill` operationId).
 	RerunBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *RerunBackfillParams, body RerunBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*RerunBackfillResponse, error)
 
-	// ResumeBackfillWithResponse Go on after a pause, a stop or a halt.
+	// ResumeBackfillWithBodyWithResponse Go on after a pause, a stop or a halt.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
-	ResumeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, reqEditors ...RequestEditorFn) (*ResumeBackfillResponse, error)
+	ResumeBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeBackfillResponse, error)
+
+	// ResumeBackfillWithResponse Go on after a pause, a stop or a halt.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
+	ResumeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, body ResumeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeBackfillResponse, error)
+
+	// StopBackfillWithBodyWithResponse Start nothing new, stop what runs.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
+	StopBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopBackfillResponse, error)
 
 	// StopBackfillWithResponse Start nothing new, stop what runs.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
-	StopBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, reqEditors ...RequestEditorFn) (*StopBackfillResponse, error)
+	StopBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, body StopBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*StopBackfillResponse, error)
+
+	// UnfreezeBackfillWithBodyWithResponse Let frozen ones go on, of some dates or of the whole backfill.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+	UnfreezeBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnfreezeBackfillResponse, error)
+
+	// UnfreezeBackfillWithResponse Let frozen ones go on, of some dates or of the whole backfill.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+	UnfreezeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, body UnfreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*UnfreezeBackfillResponse, error)
 
 	// GetClusterWithResponse The coordinators as the asked one sees them.
 	//
@@ -4230,6 +7226,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
+
+	// OperateInstancesWithBodyWithResponse One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+	OperateInstancesWithBodyWithResponse(ctx context.Context, params *OperateInstancesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OperateInstancesResponse, error)
+
+	// OperateInstancesWithResponse One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+	OperateInstancesWithResponse(ctx context.Context, params *OperateInstancesParams, body OperateInstancesJSONRequestBody, reqEditors ...RequestEditorFn) (*OperateInstancesResponse, error)
 
 	// GetInstanceWithResponse An instance, why it waits, and its attempts. Answered by the leader.
 	//
@@ -4287,6 +7297,97 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
+
+	// ListRegionsWithResponse Regions by id: those that were set, and those that workspaces name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/regions (the `ListRegions` operationId).
+	ListRegionsWithResponse(ctx context.Context, params *ListRegionsParams, reqEditors ...RequestEditorFn) (*ListRegionsResponse, error)
+
+	// GetRegionWithResponse A region.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/regions/{region} (the `GetRegion` operationId).
+	GetRegionWithResponse(ctx context.Context, region string, params *GetRegionParams, reqEditors ...RequestEditorFn) (*GetRegionResponse, error)
+
+	// PutRegionWithBodyWithResponse Set all that can be set of a region. It comes into being with its first.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+	PutRegionWithBodyWithResponse(ctx context.Context, region string, params *PutRegionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRegionResponse, error)
+
+	// PutRegionWithResponse Set all that can be set of a region. It comes into being with its first.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+	PutRegionWithResponse(ctx context.Context, region string, params *PutRegionParams, body PutRegionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRegionResponse, error)
+
+	// ListResourceGroupsWithResponse Resource groups by name: those that were set, and those that agents or nodes name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
+	ListResourceGroupsWithResponse(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*ListResourceGroupsResponse, error)
+
+	// GetResourceGroupWithResponse A resource group, its bounds and its use.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/resource-groups/{resourceGroup} (the `GetResourceGroup` operationId).
+	GetResourceGroupWithResponse(ctx context.Context, resourceGroup string, params *GetResourceGroupParams, reqEditors ...RequestEditorFn) (*GetResourceGroupResponse, error)
+
+	// PutResourceGroupWithBodyWithResponse Set all that can be set of a resource group. It comes into being with its first.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+	PutResourceGroupWithBodyWithResponse(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error)
+
+	// PutResourceGroupWithResponse Set all that can be set of a resource group. It comes into being with its first.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+	PutResourceGroupWithResponse(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error)
+
+	// ListScheduleWithResponse The days of the schedule, newest first. Each is a plan like a backfill's.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
+	ListScheduleWithResponse(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*ListScheduleResponse, error)
+
+	// ListWorkspacesWithResponse Workspaces by id: those that were set, and those that nodes name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/workspaces (the `ListWorkspaces` operationId).
+	ListWorkspacesWithResponse(ctx context.Context, params *ListWorkspacesParams, reqEditors ...RequestEditorFn) (*ListWorkspacesResponse, error)
+
+	// GetWorkspaceWithResponse A workspace.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/workspaces/{workspace} (the `GetWorkspace` operationId).
+	GetWorkspaceWithResponse(ctx context.Context, workspace string, params *GetWorkspaceParams, reqEditors ...RequestEditorFn) (*GetWorkspaceResponse, error)
+
+	// PutWorkspaceWithBodyWithResponse Set all that can be set of a workspace. It comes into being with its first.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+	PutWorkspaceWithBodyWithResponse(ctx context.Context, workspace string, params *PutWorkspaceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutWorkspaceResponse, error)
+
+	// PutWorkspaceWithResponse Set all that can be set of a workspace. It comes into being with its first.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+	PutWorkspaceWithResponse(ctx context.Context, workspace string, params *PutWorkspaceParams, body PutWorkspaceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutWorkspaceResponse, error)
 }
 
 // HealthResponseDefaultHeaders the declared response headers of an HTTP default response for Health
@@ -4471,6 +7572,45 @@ func (r SubmitBackfillResponse) StatusCode() int {
 	return 0
 }
 
+// OperateBackfillsResponse200Headers the declared response headers of an HTTP 200 response for OperateBackfills
+type OperateBackfillsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// OperateBackfillsResponseDefaultHeaders the declared response headers of an HTTP default response for OperateBackfills
+type OperateBackfillsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type OperateBackfillsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Operations
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *OperateBackfillsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *OperateBackfillsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r OperateBackfillsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OperateBackfillsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // PreviewBackfillResponse200Headers the declared response headers of an HTTP 200 response for PreviewBackfill
 type PreviewBackfillResponse200Headers struct {
 	BackfleetIndex uint64
@@ -4549,6 +7689,45 @@ func (r GetBackfillResponse) StatusCode() int {
 	return 0
 }
 
+// EditBackfillResponse200Headers the declared response headers of an HTTP 200 response for EditBackfill
+type EditBackfillResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// EditBackfillResponseDefaultHeaders the declared response headers of an HTTP default response for EditBackfill
+type EditBackfillResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type EditBackfillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EditResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *EditBackfillResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EditBackfillResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r EditBackfillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EditBackfillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ListDatesResponse200Headers the declared response headers of an HTTP 200 response for ListDates
 type ListDatesResponse200Headers struct {
 	BackfleetIndex uint64
@@ -4588,6 +7767,45 @@ func (r ListDatesResponse) StatusCode() int {
 	return 0
 }
 
+// FreezeBackfillResponse200Headers the declared response headers of an HTTP 200 response for FreezeBackfill
+type FreezeBackfillResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// FreezeBackfillResponseDefaultHeaders the declared response headers of an HTTP default response for FreezeBackfill
+type FreezeBackfillResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type FreezeBackfillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Operation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *FreezeBackfillResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FreezeBackfillResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r FreezeBackfillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FreezeBackfillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ListInstancesResponse200Headers the declared response headers of an HTTP 200 response for ListInstances
 type ListInstancesResponse200Headers struct {
 	BackfleetIndex uint64
@@ -4621,6 +7839,45 @@ func (r ListInstancesResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListInstancesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListOperationsResponse200Headers the declared response headers of an HTTP 200 response for ListOperations
+type ListOperationsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListOperationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListOperations
+type ListOperationsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListOperationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListOperationsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListOperationsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperationsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4822,6 +8079,45 @@ func (r StopBackfillResponse) StatusCode() int {
 	return 0
 }
 
+// UnfreezeBackfillResponse200Headers the declared response headers of an HTTP 200 response for UnfreezeBackfill
+type UnfreezeBackfillResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// UnfreezeBackfillResponseDefaultHeaders the declared response headers of an HTTP default response for UnfreezeBackfill
+type UnfreezeBackfillResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type UnfreezeBackfillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Operation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UnfreezeBackfillResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UnfreezeBackfillResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r UnfreezeBackfillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnfreezeBackfillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // GetClusterResponse200Headers the declared response headers of an HTTP 200 response for GetCluster
 type GetClusterResponse200Headers struct {
 	BackfleetIndex uint64
@@ -4924,6 +8220,45 @@ func (r StreamEventsResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r StreamEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// OperateInstancesResponse200Headers the declared response headers of an HTTP 200 response for OperateInstances
+type OperateInstancesResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// OperateInstancesResponseDefaultHeaders the declared response headers of an HTTP default response for OperateInstances
+type OperateInstancesResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type OperateInstancesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Operations
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *OperateInstancesResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *OperateInstancesResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r OperateInstancesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OperateInstancesResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5158,6 +8493,396 @@ func (r GetNodeResponse) StatusCode() int {
 	return 0
 }
 
+// ListRegionsResponse200Headers the declared response headers of an HTTP 200 response for ListRegions
+type ListRegionsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListRegionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRegions
+type ListRegionsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListRegionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RegionPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListRegionsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListRegionsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRegionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRegionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetRegionResponse200Headers the declared response headers of an HTTP 200 response for GetRegion
+type GetRegionResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetRegionResponseDefaultHeaders the declared response headers of an HTTP default response for GetRegion
+type GetRegionResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetRegionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Region
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRegionResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetRegionResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRegionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRegionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutRegionResponse200Headers the declared response headers of an HTTP 200 response for PutRegion
+type PutRegionResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// PutRegionResponseDefaultHeaders the declared response headers of an HTTP default response for PutRegion
+type PutRegionResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type PutRegionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Region
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutRegionResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PutRegionResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r PutRegionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutRegionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListResourceGroupsResponse200Headers the declared response headers of an HTTP 200 response for ListResourceGroups
+type ListResourceGroupsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListResourceGroupsResponseDefaultHeaders the declared response headers of an HTTP default response for ListResourceGroups
+type ListResourceGroupsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListResourceGroupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResourceGroupPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListResourceGroupsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListResourceGroupsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListResourceGroupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListResourceGroupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetResourceGroupResponse200Headers the declared response headers of an HTTP 200 response for GetResourceGroup
+type GetResourceGroupResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetResourceGroupResponseDefaultHeaders the declared response headers of an HTTP default response for GetResourceGroup
+type GetResourceGroupResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetResourceGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResourceGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetResourceGroupResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetResourceGroupResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetResourceGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetResourceGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutResourceGroupResponse200Headers the declared response headers of an HTTP 200 response for PutResourceGroup
+type PutResourceGroupResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// PutResourceGroupResponseDefaultHeaders the declared response headers of an HTTP default response for PutResourceGroup
+type PutResourceGroupResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type PutResourceGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResourceGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutResourceGroupResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PutResourceGroupResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r PutResourceGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutResourceGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListScheduleResponse200Headers the declared response headers of an HTTP 200 response for ListSchedule
+type ListScheduleResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListScheduleResponseDefaultHeaders the declared response headers of an HTTP default response for ListSchedule
+type ListScheduleResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SchedulePage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListScheduleResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListScheduleResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListWorkspacesResponse200Headers the declared response headers of an HTTP 200 response for ListWorkspaces
+type ListWorkspacesResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListWorkspacesResponseDefaultHeaders the declared response headers of an HTTP default response for ListWorkspaces
+type ListWorkspacesResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListWorkspacesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WorkspacePage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListWorkspacesResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListWorkspacesResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListWorkspacesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListWorkspacesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetWorkspaceResponse200Headers the declared response headers of an HTTP 200 response for GetWorkspace
+type GetWorkspaceResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetWorkspaceResponseDefaultHeaders the declared response headers of an HTTP default response for GetWorkspace
+type GetWorkspaceResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetWorkspaceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Workspace
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetWorkspaceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetWorkspaceResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetWorkspaceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetWorkspaceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutWorkspaceResponse200Headers the declared response headers of an HTTP 200 response for PutWorkspace
+type PutWorkspaceResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// PutWorkspaceResponseDefaultHeaders the declared response headers of an HTTP default response for PutWorkspace
+type PutWorkspaceResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type PutWorkspaceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Workspace
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutWorkspaceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PutWorkspaceResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r PutWorkspaceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutWorkspaceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // HealthWithResponse Whether the process is alive.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5236,6 +8961,32 @@ func (c *ClientWithResponses) SubmitBackfillWithResponse(ctx context.Context, pa
 	return ParseSubmitBackfillResponse(rsp)
 }
 
+// OperateBackfillsWithBodyWithResponse One operation on several backfills, all or nothing (RULES R9).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+func (c *ClientWithResponses) OperateBackfillsWithBodyWithResponse(ctx context.Context, params *OperateBackfillsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OperateBackfillsResponse, error) {
+	rsp, err := c.OperateBackfillsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOperateBackfillsResponse(rsp)
+}
+
+// OperateBackfillsWithResponse One operation on several backfills, all or nothing (RULES R9).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/operate (the `OperateBackfills` operationId).
+func (c *ClientWithResponses) OperateBackfillsWithResponse(ctx context.Context, params *OperateBackfillsParams, body OperateBackfillsJSONRequestBody, reqEditors ...RequestEditorFn) (*OperateBackfillsResponse, error) {
+	rsp, err := c.OperateBackfills(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOperateBackfillsResponse(rsp)
+}
+
 // PreviewBackfillWithBodyWithResponse What a request would run. Changes nothing.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5275,6 +9026,38 @@ func (c *ClientWithResponses) GetBackfillWithResponse(ctx context.Context, backf
 	return ParseGetBackfillResponse(rsp)
 }
 
+// EditBackfillWithBodyWithResponse Change a backfill that is not finished (RULES R9).
+//
+// What is absent stays as it is. With `dryRun` the answer is the difference that the
+// change would make, and nothing is written.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+func (c *ClientWithResponses) EditBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditBackfillResponse, error) {
+	rsp, err := c.EditBackfillWithBody(ctx, backfill, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditBackfillResponse(rsp)
+}
+
+// EditBackfillWithResponse Change a backfill that is not finished (RULES R9).
+//
+// What is absent stays as it is. With `dryRun` the answer is the difference that the
+// change would make, and nothing is written.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/backfills/{backfill} (the `EditBackfill` operationId).
+func (c *ClientWithResponses) EditBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *EditBackfillParams, body EditBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*EditBackfillResponse, error) {
+	rsp, err := c.EditBackfill(ctx, backfill, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditBackfillResponse(rsp)
+}
+
 // ListDatesWithResponse The dates of a backfill in the order in which they run.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5286,6 +9069,32 @@ func (c *ClientWithResponses) ListDatesWithResponse(ctx context.Context, backfil
 		return nil, err
 	}
 	return ParseListDatesResponse(rsp)
+}
+
+// FreezeBackfillWithBodyWithResponse Hold all that wait, of some dates or of the whole backfill.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+func (c *ClientWithResponses) FreezeBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeBackfillResponse, error) {
+	rsp, err := c.FreezeBackfillWithBody(ctx, backfill, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeBackfillResponse(rsp)
+}
+
+// FreezeBackfillWithResponse Hold all that wait, of some dates or of the whole backfill.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
+func (c *ClientWithResponses) FreezeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeBackfillResponse, error) {
+	rsp, err := c.FreezeBackfill(ctx, backfill, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeBackfillResponse(rsp)
 }
 
 // ListInstancesWithResponse Instances of a backfill by number.
@@ -5301,13 +9110,39 @@ func (c *ClientWithResponses) ListInstancesWithResponse(ctx context.Context, bac
 	return ParseListInstancesResponse(rsp)
 }
 
-// PauseBackfillWithResponse Start nothing new, let what runs finish.
+// ListOperationsWithResponse What people did to a backfill, newest first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
+// Corresponds with GET /v1/backfills/{backfill}/operations (the `ListOperations` operationId).
+func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, backfill BackfillParam, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error) {
+	rsp, err := c.ListOperations(ctx, backfill, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperationsResponse(rsp)
+}
+
+// PauseBackfillWithBodyWithResponse Start nothing new, let what runs finish.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
 // Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
-func (c *ClientWithResponses) PauseBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, reqEditors ...RequestEditorFn) (*PauseBackfillResponse, error) {
-	rsp, err := c.PauseBackfill(ctx, backfill, params, reqEditors...)
+func (c *ClientWithResponses) PauseBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseBackfillResponse, error) {
+	rsp, err := c.PauseBackfillWithBody(ctx, backfill, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseBackfillResponse(rsp)
+}
+
+// PauseBackfillWithResponse Start nothing new, let what runs finish.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/pause (the `PauseBackfill` operationId).
+func (c *ClientWithResponses) PauseBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *PauseBackfillParams, body PauseBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseBackfillResponse, error) {
+	rsp, err := c.PauseBackfill(ctx, backfill, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -5353,30 +9188,82 @@ func (c *ClientWithResponses) RerunBackfillWithResponse(ctx context.Context, bac
 	return ParseRerunBackfillResponse(rsp)
 }
 
-// ResumeBackfillWithResponse Go on after a pause, a stop or a halt.
+// ResumeBackfillWithBodyWithResponse Go on after a pause, a stop or a halt.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
-func (c *ClientWithResponses) ResumeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, reqEditors ...RequestEditorFn) (*ResumeBackfillResponse, error) {
-	rsp, err := c.ResumeBackfill(ctx, backfill, params, reqEditors...)
+func (c *ClientWithResponses) ResumeBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeBackfillResponse, error) {
+	rsp, err := c.ResumeBackfillWithBody(ctx, backfill, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseResumeBackfillResponse(rsp)
 }
 
-// StopBackfillWithResponse Start nothing new, stop what runs.
+// ResumeBackfillWithResponse Go on after a pause, a stop or a halt.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/resume (the `ResumeBackfill` operationId).
+func (c *ClientWithResponses) ResumeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *ResumeBackfillParams, body ResumeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeBackfillResponse, error) {
+	rsp, err := c.ResumeBackfill(ctx, backfill, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeBackfillResponse(rsp)
+}
+
+// StopBackfillWithBodyWithResponse Start nothing new, stop what runs.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
-func (c *ClientWithResponses) StopBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, reqEditors ...RequestEditorFn) (*StopBackfillResponse, error) {
-	rsp, err := c.StopBackfill(ctx, backfill, params, reqEditors...)
+func (c *ClientWithResponses) StopBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopBackfillResponse, error) {
+	rsp, err := c.StopBackfillWithBody(ctx, backfill, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseStopBackfillResponse(rsp)
+}
+
+// StopBackfillWithResponse Start nothing new, stop what runs.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/stop (the `StopBackfill` operationId).
+func (c *ClientWithResponses) StopBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *StopBackfillParams, body StopBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*StopBackfillResponse, error) {
+	rsp, err := c.StopBackfill(ctx, backfill, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopBackfillResponse(rsp)
+}
+
+// UnfreezeBackfillWithBodyWithResponse Let frozen ones go on, of some dates or of the whole backfill.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+func (c *ClientWithResponses) UnfreezeBackfillWithBodyWithResponse(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnfreezeBackfillResponse, error) {
+	rsp, err := c.UnfreezeBackfillWithBody(ctx, backfill, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnfreezeBackfillResponse(rsp)
+}
+
+// UnfreezeBackfillWithResponse Let frozen ones go on, of some dates or of the whole backfill.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backfills/{backfill}/unfreeze (the `UnfreezeBackfill` operationId).
+func (c *ClientWithResponses) UnfreezeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *UnfreezeBackfillParams, body UnfreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*UnfreezeBackfillResponse, error) {
+	rsp, err := c.UnfreezeBackfill(ctx, backfill, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnfreezeBackfillResponse(rsp)
 }
 
 // GetClusterWithResponse The coordinators as the asked one sees them.
@@ -5435,6 +9322,32 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 		return nil, err
 	}
 	return ParseStreamEventsResponse(rsp)
+}
+
+// OperateInstancesWithBodyWithResponse One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+func (c *ClientWithResponses) OperateInstancesWithBodyWithResponse(ctx context.Context, params *OperateInstancesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OperateInstancesResponse, error) {
+	rsp, err := c.OperateInstancesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOperateInstancesResponse(rsp)
+}
+
+// OperateInstancesWithResponse One operation on instances, of several backfills if need be, all or nothing (RULES R9).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/instances/operate (the `OperateInstances` operationId).
+func (c *ClientWithResponses) OperateInstancesWithResponse(ctx context.Context, params *OperateInstancesParams, body OperateInstancesJSONRequestBody, reqEditors ...RequestEditorFn) (*OperateInstancesResponse, error) {
+	rsp, err := c.OperateInstances(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOperateInstancesResponse(rsp)
 }
 
 // GetInstanceWithResponse An instance, why it waits, and its attempts. Answered by the leader.
@@ -5534,6 +9447,175 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, node stri
 		return nil, err
 	}
 	return ParseGetNodeResponse(rsp)
+}
+
+// ListRegionsWithResponse Regions by id: those that were set, and those that workspaces name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/regions (the `ListRegions` operationId).
+func (c *ClientWithResponses) ListRegionsWithResponse(ctx context.Context, params *ListRegionsParams, reqEditors ...RequestEditorFn) (*ListRegionsResponse, error) {
+	rsp, err := c.ListRegions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRegionsResponse(rsp)
+}
+
+// GetRegionWithResponse A region.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/regions/{region} (the `GetRegion` operationId).
+func (c *ClientWithResponses) GetRegionWithResponse(ctx context.Context, region string, params *GetRegionParams, reqEditors ...RequestEditorFn) (*GetRegionResponse, error) {
+	rsp, err := c.GetRegion(ctx, region, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRegionResponse(rsp)
+}
+
+// PutRegionWithBodyWithResponse Set all that can be set of a region. It comes into being with its first.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+func (c *ClientWithResponses) PutRegionWithBodyWithResponse(ctx context.Context, region string, params *PutRegionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRegionResponse, error) {
+	rsp, err := c.PutRegionWithBody(ctx, region, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutRegionResponse(rsp)
+}
+
+// PutRegionWithResponse Set all that can be set of a region. It comes into being with its first.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
+func (c *ClientWithResponses) PutRegionWithResponse(ctx context.Context, region string, params *PutRegionParams, body PutRegionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRegionResponse, error) {
+	rsp, err := c.PutRegion(ctx, region, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutRegionResponse(rsp)
+}
+
+// ListResourceGroupsWithResponse Resource groups by name: those that were set, and those that agents or nodes name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
+func (c *ClientWithResponses) ListResourceGroupsWithResponse(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*ListResourceGroupsResponse, error) {
+	rsp, err := c.ListResourceGroups(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListResourceGroupsResponse(rsp)
+}
+
+// GetResourceGroupWithResponse A resource group, its bounds and its use.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/resource-groups/{resourceGroup} (the `GetResourceGroup` operationId).
+func (c *ClientWithResponses) GetResourceGroupWithResponse(ctx context.Context, resourceGroup string, params *GetResourceGroupParams, reqEditors ...RequestEditorFn) (*GetResourceGroupResponse, error) {
+	rsp, err := c.GetResourceGroup(ctx, resourceGroup, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetResourceGroupResponse(rsp)
+}
+
+// PutResourceGroupWithBodyWithResponse Set all that can be set of a resource group. It comes into being with its first.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+func (c *ClientWithResponses) PutResourceGroupWithBodyWithResponse(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error) {
+	rsp, err := c.PutResourceGroupWithBody(ctx, resourceGroup, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutResourceGroupResponse(rsp)
+}
+
+// PutResourceGroupWithResponse Set all that can be set of a resource group. It comes into being with its first.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/resource-groups/{resourceGroup} (the `PutResourceGroup` operationId).
+func (c *ClientWithResponses) PutResourceGroupWithResponse(ctx context.Context, resourceGroup string, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error) {
+	rsp, err := c.PutResourceGroup(ctx, resourceGroup, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutResourceGroupResponse(rsp)
+}
+
+// ListScheduleWithResponse The days of the schedule, newest first. Each is a plan like a backfill's.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
+func (c *ClientWithResponses) ListScheduleWithResponse(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*ListScheduleResponse, error) {
+	rsp, err := c.ListSchedule(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListScheduleResponse(rsp)
+}
+
+// ListWorkspacesWithResponse Workspaces by id: those that were set, and those that nodes name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/workspaces (the `ListWorkspaces` operationId).
+func (c *ClientWithResponses) ListWorkspacesWithResponse(ctx context.Context, params *ListWorkspacesParams, reqEditors ...RequestEditorFn) (*ListWorkspacesResponse, error) {
+	rsp, err := c.ListWorkspaces(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListWorkspacesResponse(rsp)
+}
+
+// GetWorkspaceWithResponse A workspace.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/workspaces/{workspace} (the `GetWorkspace` operationId).
+func (c *ClientWithResponses) GetWorkspaceWithResponse(ctx context.Context, workspace string, params *GetWorkspaceParams, reqEditors ...RequestEditorFn) (*GetWorkspaceResponse, error) {
+	rsp, err := c.GetWorkspace(ctx, workspace, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetWorkspaceResponse(rsp)
+}
+
+// PutWorkspaceWithBodyWithResponse Set all that can be set of a workspace. It comes into being with its first.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+func (c *ClientWithResponses) PutWorkspaceWithBodyWithResponse(ctx context.Context, workspace string, params *PutWorkspaceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutWorkspaceResponse, error) {
+	rsp, err := c.PutWorkspaceWithBody(ctx, workspace, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutWorkspaceResponse(rsp)
+}
+
+// PutWorkspaceWithResponse Set all that can be set of a workspace. It comes into being with its first.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/workspaces/{workspace} (the `PutWorkspace` operationId).
+func (c *ClientWithResponses) PutWorkspaceWithResponse(ctx context.Context, workspace string, params *PutWorkspaceParams, body PutWorkspaceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutWorkspaceResponse, error) {
+	rsp, err := c.PutWorkspace(ctx, workspace, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutWorkspaceResponse(rsp)
 }
 
 // ParseHealthResponse parses an HTTP response from a HealthWithResponse call
@@ -5803,6 +9885,62 @@ func ParseSubmitBackfillResponse(rsp *http.Response) (*SubmitBackfillResponse, e
 	return response, nil
 }
 
+// ParseOperateBackfillsResponse parses an HTTP response from a OperateBackfillsWithResponse call
+func ParseOperateBackfillsResponse(rsp *http.Response) (*OperateBackfillsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OperateBackfillsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Operations
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers OperateBackfillsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers OperateBackfillsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParsePreviewBackfillResponse parses an HTTP response from a PreviewBackfillWithResponse call
 func ParsePreviewBackfillResponse(rsp *http.Response) (*PreviewBackfillResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5915,6 +10053,62 @@ func ParseGetBackfillResponse(rsp *http.Response) (*GetBackfillResponse, error) 
 	return response, nil
 }
 
+// ParseEditBackfillResponse parses an HTTP response from a EditBackfillWithResponse call
+func ParseEditBackfillResponse(rsp *http.Response) (*EditBackfillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EditBackfillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EditResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers EditBackfillResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers EditBackfillResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListDatesResponse parses an HTTP response from a ListDatesWithResponse call
 func ParseListDatesResponse(rsp *http.Response) (*ListDatesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5971,6 +10165,62 @@ func ParseListDatesResponse(rsp *http.Response) (*ListDatesResponse, error) {
 	return response, nil
 }
 
+// ParseFreezeBackfillResponse parses an HTTP response from a FreezeBackfillWithResponse call
+func ParseFreezeBackfillResponse(rsp *http.Response) (*FreezeBackfillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FreezeBackfillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Operation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers FreezeBackfillResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers FreezeBackfillResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListInstancesResponse parses an HTTP response from a ListInstancesWithResponse call
 func ParseListInstancesResponse(rsp *http.Response) (*ListInstancesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6014,6 +10264,62 @@ func ParseListInstancesResponse(rsp *http.Response) (*ListInstancesResponse, err
 		response.Headers200 = &headers
 	case true:
 		var headers ListInstancesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOperationsResponse parses an HTTP response from a ListOperationsWithResponse call
+func ParseListOperationsResponse(rsp *http.Response) (*ListOperationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListOperationsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListOperationsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6307,6 +10613,62 @@ func ParseStopBackfillResponse(rsp *http.Response) (*StopBackfillResponse, error
 	return response, nil
 }
 
+// ParseUnfreezeBackfillResponse parses an HTTP response from a UnfreezeBackfillWithResponse call
+func ParseUnfreezeBackfillResponse(rsp *http.Response) (*UnfreezeBackfillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnfreezeBackfillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Operation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UnfreezeBackfillResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers UnfreezeBackfillResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetClusterResponse parses an HTTP response from a GetClusterWithResponse call
 func ParseGetClusterResponse(rsp *http.Response) (*GetClusterResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6445,6 +10807,62 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	switch {
 	case true:
 		var headers StreamEventsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseOperateInstancesResponse parses an HTTP response from a OperateInstancesWithResponse call
+func ParseOperateInstancesResponse(rsp *http.Response) (*OperateInstancesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OperateInstancesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Operations
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers OperateInstancesResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers OperateInstancesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6788,6 +11206,566 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers GetNodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRegionsResponse parses an HTTP response from a ListRegionsWithResponse call
+func ParseListRegionsResponse(rsp *http.Response) (*ListRegionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRegionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RegionPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListRegionsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListRegionsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRegionResponse parses an HTTP response from a GetRegionWithResponse call
+func ParseGetRegionResponse(rsp *http.Response) (*GetRegionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRegionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Region
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRegionResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetRegionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutRegionResponse parses an HTTP response from a PutRegionWithResponse call
+func ParsePutRegionResponse(rsp *http.Response) (*PutRegionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutRegionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Region
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutRegionResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers PutRegionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListResourceGroupsResponse parses an HTTP response from a ListResourceGroupsWithResponse call
+func ParseListResourceGroupsResponse(rsp *http.Response) (*ListResourceGroupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListResourceGroupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResourceGroupPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListResourceGroupsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListResourceGroupsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetResourceGroupResponse parses an HTTP response from a GetResourceGroupWithResponse call
+func ParseGetResourceGroupResponse(rsp *http.Response) (*GetResourceGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetResourceGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResourceGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetResourceGroupResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetResourceGroupResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutResourceGroupResponse parses an HTTP response from a PutResourceGroupWithResponse call
+func ParsePutResourceGroupResponse(rsp *http.Response) (*PutResourceGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutResourceGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResourceGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutResourceGroupResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers PutResourceGroupResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListScheduleResponse parses an HTTP response from a ListScheduleWithResponse call
+func ParseListScheduleResponse(rsp *http.Response) (*ListScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SchedulePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListScheduleResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListScheduleResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListWorkspacesResponse parses an HTTP response from a ListWorkspacesWithResponse call
+func ParseListWorkspacesResponse(rsp *http.Response) (*ListWorkspacesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListWorkspacesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WorkspacePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListWorkspacesResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListWorkspacesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetWorkspaceResponse parses an HTTP response from a GetWorkspaceWithResponse call
+func ParseGetWorkspaceResponse(rsp *http.Response) (*GetWorkspaceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetWorkspaceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Workspace
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetWorkspaceResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetWorkspaceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutWorkspaceResponse parses an HTTP response from a PutWorkspaceWithResponse call
+func ParsePutWorkspaceResponse(rsp *http.Response) (*PutWorkspaceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutWorkspaceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Workspace
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutWorkspaceResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers PutWorkspaceResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -17,7 +17,7 @@ const listLooks = 5000
 
 // Backfills implements server.Reads. A page may be short and have a Next: so
 // much was looked at, and there may be more.
-func (s *Service) Backfills(_ context.Context, contains string, want v1.State, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
+func (s *Service) Backfills(_ context.Context, f server.BackfillFilter, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
 	const list = "backfill"
 	r := s.read()
 	after, err := afterNumber(page, list)
@@ -40,14 +40,14 @@ func (s *Service) Backfills(_ context.Context, contains string, want v1.State, p
 			return false
 		}
 		last = p.ID
-		if !matches(contains, plan.FormatID(p.ID), p.Name) {
+		if !ofKind(p.Plan, f.Kind) || !matches(f.Contains, plan.FormatID(p.ID), p.Name) {
 			return true
 		}
 		// A bound for each, so that one large plan does not blur the others.
 		own := &reading{st: r.st, nowMs: r.nowMs, left: listLooks}
 		item := own.summary(own.motion(p))
 		r.left -= listLooks - max(0, own.left)
-		if want != "" && item.State != want {
+		if f.State != "" && item.State != f.State {
 			return true
 		}
 		if len(out) == page.Limit {
@@ -68,7 +68,7 @@ func lastID(list []v1.BackfillSummary) uint64 {
 func (r *reading) summary(m *motion) v1.BackfillSummary {
 	p := m.p
 	return v1.BackfillSummary{
-		ID: plan.FormatID(p.ID), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.Quiet(),
+		ID: plan.FormatID(p.ID), Kind: planKind(p.Plan), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.Quiet(),
 		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
 		Counts:    shownCounts(p.Total(), m.TimedIn(0, len(p.Dates))),
 		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),

@@ -140,7 +140,7 @@ func (r *reading) instance(p *state.Plan, i uint64) v1.Instance {
 	shown, _ := schedule.Instance(r.st, p, place, r.nowMs)
 	n := &p.Nodes[place.Node]
 	out := v1.Instance{
-		ID: plan.FormatInstance(p.ID, i), Backfill: plan.FormatID(p.ID), Node: n.Spec.Id,
+		ID: plan.FormatInstance(p.ID, i), Backfill: plan.FormatID(p.ID), Kind: planKind(p.Plan), Node: n.Spec.Id,
 		Date: p.Dates[place.Pos].String(), ScheduledTime: scheduled(p.Plan, place),
 		Group: p.Group(place.Pos) + 1, State: shownWords[shown], DryRun: dryRunWords[n.DryRun],
 		Priority: int(p.Priority(place)),

@@ -14,7 +14,7 @@ import (
 )
 
 // Preview implements server.Reads.
-func (s *Service) Preview(_ context.Context, request *wire.Request, f server.InstanceFilter, page server.Page) (*v1.Preview, error) {
+func (s *Service) Preview(_ context.Context, _ server.Write, request *wire.Request, f server.InstanceFilter, page server.Page) (*v1.Preview, error) {
 	const list = "preview"
 	from, err := afterNumber(page, list)
 	if err != nil {

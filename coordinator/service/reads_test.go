@@ -248,7 +248,7 @@ func TestForeignCursorsAreRefused(t *testing.T) {
 		_, _, nodes := r.Nodes(t.Context(), "", page)
 		_, _, instances := r.Instances(t.Context(), id, server.InstanceFilter{}, page)
 		_, _, dates := r.Dates(t.Context(), id, server.DateFilter{}, page)
-		_, _, backfills := r.Backfills(t.Context(), "", "", page)
+		_, _, backfills := r.Backfills(t.Context(), server.BackfillFilter{Kind: v1.PlanFilterBackfill}, page)
 		_, _, agents := r.Agents(t.Context(), "", page)
 		_, receipt := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{}, page)
 		for i, err := range []error{nodes, instances, dates, backfills, agents, receipt} {
@@ -276,7 +276,7 @@ func TestNodesBackfillsAndAgentsPageByName(t *testing.T) {
 	var ids []string
 	for next, more := "", true; more; more = next != "" {
 		var page []v1.BackfillSummary
-		page, next, err = r.Backfills(t.Context(), "a_2021", v1.StateNotRunning, server.Page{Limit: 2, Cursor: next})
+		page, next, err = r.Backfills(t.Context(), server.BackfillFilter{Contains: "a_2021", State: v1.StateNotRunning, Kind: v1.PlanFilterBackfill}, server.Page{Limit: 2, Cursor: next})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +323,7 @@ func TestBackfillShowsGroupsRateAndTimeLeft(t *testing.T) {
 	if b.Rate.PerSecond != 0.5 || b.Rate.SecondsLeft == nil || *b.Rate.SecondsLeft != 16 {
 		t.Errorf("rate: %+v", b.Rate)
 	}
-	if _, err := r.Operate(t.Context(), write("p"), id, wire.PlanOperation_PAUSE); err != nil {
+	if _, err := r.operatePlan(t.Context(), write("p"), id, wire.PlanOperation_PAUSE); err != nil {
 		t.Fatal(err)
 	}
 	if b, _ = r.Backfill(t.Context(), id); b.Rate.SecondsLeft != nil || !b.Summary.Paused {

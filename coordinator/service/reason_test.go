@@ -141,7 +141,7 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 func operated(days string, kind wire.PlanOperation_Kind) func(*rig) (uint64, uint64) {
 	return func(r *rig) (uint64, uint64) {
 		id := r.submit(backfill("a", days))
-		if _, err := r.Operate(r.t.Context(), write("op"), id, kind); err != nil {
+		if _, err := r.operatePlan(r.t.Context(), write("op"), id, kind); err != nil {
 			r.t.Fatal(err)
 		}
 		return id, 0

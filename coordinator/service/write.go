@@ -12,7 +12,7 @@ import (
 )
 
 func command(w server.Write) *wire.Command {
-	return &wire.Command{Actor: w.Actor, RequestId: w.RequestID, RequestHash: w.Hash}
+	return &wire.Command{Actor: w.Actor, RequestId: w.RequestID, RequestHash: w.Hash, Why: w.Why}
 }
 
 // kept is the answer that a request with this key got before, nil when there
@@ -81,8 +81,8 @@ func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Requ
 	}, nil
 }
 
-// Operate implements server.Writes.
-func (s *Service) Operate(ctx context.Context, w server.Write, planID uint64, kind wire.PlanOperation_Kind) (*v1.Operation, error) {
+// operatePlan stops, pauses or resumes a plan.
+func (s *Service) operatePlan(ctx context.Context, w server.Write, planID uint64, kind wire.PlanOperation_Kind) (*v1.Operation, error) {
 	c := command(w)
 	c.Body = &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: planID, Kind: kind}}
 	touched := func(p *state.Plan, r *state.Result) int {
@@ -94,8 +94,8 @@ func (s *Service) Operate(ctx context.Context, w server.Write, planID uint64, ki
 	return s.operation(ctx, w, c, touched)
 }
 
-// Rerun implements server.Writes.
-func (s *Service) Rerun(ctx context.Context, w server.Write, planID uint64, instances []uint64, failed bool) (*v1.Operation, error) {
+// rerun runs instances again, or the failed ones and what they blocked.
+func (s *Service) rerun(ctx context.Context, w server.Write, planID uint64, instances []uint64, failed bool) (*v1.Operation, error) {
 	c := command(w)
 	c.Body = &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: planID, Instances: instances, Failed: failed}}
 	touched := func(_ *state.Plan, r *state.Result) int {

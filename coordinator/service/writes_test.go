@@ -101,7 +101,7 @@ func TestR9_OperationsTellWhatTheyTouched(t *testing.T) {
 	id := r.submit(backfill("a", "2021-01-01..2021-01-03", func(q *wire.Request) { q.Groups = 3 }))
 	r.run(id, failed, 0)
 	r.start(id, 2, 4)
-	stop, err := r.Operate(t.Context(), write("stop"), id, wire.PlanOperation_STOP)
+	stop, err := r.operatePlan(t.Context(), write("stop"), id, wire.PlanOperation_STOP)
 	if err != nil || stop.Instances != 2 || !stop.Stopped || stop.State != v1.StateRunning {
 		t.Errorf("stop: %+v %v", stop, err)
 	}
@@ -109,19 +109,19 @@ func TestR9_OperationsTellWhatTheyTouched(t *testing.T) {
 	if b, _ := r.Backfill(t.Context(), id); b.Summary.State != v1.StateFailed || !b.Summary.Quiet {
 		t.Errorf("stopped: %+v", b.Summary)
 	}
-	rerun, err := r.Rerun(t.Context(), write("rerun"), id, []uint64{0, 2, 2}, false)
+	rerun, err := r.rerun(t.Context(), write("rerun"), id, []uint64{0, 2, 2}, false)
 	if err != nil || rerun.Instances != 2 || rerun.State != v1.StateRunning {
 		t.Errorf("rerun: %+v %v", rerun, err)
 	}
-	again, err := r.Rerun(t.Context(), write("rerun"), id, []uint64{0, 2, 2}, false)
+	again, err := r.rerun(t.Context(), write("rerun"), id, []uint64{0, 2, 2}, false)
 	if err != nil || *again != *rerun {
 		t.Errorf("sent again: %+v %v", again, err)
 	}
-	failedOnes, err := r.Rerun(t.Context(), write("failed"), id, nil, true)
+	failedOnes, err := r.rerun(t.Context(), write("failed"), id, nil, true)
 	if err != nil || failedOnes.Instances != 1 {
 		t.Errorf("rerun of the failed: %+v %v", failedOnes, err)
 	}
-	if _, err := r.Operate(t.Context(), write("none"), 77, wire.PlanOperation_STOP); !fault.Is(err, fault.NotFound) {
+	if _, err := r.operatePlan(t.Context(), write("none"), 77, wire.PlanOperation_STOP); !fault.Is(err, fault.NotFound) {
 		t.Errorf("no such backfill: %v", err)
 	}
 }
@@ -139,7 +139,7 @@ func TestPreviewShowsWhatWouldRun(t *testing.T) {
 	index := r.log.index
 
 	req := backfill("a", "2021-08-20..2021-08-24", func(q *wire.Request) { q.Nodes, q.Groups = []string{"c"}, 2 })
-	p, err := r.Preview(t.Context(), req, server.InstanceFilter{Node: "a"}, server.Page{Limit: 2})
+	p, err := r.Preview(t.Context(), write("preview"), req, server.InstanceFilter{Node: "a"}, server.Page{Limit: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestPreviewShowsWhatWouldRun(t *testing.T) {
 	if len(p.Instances) != 2 || p.Next == "" || p.Instances[1].Number != 3 || p.Instances[1].Values[0].Value != "20210821" {
 		t.Errorf("instances %+v", p.Instances)
 	}
-	more, err := r.Preview(t.Context(), req, server.InstanceFilter{Node: "a"}, server.Page{Limit: 10, Cursor: p.Next})
+	more, err := r.Preview(t.Context(), write("preview"), req, server.InstanceFilter{Node: "a"}, server.Page{Limit: 10, Cursor: p.Next})
 	if err != nil || len(more.Instances) != 3 || more.Next != "" || more.Instances[0].Date != "2021-08-22" {
 		t.Errorf("the next page: %+v %v", more.Instances, err)
 	}
@@ -190,7 +190,7 @@ func TestR7_2_PrioritiesOfAPreviewFollowTheNodesOwnYesterday(t *testing.T) {
 	far.Baseline, far.Priority, far.Schedule.Zone = "gold", 8, "Pacific/Honolulu"
 	r := newRig(t, far)
 	r.pass(-6 * time.Hour) // 06:00 of the 24th in UTC, the evening of the 23rd there
-	p, err := r.Preview(t.Context(), backfill("a", "2021-08-01..2021-08-24"), server.InstanceFilter{}, server.Page{Limit: 1})
+	p, err := r.Preview(t.Context(), write("preview"), backfill("a", "2021-08-01..2021-08-24"), server.InstanceFilter{}, server.Page{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

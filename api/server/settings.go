@@ -1,0 +1,107 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"backfleet/api/convert"
+	v1 "backfleet/api/v1"
+	"backfleet/pkg/wire"
+)
+
+func (h handlers) ListSchedule(c *gin.Context, p v1.ListScheduleParams) {
+	from, to, errDates := dates(p.DateFrom, p.DateTo)
+	pg, errPage := page(p.Cursor, p.Limit)
+	if err := cmp.Or(errDates, errPage, word("state", p.State)); err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, err := h.Backend.Schedule(c.Request.Context(), DateFilter{From: from, To: to, State: p.State}, pg)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) ListResourceGroups(c *gin.Context, p v1.ListResourceGroupsParams) {
+	pg, err := page(p.Cursor, p.Limit)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.ResourceGroups(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	h.reply(c, http.StatusOK, &v1.ResourceGroupPage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetResourceGroup(c *gin.Context, name string, _ v1.GetResourceGroupParams) {
+	result, err := h.Backend.ResourceGroup(c.Request.Context(), name)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) PutResourceGroup(c *gin.Context, name string, p v1.PutResourceGroupParams) {
+	put(h, c, p.Why, name, convert.ReadResourceGroup, h.Backend.PutResourceGroup)
+}
+
+func (h handlers) ListWorkspaces(c *gin.Context, p v1.ListWorkspacesParams) {
+	pg, err := page(p.Cursor, p.Limit)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.Workspaces(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	h.reply(c, http.StatusOK, &v1.WorkspacePage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetWorkspace(c *gin.Context, id string, _ v1.GetWorkspaceParams) {
+	result, err := h.Backend.Workspace(c.Request.Context(), id)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) PutWorkspace(c *gin.Context, id string, p v1.PutWorkspaceParams) {
+	put(h, c, p.Why, id, convert.ReadWorkspace, h.Backend.PutWorkspace)
+}
+
+func (h handlers) ListRegions(c *gin.Context, p v1.ListRegionsParams) {
+	pg, err := page(p.Cursor, p.Limit)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.Regions(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	h.reply(c, http.StatusOK, &v1.RegionPage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetRegion(c *gin.Context, id string, _ v1.GetRegionParams) {
+	result, err := h.Backend.Region(c.Request.Context(), id)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) PutRegion(c *gin.Context, id string, p v1.PutRegionParams) {
+	put(h, c, p.Why, id, convert.ReadRegion, h.Backend.PutRegion)
+}
+
+// put reads a setting from the body, sets it and answers with it.
+func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion, A any](h handlers, c *gin.Context, why, id string,
+	read func(id string, body B) (W, error), set func(context.Context, Write, W) (A, uint64, error)) {
+	body, err := decode[B](c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	value, err := read(id, body)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	w, err := writeFor(c, why)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	result, index, err := set(c.Request.Context(), w, value)
+	if err == nil {
+		setIndex(c, index)
+	}
+	h.reply(c, http.StatusOK, result, err)
+}
