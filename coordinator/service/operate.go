@@ -22,15 +22,15 @@ func ofKind(p *plan.Plan, kind v1.PlanFilter) bool {
 	return kind == v1.PlanFilterAll || v1.PlanFilter(planKind(p)) == kind
 }
 
-// missing refuses what this version cannot do.
-func missing(what string) error {
+// notHere refuses what this version cannot do.
+func notHere(what string) error {
 	return fault.New(fault.Conflict, "%s is not possible on this coordinator: bring it to the version of the client", what)
 }
 
 // Operate implements server.Writes.
 func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOperation) (*v1.OperationBatch, error) {
 	if len(o.Targets) != 1 || len(o.Targets[0].Dates) > 0 || o.AllDescendants || len(o.Descendants) > 0 {
-		return nil, missing("an operation of this form")
+		return nil, notHere("an operation of this form")
 	}
 	t := o.Targets[0]
 	kinds := map[wire.Operate_Kind]wire.PlanOperation_Kind{
@@ -44,7 +44,7 @@ func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOpe
 	case ofPlan && len(t.Instances) == 0:
 		one, err = s.operatePlan(ctx, w, t.Plan, kind)
 	default:
-		return nil, missing("this operation")
+		return nil, notHere("this operation")
 	}
 	if err != nil {
 		return nil, err
@@ -54,60 +54,60 @@ func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOpe
 
 // Edit implements server.Writes.
 func (s *Service) Edit(context.Context, server.Write, *wire.EditPlan, bool) (*v1.EditResult, error) {
-	return nil, missing("a change of a backfill")
+	return nil, notHere("a change of a backfill")
 }
 
 // Operations implements server.Reads.
 func (s *Service) Operations(context.Context, uint64, server.Page) ([]v1.OperationRecord, server.Next, error) {
-	return nil, "", missing("a list of operations")
+	return nil, "", notHere("a list of operations")
 }
 
 // Schedule implements server.Reads.
 func (s *Service) Schedule(context.Context, server.DateFilter, server.Page) (*v1.SchedulePage, error) {
-	return nil, missing("a list of the schedule's days")
+	return nil, notHere("a list of the schedule's days")
 }
 
 // ResourceGroups implements server.Settings.
 func (s *Service) ResourceGroups(context.Context, string, server.Page) ([]v1.ResourceGroup, server.Next, error) {
-	return nil, "", missing("a list of resource groups")
+	return nil, "", notHere("a list of resource groups")
 }
 
 // ResourceGroup implements server.Settings.
 func (s *Service) ResourceGroup(context.Context, string) (*v1.ResourceGroup, error) {
-	return nil, missing("a look at a resource group")
+	return nil, notHere("a look at a resource group")
 }
 
 // Workspaces implements server.Settings.
 func (s *Service) Workspaces(context.Context, string, server.Page) ([]v1.Workspace, server.Next, error) {
-	return nil, "", missing("a list of workspaces")
+	return nil, "", notHere("a list of workspaces")
 }
 
 // Workspace implements server.Settings.
 func (s *Service) Workspace(context.Context, string) (*v1.Workspace, error) {
-	return nil, missing("a look at a workspace")
+	return nil, notHere("a look at a workspace")
 }
 
 // Regions implements server.Settings.
 func (s *Service) Regions(context.Context, string, server.Page) ([]v1.Region, server.Next, error) {
-	return nil, "", missing("a list of regions")
+	return nil, "", notHere("a list of regions")
 }
 
 // Region implements server.Settings.
 func (s *Service) Region(context.Context, string) (*v1.Region, error) {
-	return nil, missing("a look at a region")
+	return nil, notHere("a look at a region")
 }
 
 // PutResourceGroup implements server.Writes.
 func (s *Service) PutResourceGroup(context.Context, server.Write, *wire.PutResourceGroup) (*v1.ResourceGroup, uint64, error) {
-	return nil, 0, missing("setting a resource group")
+	return nil, 0, notHere("setting a resource group")
 }
 
 // PutWorkspace implements server.Writes.
 func (s *Service) PutWorkspace(context.Context, server.Write, *wire.PutWorkspace) (*v1.Workspace, uint64, error) {
-	return nil, 0, missing("setting a workspace")
+	return nil, 0, notHere("setting a workspace")
 }
 
 // PutRegion implements server.Writes.
 func (s *Service) PutRegion(context.Context, server.Write, *wire.PutRegion) (*v1.Region, uint64, error) {
-	return nil, 0, missing("setting a region")
+	return nil, 0, notHere("setting a region")
 }
