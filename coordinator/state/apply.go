@@ -3,21 +3,17 @@ package state
 import (
 	"bytes"
 	"crypto/sha256"
-	"strconv"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
-	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/node"
-	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
-// MaxGroups is the setting limits.groups (RULES R4.1).
+// MaxGroups is the default of the setting limits.groups (RULES R4.1).
 const MaxGroups = 10
 
 // requestAge is how long an answer is kept for retries of its request.
@@ -58,10 +54,24 @@ func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
 		r.Answer, r.Err = e.applyNodes(b.ApplyNodes)
 	case *wire.Command_Submit:
 		r.Answer, r.Err = e.submit(c, b.Submit)
+	case *wire.Command_Operate:
+		r.Answer, r.Err = e.operate(c, b.Operate)
 	case *wire.Command_PlanOperation:
-		r.Answer, r.Err = e.operate(c, b.PlanOperation)
+		r.Answer, r.Err = e.operate(c, operationOf(b.PlanOperation))
 	case *wire.Command_Rerun:
-		r.Answer, r.Err = e.rerun(c, b.Rerun)
+		r.Answer, r.Err = e.operate(c, rerunOf(b.Rerun))
+	case *wire.Command_EditPlan:
+		r.Answer, r.Err = e.editPlan(c, b.EditPlan)
+	case *wire.Command_Generate:
+		r.Answer, r.Err = e.generate(b.Generate)
+	case *wire.Command_Expire:
+		r.Answer, r.Err = e.expire(b.Expire)
+	case *wire.Command_PutResourceGroup:
+		r.Answer, r.Err = e.putResourceGroup(b.PutResourceGroup)
+	case *wire.Command_PutWorkspace:
+		r.Answer, r.Err = e.putWorkspace(b.PutWorkspace)
+	case *wire.Command_PutRegion:
+		r.Answer, r.Err = e.putRegion(b.PutRegion)
 	case *wire.Command_PutServer:
 		e.putServer(b.PutServer)
 	case *wire.Command_RemoveServer:
@@ -90,6 +100,14 @@ func (e *Edit) Turn(t *wire.Turn) []Refused {
 	}
 	for _, l := range t.Losses {
 		e.Lose(l)
+	}
+	for _, y := range t.Yields {
+		e.Yield(y)
+	}
+	for _, m := range t.Missed {
+		for _, i := range m.Instances {
+			e.Miss(m.Plan, i)
+		}
 	}
 	for _, o := range t.Opens {
 		e.Open(o)
@@ -143,6 +161,22 @@ func (e *Edit) remember(c *wire.Command, answer *wire.Answer) {
 	e.s.requests, e.s.requestAges = ids.Commit(), ages.Commit()
 }
 
+// operationOf and rerunOf read what older entries of the log say.
+func operationOf(o *wire.PlanOperation) *wire.Operate {
+	kind := map[wire.PlanOperation_Kind]wire.Operate_Kind{
+		wire.PlanOperation_STOP: wire.Operate_STOP, wire.PlanOperation_PAUSE: wire.Operate_PAUSE, wire.PlanOperation_RESUME: wire.Operate_RESUME,
+	}[o.Kind]
+	return &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: o.Plan}}}
+}
+
+func rerunOf(r *wire.Rerun) *wire.Operate {
+	kind := wire.Operate_RERUN
+	if r.Failed {
+		kind = wire.Operate_RERUN_FAILED
+	}
+	return &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: r.Plan, Instances: r.Instances}}}
+}
+
 // HashRequest is the hash kept under an idempotency key: of the body alone, so
 // that a retry with a newer clock is the same request.
 func HashRequest(body proto.Message) []byte {
@@ -158,7 +192,7 @@ func (e *Edit) applyNodes(a *wire.ApplyNodes) (*wire.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, nodes := &wire.Answer{}, e.s.nodes.Txn()
+	answer, nodes, slots := &wire.Answer{}, e.s.nodes.Txn(), uint32(e.s.nodes.Len())
 	note := func(kind wire.NodeChange_Kind, ids []string, version func(id string, old *Node) uint64) {
 		for _, id := range ids {
 			old, _ := nodes.Get([]byte(id))
@@ -167,9 +201,18 @@ func (e *Edit) applyNodes(a *wire.ApplyNodes) (*wire.Answer, error) {
 	}
 	put := func(id string, old *Node) uint64 {
 		i, _ := change.Graph.Index(id)
-		n := &Node{Node: change.Graph.Node(i), Version: 1}
+		n := &Node{Node: change.Graph.Node(i), Version: 1, slot: slots}
+		switch {
+		case !n.Spec.Auto:
+		case old != nil && !old.Removed && old.Spec.Auto:
+			n.AutoSinceMs = old.AutoSinceMs
+		default:
+			n.AutoSinceMs = e.s.nowMs
+		}
 		if old != nil {
-			n.Version = old.Version + 1
+			n.Version, n.slot = old.Version+1, old.slot
+		} else {
+			slots++
 		}
 		nodes.Insert([]byte(id), n)
 		return n.Version
@@ -178,10 +221,11 @@ func (e *Edit) applyNodes(a *wire.ApplyNodes) (*wire.Answer, error) {
 	note(wire.NodeChange_CHANGED, change.Changed, put)
 	note(wire.NodeChange_UNCHANGED, change.Unchanged, func(_ string, old *Node) uint64 { return old.Version })
 	note(wire.NodeChange_REMOVED, change.Removed, func(id string, old *Node) uint64 {
-		nodes.Insert([]byte(id), &Node{Node: old.Node, Version: old.Version, Removed: true})
+		nodes.Insert([]byte(id), &Node{Node: old.Node, Version: old.Version, Removed: true, slot: old.slot})
 		return old.Version
 	})
 	e.s.nodes, e.s.graph = nodes.Commit(), change.Graph
+	e.s.past.nodes.grow(e.mark, uint64(slots))
 	e.changes = append(e.changes, Change{Kind: NodesChanged})
 	return answer, nil
 }
@@ -195,79 +239,6 @@ func liveNodes(nodes *iradix.Tree[*Node]) []*node.Node {
 		return false
 	})
 	return live
-}
-
-// BuildPlan expands a submission against the present nodes, without accepting
-// it: the same function serves the preview and the log.
-func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Plan, error) {
-	if sub.Request == nil {
-		return nil, fault.Field("request", "there is none: expected what to run and for which dates")
-	}
-	p, err := plan.Build(plan.Input{
-		ID: s.nextPlan, Name: s.planName(sub), Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
-		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: MaxGroups,
-		Version: func(id string) uint64 { n, _ := s.nodes.Get([]byte(id)); return n.Version },
-	})
-	if err != nil {
-		return nil, err
-	}
-	if sub.Request.Overlap == wire.Request_OVERLAP_REFUSE {
-		if found := s.Overlaps(p); len(found) > 0 {
-			return nil, fault.New(fault.Conflict, "overlap: refuse: %s", strings.Join(found, "; "))
-		}
-	}
-	return p, nil
-}
-
-func (e *Edit) submit(c *wire.Command, sub *wire.Submit) (*wire.Answer, error) {
-	built, err := e.s.BuildPlan(c.Actor, e.s.nowMs, sub)
-	if err != nil {
-		return nil, err
-	}
-	answer := &wire.Answer{Plan: built.ID, Warnings: append(built.Warnings(), e.s.Overlaps(built)...)}
-	p := newPlan(built)
-	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
-	e.s.nextPlan++
-	e.put(p)
-	e.s.byNode = indexPlan(e.s.byNode, p)
-	e.changes = append(e.changes, Change{Kind: PlanAccepted, Plan: p.ID})
-	return answer, nil
-}
-
-func newPlan(built *plan.Plan) *Plan {
-	size := built.Size()
-	return &Plan{
-		Plan: built, named: iradix.New[struct{}](), retries: iradix.New[struct{}](),
-		status: newColumn[Status](size), history: newColumn[history](size >> chunkBits),
-		dates: newColumn[Counts](uint64(len(built.Dates))), perNode: newColumn[Counts](uint64(len(built.Nodes))),
-	}
-}
-
-func indexPlan(tree *iradix.Tree[[]uint64], p *Plan) *iradix.Tree[[]uint64] {
-	t := tree.Txn()
-	for i := range p.Nodes {
-		id := []byte(p.Nodes[i].Spec.Id)
-		ids, _ := t.Get(id)
-		t.Insert(id, append(ids[:len(ids):len(ids)], p.ID))
-	}
-	return t.Commit()
-}
-
-// planName is the name asked for, or the default with its number of the day
-// (RULES R11).
-func (s *State) planName(sub *wire.Submit) string {
-	if sub.Request.Name != "" {
-		return sub.Request.Name
-	}
-	base := plan.DefaultName(sub.Request, calendar.Date(sub.Today))
-	last := 0
-	s.Plans(0, func(p *Plan) bool {
-		if tail, ok := strings.CutPrefix(p.Name, base); ok && p.Request.Name == "" {
-			last, _ = strconv.Atoi(tail)
-		}
-		return last == 0 && int32(p.Generated) >= sub.Today
-	})
-	return base + strconv.Itoa(last+1)
 }
 
 func (e *Edit) putServer(v *wire.PutServer) {

@@ -34,6 +34,15 @@ func newColumn[T any](cells uint64) column[T] {
 	return column[T]{branches: make([]*branch[T], (cells>>(2*chunkBits))+1)}
 }
 
+// grow makes room for more cells. Nobody else sees the new slice of branches.
+func (c *column[T]) grow(m *mark, cells uint64) {
+	if n := int(cells>>(2*chunkBits)) + 1; n > len(c.branches) {
+		branches := make([]*branch[T], n)
+		copy(branches, c.branches)
+		c.branches, c.owner = branches, m
+	}
+}
+
 // get reads a cell; the zero value where nothing was written.
 func (c *column[T]) get(i uint64) T {
 	if k := c.chunk(i >> chunkBits); k != nil {

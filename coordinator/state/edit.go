@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -23,7 +24,9 @@ type Edit struct {
 	leases  leaseEdit
 	agents  *iradix.Txn[*Agent]
 	mine    map[*Agent]bool
+	noted   []ended
 	changes []Change
+	untold  bool // changes of instances are too many to be told one by one
 }
 
 // ChangeKind says what changed.
@@ -44,6 +47,13 @@ const (
 	AgentChanged
 	NodesChanged
 	ServersChanged
+	// LeaseEnding: the attempt of Instance of Plan is to be stopped, for a
+	// person or for an auto instance.
+	LeaseEnding
+	// PlanExpired: Plan is forgotten (RULES R10.1).
+	PlanExpired
+	// SettingsChanged: a resource group, a workspace or a region.
+	SettingsChanged
 )
 
 // Change is one thing that an entry changed, for those who follow the facts.
@@ -72,14 +82,30 @@ func (s *State) Edit(index uint64, nowMs int64) *Edit {
 func (e *Edit) Done() (*State, []Change) {
 	e.s.leases = e.leases.done()
 	e.s.agents = e.agents.Commit()
+	e.s.past.add(e.mark, e.noted)
 	if len(e.touched) > 0 {
 		t := e.s.plans.Txn()
 		for _, id := range e.touched {
 			t.Insert(key1(id), e.plans[id])
+			e.indexAuto(e.plans[id])
 		}
 		e.s.plans = t.Commit()
 	}
 	return e.s, e.changes
+}
+
+// indexAuto keeps the list of the schedule's unfinished plans.
+func (e *Edit) indexAuto(p *Plan) {
+	if !p.Auto {
+		return
+	}
+	k := key1(p.ID)
+	switch _, listed := e.s.autosOpen.Get(k); {
+	case listed && !p.Unfinished():
+		e.s.autosOpen, _, _ = e.s.autosOpen.Delete(k)
+	case !listed && p.Unfinished():
+		e.s.autosOpen, _, _ = e.s.autosOpen.Insert(k, struct{}{})
+	}
 }
 
 // plan gives a plan that this edit may change.
@@ -96,6 +122,14 @@ func (e *Edit) plan(id uint64) (*Plan, bool) {
 	return &p, true
 }
 
+// peek gives a plan as it stands in this edit, to read.
+func (e *Edit) peek(id uint64) (*Plan, bool) {
+	if p, ok := e.plans[id]; ok {
+		return p, true
+	}
+	return e.s.Plan(id)
+}
+
 func (e *Edit) put(p *Plan) {
 	e.plans[p.ID] = p
 	e.touched = append(e.touched, p.ID)
@@ -108,7 +142,7 @@ func (e *Edit) agent(id string) (*Agent, bool) {
 		return old, ok
 	}
 	a := *old
-	a.Used = slices.Clone(a.Used)
+	a.Used, a.Backfills = slices.Clone(a.Used), slices.Clone(a.Backfills)
 	e.putAgent(&a)
 	return &a, true
 }
@@ -139,8 +173,13 @@ func (e *Edit) set(p *Plan, at plan.Place, instance uint64, to Status) {
 	} else if to == Retrying {
 		p.retries, _, _ = p.retries.Insert(key1(instance), struct{}{})
 	}
+	if p.forced.Len() > 0 && !to.Waits() && to != Running {
+		p.forced, _, _ = p.forced.Delete(key1(instance)) // once
+	}
 	p.ChangedMs = e.s.nowMs
-	e.changes = append(e.changes, Change{Kind: InstanceChanged, Plan: p.ID, Instance: instance, From: from, To: to})
+	if !e.untold {
+		e.changes = append(e.changes, Change{Kind: InstanceChanged, Plan: p.ID, Instance: instance, From: from, To: to})
+	}
 }
 
 // record adds to an instance's history.
@@ -152,7 +191,7 @@ func (e *Edit) record(p *Plan, instance uint64, add func(b []byte, slot uint64) 
 
 // PutAgent registers an agent, or changes what is known of it.
 func (e *Edit) PutAgent(a *wire.Agent) {
-	next := &Agent{Agent: a, Used: make([]uint32, len(a.Groups)), ReadyMs: e.s.nowMs}
+	next := newAgent(a, e.s.nowMs)
 	if old, ok := e.agents.Get([]byte(a.Id)); ok {
 		next.Number = old.Number
 		if old.State == a.State {
@@ -168,6 +207,10 @@ func (e *Edit) PutAgent(a *wire.Agent) {
 	e.changes = append(e.changes, Change{Kind: AgentChanged, Agent: a.Id})
 }
 
+func newAgent(a *wire.Agent, readyMs int64) *Agent {
+	return &Agent{Agent: a, Used: make([]uint32, len(a.Groups)), Backfills: make([]uint32, len(a.Groups)), ReadyMs: readyMs}
+}
+
 // recount takes over the slots used. The leases are only gone through for a
 // group that the agent did not have: it may come back to one that it left.
 func (e *Edit) recount(next, old *Agent) {
@@ -175,25 +218,29 @@ func (e *Edit) recount(next, old *Agent) {
 	for i, g := range next.Groups {
 		k := slices.IndexFunc(old.Groups, func(o *wire.GroupSlots) bool { return o.Group == g.Group })
 		if known = known && k >= 0; known {
-			next.Used[i] = old.Used[k]
+			next.Used[i], next.Backfills[i] = old.Used[k], old.Backfills[k]
 		}
 	}
 	if known {
 		return
 	}
 	clear(next.Used)
+	clear(next.Backfills)
 	e.leases.each(func(l *Lease) {
 		if l.Agent == next.Id {
-			next.use(l.Group, 1)
+			next.use(l, 1)
 		}
 	})
 }
 
-// use counts slots of a group as used or free again.
-func (a *Agent) use(group string, by int32) {
+// use counts the slot of a lease as used or free again.
+func (a *Agent) use(l *Lease, by int32) {
 	for i, g := range a.Groups {
-		if g.Group == group {
+		if g.Group == l.Group {
 			a.Used[i] = uint32(int32(a.Used[i]) + by)
+			if !l.Auto {
+				a.Backfills[i] = uint32(int32(a.Backfills[i]) + by)
+			}
 		}
 	}
 }
@@ -229,7 +276,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	switch {
 	case !ok:
 		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
-	case p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE:
+	case p.Dry(at) != wire.DryRun_DRY_RUN_NONE:
 		return fault.New(fault.Conflict, "instance %s is a dry run: it needs no agent", plan.FormatInstance(g.Plan, g.Instance))
 	case agent.Free(g.ResourceGroup) == 0:
 		return fault.New(fault.Conflict, "agent %q has no free slot in %q", g.Agent, g.ResourceGroup)
@@ -249,33 +296,32 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	}
 	l := &Lease{
 		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
-		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version,
+		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
 	}
 	if n, ok := e.s.Node(spec.Id); ok && !p.Request.PinCode {
 		l.Version = n.Version // the newest code (RULES R1.6)
 	}
 	e.leases.put(l)
-	agent.use(g.ResourceGroup, 1)
+	agent.use(l, 1)
 	e.set(p, at, g.Instance, Running)
 	return nil
 }
 
 // liveElsewhere finds a running instance of the same cycle in another plan.
-func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (string, bool) {
-	id := p.Nodes[at.Node].Spec.Id
-	for _, other := range e.s.PlansOf(id) {
-		q, ok := e.plans[other]
-		if !ok {
-			q, ok = e.s.Plan(other)
+func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (other string, found bool) {
+	id, d := p.Nodes[at.Node].Spec.Id, p.Dates[at.Pos]
+	e.s.others(p.ID, id, d, func(planID uint64) bool {
+		q, ok := e.peek(planID)
+		if !ok || q.Active() == 0 {
+			return true
 		}
-		if !ok || q.ID == p.ID || q.Active() == 0 {
-			continue
+		i, ok := q.Find(id, d, p.Cycle(at).Unix)
+		if found = ok && q.Status(i) == Running; found {
+			other = plan.FormatInstance(q.ID, i)
 		}
-		if i, ok := q.Find(id, p.Dates[at.Pos], p.Cycle(at).Unix); ok && q.Status(i) == Running {
-			return plan.FormatInstance(q.ID, i), true
-		}
-	}
-	return "", false
+		return !found
+	})
+	return other, found
 }
 
 // Finish ends a lease with a result; false when the report is not of the live
@@ -289,14 +335,17 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	at, _ := p.Locate(f.Instance)
 	e.leases.remove(l)
 	agent, _ := e.agent(l.Agent)
-	agent.use(l.Group, -1)
+	agent.use(l, -1)
 	a := Attempt{
 		Number: l.Attempt, Outcome: known(f.Outcome), Fence: l.Fence, GrantedMs: l.GrantedMs,
 		StartedMs: f.StartedMs, EndedMs: f.EndedMs, ExitCode: f.ExitCode, Version: l.Version, Cause: clip(f.Cause),
 		SettledMs: e.s.nowMs,
 	}
-	if l.Stopping && f.Outcome != wire.Outcome_SUCCEEDED {
-		a.Outcome = wire.Outcome_STOPPED
+	if l.Ending() && f.Outcome != wire.Outcome_SUCCEEDED {
+		a.Outcome = wire.Outcome_YIELDED
+		if l.Stopping {
+			a.Outcome = wire.Outcome_STOPPED
+		}
 		if l.Cause != "" {
 			a.Cause = l.Cause
 		}
@@ -304,12 +353,35 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	e.record(p, f.Instance, func(b []byte, slot uint64) []byte {
 		return appendAttempt(b, slot, &a, agent.Number, p.AcceptedMs)
 	})
+	e.noteAttempt(p, at, &a)
 	e.settle(p, at, f.Instance, a.Outcome)
 	return true
 }
 
+func (e *Edit) noteAttempt(p *Plan, at plan.Place, a *Attempt) {
+	r := e.ended(p, at)
+	r.outcome, r.version = uint8(a.Outcome), a.Version
+	if a.Outcome == wire.Outcome_SUCCEEDED && a.StartedMs > 0 {
+		r.ran, r.took = true, uint32(min(max(0, a.EndedMs-a.StartedMs), math.MaxUint32))
+	}
+	e.noted = append(e.noted, r)
+}
+
+// ended names an instance's cycle for the past of its node.
+func (e *Edit) ended(p *Plan, at plan.Place) ended {
+	r := ended{node: p.slots[at.Node]}
+	unix := int64(0)
+	sc := p.Nodes[at.Node].Schedule
+	if sc.SubDaily() {
+		unix = p.Cycle(at).Unix
+	}
+	r.kind, r.cycle = cycleOf(sc, p.Dates[at.Pos], unix)
+	return r
+}
+
 // known takes an outcome that is none, or one of a newer agent, for a failure:
-// the attempt has ended, and not in a way known to be good.
+// the attempt has ended, and not in a way known to be good. That an attempt
+// yielded is for the lease to say, not for the agent.
 func known(o wire.Outcome) wire.Outcome {
 	if o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST {
 		return wire.Outcome_FAILED
@@ -325,7 +397,7 @@ func (e *Edit) settle(p *Plan, at plan.Place, instance uint64, outcome wire.Outc
 		e.set(p, at, instance, Succeeded)
 	case wire.Outcome_STOPPED:
 		e.set(p, at, instance, Stopped)
-	case wire.Outcome_LOST:
+	case wire.Outcome_LOST, wire.Outcome_YIELDED:
 		e.set(p, at, instance, Again)
 	default:
 		if p.tally(instance).retriesUsed <= p.Nodes[at.Node].Spec.Retries {
@@ -368,10 +440,44 @@ func (e *Edit) DryRun(planID, instance uint64) bool {
 		return false
 	}
 	at, ok := p.Locate(instance)
-	if !ok || p.Nodes[at.Node].DryRun == wire.DryRun_DRY_RUN_NONE || !p.Status(instance).Waits() || p.Blocked(instance) {
+	if !ok || p.Dry(at) == wire.DryRun_DRY_RUN_NONE || !p.Status(instance).Waits() || p.Blocked(instance) {
 		return false
 	}
 	e.set(p, at, instance, DryRun)
+	return true
+}
+
+// Yield has a backfill's attempt stopped, so that an auto instance of its node
+// can run (RULES R5.6); false when the attempt is not the live one, ends
+// already, or belongs to a plan that does not make way.
+func (e *Edit) Yield(y *wire.Yield) bool {
+	l, ok := e.leases.get(y.Plan, y.Instance)
+	if !ok || l.Fence != y.Fence || l.Ending() {
+		return false
+	}
+	if p, _ := e.peek(y.Plan); p.Auto || p.Request.OnConflict != wire.Request_YIELD {
+		return false
+	}
+	next := *l
+	next.Yielding, next.Cause = true, "made way for the schedule's "+plan.FormatInstance(y.ToPlan, y.ToInstance)
+	e.leases.put(&next)
+	e.changes = append(e.changes, Change{Kind: LeaseEnding, Plan: y.Plan, Instance: y.Instance})
+	return true
+}
+
+// Miss records that a frozen instance could have started (RULES R9); false when
+// it is not frozen.
+func (e *Edit) Miss(planID, instance uint64) bool {
+	p, ok := e.peek(planID)
+	if !ok {
+		return false
+	}
+	at, ok := p.Locate(instance)
+	if !ok || p.Status(instance) != Frozen {
+		return false
+	}
+	p, _ = e.plan(planID)
+	e.set(p, at, instance, Missed)
 	return true
 }
 

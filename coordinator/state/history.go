@@ -25,7 +25,8 @@ type Attempt struct {
 // A history is what became of the instances of one chunk, a record after the
 // other in the order in which they came:
 //
-//	slot, kind, then for an attempt the varints below
+//	slot, kind, then for an attempt the varints below, for a mark the number
+//	of the operation
 //
 // Finished attempts are many and seldom read, so they are kept in about twenty
 // bytes each; times are relative to each other and to the plan's acceptance.
@@ -34,7 +35,16 @@ type history struct {
 	bytes []byte
 }
 
-const kindRerun = 0 // a person asked to run it again: retries count from here
+const (
+	kindRerun = 0   // a person asked to run it again: retries count from here
+	kindMark  = 255 // an operation of the plan's log changed the instance
+)
+
+// Mark says that an operation changed an instance (RULES R9, R13.6).
+type Mark struct {
+	Operation uint64 // its number in the plan's log
+	Attempts  uint32 // how many attempts had ended before
+}
 
 // own makes the bytes the edit's own and leaves room for the next record: an
 // older State may share them, and two edits that began with one State would
@@ -55,6 +65,7 @@ func (h *history) own(m *mark) {
 
 type historyRecord struct {
 	rerun   bool
+	mark    uint64 // number of an operation; 0: the record is none
 	attempt Attempt
 	agent   uint64 // number, see agentNames
 }
@@ -76,12 +87,22 @@ func appendAttempt(b []byte, slot uint64, a *Attempt, agent uint64, acceptedMs i
 
 func appendRerun(b []byte, slot uint64) []byte { return append(b, byte(slot), kindRerun) }
 
+func appendMark(b []byte, slot, operation uint64) []byte {
+	return binary.AppendUvarint(append(b, byte(slot), kindMark), operation)
+}
+
 // eachRecord decodes the records of one slot and skips the others.
 func eachRecord(b []byte, slot uint64, acceptedMs int64, f func(*historyRecord)) {
 	for len(b) > 0 {
 		at, kind := uint64(b[0]), b[1]
 		b = b[2:]
 		switch {
+		case kind == kindMark:
+			n, k := binary.Uvarint(b)
+			b = b[k:]
+			if at == slot {
+				f(&historyRecord{mark: n})
+			}
 		case at != slot && kind != kindRerun:
 			b = skipAttempt(b)
 		case at != slot:
@@ -122,3 +143,32 @@ func skipAttempt(b []byte) []byte {
 	n, k := binary.Uvarint(b)
 	return b[k+int(n):]
 }
+
+// Marks lists the operations that changed an instance, oldest first.
+func (p *Plan) Marks(instance uint64) []Mark {
+	var out []Mark
+	attempts := uint32(0)
+	p.records(instance, func(r *historyRecord) {
+		switch {
+		case r.mark > 0:
+			out = append(out, Mark{r.mark, attempts})
+		case !r.rerun:
+			attempts++
+		}
+	})
+	return out
+}
+
+// Operations lists what people did to the plan and its instances, oldest
+// first.
+func (p *Plan) Operations() []*wire.Operation {
+	out := make([]*wire.Operation, 0, p.log.Len())
+	p.log.Root().Walk(func(_ []byte, o *wire.Operation) bool {
+		out = append(out, o)
+		return false
+	})
+	return out
+}
+
+// Operation finds a line of the plan's log.
+func (p *Plan) Operation(number uint64) (*wire.Operation, bool) { return p.log.Get(key1(number)) }

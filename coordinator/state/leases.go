@@ -35,6 +35,13 @@ func (s *leases) each(f func(*Lease)) {
 	})
 }
 
+func (s *leases) eachOf(planID uint64, f func(*Lease)) {
+	s.blocks.Root().WalkPrefix(key1(planID), func(_ []byte, b *leaseBlock) bool {
+		b.each(f)
+		return false
+	})
+}
+
 func (b *leaseBlock) each(f func(*Lease)) {
 	for _, l := range b.cells {
 		if l != nil {

@@ -1,10 +1,10 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
-
-	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
@@ -15,256 +15,363 @@ import (
 // Unfinished says whether something in the plan runs or could still start.
 func (p *Plan) Unfinished() bool {
 	c := p.Total()
-	return c[Pending]+c[Running]+c[Frozen]+c[Retrying]+c[Again] > 0
+	return uint64(c[Pending]+c[Running]+c[Retrying]+c[Again])+c.Frozen() > 0
 }
 
-// operate stops, pauses or resumes a plan (RULES R9).
-func (e *Edit) operate(c *wire.Command, o *wire.PlanOperation) (*wire.Answer, error) {
-	p, ok := e.plan(o.Plan)
-	if !ok {
-		return nil, noPlan(o.Plan)
-	}
-	id := plan.FormatID(o.Plan)
-	if !p.Unfinished() && (o.Kind != wire.PlanOperation_RESUME || !p.Stopped && !p.Halted) {
-		return nil, fault.New(fault.Conflict, "backfill %s is finished: there is nothing left to %s", id, verb(o.Kind))
-	}
-	switch o.Kind {
-	case wire.PlanOperation_STOP:
-		e.stop(p, c.Actor)
-	case wire.PlanOperation_PAUSE:
-		if p.Stopped {
-			return nil, fault.New(fault.Conflict, "backfill %s is stopped: resume it before you pause it", id)
-		}
-		p.Paused = true
-	case wire.PlanOperation_RESUME:
-		p.Paused, p.Stopped, p.Halted, p.Failures = false, false, false, 0
-		p.named = iradix.New[struct{}]()
-	default:
-		return nil, fault.Field("operation", "%d is not an operation this version knows", o.Kind)
-	}
-	e.touch(c, p)
-	return &wire.Answer{Plan: p.ID}, nil
-}
-
-func (e *Edit) touch(c *wire.Command, p *Plan) {
-	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
-	e.changes = append(e.changes, Change{Kind: PlanChanged, Plan: p.ID})
-}
-
-// stop lets nothing new start, marks what runs to be stopped and cancels
-// retries.
-func (e *Edit) stop(p *Plan, actor string) {
-	p.Stopped, p.Paused = true, false
-	p.named = iradix.New[struct{}]()
-	cause := "stopped by " + actor
-	var live []*Lease
-	e.leases.eachOf(p.ID, func(l *Lease) { live = append(live, l) })
-	for _, l := range live {
-		next := *l
-		next.Stopping, next.Cause = true, cause
-		e.leases.put(&next)
-	}
-	p.EachRetrying(func(i uint64) {
-		at, _ := p.Locate(i)
-		e.set(p, at, i, Failed)
-	})
-}
-
-// maxNamed bounds how many instances one rerun may list, maxOffenders how many
-// of those in the way an error names.
+// maxNamed bounds how many instances one operation may list, maxOffenders how
+// many of those in the way an error names.
 const (
 	maxNamed     = 100_000
 	maxOffenders = 100
 )
 
-// rerun runs instances again, all of them or none (RULES R9).
-func (e *Edit) rerun(c *wire.Command, r *wire.Rerun) (*wire.Answer, error) {
-	p, ok := e.plan(r.Plan)
-	if !ok {
-		return nil, noPlan(r.Plan)
-	}
-	list := r.Instances
-	switch {
-	case r.Failed && len(list) > 0:
-		return nil, fault.Field("instances", "both a list and failed were given: choose one")
-	case r.Failed:
-		list = p.failures()
-	case len(list) > maxNamed:
-		return nil, fault.New(fault.TooLarge, "%d instances: expected at most %d in one call", len(list), maxNamed)
-	}
-	if len(list) == 0 {
-		return nil, fault.New(fault.Conflict, "backfill %s has nothing to run again: give instances, or wait for a failure", plan.FormatID(r.Plan))
-	}
-	list = slices.Compact(slices.Sorted(slices.Values(list)))
-	if err := p.mayRerun(list); err != nil {
+// form is what an operation can be asked for, and how it is called.
+type form struct {
+	verb                   string
+	plan, dates, instances bool
+}
+
+var forms = map[wire.Operate_Kind]form{
+	wire.Operate_STOP:            {verb: "stop", plan: true, instances: true},
+	wire.Operate_PAUSE:           {verb: "pause", plan: true},
+	wire.Operate_RESUME:          {verb: "resume", plan: true},
+	wire.Operate_RERUN:           {verb: "run again", instances: true},
+	wire.Operate_RERUN_FAILED:    {verb: "run again", plan: true},
+	wire.Operate_SET_TO_SUCCESS:  {verb: "set to success", instances: true},
+	wire.Operate_FREEZE:          {verb: "freeze", plan: true, dates: true, instances: true},
+	wire.Operate_UNFREEZE:        {verb: "unfreeze", plan: true, dates: true, instances: true},
+	wire.Operate_FORCE_RUN:       {verb: "force", instances: true},
+	wire.Operate_REMOVE_UPSTREAM: {verb: "take an upstream from", instances: true},
+	wire.Operate_SET_PRIORITY:    {verb: "change the priority of", instances: true},
+}
+
+// target is what an operation names of one plan.
+type target struct {
+	id    uint64
+	p     *Plan
+	whole bool
+	dates []*wire.DateRange
+	named []uint64 // ascending, without doubles
+	list  []uint64 // what it comes to: the instances that change, likewise
+}
+
+// operate does what a person asks for, to everything named or to nothing (RULES
+// R9).
+func (e *Edit) operate(c *wire.Command, o *wire.Operate) (*wire.Answer, error) {
+	f, err := checkOperate(o)
+	if err != nil {
 		return nil, err
 	}
-	for _, i := range list {
-		at, _ := p.Locate(i)
-		if p.Status(i) != Pending {
-			e.record(p, i, appendRerun)
-			e.set(p, at, i, Again)
+	targets := e.targets(o)
+	no := &refusal{verb: f.verb, single: len(targets) == 1 && targets[0].named == nil && targets[0].dates == nil}
+	for _, t := range targets {
+		if t.p == nil {
+			no.add(fault.NotFound, plan.FormatID(t.id), "there is no such backfill")
+			continue
 		}
-		if p.Stopped {
-			p.named, _, _ = p.named.Insert(key1(i), struct{}{})
-		}
+		t.resolve(o, no)
 	}
-	e.touch(c, p)
-	return &wire.Answer{Plan: p.ID}, nil
+	if err := no.err(); err != nil {
+		return nil, err
+	}
+	answer := &wire.Answer{Plan: targets[0].id}
+	for _, t := range targets {
+		answer.Instances += e.carryOut(c, o, t)
+	}
+	return answer, nil
 }
 
-// mayRerun names every instance that stands in the way, up to a hundred.
-func (p *Plan) mayRerun(list []uint64) error {
-	err := fault.New(fault.Conflict, "not every instance can be run again: nothing was changed")
-	more := 0
-	for _, i := range list {
-		why := p.inTheWay(i)
+// checkOperate refuses what is wrong with an operation by itself.
+func checkOperate(o *wire.Operate) (form, error) {
+	f, ok := forms[o.Kind]
+	switch {
+	case !ok:
+		return f, fault.Field("operation", "%d is not an operation this version knows", o.Kind)
+	case len(o.Targets) == 0:
+		return f, fault.Field("targets", "there is nothing to %s: name backfills or instances", f.verb)
+	case o.Kind == wire.Operate_REMOVE_UPSTREAM && o.Upstream == "":
+		return f, fault.Field("upstream", "it is empty: expected the node that is not to be waited for any more")
+	case o.Kind != wire.Operate_REMOVE_UPSTREAM && o.Upstream != "":
+		return f, fault.Field("upstream", "only removing an upstream has it: leave it out")
+	case o.Kind == wire.Operate_SET_PRIORITY && !slices.Contains([]int32{1, 2, 3, 5, 7, 8}, o.Priority):
+		return f, fault.Field("priority", "%d is no priority: expected 1, 2, 3, 5, 7 or 8", o.Priority)
+	case o.Kind != wire.Operate_SET_PRIORITY && o.Priority != 0:
+		return f, fault.Field("priority", "only changing the priority has it: leave it out")
+	}
+	named := 0
+	for i, t := range o.Targets {
+		field := fmt.Sprintf("targets[%d]", i)
+		whole := len(t.Instances)+len(t.Dates) == 0
 		switch {
-		case why == "":
-		case len(err.Details) < maxOffenders:
-			err.WithDetails(fault.Detail{Field: plan.FormatInstance(p.ID, i), Message: why})
-		default:
-			more++
+		case whole && !f.plan:
+			return f, fault.Field(field, "no instance of %s is named: one can only %s instances", plan.FormatID(t.Plan), f.verb)
+		case len(t.Dates) > 0 && !f.dates:
+			return f, fault.Field(field, "one cannot %s dates", f.verb)
+		case len(t.Instances) > 0 && !f.instances:
+			return f, fault.Field(field, "one cannot %s single instances this way: name backfills", f.verb)
 		}
-		if i >= p.Size() {
-			err.Code = fault.NotFound
+		for _, r := range t.Dates {
+			if r.To < r.From {
+				return f, fault.Field(field, "the range ends (%s) before it starts (%s): swap the two", calendar.Date(r.To), calendar.Date(r.From))
+			}
 		}
+		named += len(t.Instances)
 	}
-	if more > 0 {
-		err.WithDetails(fault.Detail{Message: fmt.Sprintf("and %d more", more)})
+	if named > maxNamed {
+		return f, fault.New(fault.TooLarge, "%d instances: expected at most %d in one call", named, maxNamed)
 	}
-	if len(err.Details) > 0 {
-		return err
-	}
-	return nil
+	return f, nil
 }
 
-// inTheWay says why an instance cannot be run again; empty when it can (RULES
-// R9). One that waited when its plan was stopped waits for nobody any more.
-func (p *Plan) inTheWay(instance uint64) string {
-	if instance >= p.Size() {
-		return fmt.Sprintf("there is no such instance: %s has %d, numbered from 0", plan.FormatID(p.ID), p.Size())
-	}
-	switch p.Status(instance) {
-	case Running:
-		return "it runs: stop it first, or wait for its end"
-	case Frozen:
-		return "it is frozen: unfreeze it first"
-	case Again, Retrying:
-		if !p.Stopped || p.Named(instance) {
-			return "it waits to run already"
+// targets puts together what is named of each plan, in order.
+func (e *Edit) targets(o *wire.Operate) []*target {
+	byPlan := make(map[uint64]*target, len(o.Targets))
+	for _, w := range o.Targets {
+		t := byPlan[w.Plan]
+		if t == nil {
+			t = &target{id: w.Plan}
+			t.p, _ = e.plan(w.Plan)
+			byPlan[w.Plan] = t
 		}
+		t.whole = t.whole || len(w.Instances)+len(w.Dates) == 0
+		t.dates = append(t.dates, w.Dates...)
+		t.named = append(t.named, w.Instances...)
+	}
+	out := slices.SortedFunc(maps.Values(byPlan), func(a, b *target) int { return cmp.Compare(a.id, b.id) })
+	for _, t := range out {
+		slices.Sort(t.named)
+		t.named = slices.Compact(t.named)
+	}
+	return out
+}
+
+// resolve finds the instances that an operation changes, and whatever stands in
+// its way.
+func (t *target) resolve(o *wire.Operate, no *refusal) {
+	id := plan.FormatID(t.id)
+	if t.whole {
+		if why := t.p.refuses(o.Kind); why != "" {
+			no.add(fault.Conflict, id, why)
+			return
+		}
+	}
+	switch {
+	case o.Kind == wire.Operate_RERUN_FAILED:
+		t.list = t.p.where(Status.Failure, nil)
+		if len(t.list) == 0 {
+			no.add(fault.Conflict, id, "it has nothing to run again: give instances, or wait for a failure")
+		}
+	case t.whole && o.Kind == wire.Operate_FREEZE:
+		t.list = t.p.where(Status.Waits, nil)
+	case t.whole && o.Kind == wire.Operate_UNFREEZE:
+		t.list = t.p.where(Status.Frozen, nil)
+	case len(t.dates) > 0:
+		t.resolveDates(o, no)
+	}
+	if (o.Kind == wire.Operate_FREEZE || o.Kind == wire.Operate_UNFREEZE) && t.whole && len(t.list) == 0 {
+		no.add(fault.Conflict, id, nothingTo[o.Kind])
+	}
+	for _, i := range t.named {
+		if at, ok := t.p.Locate(i); !ok {
+			no.add(fault.NotFound, plan.FormatInstance(t.id, i), fmt.Sprintf("there is no such instance: %s has %d, numbered from 0", id, t.p.Size()))
+		} else if why := t.p.inTheWay(o, at, i); why != "" {
+			no.add(fault.Conflict, plan.FormatInstance(t.id, i), why)
+		}
+	}
+	t.list = append(t.list, t.named...)
+	slices.Sort(t.list)
+	t.list = slices.Compact(t.list)
+}
+
+var nothingTo = map[wire.Operate_Kind]string{
+	wire.Operate_FREEZE:   "nothing in it waits: there is nothing to freeze",
+	wire.Operate_UNFREEZE: "nothing in it is frozen",
+}
+
+// resolveDates finds the instances of dates that an operation is about.
+func (t *target) resolveDates(o *wire.Operate, no *refusal) {
+	is := Status.Waits
+	if o.Kind == wire.Operate_UNFREEZE {
+		is = Status.Frozen
+	}
+	for _, r := range t.dates {
+		found := t.p.where(is, r)
+		text := calendar.Date(r.From).String()
+		if r.To > r.From {
+			text += ".." + calendar.Date(r.To).String()
+		}
+		switch field := plan.FormatID(t.id) + " " + text; {
+		case !t.p.hasDate(r):
+			no.add(fault.NotFound, field, "the backfill has no such date")
+		case len(found) == 0:
+			no.add(fault.Conflict, field, nothingTo[o.Kind])
+		}
+		t.list = append(t.list, found...)
+	}
+}
+
+func (p *Plan) hasDate(r *wire.DateRange) bool {
+	return slices.ContainsFunc(p.Dates, func(d calendar.Date) bool { return int32(d) >= r.From && int32(d) <= r.To })
+}
+
+// where lists the instances of a status, of some dates or (nil) of all. Only
+// dates that have some are looked at.
+func (p *Plan) where(is func(Status) bool, dates *wire.DateRange) []uint64 {
+	var out []uint64
+	for pos, d := range p.Dates {
+		if dates != nil && (int32(d) < dates.From || int32(d) > dates.To) {
+			continue
+		}
+		some, counts := false, p.DateCounts(pos)
+		for st, n := range counts {
+			some = some || n > 0 && is(Status(st))
+		}
+		if !some {
+			continue
+		}
+		for from, to := range p.Ranges(pos) {
+			for i := from; i < to; i++ {
+				if is(p.Status(i)) {
+					out = append(out, i)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// refuses says why an operation cannot be done to the whole plan; empty when it
+// can.
+func (p *Plan) refuses(k wire.Operate_Kind) string {
+	switch {
+	case k == wire.Operate_RERUN_FAILED:
+		return ""
+	case !p.Unfinished() && (k != wire.Operate_RESUME || !p.Stopped && !p.Halted):
+		return "it is finished: there is nothing left to " + forms[k].verb
+	case k == wire.Operate_PAUSE && p.Stopped:
+		return "it is stopped: resume it before you pause it"
 	}
 	return ""
 }
 
-// failures lists the failed and stopped instances. Only dates that have some
-// are looked at.
-func (p *Plan) failures() []uint64 {
-	var out []uint64
-	for pos := range p.Dates {
-		if c := p.dates.get(uint64(pos)); c[Failed]+c[Stopped] == 0 {
-			continue
+// inTheWay says why an operation cannot be done to an instance; empty when it
+// can (RULES R9).
+func (p *Plan) inTheWay(o *wire.Operate, at plan.Place, i uint64) string {
+	st := p.Status(i)
+	switch o.Kind {
+	case wire.Operate_STOP:
+		if st == Running || st.Waits() {
+			return ""
 		}
-		from, to := p.Range(pos)
-		for i := from; i < to; i++ {
-			if p.Status(i).Failure() {
-				out = append(out, i)
-			}
+	case wire.Operate_RERUN:
+		// One that waited when its plan was stopped waits for nobody any more.
+		if st == Pending || st.Success() || st.Failure() || st.Waits() && p.Stopped && !p.Named(i) {
+			return ""
+		}
+	case wire.Operate_SET_TO_SUCCESS:
+		if st.Failure() {
+			return ""
+		}
+	case wire.Operate_UNFREEZE:
+		if st.Frozen() {
+			return ""
+		}
+		return "it is not frozen"
+	case wire.Operate_REMOVE_UPSTREAM:
+		if st.Waits() {
+			return p.keeps(at, i, o.Upstream)
+		}
+	default: // freeze, force, priority
+		if st.Waits() {
+			return ""
 		}
 	}
-	return out
+	return present(st, o.Kind)
+}
+
+// present says what an instance does now, and what to do about it first.
+func present(st Status, k wire.Operate_Kind) string {
+	switch {
+	case st == Running && k == wire.Operate_FORCE_RUN:
+		return "it runs already"
+	case st == Running:
+		return "it runs: stop it first, or wait for its end"
+	case st.Frozen():
+		return "it is frozen: unfreeze it first"
+	case st.Waits() && k == wire.Operate_SET_TO_SUCCESS:
+		return "it waits: only what has failed can be set to success"
+	case st.Waits():
+		return "it waits to run already"
+	case st.Failure():
+		return "it has failed: run it again first"
+	default:
+		return "it has succeeded: run it again first"
+	}
+}
+
+// keeps says why an upstream cannot be taken from an instance; empty when it
+// can.
+func (p *Plan) keeps(at plan.Place, i uint64, upstream string) string {
+	id := p.Nodes[at.Node].Spec.Id
+	switch {
+	case p.Removed(i, upstream):
+		return fmt.Sprintf("%q was taken from it already", upstream)
+	case p.waitsFor(at, upstream):
+		return ""
+	case id == upstream:
+		return fmt.Sprintf("node %q does not depend on itself", id)
+	}
+	return fmt.Sprintf("node %q has no upstream %q", id, upstream)
+}
+
+// waitsFor says whether a node depends on another, or on itself.
+func (p *Plan) waitsFor(at plan.Place, upstream string) bool {
+	spec := p.Nodes[at.Node].Spec
+	if spec.Id == upstream && spec.DependsOnSelf {
+		return true
+	}
+	return slices.ContainsFunc(spec.Upstreams, func(u *wire.Upstream) bool { return u.Node == upstream })
+}
+
+// refusal collects what stands in the way of an operation.
+type refusal struct {
+	verb    string
+	single  bool // one plan is all that was named
+	code    fault.Code
+	details []fault.Detail
+	more    int
+}
+
+func (r *refusal) add(code fault.Code, field, message string) {
+	if r.code == "" || code == fault.NotFound {
+		r.code = code
+	}
+	if len(r.details) == maxOffenders {
+		r.more++
+		return
+	}
+	r.details = append(r.details, fault.Detail{Field: field, Message: message})
+}
+
+// err names everything that stood in the way, up to a hundred; nil when
+// nothing did.
+func (r *refusal) err() error {
+	switch {
+	case len(r.details) == 0:
+		return nil
+	case r.single && r.code == fault.NotFound:
+		return fault.New(r.code, "there is no backfill %s", r.details[0].Field)
+	case r.single:
+		return fault.New(r.code, "backfill %s: %s", r.details[0].Field, r.details[0].Message)
+	}
+	err := fault.New(r.code, "one cannot %s all that was named: nothing was changed", r.verb).WithDetails(r.details...)
+	if r.more > 0 {
+		err.WithDetails(fault.Detail{Message: fmt.Sprintf("and %d more", r.more)})
+	}
+	return err
 }
 
 func noPlan(id uint64) error {
 	return fault.New(fault.NotFound, "there is no backfill %s", plan.FormatID(id))
-}
-
-func verb(k wire.PlanOperation_Kind) string {
-	return map[wire.PlanOperation_Kind]string{
-		wire.PlanOperation_STOP: "stop", wire.PlanOperation_PAUSE: "pause", wire.PlanOperation_RESUME: "resume",
-	}[k]
-}
-
-// Holds says whether an unfinished instance keeps later plans from its cycle
-// (RULES R5.8): not when it can never start any more unless somebody acts on
-// its stopped plan.
-func (p *Plan) Holds(instance uint64) bool {
-	switch s := p.Status(instance); {
-	case p.dryRun(instance):
-		return false // RULES R6
-	case s == Running || s == Frozen:
-		return true
-	default:
-		return s.Waits() && (!p.Stopped || p.Named(instance))
-	}
-}
-
-func (p *Plan) dryRun(instance uint64) bool {
-	at, _ := p.Locate(instance)
-	return p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE
-}
-
-// Overlaps names the plans that have unfinished instances of the same nodes
-// and cycles: one sentence for each.
-func (s *State) Overlaps(p *plan.Plan) []string {
-	var out []string
-	s.Plans(0, func(q *Plan) bool {
-		if q.ID != p.ID && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0) {
-			if text, found := overlap(p, q); found {
-				out = append(out, text)
-			}
-		}
-		return true
-	})
-	return out
-}
-
-func overlap(p *plan.Plan, q *Plan) (string, bool) {
-	shared := sharedNodes(p, q)
-	if len(shared) == 0 {
-		return "", false
-	}
-	for pos, d := range q.Dates {
-		if _, ok := p.Position(d); !ok || q.DateSucceeded(pos) {
-			continue
-		}
-		for _, n := range shared {
-			id := q.Nodes[n].Spec.Id
-			if i, ok := q.sameCycle(p, id, d, pos, n); ok {
-				return fmt.Sprintf("%s (%s) has not finished %s of node %s on %s: the later backfill waits for it, cycle by cycle",
-					plan.FormatID(q.ID), q.Name, plan.FormatInstance(q.ID, i), id, d), true
-			}
-		}
-	}
-	return "", false
-}
-
-// sharedNodes lists the nodes of q that p really runs as well. Dry runs play
-// no part (RULES R6).
-func sharedNodes(p *plan.Plan, q *Plan) []int {
-	var out []int
-	for n := range q.Nodes {
-		mine, ok := p.NodeIndex(q.Nodes[n].Spec.Id)
-		if ok && p.Nodes[mine].DryRun == wire.DryRun_DRY_RUN_NONE && q.Nodes[n].DryRun == wire.DryRun_DRY_RUN_NONE {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-// sameCycle finds an instance of a node and date that holds the same cycle in
-// p.
-func (p *Plan) sameCycle(other *plan.Plan, id string, d calendar.Date, pos, n int) (uint64, bool) {
-	from, to := p.NodeRange(pos, n)
-	for i := from; i < to; i++ {
-		if !p.Holds(i) {
-			continue
-		}
-		t := p.Cycle(plan.Place{Pos: pos, Node: n, Cycle: int(i - from)}).Unix
-		if _, ok := other.Find(id, d, t); ok {
-			return i, true
-		}
-	}
-	return 0, false
 }

@@ -12,6 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
@@ -29,7 +32,7 @@ type decoder struct {
 	nodes  []*wire.SnapshotNode
 	plans  []*planRecords
 	leases []*wire.SnapshotLease
-	others []*wire.SnapshotRecord // servers, agents, requests
+	others []*wire.SnapshotRecord // servers, agents, requests, settings, pasts
 
 	state    *State
 	compiled map[nodeVersion]*node.Node
@@ -120,7 +123,8 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 		p.leaves = append(p.leaves, b.Leaf)
 	case *wire.SnapshotRecord_Lease:
 		d.leases = append(d.leases, b.Lease)
-	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request:
+	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request, *wire.SnapshotRecord_ResourceGroup,
+		*wire.SnapshotRecord_Workspace, *wire.SnapshotRecord_Region, *wire.SnapshotRecord_Outcomes, *wire.SnapshotRecord_Durations:
 		d.others = append(d.others, rec)
 	default:
 		return newer("record %d is of an unknown kind", n)
@@ -154,8 +158,9 @@ func hasUnknown(m protoreflect.Message) bool {
 func (d *decoder) restore() (*State, error) {
 	s := New()
 	s.index, s.nowMs, s.nextPlan, s.agentNames = d.header.Index, d.header.NowMs, d.header.NextPlan, d.header.AgentNames
+	s.generated, s.generates = calendar.Date(d.header.GeneratedThrough), d.header.Generates
 	d.state = s
-	for _, step := range []func() error{d.restoreNodes, d.restorePlans, d.restoreOthers, d.restoreLeases} {
+	for _, step := range []func() error{d.restoreNodes, d.restorePlans, d.restoreOthers, d.restorePasts, d.restoreLeases} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -165,7 +170,7 @@ func (d *decoder) restore() (*State, error) {
 
 func (d *decoder) restoreNodes() error {
 	d.compiled = make(map[nodeVersion]*node.Node, len(d.nodes))
-	t := d.state.nodes.Txn()
+	t, slots := d.state.nodes.Txn(), uint32(0)
 	for _, n := range d.nodes {
 		id := n.GetSpec().GetId()
 		c, _, err := node.Compile(n.GetSpec())
@@ -174,10 +179,12 @@ func (d *decoder) restoreNodes() error {
 		}
 		d.compiled[nodeVersion{id, n.Version}] = c
 		if !n.Pinned {
-			t.Insert([]byte(id), &Node{Node: c, Version: n.Version, Removed: n.Removed})
+			t.Insert([]byte(id), &Node{Node: c, Version: n.Version, Removed: n.Removed, AutoSinceMs: n.AutoSinceMs, slot: slots})
+			slots++
 		}
 	}
 	d.state.nodes = t.Commit()
+	d.state.past.nodes.grow(nil, uint64(slots))
 	g, err := node.BuildGraph(liveNodes(d.state.nodes))
 	if err != nil {
 		return corrupt("%v", err)
@@ -187,39 +194,88 @@ func (d *decoder) restoreNodes() error {
 }
 
 func (d *decoder) restorePlans() error {
-	t := d.state.plans.Txn()
+	s := d.state
+	t := s.plans.Txn()
 	for _, r := range d.plans {
-		id := r.GetRecord().GetId()
-		if r.Record.GetRequest() == nil || id >= d.state.nextPlan {
-			return badPlan(id, "its record is not complete")
-		}
-		built, err := plan.Expand(r.Record, func(i int) (*node.Node, error) {
-			k := nodeVersion{r.Record.Nodes[i].GetSpec().GetId(), r.Record.Nodes[i].Version}
-			if c, ok := d.compiled[k]; ok {
-				return c, nil
-			}
-			return nil, badPlan(id, "version %d of its node %q is missing", k.version, k.id)
-		})
+		p, err := d.restorePlan(r)
 		if err != nil {
-			return badPlan(id, "%v", err)
-		}
-		p := newPlan(built)
-		p.Paused, p.Stopped, p.Halted, p.Failures = r.Paused, r.Stopped, r.Halted, r.Failures
-		p.ChangedMs, p.ChangedBy, p.Opened = r.ChangedMs, r.ChangedBy, r.Opened
-		named := p.named.Txn()
-		for _, i := range r.Named {
-			named.Insert(key1(i), struct{}{})
-		}
-		p.named = named.Commit()
-		if err := p.restoreLeaves(r.leaves); err != nil {
 			return err
 		}
-		t.Insert(key1(id), p)
-		d.state.byNode = indexPlan(d.state.byNode, p)
+		t.Insert(key1(p.ID), p)
+		if p.Auto {
+			s.autos, _, _ = s.autos.Insert(keyDate(p.Dates[0]), p.ID)
+			if p.Unfinished() {
+				s.autosOpen, _, _ = s.autosOpen.Insert(key1(p.ID), struct{}{})
+			}
+		} else {
+			s.byNode = indexPlan(s.byNode, p)
+		}
 		r.leaves = nil // a large plan's are as large as itself
 	}
-	d.state.plans = t.Commit()
+	s.plans = t.Commit()
 	return nil
+}
+
+func (d *decoder) restorePlan(r *planRecords) (*Plan, error) {
+	id := r.GetRecord().GetId()
+	if r.Record.GetRequest() == nil || id >= d.state.nextPlan {
+		return nil, badPlan(id, "its record is not complete")
+	}
+	built, err := plan.Expand(r.Record, func(i int) (*node.Node, error) {
+		k := nodeVersion{r.Record.Nodes[i].GetSpec().GetId(), r.Record.Nodes[i].Version}
+		if c, ok := d.compiled[k]; ok {
+			return c, nil
+		}
+		return nil, badPlan(id, "version %d of its node %q is missing", k.version, k.id)
+	})
+	if err != nil {
+		return nil, badPlan(id, "%v", err)
+	}
+	p := newPlan(built)
+	for i := range p.Nodes {
+		if _, ok := d.state.nodes.Get([]byte(p.Nodes[i].Spec.Id)); !ok {
+			return nil, badPlan(id, "its node %q is missing", p.Nodes[i].Spec.Id)
+		}
+	}
+	p.slots = d.state.slots(built)
+	p.Paused, p.Stopped, p.Halted, p.Failures = r.Paused, r.Stopped, r.Halted, r.Failures
+	p.ChangedMs, p.ChangedBy, p.Opened = r.ChangedMs, r.ChangedBy, r.Opened
+	if err := p.restoreOperations(r.SnapshotPlan); err != nil {
+		return nil, err
+	}
+	return p, p.restoreLeaves(r.leaves)
+}
+
+// restoreOperations takes in what people have said of the plan's instances.
+func (p *Plan) restoreOperations(r *wire.SnapshotPlan) error {
+	p.named, p.forced = setOf(r.Named), setOf(r.Forced)
+	priority, removed, log := p.priority.Txn(), p.removed.Txn(), p.log.Txn()
+	for _, a := range r.Priorities {
+		priority.Insert(key1(a.Instance), int32(a.Number))
+	}
+	for _, a := range r.Removed {
+		if int(a.Number) >= len(r.NodeIds) {
+			return badPlan(p.ID, "node %d, taken from %s, has no name", a.Number, plan.FormatInstance(p.ID, a.Instance))
+		}
+		ids, _ := removed.Get(key1(a.Instance))
+		removed.Insert(key1(a.Instance), append(ids, r.NodeIds[a.Number]))
+	}
+	for i, o := range r.Operations {
+		if o.Number != uint64(i)+1 {
+			return badPlan(p.ID, "line %d of its log has number %d", i+1, o.Number)
+		}
+		log.Insert(key1(o.Number), o)
+	}
+	p.priority, p.removed, p.log = priority.Commit(), removed.Commit(), log.Commit()
+	return nil
+}
+
+func setOf(list []uint64) *iradix.Tree[struct{}] {
+	t := iradix.New[struct{}]().Txn()
+	for _, i := range list {
+		t.Insert(key1(i), struct{}{})
+	}
+	return t.Commit()
 }
 
 // restoreLeaves fills the columns and counts what is in them.
@@ -275,14 +331,56 @@ func (d *decoder) restoreOthers() error {
 			if a.Number >= uint64(len(s.agentNames)) || s.agentNames[a.Number] != id {
 				return corrupt("agent %q has number %d, which is not its own", id, a.Number)
 			}
-			agents.Insert([]byte(id), &Agent{Agent: a.Agent, Number: a.Number, ReadyMs: a.ReadyMs, Used: make([]uint32, len(a.Agent.Groups))})
+			own := newAgent(a.Agent, a.ReadyMs)
+			own.Number = a.Number
+			agents.Insert([]byte(id), own)
 		case *wire.SnapshotRecord_Request:
 			r := b.Request
 			requests.Insert([]byte(r.Id), &request{hash: r.Hash, atMs: r.AtMs, answer: r.Answer})
 			ages.Insert(key2(uint64(r.AtMs), r.GetAnswer().GetIndex()), r.Id)
+		case *wire.SnapshotRecord_ResourceGroup:
+			s.groups, _, _ = s.groups.Insert([]byte(b.ResourceGroup.Name), b.ResourceGroup)
+		case *wire.SnapshotRecord_Workspace:
+			s.workspaces, _, _ = s.workspaces.Insert([]byte(b.Workspace.Id), b.Workspace)
+		case *wire.SnapshotRecord_Region:
+			s.regions, _, _ = s.regions.Insert([]byte(b.Region.Id), b.Region)
 		}
 	}
 	s.agents, s.servers, s.requests, s.requestAges = agents.Commit(), servers.Commit(), requests.Commit(), ages.Commit()
+	return nil
+}
+
+// restorePasts puts back what the nodes' cycles last came to.
+func (d *decoder) restorePasts() error {
+	past, own := &d.state.past, new(mark)
+	of := func(id string) (*nodePast, error) {
+		n, ok := d.state.nodes.Get([]byte(id))
+		if !ok {
+			return nil, corrupt("there is a past of node %q, but no such node", id)
+		}
+		cell := past.nodes.at(own, uint64(n.slot))
+		*cell = (*cell).own(own)
+		return *cell, nil
+	}
+	for _, rec := range d.others {
+		switch b := rec.Body.(type) {
+		case *wire.SnapshotRecord_Outcomes:
+			np, err := of(b.Outcomes.Node)
+			if err != nil {
+				return err
+			}
+			if !soundOutcomes(b.Outcomes.Cells) {
+				return corrupt("block %d of the past of node %q is damaged", b.Outcomes.Block, b.Outcomes.Node)
+			}
+			*np.block(own, blockKey{calendar.Kind(b.Outcomes.Kind), b.Outcomes.Block}) = string(b.Outcomes.Cells)
+		case *wire.SnapshotRecord_Durations:
+			np, err := of(b.Durations.Node)
+			if err != nil {
+				return err
+			}
+			np.durations = b.Durations.Ms
+		}
+	}
 	return nil
 }
 
@@ -298,11 +396,12 @@ func (d *decoder) restoreLeases() error {
 		if !ok || !known || l.Instance >= p.Size() || p.Status(l.Instance) != Running {
 			return corrupt("the lease of %s at agent %q has no running instance or no agent", plan.FormatInstance(l.Plan, l.Instance), l.Agent)
 		}
-		t.put(&Lease{
+		own := &Lease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, Group: l.ResourceGroup,
-			GrantedMs: l.GrantedMs, Version: l.CodeVersion, Stopping: l.Stopping, Cause: l.Cause,
-		})
-		a.use(l.ResourceGroup, 1)
+			GrantedMs: l.GrantedMs, Auto: p.Auto, Version: l.CodeVersion, Stopping: l.Stopping, Yielding: l.Yielding, Cause: l.Cause,
+		}
+		t.put(own)
+		a.use(own, 1)
 		running[l.Plan]++
 	}
 	s.leases = t.done()

@@ -2,6 +2,7 @@ package state
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 	"io"
 
@@ -92,6 +93,7 @@ func (enc *encoder) put(r *wire.SnapshotRecord) {
 func (enc *encoder) state(s *State) {
 	enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Header{Header: &wire.SnapshotHeader{
 		Format: Format, Behaviour: Behaviour, Index: s.index, NowMs: s.nowMs, NextPlan: s.nextPlan, AgentNames: s.agentNames,
+		GeneratedThrough: int32(s.generated), Generates: s.generates,
 	}}})
 	written := enc.nodes(s)
 	s.plans.Root().Walk(func(_ []byte, p *Plan) bool {
@@ -102,7 +104,7 @@ func (enc *encoder) state(s *State) {
 	s.Leases(func(l *Lease) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Lease{Lease: &wire.SnapshotLease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, ResourceGroup: l.Group,
-			GrantedMs: l.GrantedMs, CodeVersion: l.Version, Stopping: l.Stopping, Cause: l.Cause,
+			GrantedMs: l.GrantedMs, CodeVersion: l.Version, Stopping: l.Stopping, Cause: l.Cause, Yielding: l.Yielding,
 		}}})
 	})
 	s.Servers(func(v *wire.PutServer) {
@@ -113,10 +115,44 @@ func (enc *encoder) state(s *State) {
 			Agent: a.Agent, Number: a.Number, ReadyMs: a.ReadyMs,
 		}}})
 	})
+	s.ResourceGroups(func(g *wire.PutResourceGroup) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_ResourceGroup{ResourceGroup: g}})
+	})
+	s.Workspaces(func(w *wire.PutWorkspace) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Workspace{Workspace: w}})
+	})
+	s.Regions(func(r *wire.PutRegion) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Region{Region: r}})
+	})
+	enc.pasts(s)
 	s.requests.Root().Walk(func(id []byte, r *request) bool {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Request{Request: &wire.SnapshotRequest{
 			Id: string(id), Hash: r.hash, AtMs: r.atMs, Answer: r.answer,
 		}}})
+		return enc.err != nil
+	})
+}
+
+// pasts writes what the nodes' cycles last came to.
+func (enc *encoder) pasts(s *State) {
+	past := s.past.settled()
+	s.nodes.Root().Walk(func(id []byte, n *Node) bool {
+		np := past.nodes.get(uint64(n.slot))
+		if np == nil {
+			return enc.err != nil
+		}
+		for _, sp := range np.spans {
+			for i, text := range sp.blocks {
+				if text != "" {
+					enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Outcomes{Outcomes: &wire.SnapshotOutcomes{
+						Node: string(id), Kind: uint32(sp.key.kind), Block: sp.key.block + int64(i), Cells: []byte(text),
+					}}})
+				}
+			}
+		}
+		if len(np.durations) > 0 {
+			enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Durations{Durations: &wire.SnapshotDurations{Node: string(id), Ms: np.durations}}})
+		}
 		return enc.err != nil
 	})
 }
@@ -133,7 +169,7 @@ func (enc *encoder) nodes(s *State) map[nodeVersion]bool {
 	s.nodes.Root().Walk(func(id []byte, n *Node) bool {
 		written[nodeVersion{string(id), n.Version}] = true
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Node{Node: &wire.SnapshotNode{
-			Spec: n.Spec, Version: n.Version, Removed: n.Removed,
+			Spec: n.Spec, Version: n.Version, Removed: n.Removed, AutoSinceMs: n.AutoSinceMs,
 		}}})
 		return enc.err != nil
 	})
@@ -165,6 +201,24 @@ func (enc *encoder) plan(p *Plan) {
 		Opened: p.Opened, ChangedMs: p.ChangedMs, ChangedBy: p.ChangedBy,
 	}
 	p.EachNamed(func(i uint64) { head.Named = append(head.Named, i) })
+	p.EachForced(func(i uint64) { head.Forced = append(head.Forced, i) })
+	p.priority.Root().Walk(func(k []byte, v int32) bool {
+		head.Priorities = append(head.Priorities, &wire.Assigned{Instance: binary.BigEndian.Uint64(k), Number: uint32(v)})
+		return false
+	})
+	numbers := map[string]uint32{}
+	p.removed.Root().Walk(func(k []byte, ids []string) bool {
+		for _, id := range ids {
+			n, ok := numbers[id]
+			if !ok {
+				n = uint32(len(numbers))
+				numbers[id], head.NodeIds = n, append(head.NodeIds, id)
+			}
+			head.Removed = append(head.Removed, &wire.Assigned{Instance: binary.BigEndian.Uint64(k), Number: n})
+		}
+		return false
+	})
+	head.Operations = p.Operations()
 	enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Plan{Plan: head}})
 	leaf := &wire.SnapshotLeaf{Plan: p.ID, Status: make([]byte, chunkSize)}
 	record := &wire.SnapshotRecord{Body: &wire.SnapshotRecord_Leaf{Leaf: leaf}}

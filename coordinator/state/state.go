@@ -11,13 +11,12 @@ package state
 
 import (
 	"encoding/binary"
-	"slices"
+	"math"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
-	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -34,39 +33,30 @@ type State struct {
 	nodes       *iradix.Tree[*Node]
 	graph       *node.Graph
 	plans       *iradix.Tree[*Plan]
-	byNode      *iradix.Tree[[]uint64] // plans that have a node, as accepted
+	byNode      *iradix.Tree[[]uint64] // backfills that have a node, by id of the plan
+	autos       *iradix.Tree[uint64]   // the schedule's plans, by date
+	autosOpen   *iradix.Tree[struct{}] // those that are unfinished, by id
+	generated   calendar.Date          // last date of the schedule
+	generates   bool                   // whether there is one
+	past        past
 	leases      leases
 	agents      *iradix.Tree[*Agent]
 	agentNames  []string // by number
 	servers     *iradix.Tree[*wire.PutServer]
 	requests    *iradix.Tree[*request]
 	requestAges *iradix.Tree[string] // request ids by age
+	groups      *iradix.Tree[*wire.PutResourceGroup]
+	workspaces  *iradix.Tree[*wire.PutWorkspace]
+	regions     *iradix.Tree[*wire.PutRegion]
 }
 
 // Node is a node as it stands, or a trace of one that was removed.
 type Node struct {
 	*node.Node
-	Version uint64 // counts the changes of this node, from 1
-	Removed bool
-}
-
-// Plan is an accepted plan and what happened in it.
-type Plan struct {
-	*plan.Plan
-	Paused    bool
-	Stopped   bool
-	Halted    bool   // by stopAfter (RULES R4.5)
-	Failures  uint32 // since it was accepted or resumed
-	ChangedMs int64
-	ChangedBy string
-	Opened    []uint32 // positions opened although the one before failed, sorted
-	named     *iradix.Tree[struct{}]
-	retries   *iradix.Tree[struct{}]
-	status    column[Status]
-	history   column[history] // one cell for each chunk of status
-	total     Counts
-	dates     column[Counts]
-	perNode   column[Counts]
+	Version     uint64 // counts the changes of this node, from 1
+	Removed     bool
+	AutoSinceMs int64  // when the schedule was switched on for it, last; 0: it is not
+	slot        uint32 // where its past is kept; not a fact, every State may number anew
 }
 
 // Lease is the right of an agent to run one attempt.
@@ -77,10 +67,16 @@ type Lease struct {
 	Agent          string
 	Group          string // resource group whose slot it uses
 	GrantedMs      int64
+	Auto           bool   // of the schedule's own plan
 	Version        uint64 // of the node whose code it runs
-	Stopping       bool
-	Cause          string // of the stop
+	Stopping       bool   // by a person
+	Yielding       bool   // for an auto instance of its node (RULES R5.6)
+	Cause          string // of either
 }
+
+// Ending says whether its agent has been, or is to be, told to stop the
+// attempt.
+func (l *Lease) Ending() bool { return l.Stopping || l.Yielding }
 
 // Ref is the lease's attempt as the agent protocol names it.
 func (l *Lease) Ref() *wire.AttemptRef {
@@ -93,6 +89,8 @@ type Agent struct {
 	Number  uint64
 	Used    []uint32 // slots used, parallel to Groups; leases in a group it left count nowhere
 	ReadyMs int64
+	// Backfills is how many of the slots used are not the schedule's own.
+	Backfills []uint32
 }
 
 type request struct {
@@ -108,6 +106,9 @@ func New() *State {
 		nextPlan: 1,
 		nodes:    iradix.New[*Node](), graph: g,
 		plans: iradix.New[*Plan](), byNode: iradix.New[[]uint64](),
+		autos: iradix.New[uint64](), autosOpen: iradix.New[struct{}](),
+		past:   past{nodes: newColumn[*nodePast](0)},
+		groups: iradix.New[*wire.PutResourceGroup](), workspaces: iradix.New[*wire.PutWorkspace](), regions: iradix.New[*wire.PutRegion](),
 		leases: newLeases(), agents: iradix.New[*Agent](),
 		servers:  iradix.New[*wire.PutServer](),
 		requests: iradix.New[*request](), requestAges: iradix.New[string](),
@@ -155,6 +156,9 @@ func (s *State) Lease(planID, instance uint64) (*Lease, bool) {
 // Leases calls f for every lease.
 func (s *State) Leases(f func(*Lease)) { s.leases.each(f) }
 
+// LeasesOf calls f for every lease of a plan, by instance.
+func (s *State) LeasesOf(planID uint64, f func(*Lease)) { s.leases.eachOf(planID, f) }
+
 // LeaseCount is the number of leases.
 func (s *State) LeaseCount() int { return s.leases.n }
 
@@ -174,95 +178,40 @@ func (s *State) Servers(f func(*wire.PutServer)) {
 // Server finds a coordinator.
 func (s *State) Server(id string) (*wire.PutServer, bool) { return s.servers.Get([]byte(id)) }
 
-// PlansOf lists the plans that have a node, oldest first.
+// PlansOf lists the backfills that have a node, oldest first. The schedule's
+// own plans are not among them: see AutoPlan.
 func (s *State) PlansOf(nodeID string) []uint64 {
 	ids, _ := s.byNode.Get([]byte(nodeID))
 	return ids
 }
 
-// Status is an instance's status.
-func (p *Plan) Status(instance uint64) Status { return p.status.get(instance) }
-
-// Total counts the plan's instances; Pending is filled in.
-func (p *Plan) Total() Counts { return fill(p.total, p.Size()) }
-
-// DateCounts counts the instances of a position; Pending is filled in.
-func (p *Plan) DateCounts(pos int) Counts {
-	from, to := p.Range(pos)
-	return fill(p.dates.get(uint64(pos)), to-from)
-}
-
-// NodeCounts counts the instances of a node; Pending is filled in.
-func (p *Plan) NodeCounts(n int) Counts { return fill(p.perNode.get(uint64(n)), p.NodeSize(n)) }
-
-func fill(c Counts, size uint64) Counts {
-	c[Pending] = uint32(size - c.Started())
-	return c
-}
-
-// DateSucceeded says whether every instance of a position has succeeded.
-func (p *Plan) DateSucceeded(pos int) bool {
-	from, to := p.Range(pos)
-	c := p.dates.get(uint64(pos))
-	return c.Success() == to-from
-}
-
-// Succeeded says whether the whole plan has.
-func (p *Plan) Succeeded() bool { return p.total.Success() == p.Size() }
-
-// Active is the number of instances that run.
-func (p *Plan) Active() int { return int(p.total[Running]) }
-
-// FirstUnsuccessful finds the first instance in a half-open range that has not
-// succeeded.
-func (p *Plan) FirstUnsuccessful(from, to uint64) (uint64, bool) {
-	for i := from; i < to; i++ {
-		if !p.status.get(i).Success() {
-			return i, true
-		}
+// AutoPlan finds the schedule's plan of a date.
+func (s *State) AutoPlan(d calendar.Date) (*Plan, bool) {
+	id, ok := s.autos.Get(keyDate(d))
+	if !ok {
+		return nil, false
 	}
-	return 0, false
+	return s.Plan(id)
 }
 
-// IsOpened says whether a position was opened by a decision (RULES R4.5).
-func (p *Plan) IsOpened(pos int) bool {
-	_, found := slices.BinarySearch(p.Opened, uint32(pos))
-	return found
-}
-
-// Blocked says whether the plan as a whole lets nothing new start: paused,
-// halted, or stopped and the instance not named by a rerun since (RULES R9).
-func (p *Plan) Blocked(instance uint64) bool {
-	if p.Stopped {
-		return !p.Named(instance)
-	}
-	return p.Paused || p.Halted
-}
-
-// Named says whether a rerun named the instance since the plan was stopped.
-func (p *Plan) Named(instance uint64) bool {
-	_, ok := p.named.Get(key1(instance))
-	return ok
-}
-
-// EachNamed calls f for every instance that a rerun named since the stop.
-func (p *Plan) EachNamed(f func(uint64)) { eachKey(p.named, f) }
-
-// EachRetrying calls f for every instance that waits to be tried again.
-func (p *Plan) EachRetrying(f func(uint64)) { eachKey(p.retries, f) }
-
-func eachKey(t *iradix.Tree[struct{}], f func(uint64)) {
-	t.Root().Walk(func(k []byte, _ struct{}) bool {
-		f(binary.BigEndian.Uint64(k))
-		return false
+// AutoPlans calls f for every plan of the schedule that is unfinished, oldest
+// first.
+func (s *State) AutoPlans(f func(*Plan)) {
+	eachKey(s.autosOpen, func(id uint64) {
+		p, _ := s.Plan(id)
+		f(p)
 	})
 }
+
+// GeneratedThrough is the last date for which the schedule's instances were
+// generated; false before the first.
+func (s *State) GeneratedThrough() (calendar.Date, bool) { return s.generated, s.generates }
 
 // Attempts lists an instance's finished attempts, oldest first.
 func (s *State) Attempts(p *Plan, instance uint64) []Attempt {
 	var out []Attempt
 	p.records(instance, func(r *historyRecord) {
-		if !r.rerun {
+		if !r.rerun && r.mark == 0 {
 			r.attempt.Agent = s.agentNames[r.agent]
 			out = append(out, r.attempt)
 		}
@@ -270,58 +219,39 @@ func (s *State) Attempts(p *Plan, instance uint64) []Attempt {
 	return out
 }
 
-func (p *Plan) records(instance uint64, f func(*historyRecord)) {
-	eachRecord(p.history.get(instance>>chunkBits).bytes, instance&chunkMask, p.AcceptedMs, f)
-}
-
-// tally sums up what the history says of an instance.
-type tally struct {
-	attempts    uint32 // finished ones
-	retriesUsed int32  // since a person last asked for it
-	settledMs   int64  // of the last attempt
-}
-
-func (p *Plan) tally(instance uint64) tally {
-	var t tally
-	p.records(instance, func(r *historyRecord) {
-		if r.rerun {
-			t.retriesUsed = 0
-			return
-		}
-		t.attempts = r.attempt.Number
-		t.settledMs = r.attempt.SettledMs
-		if o := r.attempt.Outcome; o == wire.Outcome_FAILED || o == wire.Outcome_TIMED_OUT {
-			t.retriesUsed++
-		}
-	})
-	return t
-}
-
-// Retry describes the wait of a Retrying instance: which retry comes next, of
-// how many, and when (unix milliseconds). The delay counts from when the failure
-// was recorded: the agent's clock may be wrong.
-func (p *Plan) Retry(at plan.Place) (next, of int32, dueMs int64) {
-	t := p.tally(p.Instance(at))
-	spec := p.Nodes[at.Node].Spec
-	return t.retriesUsed, spec.Retries, t.settledMs + spec.RetryDelayMs
-}
-
-// Elsewhere finds the instance of a node's cycle in another plan that matters
-// to one of plan self: f is called for each from the newest plan to the
+// Elsewhere finds the instances of a node's cycle in other plans than self,
+// the schedule's among them: f is called for each from the newest plan to the
 // oldest, until it returns false (RULES R5.5, R5.8).
 func (s *State) Elsewhere(self uint64, nodeID string, d calendar.Date, unix int64, f func(p *Plan, instance uint64) bool) {
-	ids := s.PlansOf(nodeID)
-	for i := len(ids) - 1; i >= 0; i-- {
-		if ids[i] == self {
-			continue
-		}
-		p, ok := s.Plan(ids[i])
+	s.others(self, nodeID, d, func(id uint64) bool {
+		p, ok := s.Plan(id)
 		if !ok {
-			continue
+			return true
 		}
-		if inst, ok := p.Find(nodeID, d, unix); ok && !f(p, inst) {
+		inst, ok := p.Find(nodeID, d, unix)
+		return !ok || f(p, inst)
+	})
+}
+
+// others calls f for the plans other than self that may have a node on a date,
+// from the newest to the oldest: the backfills that have the node, and the
+// schedule's plan of the date.
+func (s *State) others(self uint64, nodeID string, d calendar.Date, f func(id uint64) bool) {
+	ids := s.PlansOf(nodeID)
+	auto, ok := s.autos.Get(keyDate(d))
+	for i := len(ids) - 1; i >= 0; i-- {
+		if ok && auto > ids[i] {
+			ok = false
+			if auto != self && !f(auto) {
+				return
+			}
+		}
+		if ids[i] != self && !f(ids[i]) {
 			return
 		}
+	}
+	if ok && auto != self {
+		f(auto)
 	}
 }
 
@@ -330,3 +260,6 @@ func key1(a uint64) []byte { return binary.BigEndian.AppendUint64(nil, a) }
 func key2(a, b uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), a), b)
 }
+
+// keyDate orders dates, those before 1970 too.
+func keyDate(d calendar.Date) []byte { return key1(uint64(int64(d) - math.MinInt32)) }

@@ -13,9 +13,10 @@ const (
 	SetToSuccess               // by a person (RULES R9)
 	Failed                     //
 	Stopped                    // failed because somebody stopped it
-	Frozen                     //
+	Frozen                     // by a person, or with its node's mode (RULES R6)
 	Retrying                   // failed, and waits to be tried again (RULES R9)
 	Again                      // has run and waits to run again: asked for, lost or yielded
+	Missed                     // frozen, and could have started meanwhile (RULES R9, unfreeze)
 	nStatus
 )
 
@@ -28,6 +29,9 @@ func (s Status) Waits() bool { return s == Pending || s == Retrying || s == Agai
 // Failure says whether the instance ended without success.
 func (s Status) Failure() bool { return s == Failed || s == Stopped }
 
+// Frozen says whether somebody must unfreeze the instance before it goes on.
+func (s Status) Frozen() bool { return s == Frozen || s == Missed }
+
 // Counts is how many instances have each status. Pending is not counted: it is
 // what remains of the whole, so that a new plan needs no counters.
 type Counts [nStatus]uint32
@@ -36,6 +40,9 @@ type Counts [nStatus]uint32
 func (c *Counts) Success() uint64 {
 	return uint64(c[Succeeded]) + uint64(c[DryRun]) + uint64(c[SetToSuccess])
 }
+
+// Frozen is the number of instances that somebody must unfreeze.
+func (c *Counts) Frozen() uint64 { return uint64(c[Frozen]) + uint64(c[Missed]) }
 
 // Started is the number of instances that are not Pending.
 func (c *Counts) Started() uint64 {

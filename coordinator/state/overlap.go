@@ -1,0 +1,97 @@
+package state
+
+import (
+	"fmt"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// Holds says whether an unfinished instance keeps later plans from its cycle
+// (RULES R5.8): not when it can never start any more unless somebody acts on
+// its stopped plan. A frozen auto instance holds no backfill: that a node is
+// paused in the schedule is a reason to run it by hand.
+func (p *Plan) Holds(instance uint64) bool {
+	switch s := p.Status(instance); {
+	case p.dryRun(instance):
+		return false // RULES R6
+	case s == Running:
+		return true
+	case s.Frozen():
+		return !p.Auto
+	default:
+		return s.Waits() && (!p.Stopped || p.Named(instance))
+	}
+}
+
+func (p *Plan) dryRun(instance uint64) bool {
+	at, _ := p.Locate(instance)
+	return p.Dry(at) != wire.DryRun_DRY_RUN_NONE
+}
+
+// Overlaps names the plans that have unfinished instances of the same nodes
+// and cycles: one sentence for each.
+func (s *State) Overlaps(p *plan.Plan) []string {
+	var out []string
+	s.Plans(0, func(q *Plan) bool {
+		if q.ID != p.ID && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0) {
+			if text, found := overlap(p, q); found {
+				out = append(out, text)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+func overlap(p *plan.Plan, q *Plan) (string, bool) {
+	shared := sharedNodes(p, q)
+	if len(shared) == 0 {
+		return "", false
+	}
+	for pos, d := range q.Dates {
+		if _, ok := p.Position(d); !ok || q.DateSucceeded(pos) {
+			continue
+		}
+		for _, n := range shared {
+			id := q.Nodes[n].Spec.Id
+			if i, ok := q.sameCycle(p, id, d, pos, n); ok {
+				return fmt.Sprintf("%s (%s) has not finished %s of node %s on %s: the later backfill waits for it, cycle by cycle",
+					plan.FormatID(q.ID), q.Name, plan.FormatInstance(q.ID, i), id, d), true
+			}
+		}
+	}
+	return "", false
+}
+
+// sharedNodes lists the nodes of q that p really runs as well. Dry runs play
+// no part (RULES R6).
+func sharedNodes(p *plan.Plan, q *Plan) []int {
+	var out []int
+	for n := range q.Nodes {
+		mine, ok := p.NodeIndex(q.Nodes[n].Spec.Id)
+		if ok && p.Nodes[mine].DryRun == wire.DryRun_DRY_RUN_NONE && q.Nodes[n].DryRun == wire.DryRun_DRY_RUN_NONE {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// sameCycle finds an instance of a node and date that holds the same cycle in
+// p.
+func (p *Plan) sameCycle(other *plan.Plan, id string, d calendar.Date, pos, n int) (uint64, bool) {
+	from, to := p.NodeRange(pos, n)
+	for i := from; i < to; i++ {
+		if !p.Holds(i) {
+			continue
+		}
+		t := p.Cycle(plan.Place{Pos: pos, Node: n, Cycle: int(i - from)}).Unix
+		if theirs, ok := other.Find(id, d, t); ok {
+			if at, _ := other.Locate(theirs); other.Dry(at) == wire.DryRun_DRY_RUN_NONE {
+				return i, true
+			}
+		}
+	}
+	return 0, false
+}

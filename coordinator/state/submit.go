@@ -1,0 +1,159 @@
+package state
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// BuildPlan expands a submission against the present nodes, without accepting
+// it: the same function serves the preview and the log.
+func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Plan, error) {
+	if sub.Request == nil {
+		return nil, fault.Field("request", "there is none: expected what to run and for which dates")
+	}
+	groups := sub.MaxGroups
+	if groups == 0 {
+		groups = MaxGroups
+	}
+	p, err := plan.Build(plan.Input{
+		ID: s.nextPlan, Name: s.planName(sub), Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
+		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: groups,
+		Version: s.version, Scope: s.Scope(sub.Restricted, sub.Workspaces),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.refuseOverlaps(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// refuseOverlaps applies overlap: refuse (RULES R5.8).
+func (s *State) refuseOverlaps(p *plan.Plan) error {
+	if p.Request.Overlap != wire.Request_OVERLAP_REFUSE {
+		return nil
+	}
+	if found := s.Overlaps(p); len(found) > 0 {
+		return fault.New(fault.Conflict, "overlap: refuse: %s", strings.Join(found, "; "))
+	}
+	return nil
+}
+
+// Scope is what an actor may run: everything, or if restricted the nodes of
+// some workspaces (RULES R2.9).
+func (s *State) Scope(restricted bool, workspaces []string) node.Scope {
+	allowed := make(map[string]bool, len(workspaces))
+	for _, id := range workspaces {
+		allowed[id] = true
+	}
+	return node.Scope{Workspace: s.Workspace, Restricted: restricted, Allowed: allowed}
+}
+
+// version is that of a node that exists.
+func (s *State) version(id string) uint64 {
+	n, _ := s.nodes.Get([]byte(id))
+	return n.Version
+}
+
+func (e *Edit) submit(c *wire.Command, sub *wire.Submit) (*wire.Answer, error) {
+	built, err := e.s.BuildPlan(c.Actor, e.s.nowMs, sub)
+	if err != nil {
+		return nil, err
+	}
+	answer := &wire.Answer{Plan: built.ID, Warnings: append(built.Warnings(), e.s.Overlaps(built)...), Instances: built.Size()}
+	p := e.accept(built)
+	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
+	e.s.byNode = indexPlan(e.s.byNode, p)
+	return answer, nil
+}
+
+// accept takes in a new plan.
+func (e *Edit) accept(built *plan.Plan) *Plan {
+	p := newPlan(built)
+	p.slots = e.s.slots(built)
+	p.ChangedMs = e.s.nowMs
+	e.s.nextPlan++
+	e.put(p)
+	e.freezePaused(p, 0)
+	e.changes = append(e.changes, Change{Kind: PlanAccepted, Plan: p.ID})
+	return p
+}
+
+// freezePaused freezes the instances of paused nodes that the plan keeps so
+// (RULES R6): those with numbers from first on.
+func (e *Edit) freezePaused(p *Plan, first uint64) {
+	e.untold = true // the plan is new, or said to have changed
+	for n := range p.Nodes {
+		if !p.FrozenNode(n) {
+			continue
+		}
+		for pos := range p.Dates {
+			from, to := p.NodeRange(pos, n)
+			for i := max(from, first); i < to; i++ {
+				at, _ := p.Locate(i)
+				e.set(p, at, i, Frozen)
+			}
+		}
+	}
+	e.untold = false
+}
+
+// slots finds where the pasts of a plan's nodes are kept.
+func (s *State) slots(p *plan.Plan) []uint32 {
+	out := make([]uint32, len(p.Nodes))
+	for i := range p.Nodes {
+		n, _ := s.nodes.Get([]byte(p.Nodes[i].Spec.Id))
+		out[i] = n.slot
+	}
+	return out
+}
+
+func newPlan(built *plan.Plan) *Plan {
+	size := built.Size()
+	return &Plan{
+		Plan: built, named: iradix.New[struct{}](), retries: iradix.New[struct{}](), forced: iradix.New[struct{}](),
+		priority: iradix.New[int32](), removed: iradix.New[[]string](), log: iradix.New[*wire.Operation](),
+		status: newColumn[Status](size), history: newColumn[history](size >> chunkBits),
+		dates: newColumn[Counts](uint64(len(built.Dates))), perNode: newColumn[Counts](uint64(len(built.Nodes))),
+	}
+}
+
+// indexPlan lists a backfill under its nodes, in the order of the plans' ids.
+func indexPlan(tree *iradix.Tree[[]uint64], p *Plan) *iradix.Tree[[]uint64] {
+	t := tree.Txn()
+	for i := range p.Nodes {
+		id := []byte(p.Nodes[i].Spec.Id)
+		ids, _ := t.Get(id)
+		if at, listed := slices.BinarySearch(ids, p.ID); !listed {
+			t.Insert(id, slices.Insert(slices.Clone(ids), at, p.ID))
+		}
+	}
+	return t.Commit()
+}
+
+// planName is the name asked for, or the default with its number of the day
+// (RULES R11).
+func (s *State) planName(sub *wire.Submit) string {
+	if sub.Request.Name != "" {
+		return sub.Request.Name
+	}
+	base := plan.DefaultName(sub.Request, calendar.Date(sub.Today))
+	last := 0
+	s.Plans(0, func(p *Plan) bool {
+		if tail, ok := strings.CutPrefix(p.Name, base); ok && !p.Auto && p.Request.Name == "" {
+			last, _ = strconv.Atoi(tail)
+		}
+		return last == 0 && int32(p.Generated) >= sub.Today
+	})
+	return base + strconv.Itoa(last+1)
+}
