@@ -115,7 +115,7 @@ type proposal struct {
 // last leader knew (RULES R13.5).
 func NewCore(terms Terms, st *state.State, now time.Time) *Core {
 	c := &Core{
-		terms: terms, sched: schedule.New(), st: st, sessions: map[Conn]*session{}, byAgent: map[string]*session{},
+		terms: terms, sched: schedule.New(schedule.Settings{}), st: st, sessions: map[Conn]*session{}, byAgent: map[string]*session{},
 		deadline: map[string]time.Time{}, held: map[string]map[instance]struct{}{},
 	}
 	c.sched.Load(st, now.UnixMilli())

@@ -10,9 +10,9 @@ import (
 const (
 	ok      = wire.Outcome_SUCCEEDED
 	failed  = wire.Outcome_FAILED
-	stopped = wire.PlanOperation_STOP
-	paused  = wire.PlanOperation_PAUSE
-	resumed = wire.PlanOperation_RESUME
+	stopped = wire.Operate_STOP
+	paused  = wire.Operate_PAUSE
+	resumed = wire.Operate_RESUME
 )
 
 // TestCheck asks what keeps an instance from starting, rule by rule. Plans are

@@ -28,7 +28,7 @@ type facts struct {
 }
 
 func newFacts(t testing.TB, nodes ...*wire.Node) *facts {
-	f := &facts{t: t, st: state.New(), sched: New(), now: noon}
+	f := &facts{t: t, st: state.New(), sched: New(Settings{}), now: noon}
 	f.sched.Load(f.st, f.now)
 	f.must(&wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes}}})
 	f.turn(&wire.Turn{Agents: []*wire.Agent{{
@@ -76,14 +76,19 @@ func (f *facts) submit(days int32, r *wire.Request) uint64 {
 	}}}).Plan
 }
 
-func (f *facts) operate(id uint64, k wire.PlanOperation_Kind) {
+// operate does something to a plan, or to instances of it.
+func (f *facts) operate(id uint64, k wire.Operate_Kind, instances ...uint64) {
 	f.t.Helper()
-	f.must(&wire.Command{Actor: "ann", Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: id, Kind: k}}})
+	f.must(operation(&wire.Operate{Kind: k, Targets: []*wire.Target{{Plan: id, Instances: instances}}}))
+}
+
+func operation(o *wire.Operate) *wire.Command {
+	return &wire.Command{Actor: "ann", Body: &wire.Command_Operate{Operate: o}}
 }
 
 func (f *facts) rerun(id uint64, list ...uint64) {
 	f.t.Helper()
-	f.must(&wire.Command{Actor: "ann", Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: id, Instances: list}}})
+	f.operate(id, wire.Operate_RERUN, list...)
 }
 
 func (f *facts) grant(id, instance uint64) {

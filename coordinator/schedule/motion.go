@@ -14,13 +14,13 @@ import (
 // that by the one before, and so on: without memory each step back would
 // multiply the work.
 type Motion struct {
-	st     *state.State
+	look   *look
 	p      *state.Plan
-	nowMs  int64
 	spend  func() bool
-	moving map[uint64]bool // by instance
-	still  map[int]bool    // by position: quiet (RULES R0)
-	gates  bool            // what a quiet date holds back does not move, even if it would be opened
+	moving map[uint64]bool    // by instance
+	still  map[int]bool       // by position: quiet (RULES R0)
+	gates  bool               // what a quiet date holds back does not move, even if it would be opened
+	others map[uint64]*Motion // of plans that this one waits for
 }
 
 // NewMotion looks at a plan as it stands. spend is asked before each instance
@@ -30,7 +30,18 @@ func NewMotion(st *state.State, p *state.Plan, nowMs int64, spend func() bool) *
 	if spend == nil {
 		spend = func() bool { return true }
 	}
-	return &Motion{st: st, p: p, nowMs: nowMs, spend: spend, moving: map[uint64]bool{}, still: map[int]bool{}}
+	m := &Motion{look: newLook(st, nowMs), spend: spend, others: map[uint64]*Motion{}}
+	return m.of(p)
+}
+
+// of is the motion of another plan at the same moment.
+func (m *Motion) of(p *state.Plan) *Motion {
+	o := m.others[p.ID]
+	if o == nil {
+		o = &Motion{look: m.look, p: p, spend: m.spend, moving: map[uint64]bool{}, still: map[int]bool{}, others: m.others}
+		m.others[p.ID] = o
+	}
+	return o
 }
 
 // Date is the state shown of a position.
@@ -46,27 +57,38 @@ func (m *Motion) Group(g int, c state.Counts) Shown { return m.rollUp(c, m.open(
 
 func (m *Motion) rollUp(c state.Counts, positions iter.Seq[int]) Shown {
 	waits := c[state.Pending] + c[state.Retrying] + c[state.Again]
+	frozen := c.Frozen()
+	begun := c.Started() > frozen
 	switch {
 	case c[state.Running] > 0:
 		return Running
 	case c.Success() == c.Started()+uint64(c[state.Pending]):
 		return Succeeded
-	case c.Started() == 0:
-		for pos := range positions {
-			if m.Timed(pos) > 0 {
-				return WaitingTime
-			}
-		}
+	case !begun && m.anyTimed(positions):
+		return WaitingTime
+	case !begun && frozen == 0:
 		return NotRunning
 	case waits > 0 && m.any(positions):
+		if !begun {
+			return NotRunning
+		}
 		return Running
 	case c[state.Failed]+c[state.Stopped] > 0:
 		return RunFailed
-	case c[state.Frozen] > 0:
+	case frozen > 0:
 		return Freeze
 	default:
 		return NotRunning
 	}
+}
+
+func (m *Motion) anyTimed(positions iter.Seq[int]) bool {
+	for pos := range positions {
+		if m.Timed(pos) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // open gives the positions of some groups where something can start. Under
@@ -125,7 +147,9 @@ func (m *Motion) any(positions iter.Seq[int]) bool {
 			return true
 		}
 	}
-	return false
+	found := false // a forced start does not wait for its date
+	m.p.EachForced(func(i uint64) { found = found || m.Moves(i) })
+	return found
 }
 
 // QuietDate says that nothing of a position moves without a person's act.
@@ -135,9 +159,10 @@ func (m *Motion) QuietDate(pos int) bool {
 	}
 	m.still[pos] = true // ends a walk in a circle
 	quiet := true
-	from, to := m.p.Range(pos)
-	for i := from; i < to && quiet; i++ {
-		quiet = !m.Moves(i)
+	for from, to := range m.p.Ranges(pos) {
+		for i := from; i < to && quiet; i++ {
+			quiet = !m.Moves(i)
+		}
 	}
 	m.still[pos] = quiet
 	return quiet
@@ -173,14 +198,14 @@ func (m *Motion) Moves(instance uint64) bool {
 	}
 	m.moving[instance] = false // ends a walk in a circle
 	place, _ := m.p.Locate(instance)
-	moves := m.blockMoves(place, Check(m.st, m.p, place, m.nowMs))
+	moves := m.blockMoves(place, m.look.check(m.p, place))
 	m.moving[instance] = moves
 	return moves
 }
 
 func (m *Motion) blockMoves(at plan.Place, b Block) bool {
 	switch b.Kind {
-	case Nothing, Due, Retry, Overlap, MaxRunning:
+	case Nothing, Due, Retry, Window, Conflict, MaxRunning:
 		return true
 	case Gate:
 		if m.p.Request.OnFailure == wire.Request_CONTINUE && !m.gates && !m.p.Stopped {
@@ -191,14 +216,12 @@ func (m *Motion) blockMoves(at plan.Place, b Block) bool {
 			return waits && m.Moves(first)
 		}
 		return !m.QuietDate(b.Pos)
-	case Upstream:
-		return m.Moves(b.Instance)
-	case Predecessor:
-		if b.Plan == m.p.ID {
-			return m.Moves(b.Instance)
+	case Upstream, Predecessor, Overlap:
+		q := m.p
+		if b.Plan != q.ID {
+			q, _ = m.look.st.Plan(b.Plan)
 		}
-		_, running := m.st.Lease(b.Plan, b.Instance)
-		return running
+		return m.of(q).Moves(b.Instance)
 	default:
 		return false
 	}
@@ -207,9 +230,9 @@ func (m *Motion) blockMoves(at plan.Place, b Block) bool {
 const dayMs = 24 * 3600 * 1000
 
 // DueLater says whether something of a data timestamp may still be to come: T
-// is on the day after it, in some zone.
+// is on the day after it, in some zone, and windows open again and again.
 func (m *Motion) DueLater(pos int) bool {
-	return m.nowMs < max((int64(m.p.Dates[pos])+3)*dayMs, m.p.Request.NotBeforeMs)
+	return m.p.Request.Period != nil || m.look.nowMs < max((int64(m.p.Dates[pos])+3)*dayMs, m.p.Request.NotBeforeMs)
 }
 
 // Timed counts the instances of a position that wait for nothing but their
@@ -222,18 +245,19 @@ func (m *Motion) Timed(pos int) (n int64) {
 	if m.Held(pos) || (m.p.Paused || m.p.Halted) && !m.p.Stopped {
 		return 0
 	}
-	from, to := m.p.Range(pos)
-	for i := from; i < to; i++ {
-		status := m.p.Status(i)
-		if status != state.Retrying && !(later && status.Waits()) {
-			continue
-		}
-		if !m.spend() {
-			break
-		}
-		place, _ := m.p.Locate(i)
-		if k := Check(m.st, m.p, place, m.nowMs).Kind; k == Due || k == Retry {
-			n++
+	for from, to := range m.p.Ranges(pos) {
+		for i := from; i < to; i++ {
+			status := m.p.Status(i)
+			if status != state.Retrying && !(later && status.Waits()) {
+				continue
+			}
+			if !m.spend() {
+				return n
+			}
+			place, _ := m.p.Locate(i)
+			if m.look.check(m.p, place).Kind.timed() {
+				n++
+			}
 		}
 	}
 	return n

@@ -40,7 +40,7 @@ func randomRun(t *testing.T, r *rand.Rand) {
 			}
 			f.turn(turn)
 		}
-		fresh := New()
+		fresh := New(Settings{})
 		fresh.Load(f.st, f.now)
 		wantQueued, wantDry := ready(fresh, f.now)
 		queued, dry := ready(f.sched, f.now)
@@ -72,14 +72,14 @@ func (f *facts) random(r *rand.Rand) {
 			DryRun: r.IntN(8) == 0, MaxRunning: max(0, r.Int32N(6)-3), StopAfter: max(0, r.Int32N(9)-5), NotBeforeMs: f.now + r.Int64N(100),
 		})
 	case k < 3:
-		f.do(&wire.Command{Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: id, Kind: wire.PlanOperation_Kind(1 + r.IntN(2))}}})
+		f.do(operation(&wire.Operate{Kind: wire.Operate_Kind(1 + r.IntN(2)), Targets: []*wire.Target{{Plan: id}}}))
 	case k < 9:
-		f.do(&wire.Command{Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: id, Kind: resumed}}})
+		f.do(operation(&wire.Operate{Kind: resumed, Targets: []*wire.Target{{Plan: id}}}))
 	case k < 11:
-		f.do(&wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: id, Failed: true}}})
+		f.do(operation(&wire.Operate{Kind: wire.Operate_RERUN_FAILED, Targets: []*wire.Target{{Plan: id}}}))
 	case k < 13:
 		if p, found := f.st.Plan(id); found {
-			f.do(&wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: id, Instances: []uint64{r.Uint64N(p.Size()), r.Uint64N(p.Size())}}}})
+			f.do(operation(&wire.Operate{Kind: wire.Operate_RERUN, Targets: []*wire.Target{{Plan: id, Instances: []uint64{r.Uint64N(p.Size()), r.Uint64N(p.Size())}}}}))
 		}
 	case k < 26:
 		n := 1 + r.IntN(12)

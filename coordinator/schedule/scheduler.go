@@ -10,21 +10,35 @@ import (
 	"backfleet/pkg/wire"
 )
 
+// Settings are what an operator may set. The zero value of a field stands for
+// its default.
+type Settings struct {
+	PatienceMs int64 // how long a ready backfill instance waits before it goes first (RULES R7.5); 60,000
+	Yields     int   // how often an instance gives way to the schedule (RULES R5.6); 3
+}
+
 // Scheduler keeps what follows from the facts and would be costly to find
 // anew each time: which instances are ready, and what each other open one
 // waits for. It holds no facts of its own and can be thrown away and loaded
 // again at any moment. It is not safe for concurrent use.
 type Scheduler struct {
+	set       Settings
 	st        *state.State
 	nowMs     int64
+	look      *look // at st, at nowMs
 	plans     map[uint64]*tracker
 	order     []uint64 // of the unfinished plans, for a fixed order of work
 	pools     map[string]*pool
 	groups    []string // names of pools, sorted
 	timers    timerHeap
 	elsewhere map[cycle][]waiter
+	contests  map[string]*contest // by node
+	hinges    map[string]*hinge   // by resource group
+	yielding  map[string]struct{} // nodes with auto instances that backfills keep waiting
 	dry       map[*tracker]struct{}
+	missed    map[*tracker]struct{}
 	settling  map[uint64]struct{} // plans under onFailure continue whose dates may have become quiet
+	leaning   map[uint64]struct{} // those of them that wait for other plans
 }
 
 // cycle is one T of a node, which instances of several plans may stand for.
@@ -39,13 +53,17 @@ type waiter struct {
 }
 
 // New is an empty scheduler; call Load.
-func New() *Scheduler { return &Scheduler{} }
+func New(set Settings) *Scheduler {
+	set.PatienceMs, set.Yields = cmp.Or(set.PatienceMs, 60_000), cmp.Or(set.Yields, 3)
+	return &Scheduler{set: set}
+}
 
 // Load forgets everything and begins from the facts.
 func (s *Scheduler) Load(st *state.State, nowMs int64) {
 	*s = Scheduler{
-		st: st, nowMs: nowMs, plans: map[uint64]*tracker{}, pools: map[string]*pool{},
-		elsewhere: map[cycle][]waiter{}, dry: map[*tracker]struct{}{}, settling: map[uint64]struct{}{},
+		set: s.set, st: st, nowMs: nowMs, plans: map[uint64]*tracker{}, pools: map[string]*pool{},
+		elsewhere: map[cycle][]waiter{}, contests: map[string]*contest{}, hinges: map[string]*hinge{}, yielding: map[string]struct{}{},
+		dry: map[*tracker]struct{}{}, missed: map[*tracker]struct{}{}, settling: map[uint64]struct{}{}, leaning: map[uint64]struct{}{},
 	}
 	var ids []uint64
 	st.Plans(0, func(p *state.Plan) bool {
@@ -56,6 +74,14 @@ func (s *Scheduler) Load(st *state.State, nowMs int64) {
 	for _, id := range ids {
 		s.load(id)
 	}
+}
+
+// sees is a look at the facts as they are now.
+func (s *Scheduler) sees() *look {
+	if s.look == nil || s.look.st != s.st || s.look.nowMs != s.nowMs {
+		s.look = newLook(s.st, s.nowMs)
+	}
+	return s.look
 }
 
 // Observe takes in the facts after an entry and what it changed.
@@ -75,13 +101,7 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 			}
 		}
 	}
-	slices.Sort(reload)
-	for _, id := range slices.Compact(reload) {
-		s.load(id)
-	}
-	if len(reload) > 0 {
-		s.wakeAll()
-	}
+	s.reload(reload)
 }
 
 // Reload begins anew with some plans, after their facts turned out otherwise
@@ -89,13 +109,18 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 // that never came about, and is looked at again.
 func (s *Scheduler) Reload(st *state.State, planIDs ...uint64) {
 	s.st = st
-	if len(planIDs) == 0 {
-		return
-	}
-	for _, id := range planIDs {
+	s.reload(planIDs)
+}
+
+func (s *Scheduler) reload(planIDs []uint64) {
+	slices.Sort(planIDs)
+	for _, id := range slices.Compact(planIDs) {
 		s.load(id)
 	}
-	s.wakeAll()
+	if len(planIDs) > 0 {
+		s.wakeAll()
+	}
+	s.turnHinges()
 }
 
 func (s *Scheduler) tracked(id uint64) (*tracker, *state.Plan, bool) {
@@ -107,34 +132,70 @@ func (s *Scheduler) tracked(id uint64) (*tracker, *state.Plan, bool) {
 	return t, p, ok
 }
 
-// load makes a plan's tracker from the facts.
+// load makes a plan's tracker from the facts. What stays ready keeps its place
+// in the turns and the time for which it has waited.
 func (s *Scheduler) load(id uint64) {
-	if old, ok := s.plans[id]; ok {
-		s.unload(old)
+	old := s.plans[id]
+	if old != nil {
+		s.forget(old)
 	}
-	p, ok := s.st.Plan(id)
-	if !ok || !p.Unfinished() {
-		return
+	if p, ok := s.st.Plan(id); ok && p.Unfinished() {
+		t := newTracker(p)
+		if old != nil {
+			t.since = old.queued
+		}
+		s.plans[id] = t
+		i, _ := slices.BinarySearch(s.order, id)
+		s.order = slices.Insert(s.order, i, id)
+		for g := range p.Groups {
+			s.advance(t, p, g, -1)
+			s.openBeyond(t, p, g)
+		}
+		p.EachNamed(func(i uint64) { s.consider(t, p, i) })
+		p.EachForced(func(i uint64) { s.consider(t, p, i) })
+		if p.Request.Gate == wire.Request_NONE {
+			s.openLazily(t, p)
+		}
+		t.since = nil
+		s.unsettle(p)
 	}
-	t := newTracker(p)
-	s.plans[id] = t
-	i, _ := slices.BinarySearch(s.order, id)
-	s.order = slices.Insert(s.order, i, id)
-	for g := range p.Groups {
-		s.advance(t, p, g, -1)
-		s.openBeyond(t, p, g)
+	if old != nil {
+		s.prune()
 	}
-	p.EachNamed(func(i uint64) { s.consider(t, p, i) })
-	s.unsettle(p)
 }
 
 func (s *Scheduler) unload(t *tracker) {
+	s.forget(t)
+	s.prune()
+}
+
+func (s *Scheduler) prune() {
 	for _, q := range s.pools {
-		q.drop(t)
+		q.prune()
+	}
+}
+
+// forget takes a tracker out of everything but the turns.
+func (s *Scheduler) forget(t *tracker) {
+	for _, q := range s.pools {
+		q.clear(t.id)
+	}
+	if t.timed > 0 {
+		s.timers = slices.DeleteFunc(s.timers, func(d timer) bool { return d.t == t })
+		heap.Init(&s.timers)
+	}
+	gone := func(w waiter) bool { return w.t == t }
+	for id, c := range s.contests {
+		c.autos, c.backfills = slices.DeleteFunc(c.autos, gone), slices.DeleteFunc(c.backfills, gone)
+		if len(c.autos)+len(c.backfills) == 0 {
+			delete(s.contests, id)
+		}
 	}
 	delete(s.plans, t.id)
 	delete(s.dry, t)
+	delete(s.missed, t)
 	delete(s.settling, t.id)
+	delete(s.leaning, t.id)
 	s.order = slices.DeleteFunc(s.order, func(x uint64) bool { return x == t.id })
 }
 
@@ -142,10 +203,20 @@ func (s *Scheduler) instanceChanged(c state.Change) {
 	if t, p, ok := s.tracked(c.Plan); ok {
 		s.trackedChanged(t, p, c)
 	}
+	if c.To != state.Running {
+		for id := range s.leaning {
+			s.settling[id] = struct{}{} // what it waits for may wait for ever now
+		}
+	}
+	if len(s.elsewhere)+len(s.contests) == 0 {
+		return
+	}
 	// Others wait for it even when it was the plan's last and the plan is no
 	// longer tracked.
-	if p, ok := s.st.Plan(c.Plan); ok && len(s.elsewhere) > 0 {
-		s.wake(cycleOf(p, c.Instance))
+	if p, ok := s.st.Plan(c.Plan); ok {
+		key := cycleOf(p, c.Instance)
+		s.wake(key)
+		s.contested(key.node)
 	}
 }
 
@@ -159,7 +230,7 @@ func (s *Scheduler) trackedChanged(t *tracker, p *state.Plan, c state.Change) {
 			s.advance(t, p, g, at.Node)
 			for pos := at.Pos + 1; pos < p.Groups[g].To; pos++ {
 				s.openIfBeyond(t, p, pos, at.Node)
-				if from, to := p.Range(pos); from < to {
+				if !empty(p, pos) {
 					break // the next date that has instances
 				}
 			}
@@ -194,15 +265,24 @@ func cycleOf(p *state.Plan, instance uint64) cycle {
 // waitElsewhere lists an instance under the cycle of another plan's instance
 // that blocks it. It is looked at again when any plan's instance of that cycle
 // changes.
-func (s *Scheduler) waitElsewhere(t *tracker, b Block, instance uint64) {
-	p, _ := s.st.Plan(b.Plan)
-	key := cycleOf(p, b.Instance)
+func (s *Scheduler) waitElsewhere(t *tracker, p *state.Plan, b Block, instance uint64) {
+	q, _ := s.st.Plan(b.Plan)
+	key := cycleOf(q, b.Instance)
 	s.elsewhere[key] = append(s.elsewhere[key], waiter{t, instance})
+	if p.Request.OnFailure == wire.Request_CONTINUE {
+		s.leaning[t.id] = struct{}{}
+	}
 }
 
 func (s *Scheduler) wake(key cycle) {
 	waiting := s.elsewhere[key]
 	delete(s.elsewhere, key)
+	s.considerAll(waiting)
+}
+
+// considerAll looks again at instances of any plan, as far as their trackers
+// are still in use.
+func (s *Scheduler) considerAll(waiting []waiter) {
 	for _, w := range waiting {
 		if t, p, ok := s.tracked(w.t.id); ok && t == w.t {
 			s.consider(t, p, w.instance)
@@ -220,6 +300,17 @@ func (s *Scheduler) wakeAll() {
 	for _, k := range keys {
 		s.wake(k)
 	}
+	for _, id := range sortedKeys(s.contests) {
+		s.contested(id)
+	}
+}
+
+// sortedKeys is a fixed order of work.
+func sortedKeys[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m))
 }
 
 func (s *Scheduler) pool(group string) *pool {
@@ -233,13 +324,25 @@ func (s *Scheduler) pool(group string) *pool {
 	return q
 }
 
-func (s *Scheduler) addTimer(t timer) { heap.Push(&s.timers, t) }
+// addTimer has an instance looked at again at a moment.
+func (s *Scheduler) addTimer(t *tracker, b Block, instance uint64) {
+	parked := b.Kind == Window
+	heap.Push(&s.timers, timer{b.AtMs, t, instance, parked})
+	t.timed++
+	if parked {
+		t.parked++
+	}
+}
 
 // Tick moves time on: what has become due is looked at again.
 func (s *Scheduler) Tick(nowMs int64) {
 	s.nowMs = max(s.nowMs, nowMs)
 	for len(s.timers) > 0 && s.timers[0].atMs <= s.nowMs {
 		d := heap.Pop(&s.timers).(timer)
+		d.t.timed--
+		if d.parked {
+			d.t.parked--
+		}
 		if t, p, ok := s.tracked(d.t.id); ok && t == d.t {
 			s.consider(t, p, d.instance)
 		}
@@ -260,12 +363,51 @@ func (s *Scheduler) DryRuns() []*wire.DryRuns {
 	var out []*wire.DryRuns
 	for _, id := range s.order {
 		t := s.plans[id]
-		if _, ok := s.dry[t]; ok {
-			out = append(out, &wire.DryRuns{Plan: id, Instances: t.dry})
-			t.dry = nil
+		if _, ok := s.dry[t]; !ok {
+			continue
+		}
+		list := t.dry
+		t.dry = nil
+		if list = s.stillNothing(t, list); len(list) > 0 {
+			out = append(out, &wire.DryRuns{Plan: id, Instances: list})
 		}
 	}
 	clear(s.dry)
+	return out
+}
+
+// stillNothing keeps the instances that nothing blocks, and has the others
+// looked at again.
+func (s *Scheduler) stillNothing(t *tracker, list []uint64) []uint64 {
+	p, _ := s.st.Plan(t.id)
+	return slices.DeleteFunc(list, func(i uint64) bool {
+		at, _ := p.Locate(i)
+		if s.sees().check(p, at).Kind == Nothing {
+			return false
+		}
+		s.consider(t, p, i)
+		return true
+	})
+}
+
+// maxMissed bounds how much of one plan Missed gives at a time.
+const maxMissed = 10_000
+
+// Missed takes the frozen instances that could have started by now (RULES R9).
+// What one call leaves out, the next gives.
+func (s *Scheduler) Missed() []*wire.Missed {
+	var out []*wire.Missed
+	for _, id := range s.order {
+		t := s.plans[id]
+		if _, ok := s.missed[t]; !ok {
+			continue
+		}
+		n := min(len(t.missed), maxMissed)
+		out = append(out, &wire.Missed{Plan: id, Instances: t.missed[:n:n]})
+		if t.missed = t.missed[n:]; len(t.missed) == 0 {
+			delete(s.missed, t)
+		}
+	}
 	return out
 }
 
@@ -330,35 +472,94 @@ type Slots struct {
 // The agent with the most free slots gets the next instance.
 func (s *Scheduler) Grants(free map[string][]Slots) []*wire.Grant {
 	s.refill()
-	var out []*wire.Grant
-	granted := map[*tracker]int{}
-	may := func(t *tracker) bool {
-		p, _ := s.st.Plan(t.id)
-		limit := int(p.Request.MaxRunning)
-		return limit == 0 || p.Active()+granted[t] < limit
-	}
+	g := granting{s: s, granted: map[*tracker]int{}, cycles: map[cycle]struct{}{}}
 	for _, group := range s.groups {
-		slots := slotHeap(free[group])
-		heap.Init(&slots)
-		for len(slots) > 0 && slots[0].Free > 0 {
-			t, instance, ok := s.take(s.pools[group], may)
-			if !ok {
-				break
-			}
-			granted[t]++
-			out = append(out, &wire.Grant{Plan: t.id, Instance: instance, Agent: slots[0].Agent, ResourceGroup: group})
-			slots[0].Free--
-			heap.Fix(&slots, 0)
+		g.group(group, free[group])
+	}
+	for _, w := range g.late { // what it waits for is granted, and a fact soon
+		s.elsewhere[w.key] = append(s.elsewhere[w.key], w.waiter)
+	}
+	return g.out
+}
+
+// granting is one call of Grants. The facts do not know yet what it has
+// granted so far.
+type granting struct {
+	s       *Scheduler
+	granted map[*tracker]int
+	cycles  map[cycle]struct{} // of nodes that several plans have
+	late    []late
+	room    int // how many more backfill instances the resource group may start
+	out     []*wire.Grant
+}
+
+// late is an instance whose cycle was granted to another plan.
+type late struct {
+	key cycle
+	waiter
+}
+
+// may says whether a plan can be given a slot now.
+func (g *granting) may(t *tracker) bool {
+	return (t.auto || g.room > 0) && g.s.below(t, g.granted[t])
+}
+
+// below says whether a plan with so many grants under way is below its
+// maxRunning (RULES R4.8).
+func (s *Scheduler) below(t *tracker, granted int) bool {
+	p, _ := s.st.Plan(t.id)
+	limit := int(p.Request.MaxRunning)
+	return limit == 0 || p.Active()+granted < limit
+}
+
+// room is how many more backfill instances a resource group may run now.
+func (s *Scheduler) room(group string) int {
+	use := s.st.GroupUse(group)
+	return BackfillLimit(use.Slots, s.st.ResourceGroup(group)) - use.Backfills
+}
+
+func (g *granting) group(group string, free []Slots) {
+	q, slots := g.s.pools[group], slotHeap(free)
+	if len(slots) == 0 || len(q.levels) == 0 {
+		return
+	}
+	heap.Init(&slots)
+	g.room = g.s.room(group)
+	for slots[0].Free > 0 {
+		t, instance, ok := g.next(q)
+		if !ok {
+			return
+		}
+		g.granted[t]++
+		if !t.auto {
+			g.room--
+		}
+		g.out = append(g.out, &wire.Grant{Plan: t.id, Instance: instance, Agent: slots[0].Agent, ResourceGroup: group})
+		slots[0].Free--
+		heap.Fix(&slots, 0)
+	}
+}
+
+// next takes who gets the next slot: a backfill instance that has waited too
+// long, once in a while, or who is first in line (RULES R7.5, R7.3).
+func (g *granting) next(q *pool) (*tracker, uint64, bool) {
+	s := g.s
+	if !q.patience || s.nowMs-q.patientMs >= s.set.PatienceMs {
+		t, instance, ok := g.take(func() (*tracker, item, bool) { return q.popLongest(s.nowMs-s.set.PatienceMs, g.may) })
+		if ok {
+			q.patience, q.patientMs = true, s.nowMs
+			return t, instance, true
 		}
 	}
-	return out
+	return g.take(func() (*tracker, item, bool) { return q.pop(g.may) })
 }
 
 // take pops the next instance that can still start: an upstream may have been
 // asked to run again since it was queued.
-func (s *Scheduler) take(q *pool, may func(*tracker) bool) (*tracker, uint64, bool) {
+func (g *granting) take(pop func() (*tracker, item, bool)) (*tracker, uint64, bool) {
+	s := g.s
 	for {
-		t, it, ok := q.pop(may)
+		t, it, ok := pop()
 		if !ok {
 			return nil, 0, false
 		}
@@ -366,15 +567,24 @@ func (s *Scheduler) take(q *pool, may func(*tracker) bool) (*tracker, uint64, bo
 		t.ready--
 		p, _ := s.st.Plan(t.id)
 		at, _ := p.Locate(it.instance)
-		if Check(s.st, p, at, s.nowMs).Kind == Nothing {
-			return t, it.instance, true
+		if s.sees().check(p, at).Kind != Nothing {
+			s.consider(t, p, it.instance)
+			continue
 		}
-		s.consider(t, p, it.instance)
+		if !s.sees().alone(p, at) {
+			key := cycleOf(p, it.instance)
+			if _, taken := g.cycles[key]; taken {
+				g.late = append(g.late, late{key, waiter{t, it.instance}})
+				continue
+			}
+			g.cycles[key] = struct{}{}
+		}
+		return t, it.instance, true
 	}
 }
 
 // Place is how many ready instances would start before one that waits for a
-// slot; false when it does not.
+// slot, by the present queues; false when it does not.
 func (s *Scheduler) Place(planID, instance uint64) (before int, ok bool) {
 	t, p, ok := s.tracked(planID)
 	if !ok {
@@ -384,11 +594,12 @@ func (s *Scheduler) Place(planID, instance uint64) (before int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	q, ok := s.pools[p.ResourceGroup(at.Node)]
+	group := p.ResourceGroup(at.Node)
+	q, ok := s.pools[group]
 	if !ok {
 		return 0, false
 	}
-	return q.place(t, instance)
+	return q.place(t, instance, func(t *tracker) bool { return s.below(t, 0) }, s.room(group) <= 0)
 }
 
 // Ready is how many instances wait for a slot, by resource group.

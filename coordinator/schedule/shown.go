@@ -27,15 +27,18 @@ func Instance(st *state.State, p *state.Plan, at plan.Place, nowMs int64) (Shown
 		return Succeeded, Block{Kind: Ended}
 	case status.Failure():
 		return RunFailed, Block{Kind: Ended}
-	case status == state.Frozen:
+	case status.Frozen():
 		return Freeze, Block{Kind: Frozen}
 	}
 	b := Check(st, p, at, nowMs)
-	if b.Kind == Due || b.Kind == Retry {
+	if b.Kind.timed() {
 		return WaitingTime, b
 	}
 	return NotRunning, b
 }
+
+// timed says that nothing but time is in the way.
+func (k Kind) timed() bool { return k == Due || k == Retry || k == Window }
 
 // Date is the state shown of a position.
 func Date(st *state.State, p *state.Plan, pos int, nowMs int64) Shown {

@@ -15,17 +15,26 @@ type tracker struct {
 	next    []int               // gate day, none: next position to open, by group
 	byNode  [][]int32           // gate node: the same, by group and node
 	waiters map[uint64][]uint64 // instance of this plan → those it blocks
-	queued  map[uint64]struct{} // in a pool
-	dry     []uint64            // dry runs that may succeed now
+	auto    bool
+	queued  map[uint64]int64 // in a pool, and since when ready
+	since   map[uint64]int64 // the same before a reload, while it goes on
+	dry     []uint64         // dry runs that may succeed now
+	missed  []uint64         // frozen ones that could have started
 	ready   int
+	timed   int // timers
+	parked  int // instances that a window or the schedule holds back
 }
 
 // lazyReady is how many ready instances a plan without gates keeps at hand
 // before it opens the next date.
 const lazyReady = 1024
 
+// lazyParked is how many instances a plan without gates has wait for its window
+// or for the schedule before it opens no further date.
+const lazyParked = 16 * lazyReady
+
 func newTracker(p *state.Plan) *tracker {
-	t := &tracker{id: p.ID, next: make([]int, len(p.Groups)), waiters: map[uint64][]uint64{}, queued: map[uint64]struct{}{}}
+	t := &tracker{id: p.ID, next: make([]int, len(p.Groups)), waiters: map[uint64][]uint64{}, auto: p.Auto, queued: map[uint64]int64{}}
 	for g, span := range p.Groups {
 		t.next[g] = span.From
 	}
@@ -50,8 +59,8 @@ func (s *Scheduler) advance(t *tracker, p *state.Plan, g, n int) {
 		for t.next[g] < span.To && !s.held(p, plan.Place{Pos: t.next[g]}) {
 			pos := t.next[g]
 			t.next[g]++
-			if from, to := p.Range(pos); !p.DateSucceeded(pos) {
-				s.open(t, p, pos, from, to)
+			if !p.DateSucceeded(pos) {
+				s.openDate(t, p, pos)
 			}
 		}
 	case wire.Request_NODE:
@@ -65,7 +74,7 @@ func (s *Scheduler) advance(t *tracker, p *state.Plan, g, n int) {
 				pos := int(*cursor)
 				*cursor++
 				from, to := p.NodeRange(pos, i)
-				s.open(t, p, pos, from, to)
+				s.open(t, p, from, to)
 			}
 		}
 	}
@@ -90,8 +99,7 @@ func (s *Scheduler) openIfBeyond(t *tracker, p *state.Plan, pos, n int) {
 	switch p.Request.Gate {
 	case wire.Request_DAY:
 		if pos > t.next[g] && !p.DateSucceeded(pos) && !s.held(p, plan.Place{Pos: pos}) {
-			from, to := p.Range(pos)
-			s.open(t, p, pos, from, to)
+			s.openDate(t, p, pos)
 		}
 	case wire.Request_NODE:
 		first, end := n, n+1
@@ -101,7 +109,7 @@ func (s *Scheduler) openIfBeyond(t *tracker, p *state.Plan, pos, n int) {
 		for i := first; i < end; i++ {
 			if pos > int(t.byNode[g][i]) && !s.held(p, plan.Place{Pos: pos, Node: i}) {
 				from, to := p.NodeRange(pos, i)
-				s.open(t, p, pos, from, to)
+				s.open(t, p, from, to)
 			}
 		}
 	}
@@ -114,29 +122,43 @@ func (s *Scheduler) held(p *state.Plan, at plan.Place) bool {
 
 // openLazily opens dates of a plan without gates while it has little ready.
 func (s *Scheduler) openLazily(t *tracker, p *state.Plan) {
-	for more := true; more && t.ready < lazyReady; {
+	for more := true; more && t.ready < lazyReady && t.parked+len(t.missed) < lazyParked; {
 		more = false
 		for g, span := range p.Groups {
 			if pos := t.next[g]; pos < span.To {
 				t.next[g]++
 				more = true
-				from, to := p.Range(pos)
-				s.open(t, p, pos, from, to)
+				s.openDate(t, p, pos)
 			}
 		}
 	}
 }
 
-func (s *Scheduler) open(t *tracker, p *state.Plan, pos int, from, to uint64) {
+func (s *Scheduler) openDate(t *tracker, p *state.Plan, pos int) {
+	for from, to := range p.Ranges(pos) {
+		s.open(t, p, from, to)
+	}
+}
+
+// empty says that no node of the plan has a cycle on a position.
+func empty(p *state.Plan, pos int) bool {
+	for range p.Ranges(pos) {
+		return false
+	}
+	return true
+}
+
+func (s *Scheduler) open(t *tracker, p *state.Plan, from, to uint64) {
 	for i := from; i < to; i++ {
-		if p.Status(i).Waits() {
+		if status := p.Status(i); status.Waits() || status == state.Frozen {
 			s.consider(t, p, i)
 		}
 	}
 }
 
 // consider puts an instance where it belongs: under what blocks it, among the
-// timers, among the dry runs, or in the queue of its resource group.
+// timers, among the dry runs, or in the queue of its resource group. A frozen
+// one is watched in the same way until it could have started.
 func (s *Scheduler) consider(t *tracker, p *state.Plan, instance uint64) {
 	if _, ok := t.queued[instance]; ok {
 		return
@@ -145,26 +167,46 @@ func (s *Scheduler) consider(t *tracker, p *state.Plan, instance uint64) {
 	if !ok {
 		return
 	}
-	switch b := Check(s.st, p, at, s.nowMs); b.Kind {
-	case Nothing:
-		if p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE {
-			t.dry = append(t.dry, instance)
-			s.dry[t] = struct{}{}
+	if p.Status(instance) == state.Frozen {
+		if b := s.sees().checkMissed(p, at, instance); b.Kind != Nothing {
+			s.watch(t, p, at, instance, b)
 			return
 		}
-		t.queued[instance] = struct{}{}
+		t.missed = append(t.missed, instance)
+		s.missed[t] = struct{}{}
+		return
+	}
+	b := s.sees().check(p, at)
+	switch {
+	case b.Kind != Nothing:
+		s.watch(t, p, at, instance, b)
+	case isDry(p, at):
+		t.dry = append(t.dry, instance)
+		s.dry[t] = struct{}{}
+	default:
+		since, known := t.since[instance]
+		if !known {
+			since = s.nowMs
+		}
+		t.queued[instance] = since
 		t.ready++
-		s.pool(p.ResourceGroup(at.Node)).push(t, p.Priority(at), item{p.DueMs(at), instance})
-	case Upstream:
-		t.waiters[b.Instance] = append(t.waiters[b.Instance], instance)
-	case Predecessor, Overlap:
+		s.pool(p.ResourceGroup(at.Node)).push(t, p.PriorityOf(at), item{p.DueMs(at), instance}, since)
+	}
+}
+
+// watch lists an instance under what blocks it.
+func (s *Scheduler) watch(t *tracker, p *state.Plan, at plan.Place, instance uint64, b Block) {
+	switch b.Kind {
+	case Upstream, Predecessor, Overlap:
 		if b.Plan == t.id {
 			t.waiters[b.Instance] = append(t.waiters[b.Instance], instance)
 			return
 		}
-		s.waitElsewhere(t, b, instance)
-	case Due, Retry:
-		s.addTimer(timer{b.AtMs, t, instance})
+		s.waitElsewhere(t, p, b, instance)
+	case Due, Retry, Window:
+		s.addTimer(t, b, instance)
+	case Conflict:
+		s.contend(t, p, at, instance)
 	}
 	// Anything else goes away with an operation on the plan, which loads it
 	// anew, or with its gate, which considers it again.

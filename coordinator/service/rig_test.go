@@ -47,7 +47,7 @@ func newRig(t testing.TB, nodes ...*wire.Node) *rig {
 			if _, self := r.log.Leader(); !self {
 				return fault.New(fault.Unavailable, "c1 does not lead")
 			}
-			sch := schedule.New()
+			sch := schedule.New(schedule.Settings{})
 			sch.Load(r.m.State(), r.clock().UnixMilli())
 			look(sch)
 			return nil
