@@ -2,11 +2,8 @@ package node_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/node"
@@ -86,66 +83,4 @@ func TestSelectRefuses(t *testing.T) {
 			t.Errorf("%v:\ngot  %v (%s)\nwant %s (%s)", c.req, err, fault.CodeOf(err), c.want, c.code)
 		}
 	}
-}
-
-// TestSelectAgainstBruteForce compares with the rules, word for word, over
-// every path of small graphs (RULES R2.2, R2.6).
-func TestSelectAgainstBruteForce(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		g := graph(t, drawGraph(r, 8)...)
-		root := rapid.IntRange(0, g.Len()-1).Draw(r, "root")
-		levels := paths(g, root)
-		req := &wire.Request{Mode: wire.Request_DESCENDANTS, Root: g.Node(root).Spec.Id, WithoutRoot: rapid.Bool().Draw(r, "withoutRoot")}
-		if rapid.Bool().Draw(r, "list") {
-			for i, level := range levels {
-				if level > 0 && rapid.Bool().Draw(r, "listed") {
-					req.Nodes = append(req.Nodes, g.Node(i).Spec.Id)
-				}
-			}
-		} else {
-			req.NameFilter = rapid.SampledFrom([]string{"", "1", "N", "3"}).Draw(r, "filter")
-			req.MaxLevel = int32(rapid.IntRange(0, 3).Draw(r, "maxLevel"))
-		}
-		chosen := map[int]bool{}
-		for i, level := range levels {
-			id := g.Node(i).Spec.Id
-			switch {
-			case i == root:
-				chosen[i] = !req.WithoutRoot
-			case level < 0:
-			case len(req.Nodes) > 0:
-				chosen[i] = slices.Contains(req.Nodes, id)
-			default:
-				chosen[i] = strings.Contains(id, strings.ToLower(req.NameFilter)) && (req.MaxLevel == 0 || level <= req.MaxLevel)
-			}
-		}
-		var want []string
-		for i := range g.Len() {
-			between := false
-			for from := range g.Len() {
-				for to := range g.Len() {
-					between = between || chosen[from] && chosen[to] && from != i && to != i && paths(g, from)[i] >= 0 && paths(g, i)[to] >= 0
-				}
-			}
-			switch {
-			case chosen[i]:
-				want = append(want, fmt.Sprintf("%s:%d", g.Node(i).Spec.Id, levels[i]))
-			case between:
-				want = append(want, fmt.Sprintf("%s:%d?NOT_CHOSEN", g.Node(i).Spec.Id, levels[i]))
-			}
-		}
-		s, err := node.Select(g, req, node.Scope{})
-		if len(want) == 0 {
-			if !fault.Is(err, fault.Invalid) {
-				r.Fatalf("nothing is left to run, and the error is %v", err)
-			}
-			return
-		}
-		if err != nil {
-			r.Fatal(err)
-		}
-		if got := show(s); got != strings.Join(want, " ") {
-			r.Fatalf("%v\ngot  %s\nwant %s", req, got, strings.Join(want, " "))
-		}
-	})
 }
