@@ -1,0 +1,319 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+
+	"backfleet/pkg/wire"
+)
+
+// R9: what changes the rows.
+
+// applyNodes takes nodes in; what makes a set of nodes valid is not tested here,
+// so the caller says whether it was.
+func (w *world) applyNodes(a *wire.ApplyNodes) {
+	for _, n := range a.Nodes {
+		if old := w.nodes[n.Id]; n.Auto && (old == nil || !old.Auto) {
+			w.since[n.Id] = w.now
+		}
+		w.nodes[n.Id] = n
+	}
+	for _, id := range a.Remove {
+		delete(w.nodes, id)
+		delete(w.since, id)
+	}
+}
+
+// operate does what a person asks for, all of it or nothing.
+func (w *world) operate(o *wire.Operate) error {
+	type act struct {
+		p    *program
+		rows []*row
+	}
+	var acts []act
+	for _, t := range o.Targets {
+		p := w.plans[t.Plan]
+		if p == nil {
+			return fmt.Errorf("no plan %d", t.Plan)
+		}
+		var rows []*row
+		switch {
+		case len(t.Instances) > 0:
+			for _, number := range t.Instances {
+				i := slices.IndexFunc(p.rows, func(r *row) bool { return r.number == number })
+				if i < 0 {
+					return fmt.Errorf("no instance %d", number)
+				}
+				if err := w.allows(o, p.rows[i]); err != nil {
+					return err
+				}
+				rows = append(rows, p.rows[i])
+			}
+		case len(t.Dates) > 0:
+			for d := range days(t.Dates) {
+				if !slices.Contains(p.dates(), d) {
+					return fmt.Errorf("no date %d", d)
+				}
+			}
+			rows = p.waitingOr(o.Kind, days(t.Dates))
+			if len(rows) == 0 {
+				return fmt.Errorf("nothing to do on these dates")
+			}
+		default:
+			var err error
+			if rows, err = p.wholly(o.Kind); err != nil {
+				return err
+			}
+		}
+		acts = append(acts, act{p, rows})
+	}
+	for _, a := range acts {
+		if a.rows == nil {
+			a.p.steer(o.Kind)
+			continue
+		}
+		for _, r := range a.rows {
+			w.does(o, r)
+		}
+	}
+	return nil
+}
+
+// allows says whether an operation is allowed on a row (RULES R9).
+func (w *world) allows(o *wire.Operate, r *row) error {
+	ok := false
+	switch o.Kind {
+	case wire.Operate_STOP:
+		ok = r.status.waits() || r.status == running
+	case wire.Operate_RERUN:
+		ok = r.status == pending || r.status.good() || r.status == failed || r.status == halt ||
+			r.status.waits() && r.p.stopped && !r.p.named[r]
+	case wire.Operate_SET_TO_SUCCESS:
+		ok = r.status == failed || r.status == halt
+	case wire.Operate_UNFREEZE:
+		ok = r.status.ice()
+	case wire.Operate_REMOVE_UPSTREAM:
+		ok = r.status.waits() && r.dependsOn(o.Upstream)
+	case wire.Operate_FREEZE, wire.Operate_FORCE_RUN, wire.Operate_SET_PRIORITY:
+		ok = r.status.waits()
+	}
+	if !ok {
+		return fmt.Errorf("%s is not allowed on %s", o.Kind, r)
+	}
+	return nil
+}
+
+func (r *row) dependsOn(node string) bool {
+	s := r.spec()
+	return node == r.node && s.DependsOnSelf ||
+		slices.ContainsFunc(s.Upstreams, func(u *wire.Upstream) bool { return u.Node == node }) ||
+		s.DependsOnChildren && slices.Contains(r.p.childrenOf(r.node), node)
+}
+
+// waitingOr lists the rows that freezing or unfreezing some dates means (nil:
+// all dates).
+func (p *program) waitingOr(k wire.Operate_Kind, dates map[int32]bool) (out []*row) {
+	for _, r := range p.rows {
+		if (dates == nil || dates[r.date]) && (k == wire.Operate_FREEZE && r.status.waits() || k == wire.Operate_UNFREEZE && r.status.ice()) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (p *program) unfinished() bool {
+	return slices.ContainsFunc(p.rows, func(r *row) bool { return r.status.waits() || r.status == running || r.status.ice() })
+}
+
+// wholly says what an operation on a plan means: rows, or nil for the plan's own
+// switch.
+func (p *program) wholly(k wire.Operate_Kind) ([]*row, error) {
+	var rows []*row
+	switch k {
+	case wire.Operate_STOP:
+		if p.unfinished() {
+			return nil, nil
+		}
+	case wire.Operate_PAUSE:
+		if p.unfinished() && !p.stopped {
+			return nil, nil
+		}
+	case wire.Operate_RESUME:
+		if p.unfinished() || p.stopped || p.halted {
+			return nil, nil
+		}
+	case wire.Operate_RERUN_FAILED:
+		for _, r := range p.rows {
+			if r.status == failed || r.status == halt {
+				rows = append(rows, r)
+			}
+		}
+	case wire.Operate_FREEZE, wire.Operate_UNFREEZE:
+		rows = p.waitingOr(k, nil)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("%s is not allowed on plan %d", k, p.id)
+	}
+	return rows, nil
+}
+
+// steer stops, pauses or resumes a plan.
+func (p *program) steer(k wire.Operate_Kind) {
+	clear(p.named)
+	switch k {
+	case wire.Operate_STOP:
+		p.stopped, p.paused = true, false
+		for _, r := range p.rows {
+			switch r.status {
+			case running:
+				r.stopping = true
+			case retrying:
+				r.status = failed
+			}
+		}
+	case wire.Operate_PAUSE:
+		p.paused = true
+	case wire.Operate_RESUME:
+		p.stopped, p.paused, p.halted, p.failures = false, false, false, 0
+	}
+}
+
+func (w *world) does(o *wire.Operate, r *row) {
+	switch o.Kind {
+	case wire.Operate_STOP:
+		if r.status == running {
+			r.stopping = true
+			return
+		}
+		r.status = halt
+	case wire.Operate_RERUN, wire.Operate_RERUN_FAILED:
+		if r.status != pending {
+			r.status, r.retries, r.ran = again, 0, true
+		}
+		if r.p.stopped {
+			r.p.named[r] = true
+		}
+	case wire.Operate_SET_TO_SUCCESS:
+		r.status = forgiven
+	case wire.Operate_FREEZE:
+		r.ran = r.status != pending
+		r.status = frozen
+	case wire.Operate_UNFREEZE:
+		switch {
+		case r.status == missed:
+			r.status = failed
+		case r.ran:
+			r.status = again
+		default:
+			r.status = pending
+		}
+	case wire.Operate_FORCE_RUN:
+		r.forced = true
+	case wire.Operate_REMOVE_UPSTREAM:
+		r.removed[o.Upstream] = true
+	case wire.Operate_SET_PRIORITY:
+		r.priority = o.Priority
+	}
+}
+
+// finish ends an attempt.
+func (w *world) finish(r *row, o wire.Outcome) {
+	r.status = again
+	if o != wire.Outcome_SUCCEEDED && r.stopping {
+		o = wire.Outcome_STOPPED
+	} else if o != wire.Outcome_SUCCEEDED && r.yielding {
+		o = wire.Outcome_YIELDED
+	}
+	switch o {
+	case wire.Outcome_SUCCEEDED:
+		r.status = succeeded
+	case wire.Outcome_STOPPED:
+		r.status = halt
+	case wire.Outcome_YIELDED:
+		r.yields++
+	case wire.Outcome_FAILED, wire.Outcome_TIMED_OUT:
+		if r.retries < r.spec().Retries {
+			r.retries++
+			r.status, r.retryAt = retrying, w.now+r.spec().RetryDelayMs
+			break
+		}
+		r.status = failed
+		r.p.failures++
+		if n := r.p.req.StopAfter; n > 0 && r.p.failures >= n {
+			r.p.halted = true
+		}
+	}
+	r.stopping, r.yielding, r.agent, r.group = false, false, "", ""
+}
+
+// R7: slots.
+
+func (w *world) slots(group string) (n int) {
+	for _, a := range w.agents {
+		n += w.capacity(a, group)
+	}
+	return n
+}
+
+func (w *world) capacity(a *wire.Agent, group string) (n int) {
+	if a.State != wire.Agent_READY {
+		return 0
+	}
+	for _, g := range a.Groups {
+		if g.Group == group {
+			n += int(g.Slots)
+		}
+	}
+	return n
+}
+
+// uses counts the running rows that use slots of a group at an agent (empty:
+// at any that is ready).
+func (w *world) uses(group, agent string, backfills bool) (n int) {
+	for _, p := range w.inOrder() {
+		for _, r := range p.rows {
+			ready := w.agents[r.agent] != nil && w.agents[r.agent].State == wire.Agent_READY
+			if r.status == running && r.group == group && (agent == r.agent || agent == "" && ready) && !(backfills && p.auto) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (w *world) free(group string) (n int) {
+	for id, a := range w.agents {
+		n += max(0, w.capacity(a, group)-w.uses(group, id, false))
+	}
+	return n
+}
+
+// share is how many slots of a group backfills may use (RULES R7.5).
+func (w *world) share(group string) int {
+	all := w.slots(group)
+	most, g := all, w.groups[group]
+	if g == nil {
+		return all
+	}
+	if g.BackfillMaxShare > 0 {
+		most = min(most, all*int(g.BackfillMaxShare)/100)
+	}
+	reserve := int(g.ReserveForAuto)
+	most = min(most, all-reserve)
+	if all >= 1 && reserve < all {
+		most = max(most, 1)
+	}
+	return max(most, 0)
+}
+
+// roomy says whether plan and group have room for one more such row.
+func (w *world) roomy(r *row) bool {
+	n := 0
+	for _, o := range r.p.rows {
+		if o.status == running {
+			n++
+		}
+	}
+	g := r.resourceGroup()
+	return (r.p.req.MaxRunning == 0 || n < int(r.p.req.MaxRunning)) && w.free(g) > 0 && (r.p.auto || w.uses(g, "", true) < w.share(g))
+}

@@ -1,0 +1,277 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+
+	"backfleet/pkg/wire"
+)
+
+// A turn of the dispatcher: what took place, and what it decided. Decisions are
+// held against the rules one by one, and then against what it left undone.
+
+// turn gives the first decision that no rule allows.
+func (w *world) turn(index uint64, t *wire.Turn) error {
+	for _, a := range t.Agents {
+		w.agents[a.Id] = a
+	}
+	for _, f := range t.Finishes {
+		if r := w.at(f.Plan, f.Instance); r != nil && r.status == running && r.fence == f.Fence {
+			w.finish(r, f.Outcome)
+		}
+	}
+	for _, l := range t.Losses {
+		if r := w.at(l.Plan, l.Instance); r != nil && r.status == running && r.fence == l.Fence {
+			w.finish(r, wire.Outcome_LOST)
+		}
+	}
+	for _, step := range []func(uint64, *wire.Turn) error{w.opens, w.dryRuns, w.misses, w.yieldsOf, w.grants} {
+		if err := step(index, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) at(plan, number uint64) *row {
+	if p := w.plans[plan]; p != nil {
+		for _, r := range p.rows {
+			if r.number == number {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+func (w *world) opens(_ uint64, t *wire.Turn) error {
+	if len(t.Opens) == 0 {
+		return nil
+	}
+	moving, strictly := w.moving(false), w.moving(true)
+	for _, o := range t.Opens {
+		p := w.plans[o.Plan]
+		date := p.dates()[o.Position]
+		circle := !slices.ContainsFunc(p.dates(), func(d int32) bool { return !p.opened[d] && p.mayOpen(d, moving) })
+		switch {
+		case p.req.OnFailure != wire.Request_CONTINUE:
+			return fmt.Errorf("R4.5: date %s of b%d is opened, and on failure it holds", utcDay(date).Format("2006-01-02"), p.id)
+		case !p.mayOpen(date, moving) && !(circle && p.mayOpen(date, strictly)):
+			return fmt.Errorf("R4.5: date %s of b%d is opened before the one before it is quiet", utcDay(date).Format("2006-01-02"), p.id)
+		}
+	}
+	for _, o := range t.Opens {
+		p := w.plans[o.Plan]
+		p.opened[p.dates()[o.Position]] = true
+	}
+	return nil
+}
+
+func (w *world) dryRuns(_ uint64, t *wire.Turn) error {
+	for _, d := range t.DryRuns {
+		for _, i := range d.Instances {
+			r := w.at(d.Plan, i)
+			if o := w.obstacles(r); !r.isDry() || len(o) > 0 {
+				return fmt.Errorf("R6: %s succeeds as a dry run: dry %v, in the way %v", r, r.dry(), o)
+			}
+			r.status, r.forced = dried, false
+		}
+	}
+	return nil
+}
+
+func (w *world) misses(_ uint64, t *wire.Turn) error {
+	for _, m := range t.Missed {
+		for _, i := range m.Instances {
+			r := w.at(m.Plan, i)
+			if !w.couldStart(r) {
+				return fmt.Errorf("R9: %s could not have started: %v", r, w.obstacles(r))
+			}
+			r.status = missed
+		}
+	}
+	return nil
+}
+
+func (w *world) yieldsOf(_ uint64, t *wire.Turn) error {
+	for _, y := range t.Yields {
+		r, a := w.at(y.Plan, y.Instance), w.at(y.ToPlan, y.ToInstance)
+		must := w.yielding()
+		if must[r] == nil || a == nil || !a.p.auto || a.node != r.node || !w.ready(a) {
+			return fmt.Errorf("R5.6: %s yields to %s without cause", r, a)
+		}
+		r.yielding = true
+	}
+	return nil
+}
+
+// grants holds each grant against what may start at that moment, and against
+// what else could.
+func (w *world) grants(index uint64, t *wire.Turn) error {
+	given := map[string]map[*program]int{} // by level: grants in this turn
+	waited := map[*row]bool{}
+	for _, r := range w.candidates() {
+		waited[r] = true
+	}
+	for _, g := range t.Grants {
+		r := w.at(g.Plan, g.Instance)
+		if r == nil {
+			return fmt.Errorf("a grant for b%d.%d, which is not there", g.Plan, g.Instance)
+		}
+		if err := w.lawful(r, g); err != nil {
+			return err
+		}
+		if err := w.inTurn(r, given, waited); err != nil {
+			return err
+		}
+		level := r.level()
+		if given[level] == nil {
+			given[level] = map[*program]int{}
+		}
+		given[level][r.p]++
+		r.status, r.fence, r.agent, r.group, r.forced = running, index, g.Agent, g.ResourceGroup, false
+	}
+	return nil
+}
+
+// lawful says whether a row may be granted at all.
+func (w *world) lawful(r *row, g *wire.Grant) error {
+	a := w.agents[g.Agent]
+	switch o := w.obstacles(r); {
+	case len(o) > 0 || r.isDry():
+		return fmt.Errorf("R5.1: %s is granted: dry %v, in the way %v", r, r.dry(), o)
+	case g.ResourceGroup != r.resourceGroup():
+		return fmt.Errorf("R7.4: %s is granted in group %s, not %s", r, g.ResourceGroup, r.resourceGroup())
+	case a == nil || w.capacity(a, g.ResourceGroup) <= w.uses(g.ResourceGroup, g.Agent, false):
+		return fmt.Errorf("R5.1: %s is granted to %s, which has no slot", r, g.Agent)
+	case !w.roomy(r):
+		return fmt.Errorf("R4.8, R7.5: %s is granted above a cap", r)
+	}
+	return nil
+}
+
+// level names those among whom the fair turn decides.
+func (r *row) level() string { return fmt.Sprint(r.resourceGroup(), " ", r.urgency(), " ", r.p.auto) }
+
+// candidates are the rows that lack nothing but a slot.
+func (w *world) candidates() (out []*row) {
+	for _, p := range w.inOrder() {
+		for _, r := range p.rows {
+			if r.status.waits() && !r.isDry() && len(w.obstacles(r)) == 0 {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// inTurn says whether it is a row's turn (RULES R7.3, R7.5).
+func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*row]bool) error {
+	g := r.resourceGroup()
+	var rivals []*row
+	for _, o := range w.candidates() {
+		if o.resourceGroup() == g && o != r && w.roomy(o) {
+			rivals = append(rivals, o)
+		}
+	}
+	if o := w.patient(append(rivals, r)); o != nil && w.now-w.floor[g] >= w.terms.patience {
+		if w.waits[r] != w.waits[o] || r.p.auto {
+			return fmt.Errorf("R7.5: %s starts, and %s has waited longest", r, o)
+		}
+		w.floor[g] = w.now
+		return nil
+	}
+	for _, o := range rivals {
+		switch {
+		case o.urgency() > r.urgency():
+			return fmt.Errorf("R7.3: %s (priority %d) starts before %s (%d)", r, r.urgency(), o, o.urgency())
+		case o.urgency() < r.urgency():
+		case o.p.auto && !r.p.auto:
+			return fmt.Errorf("R7.3: %s starts before the schedule's %s", r, o)
+		case o.p.auto != r.p.auto:
+		case o.p == r.p && (o.due() < r.due() || o.due() == r.due() && o.number < r.number):
+			return fmt.Errorf("R7.3: %s (due %d) starts before %s (due %d)", r, r.due(), o, o.due())
+		case o.p != r.p && waited[o] && given[r.level()][r.p] > given[r.level()][o.p]:
+			return fmt.Errorf("R7.3: %s starts, and it is the turn of b%d", r, o.p.id)
+		}
+	}
+	return nil
+}
+
+// patient is the backfill row that has waited longest, if it has waited long
+// (RULES R7.5).
+func (w *world) patient(rows []*row) (oldest *row) {
+	for _, r := range rows {
+		since, waits := w.waits[r]
+		if !r.p.auto && waits && w.now-since >= w.terms.patience && (oldest == nil || since < w.waits[oldest]) {
+			oldest = r
+		}
+	}
+	return oldest
+}
+
+// notice keeps account of since when rows wait for nothing but a slot.
+func (w *world) notice() {
+	ready := map[*row]bool{}
+	for _, r := range w.candidates() {
+		ready[r] = true
+		if _, known := w.waits[r]; !known {
+			w.waits[r] = w.now
+		}
+	}
+	for r := range w.waits {
+		if !ready[r] {
+			delete(w.waits, r)
+		}
+	}
+}
+
+// undone lists what the rules ask for now and no turn has done: everything but
+// grants.
+func (w *world) undone() error {
+	for _, p := range w.inOrder() {
+		for _, r := range p.rows {
+			switch {
+			case r.status.waits() && r.isDry() && len(w.obstacles(r)) == 0:
+				return fmt.Errorf("R6: dry run %s may succeed and does not", r)
+			case w.couldStart(r):
+				return fmt.Errorf("R9: %s could start if it were not frozen, and is not marked", r)
+			}
+		}
+	}
+	for b, a := range w.yielding() {
+		return fmt.Errorf("R5.6: %s does not yield to %s", b, a)
+	}
+	return nil
+}
+
+// idle says whether slots stay empty that some row could use.
+func (w *world) idle() error {
+	for _, r := range w.candidates() {
+		if w.roomy(r) {
+			return fmt.Errorf("R5.1: %s may start and does not", r)
+		}
+	}
+	return nil
+}
+
+// shut says whether dates stay closed although nothing moves any more (RULES
+// R4.5).
+func (w *world) closed() error {
+	moving := w.moving(false)
+	for _, p := range w.inOrder() {
+		if p.req.OnFailure != wire.Request_CONTINUE || p.paused || p.stopped || p.halted {
+			continue
+		}
+		if slices.ContainsFunc(p.rows, func(r *row) bool { return moving[r] && !r.status.good() }) {
+			continue
+		}
+		for _, r := range p.rows {
+			o := w.obstacles(r)
+			if r.status.waits() && has(o, gate) && p.mayOpen(r.date, moving) {
+				return fmt.Errorf("R4.5: %s waits for its gate, and the date before it is quiet", r)
+			}
+		}
+	}
+	return nil
+}
