@@ -106,7 +106,7 @@ func TestR5_2_SameDate(t *testing.T) {
 		{"hourly on hourly that has ended", "04:00-06:00/60", "00:00-23:00/60", "n 01-11 20:00", "u 01-11 06:00"},
 		{"hourly on self-dependent hourly", "04:00-06:00/60!", "04:30-06:30/60", "n 01-11 05:30", "u 01-11 05:00"},
 		{"hourly on self-dependent hourly, none before", "04:00-06:00/60!", "03:00-06:00/60", "n 01-11 03:00", ""},
-		{"self-dependent hourly on hourly", "04:00-06:00/60", "04:30-06:30/60!", "n 01-11 05:30", "u 01-11 05:00"},
+		{"self-dependent hourly on hourly", "04:00-06:00/60", "04:30-06:30/60!", "n 01-11 05:30", "u 01-11 05:00, n 01-11 04:30"},
 		{"minutely on hourly", "04:00-06:00/60", "04:00-06:00/20", "n 01-11 05:40", "u 01-11 05:00"},
 		{"minutely on self-dependent hourly", "04:00-06:00/60!", "03:40-06:00/20", "n 01-11 03:40", ""},
 		{"hourly on minutely", "04:00-06:00/25", "04:00-06:00/60", "n 01-11 05:00", "u 01-11 04:50"},

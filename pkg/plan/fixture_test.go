@@ -61,6 +61,15 @@ func window(id string, from, to int32) nodeOption {
 	}
 }
 
+func previous(id string) nodeOption {
+	return func(n *wire.Node) {
+		n.Upstreams = append(n.Upstreams, &wire.Upstream{Node: id, Previous: true})
+	}
+}
+
+func children(n *wire.Node) { n.DependsOnChildren = true }
+func on(n *wire.Node)       { n.Auto = true }
+
 func sinceMonthStart(id string) nodeOption {
 	return func(n *wire.Node) {
 		n.Upstreams = append(n.Upstreams, &wire.Upstream{Node: id, Window: true, FromMonthStart: true})
@@ -179,7 +188,7 @@ func label(p *plan.Plan, instance uint64) string {
 	}
 	n := &p.Nodes[l.Node]
 	s := n.Spec.Id + " " + p.Dates[l.Pos].String()[5:]
-	if n.Schedule.Kind != calendar.Daily {
+	if n.Schedule.SubDaily() {
 		s += " " + p.Cycle(l).Wall.Clock.String()
 	}
 	return s

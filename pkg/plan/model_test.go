@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -12,28 +13,56 @@ import (
 // model is the naive form of a plan: a row for every instance and an edge for
 // everything it waits for, straight from the rules, with Go's time package for
 // the clocks. It shares with the plan only the choice and order of the nodes,
-// which are pkg/node's.
+// which are pkg/node's, and of nodes that were added later.
 type model struct {
-	req   *wire.Request
-	specs []*wire.Node
-	dates []calendar.Date
-	group map[calendar.Date]int
-	rows  []row
+	req     *wire.Request
+	auto    bool
+	graph   []*wire.Node // all there are
+	specs   []*wire.Node // the plan's, in its order
+	dates   []calendar.Date
+	group   map[calendar.Date]int
+	dropped map[any]bool // dates and ids of nodes
+	rows    []row        // by number
+	at      map[key]int  // row of a cycle
+}
+
+type key struct {
+	node string
+	date calendar.Date
+	unix int64
 }
 
 type row struct {
-	pos, node, cycle int
-	date             calendar.Date
-	unix             int64
+	key
+	cycle      int
+	acceptedMs int64
 }
 
-func newModel(req *wire.Request, nodes []plan.Node) *model {
-	m := &model{req: req, group: map[calendar.Date]int{}}
-	for _, n := range nodes {
-		m.specs = append(m.specs, n.Spec)
+func newModel(req *wire.Request, nodes, graph []*wire.Node, acceptedMs int64) *model {
+	m := &model{req: req, graph: graph, specs: nodes, dropped: map[any]bool{}, at: map[key]int{}}
+	m.split()
+	m.number(m.dates, m.specs, acceptedMs)
+	return m
+}
+
+// modelOf is the model of a plan's request and nodes.
+func modelOf(p *plan.Plan, graph []*wire.Node) *model {
+	return newModel(p.Request, specsOf(p), graph, p.AcceptedMs)
+}
+
+func specsOf(p *plan.Plan) []*wire.Node {
+	var out []*wire.Node
+	for _, n := range p.Nodes {
+		out = append(out, n.Spec)
 	}
+	return out
+}
+
+// split makes the dates and groups of the request.
+func (m *model) split() {
+	m.dates, m.group = nil, map[calendar.Date]int{}
 	set := map[calendar.Date]bool{}
-	for _, r := range req.Dates {
+	for _, r := range m.req.Dates {
 		for d := r.From; d <= r.To; d++ {
 			set[calendar.Date(d)] = true
 		}
@@ -41,12 +70,9 @@ func newModel(req *wire.Request, nodes []plan.Node) *model {
 	for d := range set {
 		m.dates = append(m.dates, d)
 	}
-	slices.Sort(m.dates)
-	if req.Order == wire.Request_DESCENDING {
-		slices.Reverse(m.dates)
-	}
+	m.sort(m.dates)
 	// Deal the dates out in turn: the sizes come out right by themselves.
-	k := min(len(m.dates), int(max(1, req.Groups)))
+	k := min(len(m.dates), int(max(1, m.req.Groups)))
 	sizes := make([]int, k)
 	for i := range m.dates {
 		sizes[i%k]++
@@ -58,20 +84,48 @@ func newModel(req *wire.Request, nodes []plan.Node) *model {
 			next++
 		}
 	}
-	for pos, d := range m.dates {
-		for n, s := range m.specs {
+}
+
+func (m *model) sort(dates []calendar.Date) {
+	slices.Sort(dates)
+	if m.req.Order == wire.Request_DESCENDING {
+		slices.Reverse(dates)
+	}
+}
+
+// number adds a row for every cycle of every node on every date.
+func (m *model) number(dates []calendar.Date, nodes []*wire.Node, acceptedMs int64) {
+	for _, d := range dates {
+		for _, s := range nodes {
+			if m.dropped[d] || m.dropped[s.Id] {
+				continue
+			}
 			for c, unix := range m.cycles(s, d, true) {
-				m.rows = append(m.rows, row{pos, n, c, d, unix})
+				k := key{s.Id, d, unix}
+				m.at[k] = len(m.rows)
+				m.rows = append(m.rows, row{k, c, acceptedMs})
 			}
 		}
 	}
-	return m
+}
+
+func (m *model) spec(id string) *wire.Node {
+	for _, s := range slices.Concat(m.specs, m.graph) {
+		if s.Id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (m *model) has(id string) bool {
+	return slices.ContainsFunc(m.specs, func(s *wire.Node) bool { return s.Id == id })
 }
 
 // cycles are the T of a node on a date, within the plan's time of day or not
 // (RULES R1.2, R1.5, R3.2).
 func (m *model) cycles(s *wire.Node, d calendar.Date, restricted bool) []int64 {
-	if s.Schedule.Kind == wire.Schedule_DAILY {
+	if !subDaily(s) {
 		unix, _ := instant(s, d, s.Schedule.At)
 		return []int64{unix}
 	}
@@ -116,10 +170,30 @@ func location(s *wire.Node) *time.Location {
 	return loc
 }
 
-func isDaily(s *wire.Node) bool { return s.Schedule.Kind == wire.Schedule_DAILY }
+func subDaily(s *wire.Node) bool {
+	return s.Schedule.Kind == wire.Schedule_HOURLY || s.Schedule.Kind == wire.Schedule_MINUTELY
+}
+
+// offSchedule says that D + 1 is no day of the schedule (RULES R1.3).
+func offSchedule(s *wire.Node, d calendar.Date) bool {
+	y, mon, day := (d + 1).YMD()
+	t := time.Date(y, mon, day, 0, 0, 0, 0, time.UTC)
+	weekday := (int(t.Weekday()) + 6) % 7
+	last := t.AddDate(0, 0, 1).Day() == 1
+	dayOfMonth := s.Schedule.Days>>day&1 == 1 || last && s.Schedule.Days&1 == 1
+	switch s.Schedule.Kind {
+	case wire.Schedule_WEEKLY:
+		return s.Schedule.Weekdays>>weekday&1 == 0
+	case wire.Schedule_MONTHLY:
+		return !dayOfMonth
+	case wire.Schedule_YEARLY:
+		return !dayOfMonth || s.Schedule.Months>>int(mon)&1 == 0
+	}
+	return false
+}
 
 // on lists the rows of a node on a date.
-func (m *model) on(node int, d calendar.Date) []int {
+func (m *model) on(node string, d calendar.Date) []int {
 	var out []int
 	for i, r := range m.rows {
 		if r.node == node && r.date == d {
@@ -129,44 +203,133 @@ func (m *model) on(node int, d calendar.Date) []int {
 	return out
 }
 
-// upstreams are the rows that a row waits for by RULES R5.2 and R5.3.
-func (m *model) upstreams(i int) []int {
-	r := m.rows[i]
-	var out []int
-	for _, u := range m.specs[r.node].Upstreams {
-		node := slices.IndexFunc(m.specs, func(s *wire.Node) bool { return s.Id == u.Node })
-		if node < 0 {
-			continue // outside the plan
-		}
-		from, to := r.date+calendar.Date(u.From), r.date+calendar.Date(u.To)
-		if u.FromMonthStart {
-			y, mon, _ := r.date.YMD()
-			from = calendar.DateOf(y, mon, 1)
-		}
-		for _, d := range m.dates {
-			if d < from || d > to {
-				continue
-			}
-			rows := m.on(node, d)
-			switch {
-			case d == r.date:
-				rows = m.sameDate(r, node, rows)
-			case m.specs[node].DependsOnSelf && len(rows) > 0:
-				rows = rows[len(rows)-1:]
-			}
-			out = append(out, rows...)
-		}
+// windowOf is the dates of which a row needs an upstream.
+func (m *model) windowOf(u *wire.Upstream, d calendar.Date) []calendar.Date {
+	from, to := d+calendar.Date(u.From), d+calendar.Date(u.To)
+	if u.FromMonthStart {
+		y, mon, _ := d.YMD()
+		from = calendar.DateOf(y, mon, 1)
 	}
-	slices.Sort(out)
+	var out []calendar.Date
+	for day := from; day <= to; day++ {
+		out = append(out, day)
+	}
 	return out
 }
 
-func (m *model) sameDate(r row, node int, rows []int) []int {
-	u, n := m.specs[node], m.specs[r.node]
-	if isDaily(u) || (isDaily(n) && !u.DependsOnSelf) {
+// waits are the rows that a row waits for by RULES R5.2 to R5.5, and the cycles
+// outside the plan.
+func (m *model) waits(i int) (rows []int, needs []plan.Need) {
+	r := m.rows[i]
+	for _, u := range m.spec(r.node).Upstreams {
+		if u.Previous {
+			continue
+		}
+		for _, d := range m.windowOf(u, r.date) {
+			on := m.on(u.Node, d)
+			switch {
+			case d == r.date:
+				on = m.sameDate(r, u.Node, on)
+			case m.spec(u.Node).DependsOnSelf && len(on) > 0:
+				on = on[len(on)-1:]
+			}
+			rows = append(rows, on...)
+			if all := m.cycles(m.spec(u.Node), d, false); m.auto && d != r.date && len(all) > 0 {
+				if m.spec(u.Node).DependsOnSelf {
+					all = all[len(all)-1:]
+				}
+				for _, unix := range all {
+					needs = append(needs, plan.Need{Node: u.Node, Date: d, Unix: unix, Schedule: true})
+				}
+			}
+		}
+	}
+	for _, u := range m.priors(r.node) {
+		more, abroad := m.previous(r, m.spec(u))
+		rows, needs = append(rows, more...), append(needs, abroad...)
+	}
+	if p, at := m.predecessor(i); at >= 0 {
+		rows = append(rows, at)
+	} else if p.Exists {
+		needs = append(needs, plan.Need{Node: r.node, Date: p.Date, Unix: p.Unix, Schedule: m.auto})
+	}
+	slices.Sort(rows)
+	sortNeeds(needs)
+	return rows, needs
+}
+
+func sortNeeds(needs []plan.Need) {
+	slices.SortFunc(needs, func(a, b plan.Need) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Date, b.Date), cmp.Compare(a.Unix, b.Unix))
+	})
+}
+
+// priors are the nodes whose previous cycle a node needs: named ones and
+// children.
+func (m *model) priors(id string) []string {
+	set := map[string]bool{}
+	s := m.spec(id)
+	for _, u := range s.Upstreams {
+		if u.Previous {
+			set[u.Node] = true
+		}
+	}
+	for _, child := range m.graph {
+		for _, u := range child.Upstreams {
+			if s.DependsOnChildren && u.Node == id && !u.Previous {
+				set[child.Id] = true
+			}
+		}
+	}
+	var out []string
+	for u := range set {
+		out = append(out, u)
+	}
+	return out
+}
+
+// previous is the previous cycle of a node as a row sees it.
+func (m *model) previous(r row, u *wire.Node) (rows []int, needs []plan.Need) {
+	need := func(d calendar.Date, unix int64) {
+		if i, ok := m.at[key{u.Id, d, unix}]; ok {
+			rows = append(rows, i)
+		} else {
+			needs = append(needs, plan.Need{Node: u.Id, Date: d, Unix: unix, Schedule: m.auto})
+		}
+	}
+	yesterday := m.cycles(u, r.date-1, false)
+	if subDaily(m.spec(r.node)) && subDaily(u) {
+		for _, unix := range slices.Backward(m.cycles(u, r.date, false)) {
+			if unix < r.unix {
+				need(r.date, unix)
+				return rows, needs
+			}
+		}
+		if len(yesterday) > 0 {
+			need(r.date-1, yesterday[len(yesterday)-1])
+		}
+		return rows, needs
+	}
+	if u.DependsOnSelf && len(yesterday) > 0 {
+		yesterday = yesterday[len(yesterday)-1:]
+		if on := m.on(u.Id, r.date-1); len(on) > 0 {
+			if last := on[len(on)-1]; m.rows[last].unix != yesterday[0] {
+				rows = append(rows, last)
+			}
+		}
+	}
+	for _, unix := range yesterday {
+		need(r.date-1, unix)
+	}
+	return rows, needs
+}
+
+func (m *model) sameDate(r row, up string, rows []int) []int {
+	u, n := m.spec(up), m.spec(r.node)
+	if !subDaily(u) || (!subDaily(n) && !u.DependsOnSelf) {
 		return rows
 	}
-	if isDaily(n) {
+	if !subDaily(n) {
 		for _, i := range slices.Backward(rows) {
 			if m.rows[i].unix <= r.unix {
 				return []int{i}
@@ -186,7 +349,7 @@ func (m *model) sameDate(r row, node int, rows []int) []int {
 // it if it precedes in the same group, else -1.
 func (m *model) predecessor(i int) (p plan.Predecessor, at int) {
 	r := m.rows[i]
-	s := m.specs[r.node]
+	s := m.spec(r.node)
 	if !s.DependsOnSelf {
 		return p, -1
 	}
@@ -197,10 +360,9 @@ func (m *model) predecessor(i int) (p plan.Predecessor, at int) {
 			}
 		}
 	}
-	at = slices.IndexFunc(m.rows, func(o row) bool {
-		return p.Exists && o.node == r.node && o.date == p.Date && o.unix == p.Unix
-	})
-	if at < 0 || at >= i || m.group[p.Date] != m.group[r.date] {
+	at, ok := m.at[key{r.node, p.Date, p.Unix}]
+	later := p.Date != r.date && m.req.Order == wire.Request_DESCENDING
+	if !p.Exists || !ok || later || m.group[p.Date] != m.group[r.date] {
 		return p, -1
 	}
 	p.InPlan, p.Instance = true, uint64(at)
@@ -213,10 +375,10 @@ func (m *model) gate(i int) []int {
 	if m.req.Gate == wire.Request_NONE {
 		return nil
 	}
-	for pos := r.pos - 1; pos >= 0 && m.group[m.dates[pos]] == m.group[r.date]; pos-- {
+	for pos := slices.Index(m.dates, r.date) - 1; pos >= 0 && m.group[m.dates[pos]] == m.group[r.date]; pos-- {
 		var out []int
 		for j, o := range m.rows {
-			if o.pos == pos && (m.req.Gate == wire.Request_DAY || o.node == r.node) {
+			if o.date == m.dates[pos] && (m.req.Gate == wire.Request_DAY || o.node == r.node) {
 				out = append(out, j)
 			}
 		}
@@ -233,10 +395,8 @@ func (m *model) finishes() bool {
 	waits := make([]int, len(m.rows))
 	unlocks := make([][]int, len(m.rows))
 	for i := range m.rows {
-		all := append(m.upstreams(i), m.gate(i)...)
-		if _, at := m.predecessor(i); at >= 0 {
-			all = append(all, at)
-		}
+		all, _ := m.waits(i)
+		all = append(all, m.gate(i)...)
 		for _, w := range all {
 			unlocks[w] = append(unlocks[w], i)
 		}
@@ -256,4 +416,21 @@ func (m *model) finishes() bool {
 		}
 	}
 	return len(ready) == len(m.rows)
+}
+
+// dry is why a row is a dry run, beside what the choice of nodes says (RULES R6).
+func (m *model) dry(i int, since int64) wire.DryRun {
+	r := m.rows[i]
+	s := m.spec(r.node)
+	switch {
+	case m.dropped[r.date] || m.dropped[r.node]:
+		return wire.DryRun_DROPPED
+	case s.Mode == wire.Node_DRY_RUN && (m.auto || m.req.DryRunNodes == wire.Request_KEEP):
+		return wire.DryRun_NODE_IS_DRY_RUN
+	case r.unix*1000 < since:
+		return wire.DryRun_BEFORE_SWITCHED_ON
+	case offSchedule(s, r.date):
+		return wire.DryRun_OFF_SCHEDULE
+	}
+	return wire.DryRun_DRY_RUN_NONE
 }

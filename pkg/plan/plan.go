@@ -125,7 +125,10 @@ func (p *Plan) find(pos, n int, unix int64) (uint64, bool) {
 		return 0, false
 	}
 	c := p.Nodes[n].Cycles.IndexAt(p.Dates[pos], unix, p.Nodes[n].Zone)
-	return from + uint64(max(c, 0)), c >= 0
+	if c < 0 {
+		return 0, false
+	}
+	return from + uint64(c), true
 }
 
 // Values renders the node's parameters for an instance: those of its file in

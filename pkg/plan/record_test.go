@@ -12,9 +12,11 @@ import (
 	"backfleet/pkg/wire"
 )
 
+// fataler is what a test and a drawn one have in common.
+type fataler interface{ Fatal(args ...any) }
+
 // values are the parameters of an instance as "a=1 b=2".
-func values(t testing.TB, p *plan.Plan, place plan.Place) string {
-	t.Helper()
+func values(t fataler, p *plan.Plan, place plan.Place) string {
 	all, err := p.Values(place)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +119,7 @@ func TestR13_7_ARecordExpandsToTheSamePlan(t *testing.T) {
 }
 
 // describe writes down all that a plan says, a line for each instance.
-func describe(t testing.TB, p *plan.Plan) string {
+func describe(t fataler, p *plan.Plan) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, p.ID, p.Name, p.Actor, p.AcceptedMs, p.Generated, p.Dates, p.Groups, p.Size(), p.Warnings())
 	for i := range p.Nodes {
@@ -130,6 +132,8 @@ func describe(t testing.TB, p *plan.Plan) string {
 		from, to, before := p.Gate(place)
 		fmt.Fprint(&b, " ", from, to, before)
 		p.Upstreams(place, func(_ int, from, to uint64) bool { fmt.Fprint(&b, " ", from, "-", to); return true })
+		p.Abroad(place, func(n plan.Need) bool { fmt.Fprint(&b, " ", n); return true })
+		fmt.Fprint(&b, " ", p.Dry(place))
 		fmt.Fprintln(&b, " ", values(t, p, place))
 	}
 	return b.String()
