@@ -7,6 +7,7 @@ package dispatch
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -48,6 +49,7 @@ func (t *Terms) Complete() {
 const (
 	maxFinishes = 1000
 	maxGrants   = 1000
+	maxOthers   = 10_000 // dates opened, dry runs, missed, yields
 )
 
 // Conn names one agent's stream; the shell numbers them and never reuses one.
@@ -73,6 +75,7 @@ type Core struct {
 	proposed *proposal
 	lost     []*wire.Loss // found in hellos and reports
 	failed   []result     // grants that could not be handed out
+	more     bool         // the last turn was cut short by its bounds
 }
 
 type instance struct{ plan, number uint64 }
@@ -113,9 +116,9 @@ type proposal struct {
 
 // NewCore begins a leadership: every lease gets a full new term, whatever the
 // last leader knew (RULES R13.5).
-func NewCore(terms Terms, st *state.State, now time.Time) *Core {
+func NewCore(terms Terms, set schedule.Settings, st *state.State, now time.Time) *Core {
 	c := &Core{
-		terms: terms, sched: schedule.New(schedule.Settings{}), st: st, sessions: map[Conn]*session{}, byAgent: map[string]*session{},
+		terms: terms, sched: schedule.New(set), st: st, sessions: map[Conn]*session{}, byAgent: map[string]*session{},
 		deadline: map[string]time.Time{}, held: map[string]map[instance]struct{}{},
 	}
 	c.sched.Load(st, now.UnixMilli())
@@ -166,7 +169,7 @@ func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) []Message {
 	c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: &wire.LeaderMessage{Body: &wire.LeaderMessage_Welcome{Welcome: &wire.Welcome{
 		LeaseMs: c.terms.Lease.Milliseconds(), RenewMs: c.terms.Renew.Milliseconds(), MarginMs: c.terms.Margin.Milliseconds(), Unknown: unknown,
 	}}}})
-	if a := c.stopsFor(s, func(*state.Lease) bool { return true }); a != nil {
+	if a := c.stopsOf(s, maps.Keys(c.held[id])); a != nil {
 		c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: assign(a)})
 	}
 	return nil
@@ -295,42 +298,35 @@ func (c *Core) track(changes []state.Change) {
 	}
 }
 
-// stops tells agents of attempts that a stop has marked.
+// stops tells agents of attempts that a person stopped, or that make way for
+// the schedule. An agent that is not connected is told when it says hello.
 func (c *Core) stops(changes []state.Change) []Message {
-	var plans []uint64
+	ending := map[Conn][]instance{}
 	for _, ch := range changes {
-		if ch.Kind == state.PlanChanged {
-			plans = append(plans, ch.Plan)
+		if ch.Kind != state.LeaseEnding {
+			continue
+		}
+		if l, ok := c.st.Lease(ch.Plan, ch.Instance); ok && c.byAgent[l.Agent] != nil {
+			conn := c.byAgent[l.Agent].conn
+			ending[conn] = append(ending[conn], instance{ch.Plan, ch.Instance})
 		}
 	}
-	if len(plans) == 0 {
-		return nil
-	}
 	var out []Message
-	for _, s := range c.ordered() {
-		if a := c.stopsFor(s, func(l *state.Lease) bool { return slices.Contains(plans, l.Plan) }); a != nil {
-			out = append(out, Message{To: s.conn, Body: assign(a)})
+	for _, conn := range slices.Sorted(maps.Keys(ending)) {
+		if a := c.stopsOf(c.sessions[conn], slices.Values(ending[conn])); a != nil {
+			out = append(out, Message{To: conn, Body: assign(a)})
 		}
 	}
 	return out
 }
 
-// ordered is the sessions in the order in which they came, so that the same
-// events give the same messages.
-func (c *Core) ordered() []*session {
-	return slices.SortedFunc(maps.Values(c.sessions), func(a, b *session) int { return cmp.Compare(a.conn, b.conn) })
-}
-
-// stopsFor lists the attempts of an agent that are to be stopped and were not
-// told yet.
-func (c *Core) stopsFor(s *session, which func(*state.Lease) bool) *wire.Assign {
+// stopsOf lists those attempts of an agent that are to be stopped and of which
+// it was not told yet.
+func (c *Core) stopsOf(s *session, attempts iter.Seq[instance]) *wire.Assign {
 	a := &wire.Assign{}
-	for i := range c.held[s.agent.Id] {
+	for i := range attempts {
 		l, ok := c.st.Lease(i.plan, i.number)
-		if !ok || !l.Stopping || !which(l) {
-			continue
-		}
-		if s.stops[i] == l.Fence {
+		if !ok || !l.Ending() || s.stops[i] == l.Fence {
 			continue
 		}
 		s.stops[i] = l.Fence
@@ -379,7 +375,7 @@ func (c *Core) Verified() []Message {
 // Unverified says whether such messages wait.
 func (c *Core) Unverified() bool { return len(c.inbox.verify) > 0 }
 
-// Busy says whether more came in than one turn takes.
+// Busy says whether there is more to do than one turn takes.
 func (c *Core) Busy() bool {
-	return len(c.inbox.results)+len(c.inbox.agents)+len(c.lost)+len(c.failed) > 0
+	return c.more || len(c.inbox.results)+len(c.inbox.agents)+len(c.lost)+len(c.failed) > 0
 }

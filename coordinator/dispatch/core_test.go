@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/plan"
@@ -38,7 +39,7 @@ func newBench(t *testing.T, nodes ...*wire.Node) *bench {
 }
 
 // lead begins a leadership with what the log says.
-func (b *bench) lead() { b.core = NewCore(DefaultTerms, b.st, b.now) }
+func (b *bench) lead() { b.core = NewCore(DefaultTerms, schedule.Settings{}, b.st, b.now) }
 
 func (b *bench) apply(c *wire.Command) (state.Result, uint64) {
 	b.t.Helper()

@@ -31,11 +31,12 @@ type Facts interface {
 	Follow() (*machine.Feed, *state.State)
 }
 
-// Config says how a Server runs. All but Terms and Logger are required.
+// Config says how a Server runs. All but Terms, Sched and Logger are required.
 type Config struct {
 	Log    Log
 	Facts  Facts
 	Terms  Terms               // see Terms.Complete for defaults
+	Sched  schedule.Settings   // see there for defaults
 	Leader func() (rpc string) // rpc address of the leader, empty when not known
 	Logger *slog.Logger
 }
@@ -103,7 +104,7 @@ func (d *Server) Lead(ctx context.Context) {
 func (d *Server) run(s *scope) error {
 	feed, st := d.cfg.Facts.Follow()
 	defer feed.Close()
-	core := NewCore(d.cfg.Terms, st, time.Now())
+	core := NewCore(d.cfg.Terms, d.cfg.Sched, st, time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

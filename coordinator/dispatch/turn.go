@@ -22,14 +22,18 @@ func (c *Core) Turn(now time.Time) *wire.Turn {
 	turn, acks := c.takeIn(now)
 	try := trial{c: c, st: c.st, nowMs: nowMs}
 	try.step(turn)
-	for {
-		next := &wire.Turn{Opens: c.sched.Opens(), DryRuns: c.sched.DryRuns()}
-		if len(next.Opens)+len(next.DryRuns) == 0 {
+	c.more = false
+	for others := 0; !c.more; c.more = others >= maxOthers {
+		next := &wire.Turn{Yields: c.sched.Yields(), Missed: c.sched.Missed(), Opens: c.sched.Opens(), DryRuns: c.sched.DryRuns()}
+		if empty(next) {
 			break
 		}
 		try.step(next)
+		turn.Yields = append(turn.Yields, next.Yields...)
+		turn.Missed = append(turn.Missed, next.Missed...)
 		turn.Opens = append(turn.Opens, next.Opens...)
 		turn.DryRuns = append(turn.DryRuns, next.DryRuns...)
+		others += transitions(next)
 	}
 	turn.Grants = c.sched.Grants(c.freeSlots(try.st))
 	try.step(&wire.Turn{Grants: turn.Grants})
@@ -41,7 +45,19 @@ func (c *Core) Turn(now time.Time) *wire.Turn {
 }
 
 func empty(t *wire.Turn) bool {
-	return len(t.Agents)+len(t.Finishes)+len(t.Losses)+len(t.Opens)+len(t.DryRuns)+len(t.Grants) == 0
+	return len(t.Agents)+len(t.Finishes)+len(t.Losses)+len(t.Yields)+len(t.Missed)+len(t.Opens)+len(t.DryRuns)+len(t.Grants) == 0
+}
+
+// transitions counts what a round of a turn decides.
+func transitions(t *wire.Turn) int {
+	n := len(t.Opens) + len(t.Yields)
+	for _, m := range t.Missed {
+		n += len(m.Instances)
+	}
+	for _, d := range t.DryRuns {
+		n += len(d.Instances)
+	}
+	return n
 }
 
 // trial carries the facts that a turn's decisions would lead to.
@@ -149,7 +165,7 @@ func (c *Core) Committed(st *state.State, changes []state.Change, refused []stat
 	}
 	slices.Sort(done.others)
 	c.sched.Reload(st, slices.Compact(done.others)...)
-	out := c.acknowledge(done.acks)
+	out := append(c.acknowledge(done.acks), c.stops(changes)...)
 	work := map[Conn]*wire.Assign{}
 	for _, g := range done.turn.Grants {
 		if _, no := refusedSet[instance{g.Plan, g.Instance}]; !no {

@@ -60,8 +60,8 @@ type Store struct {
 	begun   map[uint32]bool // under writing: days on which logs began since a sweep asked
 	enc     *zstd.Encoder   // under writing
 
-	open    sync.RWMutex // held for reading while the engine is used
-	closed  bool         // under open
+	open   sync.RWMutex // held for reading while the engine is used
+	closed bool         // under open
 
 	watch watchers
 }
