@@ -23,7 +23,7 @@ func show(s *node.Selection) string {
 	return strings.Join(out, " ")
 }
 
-func TestSelect(t *testing.T) {
+func TestR2_2_Select(t *testing.T) {
 	// a → b → d → e → f, a → c → e, c → g; z stands apart.
 	g := graph(t, "a", "b a", "c a", "d b", "e d c", "f e", "g c", "z")
 	const current, descendants = wire.Request_CURRENT, wire.Request_DESCENDANTS
@@ -54,7 +54,7 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-func TestSelectRefuses(t *testing.T) {
+func TestR2_2_SelectRefuses(t *testing.T) {
 	g := graph(t, "orders", "b orders", "z")
 	const current, descendants = wire.Request_CURRENT, wire.Request_DESCENDANTS
 	for _, c := range []struct {
