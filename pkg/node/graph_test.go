@@ -183,3 +183,42 @@ func TestLargeGraph(t *testing.T) {
 		t.Errorf("selected %d nodes, want %d", len(s.Nodes), count)
 	}
 }
+
+// TestR5_3_PreviousCyclesAreNoEdges: what waits for a cycle before its own
+// neither orders the nodes nor closes a circle; the upstream must exist.
+func TestR5_3_PreviousCyclesAreNoEdges(t *testing.T) {
+	previous := func(short, of string, at int) *node.Node {
+		s := spec(short)
+		s.DependsOnSelf, s.DependsOnChildren = true, true
+		s.Upstreams = slices.Insert(s.Upstreams, at, &wire.Upstream{Node: of, Previous: true})
+		n, _, err := node.Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	g, err := node.BuildGraph([]*node.Node{previous("a", "c", 0), previous("b a", "d", 0), previous("c b a", "d", 1), previous("d", "a", 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"a": " → b c", "d": " → ", "b": "a → c", "c": "b a → "} {
+		var names [2][]string
+		i, _ := g.Index(id)
+		for k, edges := range [][]int32{g.Upstreams(i), g.Downstreams(i)} {
+			for _, e := range edges {
+				names[k] = append(names[k], g.Node(int(e)).Spec.Id)
+			}
+		}
+		if got := strings.Join(names[0], " ") + " → " + strings.Join(names[1], " "); got != want {
+			t.Errorf("%s: %q, want %q", id, got, want)
+		}
+	}
+	_, err = node.BuildGraph([]*node.Node{previous("a", "gone", 0)})
+	if got, want := findings(t, err), `nodes["a"].upstreams[0]: node "a": there is no node "gone": add it, or take it out of the upstreams`; got != want {
+		t.Errorf("got %s", got)
+	}
+	_, err = node.BuildGraph([]*node.Node{previous("a b", "c", 0), previous("b a", "c", 0), previous("c", "a", 0)})
+	if got, want := findings(t, err), `nodes["a"].upstreams[1]: the nodes wait for each other in a circle: a → b → a: take one of these upstreams out`; got != want {
+		t.Errorf("got %s", got)
+	}
+}
