@@ -90,7 +90,7 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 	var reload []uint64
 	for _, c := range changes {
 		switch c.Kind {
-		case state.PlanAccepted, state.PlanChanged, state.PlanHalted:
+		case state.PlanAccepted, state.PlanChanged, state.PlanHalted, state.PlanExpired:
 			reload = append(reload, c.Plan)
 		case state.InstanceChanged:
 			s.instanceChanged(c)
@@ -606,10 +606,19 @@ func (s *Scheduler) Place(planID, instance uint64) (before int, ok bool) {
 func (s *Scheduler) Ready() map[string]int {
 	out := map[string]int{}
 	for _, g := range s.groups {
-		for _, l := range s.pools[g].levels {
-			for _, n := range l.turns {
-				out[g] += len(n.items)
-			}
+		if n := items(s.pools[g].levels, func(*tracker) bool { return true }); n > 0 {
+			out[g] = n
+		}
+	}
+	return out
+}
+
+// ReadyOf is how many instances of a plan wait for a slot, by resource group.
+func (s *Scheduler) ReadyOf(planID uint64) map[string]int {
+	out := map[string]int{}
+	for _, g := range s.groups {
+		if n := items(s.pools[g].levels, func(t *tracker) bool { return t.id == planID }); n > 0 {
+			out[g] = n
 		}
 	}
 	return out
