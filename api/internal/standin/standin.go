@@ -23,6 +23,8 @@ import (
 	"backfleet/pkg/wire"
 )
 
+var _ server.Backend = (*Backend)(nil)
+
 // Backend implements server.Backend.
 type Backend struct {
 	Lead  server.Leader
@@ -38,9 +40,15 @@ type Backend struct {
 	ended   bool
 	grown   chan struct{} // closed and replaced when the log grows
 	Writes  []server.Write
-	Request *wire.Request // the newest that was submitted
-	Polls   int           // calls of Backfill
-	Outcome v1.State      // of the backfill, once quiet
+	Request *wire.Request           // the newest that was submitted
+	Batches []server.BatchOperation // in their order
+	Edits   []*wire.EditPlan        // that were applied
+	Polls   int                     // calls of Backfill
+	Outcome v1.State                // of the backfill, once quiet
+
+	groups     map[string]*wire.PutResourceGroup
+	workspaces map[string]*wire.PutWorkspace
+	regions    map[string]*wire.PutRegion
 }
 
 type accepted struct {
@@ -53,6 +61,7 @@ func New() *Backend {
 	return &Backend{
 		Lead: server.Leader{Self: true}, Queue: make(chan *v1.Event, 16), index: 7, nodes: map[string]*wire.Node{},
 		keys: map[string]accepted{}, grown: make(chan struct{}), Outcome: v1.StateSucceeded,
+		groups: map[string]*wire.PutResourceGroup{"default": {Name: "default"}}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
 	}
 }
 
@@ -181,7 +190,7 @@ func (b *Backend) ApplyNodes(_ context.Context, w server.Write, nodes []*wire.No
 	return result, nil
 }
 
-func (b *Backend) Preview(_ context.Context, r *wire.Request, f server.InstanceFilter, _ server.Page) (*v1.Preview, error) {
+func (b *Backend) Preview(_ context.Context, w server.Write, r *wire.Request, f server.InstanceFilter, _ server.Page) (*v1.Preview, error) {
 	if err := b.fails("Preview"); err != nil {
 		return nil, err
 	}
@@ -191,10 +200,18 @@ func (b *Backend) Preview(_ context.Context, r *wire.Request, f server.InstanceF
 	}
 	p := &v1.Preview{
 		Name: r.Root + "_20261122_1", Today: "2026-11-22", Zone: "UTC", Dates: len(dates), Totals: totals(len(dates)),
-		Groups:     []v1.PreviewGroup{{Group: 1, Dates: len(dates), First: dates[0].String(), Last: dates[len(dates)-1].String(), Instances: int64(len(dates))}},
-		Nodes:      []v1.PreviewNode{{Node: r.Root, Name: "Root", Chosen: true, Instances: int64(len(dates)), ResourceGroup: "default"}},
-		Priorities: []v1.PriorityCount{{Priority: 1, Instances: int64(len(dates))}},
-		Warnings:   []v1.Warning{{Code: "missingUpstream", Message: "src is outside the plan and has never run for 2012-01-01"}},
+		Groups:           []v1.PreviewGroup{{Group: 1, Dates: len(dates), First: dates[0].String(), Last: dates[len(dates)-1].String(), Instances: int64(len(dates))}},
+		Nodes:            []v1.PreviewNode{{Node: r.Root, Name: "Root", Chosen: true, Instances: int64(len(dates)), ResourceGroup: "default"}},
+		Priorities:       []v1.PriorityCount{{Priority: 1, Instances: int64(len(dates))}},
+		Warnings:         []v1.Warning{{Code: "missingUpstream", Message: "src is outside the plan and has never run for 2012-01-01"}},
+		Forecast:         &v1.Forecast{Low: 50, Mid: 60, High: 90, Complete: true},
+		Demand:           []v1.GroupDemand{{ResourceGroup: "default", Peak: 12, Slots: 8, Instances: int64(len(dates))}},
+		MissingUpstreams: []v1.MissingUpstream{{Node: "src", Date: "2012-01-01", NeededBy: "orders"}},
+		Conflicts:        []v1.PreviewConflict{{Node: "orders", Date: "2012-01-08", At: At, Instance: "b2.1"}},
+		DueTimes:         []v1.DueTime{{At: At, Instances: 1}},
+	}
+	if w.Restricted {
+		p.NotPermitted = []string{"bridge"}
 	}
 	for i, d := range dates {
 		t := time.Unix(int64(d+1)*86400, 0).UTC()
@@ -244,7 +261,7 @@ func counts(done int64) v1.StateCounts {
 
 func (b *Backend) summary(plan uint64) (v1.BackfillSummary, error) {
 	s := v1.BackfillSummary{
-		ID: convert.PlanID(plan), Name: "orders_20261122_1", Root: "orders", State: v1.StateRunning, Counts: counts(3),
+		ID: convert.PlanID(plan), Kind: v1.PlanKindBackfill, Name: "orders_20261122_1", Root: "orders", State: v1.StateRunning, Counts: counts(3),
 		CreatedAt: At, CreatedBy: "ada",
 	}
 	if plan > max(1, uint64(len(b.keys))) {
@@ -259,11 +276,18 @@ func (b *Backend) summary(plan uint64) (v1.BackfillSummary, error) {
 	return s, nil
 }
 
-func (b *Backend) Backfills(context.Context, string, v1.State, server.Page) ([]v1.BackfillSummary, server.Next, error) {
+func (b *Backend) Backfills(_ context.Context, f server.BackfillFilter, _ server.Page) ([]v1.BackfillSummary, server.Next, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, _ := b.summary(1)
-	return []v1.BackfillSummary{s}, "", b.fails("Backfills")
+	var list []v1.BackfillSummary
+	if f.Kind != v1.PlanFilterBackfill {
+		list = append(list, day(s))
+	}
+	if f.Kind != v1.PlanFilterAuto {
+		list = append(list, s)
+	}
+	return list, "", b.fails("Backfills")
 }
 
 // Backfill runs until it is asked a second time.
@@ -303,7 +327,7 @@ func (b *Backend) Dates(_ context.Context, _ uint64, f server.DateFilter, _ serv
 func (b *Backend) instance() v1.Instance {
 	started, ended := At, At.Add(1500*time.Millisecond)
 	return v1.Instance{
-		ID: "b1.1", Backfill: "b1", Node: "orders", Date: "2012-01-02", ScheduledTime: time.Date(2012, 1, 3, 0, 0, 0, 0, time.UTC),
+		ID: "b1.1", Backfill: "b1", Kind: v1.PlanKindBackfill, Node: "orders", Date: "2012-01-02", ScheduledTime: time.Date(2012, 1, 3, 0, 0, 0, 0, time.UTC),
 		Group: 1, State: v1.StateFailed, Priority: 1, Attempts: 1, Agent: "a1", Cause: "exit code 3", StartedAt: &started, EndedAt: &ended,
 	}
 }
@@ -321,7 +345,11 @@ func (b *Backend) Instance(_ context.Context, plan, number uint64) (*v1.Instance
 	return &v1.InstanceDetail{
 		Instance: i, Due: i.ScheduledTime, Zone: "UTC", ResourceGroup: "default",
 		Reason: &v1.Reason{Code: v1.ReasonCodeUpstream, Text: "waits for b1.0 (src of 2012-01-02)", Instance: "b1.0"},
-		Values: []v1.Assignment{{Name: "day", Value: "20120102"}},
+		Yields: 2, RemovedUpstreams: []string{"src"}, PriorityOverride: 7,
+		Marks: []v1.Mark{{Number: 3, Operation: v1.OperationKindRemoveUpstream, At: At, Actor: "bob", Why: "late", Detail: "src",
+			Text: "bob removed the dependency on src at 2026-11-22 03:14:15 UTC: late"}},
+		Conflict: &v1.Reason{Code: v1.ReasonCodeConflict, Text: "b2.1 of the schedule waits for it", Instance: "b2.1"},
+		Values:   []v1.Assignment{{Name: "day", Value: "20120102"}},
 		Attempts: []v1.Attempt{{
 			Number: 1, State: v1.AttemptStateFailed, Agent: "a1", Fence: 42, CodeVersion: 7, GrantedAt: &At,
 			StartedAt: i.StartedAt, EndedAt: i.EndedAt, ExitCode: &exit, Cause: "exit code 3",
@@ -338,28 +366,6 @@ func (b *Backend) Cluster(context.Context) (*v1.Cluster, error) {
 		Self: "c1", Leader: "c1", Term: 3, AppliedIndex: 7, CommitIndex: 7, Version: "dev", Zone: "UTC", Today: "2012-01-08",
 		Servers: []v1.ClusterServer{{ID: "c1", Role: v1.ServerRoleLeader, RaftAddress: "127.0.0.1:8472"}},
 	}, b.fails("Cluster")
-}
-
-func (b *Backend) Operate(_ context.Context, w server.Write, plan uint64, kind wire.PlanOperation_Kind) (*v1.Operation, error) {
-	if err := b.fails("Operate"); err != nil {
-		return nil, err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.index++
-	b.Writes = append(b.Writes, w)
-	return &v1.Operation{
-		Backfill: convert.PlanID(plan), Instances: 4, State: v1.StateNotRunning, Index: b.index,
-		Paused: kind == wire.PlanOperation_PAUSE, Stopped: kind == wire.PlanOperation_STOP,
-	}, nil
-}
-
-func (b *Backend) Rerun(ctx context.Context, w server.Write, plan uint64, instances []uint64, failed bool) (*v1.Operation, error) {
-	if len(instances) > 1 && !failed {
-		return nil, fault.New(fault.Conflict, "nothing was run again").WithDetails(
-			fault.Detail{Field: "instances[1]", Message: convert.InstanceID(plan, instances[1]) + " runs: stop it first"})
-	}
-	return b.Operate(ctx, w, plan, wire.PlanOperation_KIND_UNSPECIFIED)
 }
 
 func (b *Backend) TransferLeadership(_ context.Context, to string) (string, error) {
