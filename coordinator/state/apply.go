@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -95,6 +96,7 @@ func (e *Edit) Turn(t *wire.Turn) []Refused {
 	for _, a := range t.Agents {
 		e.PutAgent(a)
 	}
+	e.noted = slices.Grow(e.noted, len(t.Finishes)+len(t.Losses))
 	for _, f := range t.Finishes {
 		e.Finish(f)
 	}
@@ -192,42 +194,52 @@ func (e *Edit) applyNodes(a *wire.ApplyNodes) (*wire.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, nodes, slots := &wire.Answer{}, e.s.nodes.Txn(), uint32(e.s.nodes.Len())
+	answer, nodes := &wire.Answer{}, e.s.nodes.Txn()
+	e.s.growNodes(e.mark, uint64(e.s.nodes.Len()+len(change.Added)))
+	slots := uint32(e.s.nodes.Len())
+	put := func(id string, n *Node) uint64 {
+		nodes.Insert([]byte(id), n)
+		*e.s.bySlot.at(e.mark, uint64(n.slot)) = n
+		return n.Version
+	}
 	note := func(kind wire.NodeChange_Kind, ids []string, version func(id string, old *Node) uint64) {
 		for _, id := range ids {
 			old, _ := nodes.Get([]byte(id))
 			answer.Nodes = append(answer.Nodes, &wire.NodeChange{Id: id, Kind: kind, Version: version(id, old)})
 		}
 	}
-	put := func(id string, old *Node) uint64 {
+	next := func(id string, old *Node) uint64 {
 		i, _ := change.Graph.Index(id)
-		n := &Node{Node: change.Graph.Node(i), Version: 1, slot: slots}
+		if old == nil {
+			old = &Node{Removed: true, slot: slots}
+			slots++
+		}
+		n := &Node{Node: change.Graph.Node(i), Version: old.Version + 1, slot: old.slot}
 		switch {
 		case !n.Spec.Auto:
-		case old != nil && !old.Removed && old.Spec.Auto:
+		case !old.Removed && old.Spec.Auto:
 			n.AutoSinceMs = old.AutoSinceMs
 		default:
 			n.AutoSinceMs = e.s.nowMs
 		}
-		if old != nil {
-			n.Version, n.slot = old.Version+1, old.slot
-		} else {
-			slots++
-		}
-		nodes.Insert([]byte(id), n)
-		return n.Version
+		return put(id, n)
 	}
-	note(wire.NodeChange_ADDED, change.Added, put)
-	note(wire.NodeChange_CHANGED, change.Changed, put)
+	note(wire.NodeChange_ADDED, change.Added, next)
+	note(wire.NodeChange_CHANGED, change.Changed, next)
 	note(wire.NodeChange_UNCHANGED, change.Unchanged, func(_ string, old *Node) uint64 { return old.Version })
 	note(wire.NodeChange_REMOVED, change.Removed, func(id string, old *Node) uint64 {
-		nodes.Insert([]byte(id), &Node{Node: old.Node, Version: old.Version, Removed: true, slot: old.slot})
-		return old.Version
+		return put(id, &Node{Node: old.Node, Version: old.Version, Removed: true, slot: old.slot})
 	})
 	e.s.nodes, e.s.graph = nodes.Commit(), change.Graph
-	e.s.past.nodes.grow(e.mark, uint64(slots))
 	e.changes = append(e.changes, Change{Kind: NodesChanged})
 	return answer, nil
+}
+
+// growNodes makes room for nodes in the columns by slot.
+func (s *State) growNodes(m *mark, n uint64) {
+	s.bySlot.grow(m, n)
+	s.backfills.grow(m, n)
+	s.past.nodes.grow(m, n)
 }
 
 func liveNodes(nodes *iradix.Tree[*Node]) []*node.Node {

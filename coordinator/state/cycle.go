@@ -125,7 +125,7 @@ func (e *Edit) editPlan(c *wire.Command, ed *wire.EditPlan) (*wire.Answer, error
 	}
 	p, _ := e.plan(ed.Plan)
 	e.adopt(p, next)
-	e.s.byNode = indexPlan(e.s.byNode, p)
+	e.s.list(e.mark, p)
 	dropped := e.letGo(p, &diff)
 	line := e.newLine(c, p)
 	line.Edit, line.Detail, line.Count = true, diff.String(), diff.Added+dropped
@@ -190,26 +190,18 @@ func (e *Edit) expire(x *wire.Expire) (*wire.Answer, error) {
 	if err := no.err(); err != nil {
 		return nil, err
 	}
-	plans, byNode := e.s.plans.Txn(), e.s.byNode.Txn()
+	plans := e.s.plans.Txn()
 	for _, id := range ids {
 		p, _ := e.s.Plan(id)
 		plans.Delete(key1(id))
-		e.changes = append(e.changes, Change{Kind: PlanExpired, Plan: id})
 		if p.Auto {
 			e.s.autos, _, _ = e.s.autos.Delete(keyDate(p.Dates[0]))
 			e.s.autosOpen, _, _ = e.s.autosOpen.Delete(key1(id))
-			continue
+		} else {
+			e.s.unlist(e.mark, p)
 		}
-		for i := range p.Nodes {
-			k := []byte(p.Nodes[i].Spec.Id)
-			have, _ := byNode.Get(k)
-			if have = slices.DeleteFunc(slices.Clone(have), func(x uint64) bool { return x == id }); len(have) > 0 {
-				byNode.Insert(k, have)
-			} else {
-				byNode.Delete(k)
-			}
-		}
+		e.changes = append(e.changes, Change{Kind: PlanExpired, Plan: id})
 	}
-	e.s.plans, e.s.byNode = plans.Commit(), byNode.Commit()
+	e.s.plans = plans.Commit()
 	return answer, nil
 }

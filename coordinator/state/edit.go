@@ -298,7 +298,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
 		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
 	}
-	if n, ok := e.s.Node(spec.Id); ok && !p.Request.PinCode {
+	if n := e.s.bySlot.get(uint64(p.slots[at.Node])); !n.Removed && !p.Request.PinCode {
 		l.Version = n.Version // the newest code (RULES R1.6)
 	}
 	e.leases.put(l)
@@ -310,7 +310,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 // liveElsewhere finds a running instance of the same cycle in another plan.
 func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (other string, found bool) {
 	id, d := p.Nodes[at.Node].Spec.Id, p.Dates[at.Pos]
-	e.s.others(p.ID, id, d, func(planID uint64) bool {
+	e.s.others(p.ID, p.slots[at.Node], d, func(planID uint64) bool {
 		q, ok := e.peek(planID)
 		if !ok || q.Active() == 0 {
 			return true

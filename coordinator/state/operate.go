@@ -325,13 +325,25 @@ func (p *Plan) keeps(at plan.Place, i uint64, upstream string) string {
 	return fmt.Sprintf("node %q has no upstream %q", id, upstream)
 }
 
-// waitsFor says whether a node depends on another, or on itself.
-func (p *Plan) waitsFor(at plan.Place, upstream string) bool {
+// waitsFor says whether an instance depends on another node, or on its own.
+func (p *Plan) waitsFor(at plan.Place, upstream string) (found bool) {
 	spec := p.Nodes[at.Node].Spec
-	if spec.Id == upstream && spec.DependsOnSelf {
+	if spec.Id == upstream {
+		return spec.DependsOnSelf
+	}
+	if slices.ContainsFunc(spec.Upstreams, func(u *wire.Upstream) bool { return u.Node == upstream }) {
 		return true
 	}
-	return slices.ContainsFunc(spec.Upstreams, func(u *wire.Upstream) bool { return u.Node == upstream })
+	// A child, whose previous cycle it waits for (RULES R5.3).
+	p.Upstreams(at, func(up int, _, _ uint64) bool {
+		found = p.Nodes[up].Spec.Id == upstream
+		return !found
+	})
+	p.Abroad(at, func(n plan.Need) bool {
+		found = found || n.Node == upstream
+		return !found
+	})
+	return found
 }
 
 // refusal collects what stands in the way of an operation.

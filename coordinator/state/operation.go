@@ -58,6 +58,7 @@ func (e *Edit) write(c *wire.Command, p *Plan, line *wire.Operation) {
 
 // markBy notes in an instance's history that a line of the log is about it.
 func (e *Edit) markBy(p *Plan, i uint64, line *wire.Operation) {
+	p.status.at(e.mark, i) // a snapshot writes no history without it
 	e.record(p, i, func(b []byte, slot uint64) []byte { return appendMark(b, slot, line.Number) })
 }
 

@@ -171,6 +171,7 @@ func (d *decoder) restore() (*State, error) {
 func (d *decoder) restoreNodes() error {
 	d.compiled = make(map[nodeVersion]*node.Node, len(d.nodes))
 	t, slots := d.state.nodes.Txn(), uint32(0)
+	var all []*Node
 	for _, n := range d.nodes {
 		id := n.GetSpec().GetId()
 		c, _, err := node.Compile(n.GetSpec())
@@ -179,12 +180,17 @@ func (d *decoder) restoreNodes() error {
 		}
 		d.compiled[nodeVersion{id, n.Version}] = c
 		if !n.Pinned {
-			t.Insert([]byte(id), &Node{Node: c, Version: n.Version, Removed: n.Removed, AutoSinceMs: n.AutoSinceMs, slot: slots})
+			own := &Node{Node: c, Version: n.Version, Removed: n.Removed, AutoSinceMs: n.AutoSinceMs, slot: slots}
+			t.Insert([]byte(id), own)
+			all = append(all, own)
 			slots++
 		}
 	}
 	d.state.nodes = t.Commit()
-	d.state.past.nodes.grow(nil, uint64(slots))
+	d.state.growNodes(nil, uint64(slots))
+	for own := new(mark); len(all) > 0; all = all[1:] {
+		*d.state.bySlot.at(own, uint64(all[0].slot)) = all[0]
+	}
 	g, err := node.BuildGraph(liveNodes(d.state.nodes))
 	if err != nil {
 		return corrupt("%v", err)
@@ -195,7 +201,7 @@ func (d *decoder) restoreNodes() error {
 
 func (d *decoder) restorePlans() error {
 	s := d.state
-	t := s.plans.Txn()
+	t, own := s.plans.Txn(), new(mark)
 	for _, r := range d.plans {
 		p, err := d.restorePlan(r)
 		if err != nil {
@@ -208,7 +214,7 @@ func (d *decoder) restorePlans() error {
 				s.autosOpen, _, _ = s.autosOpen.Insert(key1(p.ID), struct{}{})
 			}
 		} else {
-			s.byNode = indexPlan(s.byNode, p)
+			s.list(own, p)
 		}
 		r.leaves = nil // a large plan's are as large as itself
 	}

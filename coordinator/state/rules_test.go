@@ -195,7 +195,7 @@ func TestR9_RerunAllOrNothingNamesEveryOffender(t *testing.T) {
 	m.status(1, 0, Again)
 	m.status(1, 1, Again)
 	m.status(1, 4, Pending)
-	m.refused(fault.Conflict, rerun(1))
+	m.refused(fault.Invalid, rerun(1))
 	m.refused(fault.TooLarge, rerun(1, make([]uint64, maxNamed+1)...))
 }
 

@@ -33,7 +33,8 @@ type State struct {
 	nodes       *iradix.Tree[*Node]
 	graph       *node.Graph
 	plans       *iradix.Tree[*Plan]
-	byNode      *iradix.Tree[[]uint64] // backfills that have a node, by id of the plan
+	bySlot      column[*Node]          // the same nodes
+	backfills   column[[]uint64]       // those that have a node, by its slot; ascending
 	autos       *iradix.Tree[uint64]   // the schedule's plans, by date
 	autosOpen   *iradix.Tree[struct{}] // those that are unfinished, by id
 	generated   calendar.Date          // last date of the schedule
@@ -56,7 +57,7 @@ type Node struct {
 	Version     uint64 // counts the changes of this node, from 1
 	Removed     bool
 	AutoSinceMs int64  // when the schedule was switched on for it, last; 0: it is not
-	slot        uint32 // where its past is kept; not a fact, every State may number anew
+	slot        uint32 // its place in columns by node; not a fact, a restored State numbers anew
 }
 
 // Lease is the right of an agent to run one attempt.
@@ -105,7 +106,7 @@ func New() *State {
 	return &State{
 		nextPlan: 1,
 		nodes:    iradix.New[*Node](), graph: g,
-		plans: iradix.New[*Plan](), byNode: iradix.New[[]uint64](),
+		plans: iradix.New[*Plan](), bySlot: newColumn[*Node](0), backfills: newColumn[[]uint64](0),
 		autos: iradix.New[uint64](), autosOpen: iradix.New[struct{}](),
 		past:   past{nodes: newColumn[*nodePast](0)},
 		groups: iradix.New[*wire.PutResourceGroup](), workspaces: iradix.New[*wire.PutWorkspace](), regions: iradix.New[*wire.PutRegion](),
@@ -181,8 +182,11 @@ func (s *State) Server(id string) (*wire.PutServer, bool) { return s.servers.Get
 // PlansOf lists the backfills that have a node, oldest first. The schedule's
 // own plans are not among them: see AutoPlan.
 func (s *State) PlansOf(nodeID string) []uint64 {
-	ids, _ := s.byNode.Get([]byte(nodeID))
-	return ids
+	n, ok := s.nodes.Get([]byte(nodeID))
+	if !ok {
+		return nil
+	}
+	return s.backfills.get(uint64(n.slot))
 }
 
 // AutoPlan finds the schedule's plan of a date.
@@ -223,7 +227,11 @@ func (s *State) Attempts(p *Plan, instance uint64) []Attempt {
 // the schedule's among them: f is called for each from the newest plan to the
 // oldest, until it returns false (RULES R5.5, R5.8).
 func (s *State) Elsewhere(self uint64, nodeID string, d calendar.Date, unix int64, f func(p *Plan, instance uint64) bool) {
-	s.others(self, nodeID, d, func(id uint64) bool {
+	n, ok := s.nodes.Get([]byte(nodeID))
+	if !ok {
+		return
+	}
+	s.others(self, n.slot, d, func(id uint64) bool {
 		p, ok := s.Plan(id)
 		if !ok {
 			return true
@@ -236,9 +244,12 @@ func (s *State) Elsewhere(self uint64, nodeID string, d calendar.Date, unix int6
 // others calls f for the plans other than self that may have a node on a date,
 // from the newest to the oldest: the backfills that have the node, and the
 // schedule's plan of the date.
-func (s *State) others(self uint64, nodeID string, d calendar.Date, f func(id uint64) bool) {
-	ids := s.PlansOf(nodeID)
-	auto, ok := s.autos.Get(keyDate(d))
+func (s *State) others(self uint64, slot uint32, d calendar.Date, f func(id uint64) bool) {
+	ids := s.backfills.get(uint64(slot))
+	auto, ok := uint64(0), false
+	if s.autos.Len() > 0 {
+		auto, ok = s.autos.Get(keyDate(d))
+	}
 	for i := len(ids) - 1; i >= 0; i-- {
 		if ok && auto > ids[i] {
 			ok = false

@@ -73,7 +73,7 @@ func (e *Edit) submit(c *wire.Command, sub *wire.Submit) (*wire.Answer, error) {
 	answer := &wire.Answer{Plan: built.ID, Warnings: append(built.Warnings(), e.s.Overlaps(built)...), Instances: built.Size()}
 	p := e.accept(built)
 	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
-	e.s.byNode = indexPlan(e.s.byNode, p)
+	e.s.list(e.mark, p)
 	return answer, nil
 }
 
@@ -128,17 +128,22 @@ func newPlan(built *plan.Plan) *Plan {
 	}
 }
 
-// indexPlan lists a backfill under its nodes, in the order of the plans' ids.
-func indexPlan(tree *iradix.Tree[[]uint64], p *Plan) *iradix.Tree[[]uint64] {
-	t := tree.Txn()
-	for i := range p.Nodes {
-		id := []byte(p.Nodes[i].Spec.Id)
-		ids, _ := t.Get(id)
+// list enters a backfill under its nodes, in the order of the plans' ids.
+func (s *State) list(m *mark, p *Plan) {
+	for _, slot := range p.slots {
+		ids := s.backfills.get(uint64(slot))
 		if at, listed := slices.BinarySearch(ids, p.ID); !listed {
-			t.Insert(id, slices.Insert(slices.Clone(ids), at, p.ID))
+			*s.backfills.at(m, uint64(slot)) = slices.Insert(slices.Clip(ids), at, p.ID)
 		}
 	}
-	return t.Commit()
+}
+
+// unlist is the opposite of list.
+func (s *State) unlist(m *mark, p *Plan) {
+	for _, slot := range p.slots {
+		cell := s.backfills.at(m, uint64(slot))
+		*cell = slices.DeleteFunc(slices.Clone(*cell), func(id uint64) bool { return id == p.ID })
+	}
 }
 
 // planName is the name asked for, or the default with its number of the day
