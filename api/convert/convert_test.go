@@ -43,12 +43,20 @@ func assignments(t *rapid.T, label string) []*wire.Assignment {
 }
 
 func drawSchedule(t *rapid.T) *wire.Schedule {
-	s := &wire.Schedule{Kind: wire.Schedule_Kind(rapid.Int32Range(1, 3).Draw(t, "kind")), Zone: text.Draw(t, "zone")}
-	if s.Kind == wire.Schedule_DAILY {
-		s.At = clock.Draw(t, "at")
+	s := &wire.Schedule{Kind: wire.Schedule_Kind(rapid.Int32Range(1, 6).Draw(t, "kind")), Zone: text.Draw(t, "zone")}
+	switch s.Kind {
+	case wire.Schedule_HOURLY, wire.Schedule_MINUTELY:
+		s.From, s.To, s.Every = clock.Draw(t, "from"), clock.Draw(t, "to"), rapid.Int32Range(1, 1440).Draw(t, "every")
 		return s
+	case wire.Schedule_WEEKLY:
+		s.Weekdays = rapid.Uint32Range(0, 1<<7-1).Draw(t, "weekdays")
+	case wire.Schedule_YEARLY:
+		s.Months = rapid.Uint32Range(0, 1<<12-1).Draw(t, "months") << 1
+		s.Days = rapid.Uint32().Draw(t, "days of a year")
+	case wire.Schedule_MONTHLY:
+		s.Days = rapid.Uint32().Draw(t, "days")
 	}
-	s.From, s.To, s.Every = clock.Draw(t, "from"), clock.Draw(t, "to"), rapid.Int32Range(1, 1440).Draw(t, "every")
+	s.At = clock.Draw(t, "at")
 	return s
 }
 
@@ -59,9 +67,11 @@ func drawNode(t *rapid.T) *wire.Node {
 		Baseline: text.Draw(t, "b"), Priority: rapid.Int32().Draw(t, "p"), ResourceGroup: text.Draw(t, "g"),
 		DependsOnSelf: rapid.Bool().Draw(t, "self"), TimeoutMs: rapid.Int64().Draw(t, "timeout"), Retries: rapid.Int32().Draw(t, "retries"),
 		RetryDelayMs: rapid.Int64().Draw(t, "delay"), Environment: assignments(t, "env"), Code: text.Draw(t, "code"),
+		Auto: rapid.Bool().Draw(t, "auto"), Mode: wire.Node_Mode(rapid.Int32Range(0, 2).Draw(t, "mode")),
+		DependsOnChildren: rapid.Bool().Draw(t, "children"),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "upstreams") {
-		u := &wire.Upstream{Node: text.Draw(t, "upstream"), Window: rapid.Bool().Draw(t, "window")}
+		u := &wire.Upstream{Node: text.Draw(t, "upstream"), Window: rapid.Bool().Draw(t, "window"), Previous: rapid.Bool().Draw(t, "previous")}
 		if u.Window {
 			u.To = rapid.Int32().Draw(t, "to")
 			if u.FromMonthStart = rapid.Bool().Draw(t, "month"); !u.FromMonthStart {
@@ -83,15 +93,38 @@ func TestNodesGoThereAndBack(t *testing.T) {
 	})
 }
 
+func drawPeriod(t *rapid.T) *wire.Period {
+	if !rapid.Bool().Draw(t, "period") {
+		return nil
+	}
+	p := &wire.Period{Cycle: wire.Period_Cycle(rapid.Int32Range(0, 1).Draw(t, "cycle")), Start: clock.Draw(t, "start"), End: 24 * 60 * 60}
+	if rapid.Bool().Draw(t, "ends before midnight") {
+		p.End = clock.Draw(t, "end of period")
+	}
+	return p
+}
+
 func drawRequest(t *rapid.T) *wire.Request {
 	r := &wire.Request{
-		Mode: wire.Request_Mode(rapid.Int32Range(1, 2).Draw(t, "mode")), Root: text.Draw(t, "root"), WithoutRoot: rapid.Bool().Draw(t, "without"),
+		Mode: wire.Request_Mode(rapid.Int32Range(1, 5).Draw(t, "mode")), Root: text.Draw(t, "root"), WithoutRoot: rapid.Bool().Draw(t, "without"),
 		NameFilter: text.Draw(t, "filter"), MaxLevel: rapid.Int32().Draw(t, "level"), Groups: rapid.Int32().Draw(t, "groups"),
 		Order: wire.Request_Order(rapid.Int32Range(0, 1).Draw(t, "order")), Gate: wire.Request_Gate(rapid.Int32Range(0, 2).Draw(t, "gate")),
 		OnFailure: wire.Request_OnFailure(rapid.Int32Range(0, 1).Draw(t, "failure")), StopAfter: rapid.Int32().Draw(t, "stop"),
 		MaxRunning: rapid.Int32().Draw(t, "max"), RunFutureEarly: rapid.Bool().Draw(t, "early"), DryRun: rapid.Bool().Draw(t, "dry"),
 		PinCode: rapid.Bool().Draw(t, "pin"), Name: text.Draw(t, "name"), ResourceGroup: text.Draw(t, "group"),
 		Overlap: wire.Request_Overlap(rapid.Int32Range(0, 1).Draw(t, "overlap")), NotBeforeMs: rapid.Int64Range(0, 1<<42).Draw(t, "before"),
+		End: text.Draw(t, "end"), OnConflict: wire.Request_OnConflict(rapid.Int32Range(0, 2).Draw(t, "conflict")), Zone: text.Draw(t, "zone"),
+		PausedNodes: wire.Request_Switch(rapid.Int32Range(0, 1).Draw(t, "paused")), Priority: rapid.Int32().Draw(t, "priority"),
+		DryRunNodes: wire.Request_Switch(rapid.Int32Range(0, 1).Draw(t, "dry nodes")), Period: drawPeriod(t),
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "filters") {
+		r.Filters = append(r.Filters, &wire.NodeFilter{
+			Workspace: text.Draw(t, "fw"), Owner: text.Draw(t, "fo"), Priority: rapid.Int32().Draw(t, "fp"), Name: text.Draw(t, "fn"),
+			Id: text.Draw(t, "fi"), Type: text.Draw(t, "ft"), ResourceGroup: text.Draw(t, "fg"),
+		})
+		r.Workspaces = append(r.Workspaces, text.Draw(t, "in"))
+		r.Whitelist = append(r.Whitelist, text.Draw(t, "white"))
+		r.Blacklist = append(r.Blacklist, text.Draw(t, "black"))
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "dates") {
 		from := day.Draw(t, "first")
@@ -124,8 +157,9 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		message protoreflect.ProtoMessage
 		fields  int
 	}{
-		{&wire.Node{}, 19}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 6}, {&wire.Upstream{}, 5}, {&wire.Request{}, 22},
-		{&wire.DateRange{}, 2}, {&wire.TimeRange{}, 2}, {&wire.Override{}, 2},
+		{&wire.Node{}, 22}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 9}, {&wire.Upstream{}, 6}, {&wire.Request{}, 33},
+		{&wire.DateRange{}, 2}, {&wire.TimeRange{}, 2}, {&wire.Override{}, 2}, {&wire.NodeFilter{}, 7}, {&wire.Period{}, 3},
+		{&wire.EditPlan{}, 16}, {&wire.Operation{}, 10}, {&wire.PutResourceGroup{}, 4}, {&wire.PutWorkspace{}, 4}, {&wire.PutRegion{}, 2},
 	} {
 		if d := one.message.ProtoReflect().Descriptor(); d.Fields().Len() != one.fields {
 			t.Errorf("%s has %d fields, %d are converted: add the others here, in openapi.yaml and in the draws above", d.Name(), d.Fields().Len(), one.fields)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
+	"google.golang.org/protobuf/proto"
 
 	"backfleet/api"
 	"backfleet/api/internal/standin"
@@ -23,6 +25,7 @@ import (
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/cri"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
 )
 
 // contract is a server whose every answer is held against the document.
@@ -112,6 +115,23 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		{"POST", "/v1/backfills/b1/pause", "", 200},
 		{"POST", "/v1/backfills/b1/resume", "", 200},
 		{"POST", "/v1/backfills/b1/rerun", `{"instances":["b1.1"]}`, 200},
+		{"GET", "/v1/backfills?kind=all", "", 200},
+		{"POST", "/v1/backfills/b1/freeze", `{"dates":["2012-01-01..2012-01-03"],"why":"so"}`, 200},
+		{"POST", "/v1/backfills/b1/unfreeze", "", 200},
+		{"POST", "/v1/backfills/operate", `{"operation":"pause","backfills":["b1","b2"]}`, 200},
+		{"PATCH", "/v1/backfills/b1?dryRun=true", `{"groups":4,"addDates":["2012-01-08..2012-01-10"]}`, 200},
+		{"GET", "/v1/backfills/b1/operations?limit=2", "", 200},
+		{"POST", "/v1/instances/operate", `{"operation":"setPriority","instances":["b1.1","b2.3"],"priority":8,"why":"urgent"}`, 200},
+		{"GET", "/v1/schedule?date_from=2012-01-01&state=running", "", 200},
+		{"GET", "/v1/resource-groups", "", 200},
+		{"PUT", "/v1/resource-groups/etl?why=more", `{"kind":"exclusive","reserveForAuto":2,"backfillMaxShare":50}`, 200},
+		{"GET", "/v1/resource-groups/etl", "", 200},
+		{"PUT", "/v1/workspaces/shop", `{"name":"Shop","region":"eu","advancedMode":false}`, 200},
+		{"GET", "/v1/workspaces", "", 200},
+		{"GET", "/v1/workspaces/shop", "", 200},
+		{"PUT", "/v1/regions/eu", `{"advancedMode":false}`, 200},
+		{"GET", "/v1/regions", "", 200},
+		{"GET", "/v1/regions/eu", "", 200},
 		{"GET", "/v1/backfills/b1/instances?node=orders&date_from=2012-01-01&date_to=2012-01-03&state=failed", "", 200},
 		{"GET", "/v1/instances/b1.1", "", 200},
 		{"GET", "/v1/instances/b1.1/logs", "", 200},
@@ -191,7 +211,7 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"POST", "/v1/backfills", `{"mode":"current","root":"a","dates":["2012-01-01"],"groups":"3"}`, "groups", "whole number"},
 		{"POST", "/v1/backfills", `{"mode":"current","root":"a","dates":["2012-02-30"]}`, "dates[0]", "no such day"},
 		{"POST", "/v1/backfills", `{"mode":"current","root":"a","dates":["2012-02-03..2012-02-01"]}`, "dates[0]", "earlier date first"},
-		{"POST", "/v1/backfills", `{"mode":"sideways","root":"a","dates":["2012-02-03"]}`, "mode", "current or descendants"},
+		{"POST", "/v1/backfills", `{"mode":"sideways","root":"a","dates":["2012-02-03"]}`, "mode", "massive, advanced or chain"},
 		{"POST", "/v1/backfills", `{"mode":"current","root":"a","dates":["2012-02-03"]} {}`, "", "expected the end"},
 		{"POST", "/v1/backfills", `{"mode":`, "", "not JSON"},
 		{"POST", "/v1/backfills", ``, "", "no body"},
@@ -199,6 +219,35 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","schedule":{"kind":"daily","at":"25:00"}}]}`, `nodes["a"].schedule.at`, "23:59"},
 		{"POST", "/v1/backfills/b1/rerun", `{}`, "instances", "either"},
 		{"POST", "/v1/backfills/b1/rerun", `{"instances":["b2.1"]}`, "instances", "b1"},
+		{"POST", "/v1/backfills/b1/rerun", `{"failed":true,"descendants":"all"}`, "descendants", "leave descendants out"},
+		{"POST", "/v1/backfills/b1/rerun", `{"instances":["b1.1"],"descendants":["b2.3"]}`, "descendants", "b1"},
+		{"POST", "/v1/backfills/b1/rerun", `{"instances":["b1.1"],"descendants":"some"}`, "descendants", "all"},
+		{"POST", "/v1/backfills/b1/freeze", `{"dates":["2012-02-30"]}`, "dates[0]", "no such day"},
+		{"POST", "/v1/backfills/b1/stop", `{"reason":"so"}`, "reason", "why"},
+		{"POST", "/v1/backfills/b1/stop", `{"why":"` + strings.Repeat("x", 1001) + `"}`, "why", "1000"},
+		{"POST", "/v1/backfills/operate", `{"operation":"rerun","backfills":["b1"]}`, "operation", "rerunFailed"},
+		{"POST", "/v1/backfills/operate", `{"operation":"stop","backfills":[]}`, "backfills", "1 to 1000"},
+		{"POST", "/v1/backfills/operate", `{"operation":"stop","backfills":["b1","b2.1"]}`, "backfills[1]", "b12"},
+		{"POST", "/v1/instances/operate", `{"operation":"pause","instances":["b1.1"]}`, "operation", "stop, rerun, setToSuccess"},
+		{"POST", "/v1/instances/operate", `{"operation":"stop","instances":[]}`, "instances", "1 to 10000"},
+		{"POST", "/v1/instances/operate", `{"operation":"stop","instances":["b1.1","b1"]}`, "instances[1]", "b12.345"},
+		{"POST", "/v1/instances/operate", `{"operation":"stop","instances":["b1.1"],"priority":3}`, "priority", "no meaning for stop"},
+		{"POST", "/v1/instances/operate", `{"operation":"stop","instances":["b1.1"],"descendants":"all"}`, "descendants", "no meaning for stop"},
+		{"POST", "/v1/instances/operate", `{"operation":"removeUpstream","instances":["b1.1"]}`, "upstream", "missing"},
+		{"POST", "/v1/instances/operate", `{"operation":"setPriority","instances":["b1.1"]}`, "priority", "missing"},
+		{"POST", "/v1/instances/operate", `{"operation":"setPriority","instances":["b1.1"],"priority":4}`, "priority", "1, 2, 3, 5, 7 or 8"},
+		{"PATCH", "/v1/backfills/b1", `{}`, "", "the change is empty"},
+		{"PATCH", "/v1/backfills/b1", `{"group":4}`, "group", "groups"},
+		{"PATCH", "/v1/backfills/b1", `{"groups":1.5}`, "groups", "whole number"},
+		{"PATCH", "/v1/backfills/b1?dryRun=perhaps", `{"groups":2}`, "dryRun", "cannot be read"},
+		{"PUT", "/v1/resource-groups/etl", `{"backfillMaxShare":101}`, "backfillMaxShare", "percent"},
+		{"PUT", "/v1/resource-groups/etl", `{"reserveForAuto":-1}`, "reserveForAuto", "whole number"},
+		{"PUT", "/v1/resource-groups/etl", `{"kind":"private"}`, "kind", "shared or exclusive"},
+		{"PUT", "/v1/workspaces/two%20words", `{}`, "workspace", "one word"},
+		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","schedule":{"kind":"monthly","days":["first"]}}]}`, "nodes.schedule.days", "last"},
+		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","mode":"off"}]}`, `nodes["a"].mode`, "normal, dryRun or paused"},
+		{"GET", "/v1/backfills?kind=mine", "", "kind", "openapi"},
+		{"GET", "/v1/schedule?date_to=2012-02-30", "", "date_to", "no such day"},
 		{"GET", "/v1/backfills/12", "", "backfill", "b12"},
 		{"GET", "/v1/instances/b1.01", "", "instance", "b12.345"},
 		{"GET", "/v1/backfills/b1/instances?state=lost", "", "state", "openapi"},
@@ -247,6 +296,110 @@ func TestTokensAreAskedFor(t *testing.T) {
 	c.ask("POST", "/v1/backfills/b1/stop", "", "Authorization", "Bearer s3cret", "Backfleet-Actor", "mallory")
 	if len(c.backend.Writes) != 1 || c.backend.Writes[0].Actor != "ada" {
 		t.Errorf("writes: %+v", c.backend.Writes)
+	}
+}
+
+// TestR2_9_ATokenBoundsWhoseNodesMayRun: what a token carries reaches the
+// backend with writes and previews, whatever the caller says of itself.
+func TestR2_9_ATokenBoundsWhoseNodesMayRun(t *testing.T) {
+	c := newContract(t, server.Options{Tokens: []server.Token{
+		{Name: "ada", Secret: "s3cret"}, {Name: "bob", Secret: "s3cret2", Workspaces: []string{"shop", "ads"}},
+	}})
+	c.ask("POST", "/v1/backfills", aRequest, "Authorization", "Bearer s3cret")
+	c.ask("POST", "/v1/backfills", aRequest, "Authorization", "Bearer s3cret2")
+	c.ask("PATCH", "/v1/backfills/b1", `{"addNodes":["x"],"why":"late"}`, "Authorization", "Bearer s3cret2")
+	if len(c.backend.Writes) != 3 {
+		t.Fatalf("%d writes", len(c.backend.Writes))
+	}
+	for i, want := range []server.Write{
+		{Actor: "ada"}, {Actor: "bob", Restricted: true, Workspaces: []string{"shop", "ads"}},
+		{Actor: "bob", Why: "late", Restricted: true, Workspaces: []string{"shop", "ads"}},
+	} {
+		got := c.backend.Writes[i]
+		if got.Actor != want.Actor || got.Why != want.Why || got.Restricted != want.Restricted || !slices.Equal(got.Workspaces, want.Workspaces) {
+			t.Errorf("write %d: %+v", i, got)
+		}
+	}
+	for secret, says := range map[string]string{"s3cret": `"notPermitted":[]`, "s3cret2": `"notPermitted":["bridge"]`} {
+		w := c.ask("POST", "/v1/backfills/preview", aRequest, "Authorization", "Bearer "+secret)
+		if !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %s", secret, w.Body)
+		}
+	}
+}
+
+// TestR9_ABatchReachesTheBackendAsOne: instances by plan, each once, with who
+// and why.
+func TestR9_ABatchReachesTheBackendAsOne(t *testing.T) {
+	c := newContract(t, server.Options{})
+	for _, one := range []struct {
+		path, body string
+		want       *wire.Operate
+		all        bool
+		below      []*wire.Target
+	}{
+		{"/v1/instances/operate", `{"operation":"rerun","instances":["b2.7","b1.1","b2.7","b2.3"],"descendants":["b2.9"]}`, &wire.Operate{
+			Kind: wire.Operate_RERUN, Targets: []*wire.Target{{Plan: 2, Instances: []uint64{7, 3}}, {Plan: 1, Instances: []uint64{1}}},
+		}, false, []*wire.Target{{Plan: 2, Instances: []uint64{9}}}},
+		{"/v1/instances/operate", `{"operation":"rerun","instances":["b1.0"],"descendants":"all"}`, &wire.Operate{
+			Kind: wire.Operate_RERUN, Targets: []*wire.Target{{Plan: 1, Instances: []uint64{0}}},
+		}, true, nil},
+		{"/v1/instances/operate", `{"operation":"removeUpstream","instances":["b1.0"],"upstream":"src"}`, &wire.Operate{
+			Kind: wire.Operate_REMOVE_UPSTREAM, Targets: []*wire.Target{{Plan: 1, Instances: []uint64{0}}}, Upstream: "src",
+		}, false, nil},
+		{"/v1/backfills/operate", `{"operation":"resume","backfills":["b3","b1","b3"]}`, &wire.Operate{
+			Kind: wire.Operate_RESUME, Targets: []*wire.Target{{Plan: 3}, {Plan: 1}},
+		}, false, nil},
+		{"/v1/backfills/b1/freeze", `{"dates":["2012-01-01..2012-01-03"]}`, &wire.Operate{
+			Kind: wire.Operate_FREEZE, Targets: []*wire.Target{{Plan: 1, Dates: []*wire.DateRange{{From: 15340, To: 15342}}}},
+		}, false, nil},
+		{"/v1/backfills/b1/rerun", `{"failed":true}`, &wire.Operate{
+			Kind: wire.Operate_RERUN_FAILED, Targets: []*wire.Target{{Plan: 1}},
+		}, false, nil},
+		{"/v1/backfills/b1/rerun", `{"instances":["b1.3"],"descendants":["b1.4","b1.4"]}`, &wire.Operate{
+			Kind: wire.Operate_RERUN, Targets: []*wire.Target{{Plan: 1, Instances: []uint64{3}}},
+		}, false, []*wire.Target{{Plan: 1, Instances: []uint64{4}}}},
+	} {
+		before := len(c.backend.Batches)
+		body := strings.TrimSuffix(one.body, "}") + `,"why":"the source was late"}`
+		w := c.ask("POST", one.path, body, "Backfleet-Actor", "ada")
+		if w.Code != 200 || len(c.backend.Batches) != before+1 {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+			continue
+		}
+		got := c.backend.Batches[before]
+		same := len(got.Descendants) == len(one.below)
+		for i := range one.below {
+			same = same && proto.Equal(got.Descendants[i], one.below[i])
+		}
+		if !proto.Equal(got.Operate, one.want) || got.AllDescendants != one.all || !same {
+			t.Errorf("%s arrived as %v, all descendants %v, %v", body, got.Operate, got.AllDescendants, got.Descendants)
+		}
+		if who := c.backend.Writes[len(c.backend.Writes)-1]; who.Actor != "ada" || who.Why != "the source was late" {
+			t.Errorf("%s: %+v", body, who)
+		}
+	}
+	tooMany := `{"operation":"stop","instances":[` + strings.Repeat(`"b1.1",`, 10_000) + `"b1.1"]}`
+	if p := c.problem(c.ask("POST", "/v1/instances/operate", tooMany)); p.Field != "instances" {
+		t.Errorf("10001 instances: %+v", p)
+	}
+}
+
+// TestR9_ADifferenceIsShownBeforeItIsApplied: the dry run writes nothing.
+func TestR9_ADifferenceIsShownBeforeItIsApplied(t *testing.T) {
+	c := newContract(t, server.Options{})
+	const change = `{"groups":4,"why":"faster"}`
+	var tried, applied v1.EditResult
+	for path, into := range map[string]*v1.EditResult{"/v1/backfills/b1?dryRun=true": &tried, "/v1/backfills/b1": &applied} {
+		if err := json.Unmarshal(c.ask("PATCH", path, change).Body.Bytes(), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tried.Applied || !applied.Applied || !slices.Equal(tried.Changes, applied.Changes) || len(tried.Changes) != 1 || len(c.backend.Edits) != 1 {
+		t.Errorf("tried %+v, applied %+v, %d edits", tried, applied, len(c.backend.Edits))
+	}
+	if p := c.problem(c.ask("PATCH", "/v1/backfills/b1", `{"groups":11}`)); p.Field != "groups" || len(c.backend.Edits) != 1 {
+		t.Errorf("11 groups: %+v", p)
 	}
 }
 
