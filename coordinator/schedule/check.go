@@ -205,7 +205,7 @@ func (l *look) checkNeed(p *state.Plan, n plan.Need) (planID, instance uint64, w
 		return 0, 0, false
 	}
 	if q.Status(i).Failure() {
-		if _, _, waits := l.newestRun(p, n); !waits {
+		if _, repair, waits := l.newestRun(p, n); repair != nil && !waits {
 			return 0, 0, false
 		}
 	}

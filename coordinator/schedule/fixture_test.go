@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -31,10 +32,30 @@ func newFacts(t testing.TB, nodes ...*wire.Node) *facts {
 	f := &facts{t: t, st: state.New(), sched: New(Settings{}), now: noon}
 	f.sched.Load(f.st, f.now)
 	f.must(&wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes}}})
-	f.turn(&wire.Turn{Agents: []*wire.Agent{{
-		Id: "a", Incarnation: "k", State: wire.Agent_READY, Groups: []*wire.GroupSlots{{Group: "default", Slots: 1000}, {Group: "big", Slots: 1000}},
-	}}})
+	f.agent("a", 1000, 1000)
 	return f
+}
+
+// agent registers an agent with so many slots.
+func (f *facts) agent(id string, slots, big uint32) {
+	f.t.Helper()
+	f.turn(&wire.Turn{Agents: []*wire.Agent{{
+		Id: id, Incarnation: "k", State: wire.Agent_READY, Groups: []*wire.GroupSlots{{Group: "default", Slots: slots}, {Group: "big", Slots: big}},
+	}}})
+}
+
+func utc() *wire.Zone {
+	zone := plan.WireZone(calendar.ResolveZone(time.UTC, today-5000, today+100))
+	zone.Name = "UTC"
+	return zone
+}
+
+// generate makes the schedule's plan of a date, and gives its id.
+func (f *facts) generate(d int32) uint64 {
+	f.t.Helper()
+	return f.must(&wire.Command{Body: &wire.Command_Generate{Generate: &wire.Generate{
+		Date: d, Today: int32(today), ClusterZone: "UTC", Zones: []*wire.Zone{utc()},
+	}}}).Plan
 }
 
 func (f *facts) do(c *wire.Command) state.Result {
@@ -63,17 +84,19 @@ func (f *facts) turn(t *wire.Turn) {
 // submit accepts a backfill of the dates that end yesterday, and gives its id.
 func (f *facts) submit(days int32, r *wire.Request) uint64 {
 	f.t.Helper()
+	return f.must(f.submission(days, r)).Plan
+}
+
+func (f *facts) submission(days int32, r *wire.Request) *wire.Command {
 	if r.Mode == wire.Request_MODE_UNSPECIFIED {
 		r.Mode = wire.Request_DESCENDANTS
 	}
 	if r.Dates == nil {
 		r.Dates = []*wire.DateRange{{From: int32(today) - days, To: int32(today) - 1}}
 	}
-	zone := plan.WireZone(calendar.ResolveZone(time.UTC, today-100, today+10))
-	zone.Name = "UTC"
-	return f.must(&wire.Command{Actor: "ann", Body: &wire.Command_Submit{Submit: &wire.Submit{
-		Request: r, Today: int32(today), ClusterZone: "UTC", Zones: []*wire.Zone{zone},
-	}}}).Plan
+	return &wire.Command{Actor: "ann", Body: &wire.Command_Submit{Submit: &wire.Submit{
+		Request: r, Today: int32(today), ClusterZone: "UTC", Zones: []*wire.Zone{utc()},
+	}}}
 }
 
 // operate does something to a plan, or to instances of it.
@@ -177,6 +200,12 @@ func onItself(n *wire.Node) *wire.Node {
 }
 
 func prior(n *wire.Node, priority int32) *wire.Node {
-	n.Baseline, n.Priority = "b", priority
+	n.Baseline, n.Priority = fmt.Sprint("b", priority), priority
+	return n
+}
+
+// auto has the schedule run a node.
+func auto(n *wire.Node) *wire.Node {
+	n.Auto = true
 	return n
 }

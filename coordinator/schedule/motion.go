@@ -158,9 +158,9 @@ func (m *Motion) QuietDate(pos int) bool {
 		return quiet
 	}
 	m.still[pos] = true // ends a walk in a circle
-	quiet := true
+	quiet := m.p.DateCounts(pos)[state.Running] == 0
 	for from, to := range m.p.Ranges(pos) {
-		for i := from; i < to && quiet; i++ {
+		for i := from; quiet && i < to; i++ {
 			quiet = !m.Moves(i)
 		}
 	}

@@ -37,8 +37,7 @@ type Scheduler struct {
 	yielding  map[string]struct{} // nodes with auto instances that backfills keep waiting
 	dry       map[*tracker]struct{}
 	missed    map[*tracker]struct{}
-	settling  map[uint64]struct{} // plans under onFailure continue whose dates may have become quiet
-	leaning   map[uint64]struct{} // those of them that wait for other plans
+	unsettled bool // dates may have become quiet, in any plan: plans wait for each other
 }
 
 // cycle is one T of a node, which instances of several plans may stand for.
@@ -63,7 +62,7 @@ func (s *Scheduler) Load(st *state.State, nowMs int64) {
 	*s = Scheduler{
 		set: s.set, st: st, nowMs: nowMs, plans: map[uint64]*tracker{}, pools: map[string]*pool{},
 		elsewhere: map[cycle][]waiter{}, contests: map[string]*contest{}, hinges: map[string]*hinge{}, yielding: map[string]struct{}{},
-		dry: map[*tracker]struct{}{}, missed: map[*tracker]struct{}{}, settling: map[uint64]struct{}{}, leaning: map[uint64]struct{}{},
+		dry: map[*tracker]struct{}{}, missed: map[*tracker]struct{}{},
 	}
 	var ids []uint64
 	st.Plans(0, func(p *state.Plan) bool {
@@ -74,6 +73,7 @@ func (s *Scheduler) Load(st *state.State, nowMs int64) {
 	for _, id := range ids {
 		s.load(id)
 	}
+	s.unsettled = true
 }
 
 // sees is a look at the facts as they are now.
@@ -97,7 +97,7 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 		case state.DateOpened:
 			if t, p, ok := s.tracked(c.Plan); ok {
 				s.advance(t, p, p.Group(int(c.Instance)), -1)
-				s.unsettle(p) // nothing may be able to start in it
+				s.unsettled = true // nothing may be able to start in it
 			}
 		}
 	}
@@ -119,6 +119,7 @@ func (s *Scheduler) reload(planIDs []uint64) {
 	}
 	if len(planIDs) > 0 {
 		s.wakeAll()
+		s.unsettled = true
 	}
 	s.turnHinges()
 }
@@ -157,7 +158,6 @@ func (s *Scheduler) load(id uint64) {
 			s.openLazily(t, p)
 		}
 		t.since = nil
-		s.unsettle(p)
 	}
 	if old != nil {
 		s.prune()
@@ -194,8 +194,6 @@ func (s *Scheduler) forget(t *tracker) {
 	delete(s.plans, t.id)
 	delete(s.dry, t)
 	delete(s.missed, t)
-	delete(s.settling, t.id)
-	delete(s.leaning, t.id)
 	s.order = slices.DeleteFunc(s.order, func(x uint64) bool { return x == t.id })
 }
 
@@ -203,11 +201,7 @@ func (s *Scheduler) instanceChanged(c state.Change) {
 	if t, p, ok := s.tracked(c.Plan); ok {
 		s.trackedChanged(t, p, c)
 	}
-	if c.To != state.Running {
-		for id := range s.leaning {
-			s.settling[id] = struct{}{} // what it waits for may wait for ever now
-		}
-	}
+	s.unsettled = s.unsettled || c.To != state.Running
 	if len(s.elsewhere)+len(s.contests) == 0 {
 		return
 	}
@@ -242,18 +236,8 @@ func (s *Scheduler) trackedChanged(t *tracker, p *state.Plan, c state.Change) {
 	if c.To.Waits() {
 		s.consider(t, p, c.Instance)
 	}
-	if c.To != state.Running {
-		s.unsettle(p)
-	}
 	if !p.Unfinished() {
 		s.unload(t)
-	}
-}
-
-// unsettle has the dates of a plan under onFailure continue looked at again.
-func (s *Scheduler) unsettle(p *state.Plan) {
-	if p.Request.OnFailure == wire.Request_CONTINUE {
-		s.settling[p.ID] = struct{}{}
 	}
 }
 
@@ -265,13 +249,10 @@ func cycleOf(p *state.Plan, instance uint64) cycle {
 // waitElsewhere lists an instance under the cycle of another plan's instance
 // that blocks it. It is looked at again when any plan's instance of that cycle
 // changes.
-func (s *Scheduler) waitElsewhere(t *tracker, p *state.Plan, b Block, instance uint64) {
+func (s *Scheduler) waitElsewhere(t *tracker, b Block, instance uint64) {
 	q, _ := s.st.Plan(b.Plan)
 	key := cycleOf(q, b.Instance)
 	s.elsewhere[key] = append(s.elsewhere[key], waiter{t, instance})
-	if p.Request.OnFailure == wire.Request_CONTINUE {
-		s.leaning[t.id] = struct{}{}
-	}
 }
 
 func (s *Scheduler) wake(key cycle) {
@@ -286,7 +267,6 @@ func (s *Scheduler) considerAll(waiting []waiter) {
 	for _, w := range waiting {
 		if t, p, ok := s.tracked(w.t.id); ok && t == w.t {
 			s.consider(t, p, w.instance)
-			s.unsettle(p) // it may wait for ever now, and its date be quiet
 		}
 	}
 }
@@ -415,13 +395,14 @@ func (s *Scheduler) Missed() []*wire.Missed {
 // those before which everything is quiet (RULES R4.5). In a plan that is held
 // nothing moves, which does not mean that its dates have come to an end.
 func (s *Scheduler) Opens() []*wire.OpenDate {
+	if !s.unsettled {
+		return nil
+	}
+	s.unsettled = false
 	var out []*wire.OpenDate
 	for _, id := range s.order {
-		if _, ok := s.settling[id]; !ok {
-			continue
-		}
 		p, _ := s.st.Plan(id)
-		if p.Paused || p.Stopped || p.Halted {
+		if p.Request.OnFailure != wire.Request_CONTINUE || p.Request.Gate == wire.Request_NONE || p.Paused || p.Stopped || p.Halted {
 			continue
 		}
 		m := NewMotion(s.st, p, s.nowMs, nil)
@@ -432,7 +413,6 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 		}
 		out = append(out, open...)
 	}
-	clear(s.settling)
 	return out
 }
 

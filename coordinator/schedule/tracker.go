@@ -202,7 +202,7 @@ func (s *Scheduler) watch(t *tracker, p *state.Plan, at plan.Place, instance uin
 			t.waiters[b.Instance] = append(t.waiters[b.Instance], instance)
 			return
 		}
-		s.waitElsewhere(t, p, b, instance)
+		s.waitElsewhere(t, b, instance)
 	case Due, Retry, Window:
 		s.addTimer(t, b, instance)
 	case Conflict:
