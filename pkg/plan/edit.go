@@ -262,8 +262,14 @@ func (ed *editor) nodes() error {
 		ed.d.DroppedNodes = append(ed.d.DroppedNodes, id)
 	}
 	ed.r.DroppedNodes = slices.Concat(ed.r.DroppedNodes, ed.d.DroppedNodes)
+	asked := make(map[string]bool, len(ed.e.AddNodes))
 	for k, id := range ed.e.AddNodes {
-		if err := ed.mayAdd("addNodes["+strconv.Itoa(k)+"]", id); err != nil {
+		field := "addNodes[" + strconv.Itoa(k) + "]"
+		if asked[id] {
+			return fault.Field(field, "node %q stands there twice", id)
+		}
+		asked[id] = true
+		if err := ed.mayAdd(field, id); err != nil {
 			return err
 		}
 	}
@@ -276,7 +282,7 @@ func (ed *editor) nodes() error {
 		spec := g.Node(i).Spec
 		n := &wire.PlanNode{Spec: spec, Version: ed.in.Version(id)}
 		switch {
-		case !slices.Contains(ed.e.AddNodes, id):
+		case !asked[id]:
 			n.DryRun = wire.DryRun_NOT_CHOSEN
 		case ed.r.Request.DryRun:
 			n.DryRun = wire.DryRun_REQUESTED
@@ -338,10 +344,10 @@ func addedNodes(p *Plan, ids []string, g *node.Graph) []string {
 	if len(ids) == 0 {
 		return nil
 	}
-	all := &wire.Request{Mode: wire.Request_ADVANCED}
+	all, seen := &wire.Request{Mode: wire.Request_ADVANCED}, make(map[string]bool, len(p.Nodes))
 	for _, id := range slices.Concat(names(p.Record().Nodes), ids) {
-		if _, ok := g.Index(id); ok && !slices.Contains(all.Nodes, id) {
-			all.Nodes = append(all.Nodes, id)
+		if _, ok := g.Index(id); ok && !seen[id] {
+			all.Nodes, seen[id] = append(all.Nodes, id), true
 		}
 	}
 	sel, err := node.Select(g, all, node.Scope{})
@@ -373,16 +379,19 @@ func (ed *editor) left() error {
 // blocks numbers what is new: the added dates with all nodes, and the dates
 // that there were with the added nodes. What is dropped gets nothing more.
 func (ed *editor) blocks() error {
+	dropped := make(map[string]bool, len(ed.r.DroppedNodes))
+	for _, id := range ed.r.DroppedNodes {
+		dropped[id] = true
+	}
 	more := func(ds []calendar.Date, nodes []string) {
 		ds = slices.DeleteFunc(slices.Clone(ds), func(d calendar.Date) bool { return within(ed.r.DroppedDates, d) })
-		nodes = slices.DeleteFunc(slices.Clone(nodes), func(id string) bool { return slices.Contains(ed.r.DroppedNodes, id) })
+		nodes = slices.DeleteFunc(nodes, func(id string) bool { return dropped[id] })
 		if len(ds) > 0 && len(nodes) > 0 {
 			ed.r.Blocks = append(ed.r.Blocks, &wire.PlanBlock{Dates: ranges(ds), Nodes: nodes, AcceptedMs: ed.in.NowMs, Generated: ed.e.Today})
 		}
 	}
 	more(ed.d.AddedDates, names(ed.r.Nodes))
-	added := slices.DeleteFunc(names(ed.r.Nodes), func(id string) bool { return !slices.Contains(ed.d.AddedNodes, id) })
-	more(ed.p.Dates, added)
+	more(ed.p.Dates, slices.DeleteFunc(names(ed.r.Nodes), func(id string) bool { _, had := ed.p.index[id]; return had }))
 	if len(ed.r.Blocks) > maxBlocks {
 		return fault.New(fault.TooLarge, "the backfill has been extended %d times: submit another one", len(ed.r.Blocks))
 	}

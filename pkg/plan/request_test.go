@@ -286,6 +286,12 @@ func TestR4_R11_OtherFieldsAreChecked(t *testing.T) {
 		"gate":       func(r *wire.Request) { r.Gate = -1 },
 		"onFailure":  func(r *wire.Request) { r.OnFailure = 7 },
 		"overlap":    func(r *wire.Request) { r.Overlap = 7 },
+
+		"onConflict":  func(r *wire.Request) { r.OnConflict = 7 },
+		"pausedNodes": func(r *wire.Request) { r.PausedNodes = -1 },
+		"dryRunNodes": func(r *wire.Request) { r.DryRunNodes = 2 },
+		"priority":    func(r *wire.Request) { r.Priority = 4 },
+		"zone":        func(r *wire.Request) { r.Zone = "Asia/Shanghai" }, // and no period
 	} {
 		refused(t, g, backfill("a", "2021-01-01", wrong), field)
 	}
