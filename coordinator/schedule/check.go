@@ -205,7 +205,7 @@ func (l *look) checkNeed(p *state.Plan, n plan.Need) (planID, instance uint64, w
 		return 0, 0, false
 	}
 	if q.Status(i).Failure() {
-		if _, repair, waits := l.newestRun(p, n); repair != nil && !waits {
+		if repair, _, waits := l.newestRun(p, n); repair > 0 && !waits {
 			return 0, 0, false
 		}
 	}
