@@ -18,8 +18,34 @@ const listLooks = 5000
 // Backfills implements server.Reads. A page may be short and have a Next: so
 // much was looked at, and there may be more.
 func (s *Service) Backfills(_ context.Context, f server.BackfillFilter, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
-	const list = "backfill"
+	return s.read().summaries("backfill", page, f.State, func(p *state.Plan) bool {
+		return (f.Kind == v1.PlanFilterAll || v1.PlanFilter(kindWord(p)) == f.Kind) && matches(f.Contains, plan.FormatID(p.ID), p.Name)
+	})
+}
+
+// Schedule implements server.Reads.
+func (s *Service) Schedule(_ context.Context, f server.DateFilter, page server.Page) (*v1.SchedulePage, error) {
 	r := s.read()
+	list, next, err := r.summaries("schedule", page, f.State, func(p *state.Plan) bool {
+		return p.Auto && within(p.Dates[0], f.From, f.To)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &v1.SchedulePage{Items: []v1.ScheduleDay{}, Next: next}
+	if d, ok := r.st.GeneratedThrough(); ok {
+		out.GeneratedThrough = d.String()
+	}
+	for _, one := range list {
+		id, _ := plan.ParseID(one.ID)
+		p, _ := r.st.Plan(id)
+		out.Items = append(out.Items, v1.ScheduleDay{Date: p.Dates[0].String(), Plan: one})
+	}
+	return out, nil
+}
+
+// summaries pages through plans, newest first.
+func (r *reading) summaries(list string, page server.Page, want v1.State, keep func(*state.Plan) bool) ([]v1.BackfillSummary, server.Next, error) {
 	after, err := afterNumber(page, list)
 	if err != nil {
 		return nil, "", err
@@ -40,14 +66,14 @@ func (s *Service) Backfills(_ context.Context, f server.BackfillFilter, page ser
 			return false
 		}
 		last = p.ID
-		if !ofKind(p.Plan, f.Kind) || !matches(f.Contains, plan.FormatID(p.ID), p.Name) {
+		if !keep(p) {
 			return true
 		}
 		// A bound for each, so that one large plan does not blur the others.
 		own := &reading{st: r.st, nowMs: r.nowMs, left: listLooks}
 		item := own.summary(own.motion(p))
 		r.left -= listLooks - max(0, own.left)
-		if f.State != "" && item.State != f.State {
+		if want != "" && item.State != want {
 			return true
 		}
 		if len(out) == page.Limit {
@@ -60,6 +86,13 @@ func (s *Service) Backfills(_ context.Context, f server.BackfillFilter, page ser
 	return out, next, nil
 }
 
+func kindWord(p *state.Plan) v1.PlanKind {
+	if p.Auto {
+		return v1.PlanKindAuto
+	}
+	return v1.PlanKindBackfill
+}
+
 func lastID(list []v1.BackfillSummary) uint64 {
 	id, _ := plan.ParseID(list[len(list)-1].ID)
 	return id
@@ -68,7 +101,7 @@ func lastID(list []v1.BackfillSummary) uint64 {
 func (r *reading) summary(m *motion) v1.BackfillSummary {
 	p := m.p
 	return v1.BackfillSummary{
-		ID: plan.FormatID(p.ID), Kind: planKind(p.Plan), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.Quiet(),
+		ID: plan.FormatID(p.ID), Kind: kindWord(p), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.Quiet(),
 		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
 		Counts:    shownCounts(p.Total(), m.TimedIn(0, len(p.Dates))),
 		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),
@@ -139,14 +172,14 @@ func (m *motion) groupReason(pos int) string {
 		return fmt.Sprintf("the backfill was to stop after %d failed instances", p.Request.StopAfter)
 	case failed > 0 && p.Request.OnFailure == wire.Request_HOLD:
 		return fmt.Sprintf("%s has %s that failed", p.Dates[pos], count(uint64(failed), "instance"))
-	case c[state.Frozen] > 0:
-		return fmt.Sprintf("%s has %s that %s frozen", p.Dates[pos], count(uint64(c[state.Frozen]), "instance"), isAre(c[state.Frozen]))
+	case c.Frozen() > 0:
+		return fmt.Sprintf("%s has %s that %s frozen", p.Dates[pos], count(c.Frozen(), "instance"), isAre(c.Frozen()))
 	default:
 		return ""
 	}
 }
 
-func isAre(n uint32) string {
+func isAre(n uint64) string {
 	if n == 1 {
 		return "is"
 	}
@@ -199,8 +232,8 @@ func (m *motion) dateProgress(g, pos int) v1.DateProgress {
 	switch {
 	case p.DateSucceeded(pos):
 	case m.Held(pos):
-		from, to, before := p.Gate(plan.Place{Pos: pos})
-		out.Reason = fmt.Sprintf("%s, the date before it in group %d, has not finished: %s", p.Dates[before], g+1, outstanding(p.DateCounts(before), to-from))
+		_, _, before := p.Gate(plan.Place{Pos: pos})
+		out.Reason = fmt.Sprintf("%s, the date before it in group %d, has not finished: %s", p.Dates[before], g+1, outstanding(p.DateCounts(before), p.DateSize(before)))
 	default:
 		out.Reason = m.groupReason(pos)
 	}

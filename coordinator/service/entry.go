@@ -2,11 +2,14 @@ package service
 
 import (
 	"fmt"
+	"strings"
 
+	"backfleet/api/convert"
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
 )
 
 // entryLooks bounds how many instances are looked at to describe one entry.
@@ -65,15 +68,22 @@ func (d *entry) touch(planID uint64, text string) {
 func (d *entry) change(c state.Change) {
 	switch c.Kind {
 	case state.PlanAccepted:
-		d.touch(c.Plan, "accepted")
+		text := "accepted"
+		if p, ok := d.st.Plan(c.Plan); ok && p.Auto {
+			text = fmt.Sprintf("the schedule's instances of %s were generated", p.Dates[0])
+		}
+		d.touch(c.Plan, text)
 	case state.PlanChanged:
-		p, _ := d.st.Plan(c.Plan)
-		d.touch(c.Plan, "changed by "+p.ChangedBy)
+		d.planChanged(c.Plan)
 	case state.PlanHalted:
 		d.touch(c.Plan, "halted: too many instances failed")
+	case state.PlanExpired:
+		d.expired(c.Plan)
 	case state.InstanceChanged:
 		d.touch(c.Plan, "")
 		d.instance(c)
+	case state.LeaseEnding:
+		d.yielding(c)
 	case state.DateOpened:
 		p, _ := d.st.Plan(c.Plan)
 		d.add(c.Plan, false, &v1.Event{Type: v1.EventTypeDate, Date: p.Dates[c.Instance].String(),
@@ -86,11 +96,82 @@ func (d *entry) change(c state.Change) {
 		d.add(0, false, &v1.Event{Type: v1.EventTypeNode, Text: "nodes were applied"})
 	case state.ServersChanged:
 		d.add(0, false, &v1.Event{Type: v1.EventTypeCluster, Text: "the coordinators or their addresses changed"})
+	case state.SettingsChanged:
+		d.add(0, false, &v1.Event{Type: v1.EventTypeCluster, Text: "a resource group, a workspace or a region was set"})
+	}
+}
+
+// planChanged tells the operations that an entry added to a plan's log; without
+// any, the schedule's day got more instances.
+func (d *entry) planChanged(id uint64) {
+	p, ok := d.st.Plan(id)
+	if !ok {
+		return
+	}
+	known := 0
+	if old, ok := d.before.Plan(id); ok {
+		known = len(old.Operations())
+	}
+	log := p.Operations()
+	if len(log) == known {
+		d.touch(id, "extended: the schedule got more nodes")
+		return
+	}
+	d.touch(id, "changed by "+p.ChangedBy)
+	for _, o := range log[known:] {
+		e := &v1.Event{Type: v1.EventTypeOperation, Operation: convert.OperationKind(o), Actor: o.Actor,
+			Text: fmt.Sprintf("%s by %s: %s", convert.OperationKind(o), deed(o), operationText(o))}
+		if o.Count == 1 && len(o.Instances) == 1 {
+			e.Instance = plan.FormatInstance(id, o.Instances[0])
+		}
+		d.add(id, false, e)
+	}
+}
+
+// operationText says what an operation changed.
+func operationText(o *wire.Operation) string {
+	text := count(o.Count, "instance")
+	if o.Detail != "" {
+		text += ", " + o.Detail
+	}
+	return text
+}
+
+// yielding tells that an attempt makes way for the schedule (RULES R5.6). That
+// one is stopped is told with the operation.
+func (d *entry) yielding(c state.Change) {
+	l, ok := d.st.Lease(c.Plan, c.Instance)
+	if !ok || !l.Yielding || l.Stopping {
+		return
+	}
+	p, _ := d.st.Plan(c.Plan)
+	at, _ := p.Locate(c.Instance)
+	d.add(c.Plan, false, &v1.Event{
+		Type: v1.EventTypeConflict, Instance: plan.FormatInstance(c.Plan, c.Instance), Node: p.Nodes[at.Node].Spec.Id,
+		Date: p.Dates[at.Pos].String(), Other: madeWayFor(l), Text: fmt.Sprintf("attempt %d is stopped: it %s", l.Attempt, l.Cause),
+	})
+}
+
+// madeWayFor is the auto instance that a lease's cause names at its end.
+func madeWayFor(l *state.Lease) v1.InstanceID {
+	id := l.Cause[strings.LastIndexByte(l.Cause, ' ')+1:]
+	if _, _, err := plan.ParseInstance(id); err != nil {
+		return ""
+	}
+	return id
+}
+
+func (d *entry) expired(id uint64) {
+	if p, ok := d.before.Plan(id); ok {
+		d.add(id, false, &v1.Event{Type: v1.EventTypeBackfill, Text: fmt.Sprintf("%s has expired: its instances are forgotten", planText(p))})
 	}
 }
 
 func (d *entry) instance(c state.Change) {
-	p, _ := d.st.Plan(c.Plan)
+	p, ok := d.st.Plan(c.Plan)
+	if !ok {
+		return // it expired in the same entry
+	}
 	place, _ := p.Locate(c.Instance)
 	if d.moved[c.Plan] <= burst {
 		e := &v1.Event{
@@ -116,7 +197,10 @@ func (d *entry) instance(c state.Change) {
 
 // plan tells where a plan stands after the entry.
 func (d *entry) plan(id uint64) {
-	p, _ := d.st.Plan(id)
+	p, ok := d.st.Plan(id)
+	if !ok {
+		return
+	}
 	counts := shownCounts(p.Total(), int64(p.Total()[state.Retrying]))
 	text := d.texts[id]
 	d.add(id, text == "", &v1.Event{Type: v1.EventTypeBackfill, State: d.motion(p).plan(), Counts: &counts, Text: text})

@@ -1,7 +1,9 @@
 package service
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"backfleet/api/server"
@@ -9,7 +11,6 @@ import (
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
-	"backfleet/pkg/fault"
 	"backfleet/pkg/params"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
@@ -17,32 +18,56 @@ import (
 
 // walk calls visit for the instances of a plan that a filter on node and dates
 // keeps, by number, from one on, until visit returns false. Dates that skip
-// says hold nothing of interest cost nothing.
+// says hold nothing of interest cost little.
 func walk(p *plan.Plan, f server.InstanceFilter, from uint64, skip func(pos int) bool, visit func(i uint64) bool) {
-	first, ok := p.Locate(from)
-	if !ok {
-		return
-	}
 	node := -1
 	if f.Node != "" {
-		if node, ok = p.NodeIndex(f.Node); !ok {
+		n, ok := p.NodeIndex(f.Node)
+		if !ok {
 			return
 		}
+		node = n
 	}
-	for pos := first.Pos; pos < len(p.Dates); pos++ {
-		if !within(p.Dates[pos], f.From, f.To) || skip(pos) {
-			continue
-		}
-		lo, hi := p.Range(pos)
-		if node >= 0 {
-			lo, hi = p.NodeRange(pos, node)
-		}
-		for i := max(lo, from); i < hi; i++ {
+	for _, s := range stretches(p, f, from, node, skip) {
+		for i := max(s.from, from); i < s.to; i++ {
 			if !visit(i) {
 				return
 			}
 		}
 	}
+}
+
+// stretch is a half-open range of numbers.
+type stretch struct{ from, to uint64 }
+
+// stretches lists the numbers of the dates that a filter keeps. They come in
+// order unless the plan was extended: then a date has several, between those of
+// others.
+func stretches(p *plan.Plan, f server.InstanceFilter, from uint64, node int, skip func(pos int) bool) []stretch {
+	var out []stretch
+	sorted := true
+	add := func(lo, hi uint64) {
+		if lo == hi || hi <= from {
+			return
+		}
+		sorted = sorted && (len(out) == 0 || out[len(out)-1].from < lo)
+		out = append(out, stretch{lo, hi})
+	}
+	for pos, d := range p.Dates {
+		switch {
+		case !within(d, f.From, f.To) || skip(pos):
+		case node >= 0:
+			add(p.NodeRange(pos, node))
+		default:
+			for lo, hi := range p.Ranges(pos) {
+				add(lo, hi)
+			}
+		}
+	}
+	if !sorted {
+		slices.SortFunc(out, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	}
+	return out
 }
 
 func within(d calendar.Date, from, to *calendar.Date) bool {
@@ -60,7 +85,7 @@ func mayHave(c state.Counts, want v1.State) bool {
 	case v1.StateFailed:
 		return c[state.Failed]+c[state.Stopped] > 0
 	case v1.StateFrozen:
-		return c[state.Frozen] > 0
+		return c.Frozen() > 0
 	case v1.StateNotRunning, v1.StateWaitingTime:
 		return waits > 0
 	default:
@@ -138,18 +163,21 @@ func (s *Service) Instances(_ context.Context, planID uint64, f server.InstanceF
 func (r *reading) instance(p *state.Plan, i uint64) v1.Instance {
 	place, _ := p.Locate(i)
 	shown, _ := schedule.Instance(r.st, p, place, r.nowMs)
-	n := &p.Nodes[place.Node]
+	status := p.Status(i)
 	out := v1.Instance{
-		ID: plan.FormatInstance(p.ID, i), Backfill: plan.FormatID(p.ID), Kind: planKind(p.Plan), Node: n.Spec.Id,
+		ID: plan.FormatInstance(p.ID, i), Backfill: plan.FormatID(p.ID), Kind: kindWord(p), Node: p.Nodes[place.Node].Spec.Id,
 		Date: p.Dates[place.Pos].String(), ScheduledTime: scheduled(p.Plan, place),
-		Group: p.Group(place.Pos) + 1, State: shownWords[shown], DryRun: dryRunWords[n.DryRun],
-		Priority: int(p.Priority(place)),
+		Group: p.Group(place.Pos) + 1, State: shownWords[shown], DryRun: dryRunWords[dry(p, place, status)],
+		Priority: int(p.PriorityOf(place)), SetToSuccess: status == state.SetToSuccess, Forced: p.Forced(i),
 	}
-	if p.Status(i) == state.Pending {
+	if status == state.Pending {
 		return out
 	}
 	attempts := r.attempts(p, i)
 	out.Attempts = len(attempts)
+	if status.Failure() {
+		out.Cause = ended(p, i, len(attempts))
+	}
 	if out.Attempts == 0 {
 		return out
 	}
@@ -159,6 +187,16 @@ func (r *reading) instance(p *state.Plan, i uint64) v1.Instance {
 		out.Cause = attempts[k].Cause
 	}
 	return out
+}
+
+// dry says why an instance is a dry run. What ran before its date or node was
+// dropped is none.
+func dry(p *state.Plan, at plan.Place, status state.Status) wire.DryRun {
+	d := p.Dry(at)
+	if d == wire.DryRun_DROPPED && status != state.DryRun && !status.Waits() && !status.Frozen() {
+		return wire.DryRun_DRY_RUN_NONE
+	}
+	return d
 }
 
 // scheduled is T with the node's own offset from UTC.
@@ -200,8 +238,7 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 	}
 	place, ok := p.Locate(number)
 	if !ok {
-		return nil, fault.New(fault.NotFound, "there is no instance %s: backfill %s has %d, numbered from 0",
-			plan.FormatInstance(planID, number), plan.FormatID(planID), p.Size())
+		return nil, noInstance(p, number)
 	}
 	n := &p.Nodes[place.Node]
 	out := &v1.InstanceDetail{
@@ -216,6 +253,7 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 		s.Logger.Warn("the values of an instance cannot be rendered", "instance", out.Instance.ID, "error", err)
 	}
 	out.Values = append(out.Values, assignments(values)...)
+	r.acts(p, place, number, out)
 	_, block := schedule.Instance(r.st, p, place, r.nowMs)
 	before, inLine := 0, false
 	if block.Kind == schedule.Nothing {
@@ -224,7 +262,8 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 			return nil, err
 		}
 	}
-	out.Reason = r.reason(p, place, block)
+	out.Reason = s.reason(r, p, place, block)
+	out.Conflict = s.waiting(r, p, place)
 	if inLine && out.Reason.Code == v1.ReasonCodeSlot {
 		out.Reason.Place = before + 1
 		out.Reason.Text += ", " + ordinal(before+1) + " in line"

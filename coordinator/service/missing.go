@@ -7,32 +7,57 @@ import (
 	"strings"
 
 	v1 "backfleet/api/v1"
-	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
-	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
-// missingUpstreams names the upstreams that a plan does not wait for because
-// they are outside it, and whose partition was never written or last failed
-// (RULES R2.7): one warning for each upstream and cause. It looks at a bounded
-// number of partitions, and says so when there are more.
-func (s *Service) missingUpstreams(r *reading, p *plan.Plan) []v1.Warning {
-	m := &missing{s: s, reading: r, p: p, zones: map[string]*calendar.Zone{}, seen: map[partition]bool{}, gaps: map[gap][]calendar.Date{}}
-	for i := range p.Nodes {
-		n := &p.Nodes[i]
-		if n.DryRun != wire.DryRun_DRY_RUN_NONE {
+// missing names the upstreams that a plan does not wait for because they are
+// outside it, and whose partition was never written or last failed (RULES
+// R2.7): one warning for each upstream and cause. It looks at a bounded number
+// of partitions, and says so when there are more.
+func (a *ahead) missing() {
+	seen, gaps := map[partition]bool{}, map[gap][]calendar.Date{}
+	whole := true
+	for n := range a.p.Nodes {
+		if nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
-		for _, u := range n.Spec.Upstreams {
-			if !m.upstream(n, u) {
-				return append(m.warnings(), v1.Warning{Code: "missingUpstream",
-					Message: fmt.Sprintf("only the first %d partitions outside the backfill were looked at: preview fewer dates for the rest", lookAtMost)})
+		for pos := range a.p.Dates {
+			a.p.Outside(pos, n, func(upstream string, d calendar.Date) bool {
+				if whole = a.spend(); !whole {
+					return false
+				}
+				at := partition{upstream, d}
+				if seen[at] {
+					return true
+				}
+				seen[at] = true
+				i, ok := a.st.Graph().Index(upstream)
+				if !ok {
+					return true
+				}
+				written, failed := a.written(a.st.Graph().Node(i), d)
+				if written {
+					return true
+				}
+				gaps[gap{upstream, failed}] = append(gaps[gap{upstream, failed}], d)
+				if len(a.out.MissingUpstreams) < mostNamed {
+					a.out.MissingUpstreams = append(a.out.MissingUpstreams, v1.MissingUpstream{
+						Node: upstream, Date: d.String(), Failed: failed, NeededBy: a.p.Nodes[n].Spec.Id,
+					})
+				}
+				return true
+			})
+			if !whole {
+				break
 			}
 		}
 	}
-	return m.warnings()
+	a.out.Warnings = append(a.out.Warnings, missingWarnings(gaps)...)
+	if !whole {
+		a.warn("missingUpstream", "", "only the first %d partitions outside the backfill were looked at: preview fewer dates for the rest", lookAtMost)
+	}
 }
 
 type partition struct {
@@ -46,112 +71,47 @@ type gap struct {
 	failed bool
 }
 
-type missing struct {
-	s *Service
-	*reading
-	p     *plan.Plan
-	zones map[string]*calendar.Zone
-	seen  map[partition]bool
-	gaps  map[gap][]calendar.Date
-}
-
-// upstream looks at what one node needs of one upstream; false when too much
-// was looked at.
-func (m *missing) upstream(n *plan.Node, u *wire.Upstream) bool {
-	i, ok := m.st.Graph().Index(u.Node)
-	if !ok {
-		return true
-	}
-	up := m.st.Graph().Node(i)
-	_, inPlan := m.p.NodeIndex(u.Node)
-	for _, d := range m.p.Dates {
-		from, to := d, d
-		if u.Window {
-			from, to = d+calendar.Date(u.From), d+calendar.Date(u.To)
-			if u.FromMonthStart {
-				from = d.MonthStart()
-			}
-		}
-		for ; from <= to; from++ {
-			if _, ok := m.p.Position(from); ok && inPlan {
-				continue
-			}
-			at := partition{u.Node, from}
-			if m.seen[at] {
-				continue
-			}
-			m.seen[at] = true
-			if !m.spend() {
-				return false
-			}
-			if written, failed := m.written(up, from); !written {
-				k := gap{u.Node, failed}
-				m.gaps[k] = append(m.gaps[k], from)
-			}
-		}
-	}
-	return true
-}
-
 // written says whether every cycle of a node's date last succeeded; if not,
-// whether one failed.
-func (m *missing) written(n *node.Node, d calendar.Date) (written, failed bool) {
-	if len(m.st.PlansOf(n.Spec.Id)) == 0 {
-		return false, false
+// whether one failed. On a day that is none of its schedule nothing is written.
+func (a *ahead) written(n *node.Node, d calendar.Date) (written, failed bool) {
+	if !n.Schedule.Occurs(d) {
+		return true, false
 	}
-	zone := m.zone(n, d)
+	zone := a.zone(n, d)
 	written = true
 	for c := range n.Schedule.Count(d, zone) {
-		ran, ok := lastOutcome(m.st, n.Spec.Id, d, n.Schedule.Cycle(d, c, zone).Unix)
-		written = written && ok
+		o, _, ran := a.st.LastOutcome(n.Spec.Id, d, n.Schedule.Cycle(d, c, zone).Unix)
+		ok := o == wire.Outcome_SUCCEEDED
+		written = written && ran && ok
 		failed = failed || ran && !ok
 	}
 	return written, failed
 }
 
-// zone gives the rules of a node's time zone around a date.
-func (m *missing) zone(n *node.Node, d calendar.Date) *calendar.Zone {
-	name := cmp.Or(n.Spec.Schedule.GetZone(), m.s.Zone)
-	if z, ok := m.zones[name]; ok {
+// zone gives the rules of a node's time zone around a date and the plan's.
+func (a *ahead) zone(n *node.Node, d calendar.Date) *calendar.Zone {
+	name := cmp.Or(n.Spec.Schedule.GetZone(), a.s.Zone)
+	if z, ok := a.zones[name]; ok {
 		return z
 	}
 	z := calendar.UTC()
-	if loc, err := m.s.LoadZone(name); err == nil {
-		first, last := slices.Min(m.p.Dates), slices.Max(m.p.Dates)
-		z = calendar.ResolveZone(loc, min(first, d)-node.MaxWindowDays, last)
+	if loc, err := a.s.LoadZone(name); err == nil {
+		first, last := slices.Min(a.p.Dates), max(slices.Max(a.p.Dates), calendar.Date(a.endMs/dayMs))
+		z = calendar.ResolveZone(loc, min(first, d)-node.MaxWindowDays, max(last, d))
 	}
-	m.zones[name] = z
+	if a.zones == nil {
+		a.zones = map[string]*calendar.Zone{}
+	}
+	a.zones[name] = z
 	return z
-}
-
-// lastOutcome is what the newest execution of a cycle came to, in any plan:
-// whether there was one, and whether it succeeded. A dry run is none: it writes
-// nothing, and has no attempt.
-func lastOutcome(st *state.State, nodeID string, d calendar.Date, unix int64) (ran, ok bool) {
-	newest := int64(-1)
-	st.Elsewhere(0, nodeID, d, unix, func(q *state.Plan, i uint64) bool {
-		status := q.Status(i)
-		if status == state.SetToSuccess && q.ChangedMs > newest {
-			newest, ran, ok = q.ChangedMs, true, true
-		}
-		if status == state.Pending {
-			return true
-		}
-		if a := st.Attempts(q, i); len(a) > 0 && a[len(a)-1].SettledMs > newest {
-			last := a[len(a)-1]
-			newest, ran, ok = last.SettledMs, true, last.Outcome == wire.Outcome_SUCCEEDED
-		}
-		return true
-	})
-	return ran, ok
 }
 
 // datesNamed is how many dates a warning names.
 const datesNamed = 5
 
-func (m *missing) warnings() []v1.Warning {
+func missingWarnings(gaps map[gap][]calendar.Date) []v1.Warning {
 	var out []v1.Warning
-	for k, dates := range m.gaps {
+	for k, dates := range gaps {
 		slices.Sort(dates)
 		var named []string
 		for _, d := range dates[:min(datesNamed, len(dates))] {

@@ -34,7 +34,7 @@ func shownCounts(c state.Counts, timed int64) v1.StateCounts {
 	waits := int64(c[state.Pending]) + int64(c[state.Retrying]) + int64(c[state.Again])
 	out := v1.StateCounts{
 		Running: int64(c[state.Running]), Succeeded: int64(c.Success()),
-		Failed: int64(c[state.Failed]) + int64(c[state.Stopped]), Frozen: int64(c[state.Frozen]),
+		Failed: int64(c[state.Failed]) + int64(c[state.Stopped]), Frozen: int64(c.Frozen()),
 		WaitingTime: timed, NotRunning: waits - timed,
 	}
 	out.Total = waits + out.Running + out.Succeeded + out.Failed + out.Frozen

@@ -60,32 +60,30 @@ func matches(contains string, texts ...string) bool {
 
 // ApplyNodes implements server.Writes.
 func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.Node, remove []string, dryRun bool) (*v1.NodeApplicationResult, error) {
-	st := s.Machine.State()
-	if !dryRun {
-		answer, err := kept(st, w)
+	if dryRun {
+		st := s.Machine.State()
+		change, err := node.Apply(allNodes(st), nodes, remove)
 		if err != nil {
 			return nil, err
 		}
-		if answer != nil {
-			return applied(answer, nodeWarnings(nodes)), nil
-		}
-	}
-	change, err := node.Apply(allNodes(st), nodes, remove)
-	if err != nil {
-		return nil, err
-	}
-	if dryRun {
 		return &v1.NodeApplicationResult{
 			Changes: foreseen(change), Warnings: findings(change.Warnings), DryRun: true, Index: st.Index(),
 		}, nil
 	}
-	c := command(w)
-	c.Body = &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes, Remove: remove}}
-	answer, _, err := s.propose(ctx, c)
+	found := nodeWarnings(nodes)
+	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
+		change, err := node.Apply(allNodes(st), nodes, remove)
+		if err != nil {
+			return err
+		}
+		found = findings(change.Warnings)
+		c.Body = &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes, Remove: remove}}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	return applied(answer, findings(change.Warnings)), nil
+	return applied(answer, found), nil
 }
 
 func allNodes(st *state.State) []*node.Node {

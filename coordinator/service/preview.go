@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sort"
 
 	"backfleet/api/server"
 	v1 "backfleet/api/v1"
@@ -14,14 +13,14 @@ import (
 )
 
 // Preview implements server.Reads.
-func (s *Service) Preview(_ context.Context, _ server.Write, request *wire.Request, f server.InstanceFilter, page server.Page) (*v1.Preview, error) {
+func (s *Service) Preview(ctx context.Context, w server.Write, request *wire.Request, f server.InstanceFilter, page server.Page) (*v1.Preview, error) {
 	const list = "preview"
 	from, err := afterNumber(page, list)
 	if err != nil {
 		return nil, err
 	}
 	r := s.read()
-	sub, err := s.submission(r.st, request)
+	sub, err := s.submission(r.st, w, request)
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +33,14 @@ func (s *Service) Preview(_ context.Context, _ server.Write, request *wire.Reque
 			return nil, fault.Field("node", "node %q is not in the backfill: expected one of its nodes", f.Node)
 		}
 	}
+	totals := p.Totals()
 	out := &v1.Preview{
-		Name: p.Name, Today: p.Generated.String(), Zone: s.Zone, Dates: len(p.Dates), Totals: previewTotals(p, r.nowMs),
-		Groups: previewGroups(p), Nodes: previewNodes(p), Priorities: priorities(p), Instances: []v1.PreviewInstance{},
-		Warnings: slices.Concat(warnings(p.Warnings(), ""), warnings(r.st.Overlaps(p), "overlap"), s.missingUpstreams(r, p)),
+		Name: p.Name, Today: p.Generated.String(), Zone: s.Zone, Dates: len(p.Dates), Totals: shownTotals(totals),
+		Groups: previewGroups(p), Nodes: previewNodes(p), Priorities: priorities(totals), Instances: []v1.PreviewInstance{},
+		Warnings: slices.Concat(warnings(p.Warnings(), ""), warnings(r.st.Overlaps(p), "overlap")),
 	}
+	a := &ahead{s: s, reading: r, p: p, out: out}
+	a.look(ctx, sub, page.Cursor == "")
 	walk(p, f, from, func(int) bool { return false }, func(i uint64) bool {
 		if n := len(out.Instances); n == page.Limit {
 			out.Next = numberCursor(list, out.Instances[n-1].Number)
@@ -64,60 +66,27 @@ func previewInstance(p *plan.Plan, i uint64) (v1.PreviewInstance, error) {
 	}
 	return v1.PreviewInstance{
 		Number: i, Node: n.Spec.Id, Date: p.Dates[at.Pos].String(), ScheduledTime: scheduled(p, at), Due: moment(p.DueMs(at)),
-		Group: p.Group(at.Pos) + 1, Priority: int(p.Priority(at)), DryRun: dryRunWords[n.DryRun], Values: assignments(values),
+		Group: p.Group(at.Pos) + 1, Priority: int(p.Priority(at)), DryRun: dryRunWords[p.Dry(at)], Values: assignments(values),
 	}, nil
 }
 
-// previewTotals counts a plan as it looks at a moment, before anything ran.
-func previewTotals(p *plan.Plan, nowMs int64) v1.PreviewTotals {
-	t := v1.PreviewTotals{Instances: int64(p.Size()), DueLater: dueLater(p, nowMs)}
-	for n := range p.Nodes {
-		switch dry := p.Nodes[n].DryRun; {
-		case dry == wire.DryRun_NOT_CHOSEN:
-			t.Bridges += int64(p.NodeSize(n))
-			t.DryRun += int64(p.NodeSize(n))
-		case dry != wire.DryRun_DRY_RUN_NONE:
-			t.DryRun += int64(p.NodeSize(n))
-		}
+func shownTotals(t plan.Totals) v1.PreviewTotals {
+	return v1.PreviewTotals{
+		Instances: int64(t.Instances), Asked: int64(t.Instances - t.Bridges), Bridges: int64(t.Bridges),
+		DryRun: int64(t.DryRun), DueLater: int64(t.DueLater),
 	}
-	t.Asked = t.Instances - t.Bridges
-	return t
-}
-
-// dueLater counts the instances that are not due at a moment. T lies on the
-// day after D in some zone, so that only the dates around the moment are looked
-// into.
-func dueLater(p *plan.Plan, nowMs int64) (n int64) {
-	if p.Request.NotBeforeMs > nowMs {
-		return int64(p.Size())
-	}
-	for pos, d := range p.Dates {
-		from, to := p.Range(pos)
-		switch start := int64(d) * dayMs; {
-		case start+3*dayMs <= nowMs:
-		case start-dayMs > nowMs:
-			n += int64(to - from)
-		default:
-			for node := range p.Nodes {
-				lo, hi := p.NodeRange(pos, node)
-				first := sort.Search(int(hi-lo), func(c int) bool {
-					return p.DueMs(plan.Place{Pos: pos, Node: node, Cycle: c}) > nowMs
-				})
-				n += int64(hi-lo) - int64(first)
-			}
-		}
-	}
-	return n
 }
 
 func previewGroups(p *plan.Plan) []v1.PreviewGroup {
 	out := []v1.PreviewGroup{}
 	for g, span := range p.Groups {
-		from, _ := p.Range(span.From)
-		_, to := p.Range(span.To - 1)
+		var n uint64
+		for pos := span.From; pos < span.To; pos++ {
+			n += p.DateSize(pos)
+		}
 		out = append(out, v1.PreviewGroup{
 			Group: g + 1, Dates: span.To - span.From, First: p.Dates[span.From].String(), Last: p.Dates[span.To-1].String(),
-			Instances: int64(to - from),
+			Instances: int64(n),
 		})
 	}
 	return out
@@ -129,38 +98,28 @@ func previewNodes(p *plan.Plan) []v1.PreviewNode {
 		n := &p.Nodes[i]
 		out = append(out, v1.PreviewNode{
 			Node: n.Spec.Id, Name: n.Spec.Name, Level: int(n.Level), Chosen: n.DryRun != wire.DryRun_NOT_CHOSEN,
-			DryRun: dryRunWords[n.DryRun], Instances: int64(p.NodeSize(i)), ResourceGroup: p.ResourceGroup(i),
+			DryRun: dryRunWords[nodeDry(p, i)], Instances: int64(p.NodeSize(i)), ResourceGroup: p.ResourceGroup(i),
 		})
 	}
 	return out
 }
 
-// priorities counts instances by priority, the most urgent first. Dates well
-// before the day of acceptance are all downgraded, whatever the zone (RULES
-// R7.2), and counted together.
-func priorities(p *plan.Plan) []v1.PriorityCount {
-	counts := map[int32]int64{}
-	old := make([]uint64, len(p.Nodes))
-	for n := range p.Nodes {
-		old[n] = p.NodeSize(n)
+// nodeDry says why a node is a dry run on every date.
+func nodeDry(p *plan.Plan, i int) wire.DryRun {
+	n := &p.Nodes[i]
+	if n.DryRun == wire.DryRun_DRY_RUN_NONE && n.Spec.Mode == wire.Node_DRY_RUN && p.Request.DryRunNodes == wire.Request_KEEP {
+		return wire.DryRun_NODE_IS_DRY_RUN
 	}
-	for pos, d := range p.Dates {
-		if d < p.Generated-4 {
-			continue
-		}
-		for n := range p.Nodes {
-			from, to := p.NodeRange(pos, n)
-			old[n] -= to - from
-			counts[p.Priority(plan.Place{Pos: pos, Node: n})] += int64(to - from)
-		}
-	}
-	for n := range p.Nodes {
-		counts[plan.Downgrade(p.Nodes[n].Spec.Priority)] += int64(old[n])
-	}
+	return n.DryRun
+}
+
+// priorities lists how many instances have each priority, the most urgent
+// first.
+func priorities(t plan.Totals) []v1.PriorityCount {
 	out := []v1.PriorityCount{}
-	for priority, n := range counts {
+	for priority, n := range t.Priority {
 		if n > 0 {
-			out = append(out, v1.PriorityCount{Priority: int(priority), Instances: n})
+			out = append(out, v1.PriorityCount{Priority: int(priority), Instances: int64(n)})
 		}
 	}
 	slices.SortFunc(out, func(a, b v1.PriorityCount) int { return cmp.Compare(b.Priority, a.Priority) })

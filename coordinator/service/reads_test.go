@@ -323,9 +323,7 @@ func TestBackfillShowsGroupsRateAndTimeLeft(t *testing.T) {
 	if b.Rate.PerSecond != 0.5 || b.Rate.SecondsLeft == nil || *b.Rate.SecondsLeft != 16 {
 		t.Errorf("rate: %+v", b.Rate)
 	}
-	if _, err := r.operatePlan(t.Context(), write("p"), id, wire.PlanOperation_PAUSE); err != nil {
-		t.Fatal(err)
-	}
+	r.do(operation(wire.Operate_PAUSE, id))
 	if b, _ = r.Backfill(t.Context(), id); b.Rate.SecondsLeft != nil || !b.Summary.Paused {
 		t.Errorf("paused: %+v", b.Rate)
 	}

@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 
 	v1 "backfleet/api/v1"
@@ -16,28 +17,20 @@ import (
 // reason says what keeps an instance from running, exactly (RULES R8); nil for
 // one that runs or has finished. The place in line is added by who can ask the
 // scheduler.
-func (r *reading) reason(p *state.Plan, at plan.Place, b schedule.Block) *v1.Reason {
-	id := plan.FormatID(p.ID)
+func (s *Service) reason(r *reading, p *state.Plan, at plan.Place, b schedule.Block) *v1.Reason {
 	switch b.Kind {
 	case schedule.Ended:
 		return nil
-	case schedule.PlanStopped:
-		return &v1.Reason{Code: v1.ReasonCodeStopped, Backfill: id,
-			Text: fmt.Sprintf("backfill %s is stopped: resume it, or run this instance again", id)}
-	case schedule.PlanPaused:
-		return &v1.Reason{Code: v1.ReasonCodePaused, Backfill: id, Text: fmt.Sprintf("backfill %s is paused: resume it to go on", id)}
-	case schedule.PlanHalted:
-		return &v1.Reason{Code: v1.ReasonCodeHalted, Backfill: id, Limit: int(p.Request.StopAfter), Used: int(p.Failures),
-			Text: fmt.Sprintf("backfill %s starts nothing new: %s failed, and it was to stop after %d; resume it to go on",
-				id, count(uint64(p.Failures), "instance"), p.Request.StopAfter)}
+	case schedule.PlanStopped, schedule.PlanPaused, schedule.PlanHalted:
+		return heldReason(p, b.Kind)
 	case schedule.Frozen:
-		return &v1.Reason{Code: v1.ReasonCodeFrozen, Text: "it is frozen: unfreeze it to go on"}
+		return frozenReason(p, at)
 	case schedule.Gate:
 		return gateReason(p, at, b)
 	case schedule.Upstream:
-		return r.waitsFor(v1.ReasonCodeUpstream, "upstream", b)
+		return r.upstreamReason(p, at, b)
 	case schedule.Predecessor:
-		return r.waitsFor(v1.ReasonCodeSelfDependency, "its own cycle before,", b)
+		return r.waitsFor(p, v1.ReasonCodeSelfDependency, "its own cycle before,", b)
 	case schedule.Overlap:
 		return r.overlapReason(p, b)
 	case schedule.Due:
@@ -45,9 +38,100 @@ func (r *reading) reason(p *state.Plan, at plan.Place, b schedule.Block) *v1.Rea
 	case schedule.Retry:
 		return &v1.Reason{Code: v1.ReasonCodeRetry, Until: maybe(b.AtMs), Used: int(b.Next), Limit: int(b.Of),
 			Text: fmt.Sprintf("retry %d of %d at %s", b.Next, b.Of, momentText(b.AtMs))}
+	case schedule.Window:
+		return &v1.Reason{Code: v1.ReasonCodeWindow, Backfill: plan.FormatID(p.ID), Until: maybe(b.AtMs),
+			Text: fmt.Sprintf("outside its execution period, %s: it opens at %s", s.periodText(p.Request), momentText(b.AtMs))}
+	case schedule.Conflict:
+		return s.conflictReason(r, p, at, b)
 	default: // Nothing, MaxRunning
 		return r.capacity(p, at)
 	}
+}
+
+// periodText says when instances may start: daily 22:00 to 06:00, UTC.
+func (s *Service) periodText(req *wire.Request) string {
+	day := "daily"
+	if req.Period.Cycle == wire.Period_WEEKEND {
+		day = "weekend"
+	}
+	end := calendar.Clock(req.Period.End).String()
+	if req.Period.End == 24*3600 {
+		end = "midnight"
+	}
+	return fmt.Sprintf("%s %s to %s, %s", day, calendar.Clock(req.Period.Start), end, cmp.Or(req.Zone, s.Zone))
+}
+
+// heldReason says who holds the whole plan and since when.
+func heldReason(p *state.Plan, kind schedule.Kind) *v1.Reason {
+	id := plan.FormatID(p.ID)
+	out := &v1.Reason{Backfill: id}
+	switch kind {
+	case schedule.PlanHalted:
+		out.Code, out.Limit, out.Used = v1.ReasonCodeHalted, int(p.Request.StopAfter), int(p.Failures)
+		out.Text = fmt.Sprintf("backfill %s starts nothing new: %s failed, and it was to stop after %d; resume it to go on",
+			id, count(uint64(p.Failures), "instance"), p.Request.StopAfter)
+		return out
+	case schedule.PlanStopped:
+		out.Code = v1.ReasonCodeStopped
+		by := blame(out, newest(p, wire.Operate_STOP))
+		out.Text = fmt.Sprintf("backfill %s is stopped%s: resume it, or run this instance again", id, by)
+	default:
+		out.Code = v1.ReasonCodePaused
+		by := blame(out, newest(p, wire.Operate_PAUSE))
+		out.Text = fmt.Sprintf("backfill %s is paused%s: resume it to go on", id, by)
+	}
+	return out
+}
+
+// newest is the last operation of a kind on a plan as a whole; nil when its log
+// has none.
+func newest(p *state.Plan, kind wire.Operate_Kind) *wire.Operation {
+	for _, o := range slices.Backward(p.Operations()) {
+		if o.Kind == kind && !o.Edit && len(o.Instances) == 0 {
+			return o
+		}
+	}
+	return nil
+}
+
+// blame notes in a reason who did an operation and when, and gives it in words.
+func blame(out *v1.Reason, o *wire.Operation) string {
+	if o == nil {
+		return ""
+	}
+	out.By, out.Since = o.Actor, maybe(o.AtMs)
+	return " by " + deed(o)
+}
+
+// deed says who did something, when and why: ann at 2021-08-24 12:00:00 UTC,
+// because of a broken source.
+func deed(o *wire.Operation) string {
+	text := o.Actor + " at " + momentText(o.AtMs)
+	if o.Why != "" {
+		text += " (" + o.Why + ")"
+	}
+	return text
+}
+
+// frozenReason says who froze an instance and when, or that its node is paused.
+func frozenReason(p *state.Plan, at plan.Place) *v1.Reason {
+	i := p.Instance(at)
+	out := &v1.Reason{Code: v1.ReasonCodeFrozen}
+	if o := lastMark(p, i, wire.Operate_FREEZE); o != nil {
+		out.Text = "frozen" + blame(out, o)
+	} else {
+		keeps := "the backfill keeps it so"
+		if p.Auto {
+			keeps = "the schedule does not run it"
+		}
+		out.Text = fmt.Sprintf("frozen: node %s is paused, and %s", p.Nodes[at.Node].Spec.Id, keeps)
+	}
+	if p.Status(i) == state.Missed {
+		out.Text += "; it could have started meanwhile, so that unfreezing makes it failed, to be run again"
+	} else {
+		out.Text += ": unfreeze it to go on"
+	}
+	return out
 }
 
 // gateReason names the date before, and how much of it has not succeeded.
@@ -62,8 +146,7 @@ func gateReason(p *state.Plan, at plan.Place, b schedule.Block) *v1.Reason {
 			p.Nodes[at.Node].Spec.Id, before, group, outstanding(c, to-from))
 		return out
 	}
-	from, to := p.Range(b.Pos)
-	out.Text = fmt.Sprintf("%s, the date before it in group %d, has not finished: %s", before, group, outstanding(p.DateCounts(b.Pos), to-from))
+	out.Text = fmt.Sprintf("%s, the date before it in group %d, has not finished: %s", before, group, outstanding(p.DateCounts(b.Pos), p.DateSize(b.Pos)))
 	return out
 }
 
@@ -84,10 +167,31 @@ func countRange(p *state.Plan, from, to uint64) (c state.Counts) {
 }
 
 // waitsFor is the reason of one that waits for another instance.
-func (r *reading) waitsFor(code v1.ReasonCode, what string, b schedule.Block) *v1.Reason {
-	q, _ := r.st.Plan(b.Plan)
+func (r *reading) waitsFor(p *state.Plan, code v1.ReasonCode, what string, b schedule.Block) *v1.Reason {
+	q, ok := r.st.Plan(b.Plan)
+	if !ok {
+		return &v1.Reason{Code: code, Backfill: plan.FormatID(b.Plan), Text: what + " of a backfill that is gone by now"}
+	}
 	return &v1.Reason{Code: code, Instance: plan.FormatInstance(b.Plan, b.Instance), Backfill: plan.FormatID(b.Plan),
-		Text: fmt.Sprintf("%s %s %s", what, describe(q, b.Instance), standing(q, b.Instance))}
+		Text: fmt.Sprintf("%s %s %s", what, describeIn(p, q, b.Instance), standing(q, b.Instance))}
+}
+
+// upstreamReason tells an upstream of the same date or window from a previous
+// cycle, and from the schedule's other dates.
+func (r *reading) upstreamReason(p *state.Plan, at plan.Place, b schedule.Block) *v1.Reason {
+	if b.Plan != p.ID {
+		if p.Auto {
+			return r.waitsFor(p, v1.ReasonCodeSchedule, "the schedule's", b)
+		}
+		return r.waitsFor(p, v1.ReasonCodePreviousCycle, "previous cycle", b)
+	}
+	up, _ := p.Locate(b.Instance)
+	upID := p.Nodes[up.Node].Spec.Id
+	same := slices.ContainsFunc(p.Nodes[at.Node].Spec.Upstreams, func(u *wire.Upstream) bool { return u.Node == upID && !u.Previous })
+	if !same {
+		return r.waitsFor(p, v1.ReasonCodePreviousCycle, "previous cycle", b)
+	}
+	return r.waitsFor(p, v1.ReasonCodeUpstream, "upstream", b)
 }
 
 // describe names an instance for people: b12.3 (node a, 2021-01-11 02:00).
@@ -95,28 +199,47 @@ func describe(p *state.Plan, i uint64) string {
 	place, _ := p.Locate(i)
 	n := &p.Nodes[place.Node]
 	when := p.Dates[place.Pos].String()
-	if n.Schedule.Kind != calendar.Daily {
+	if n.Schedule.SubDaily() {
 		when += ", cycle " + p.Cycle(place).Wall.String()
 	}
 	return fmt.Sprintf("%s (node %s, %s)", plan.FormatInstance(p.ID, i), n.Spec.Id, when)
 }
 
+// describeIn also names the plan where it is another one.
+func describeIn(p, q *state.Plan, i uint64) string {
+	if p.ID == q.ID {
+		return describe(q, i)
+	}
+	return describe(q, i) + " of " + planText(q) + ","
+}
+
+// planText names a plan: backfill b12 (a_20210824_1).
+func planText(p *state.Plan) string {
+	what := "backfill"
+	if p.Auto {
+		what = "day"
+	}
+	return fmt.Sprintf("%s %s (%s)", what, plan.FormatID(p.ID), p.Name)
+}
+
 var standings = map[state.Status]string{
 	state.Pending: "has not started", state.Running: "runs", state.Failed: "has failed", state.Stopped: "was stopped",
-	state.Frozen: "is frozen", state.Retrying: "waits for its retry", state.Again: "waits to run again",
+	state.Frozen: "is frozen", state.Missed: "is frozen", state.Retrying: "waits for its retry", state.Again: "waits to run again",
 }
 
 func standing(p *state.Plan, i uint64) string { return cmp.Or(standings[p.Status(i)], "has succeeded") }
 
 func (r *reading) overlapReason(p *state.Plan, b schedule.Block) *v1.Reason {
-	q, _ := r.st.Plan(b.Plan)
+	q, ok := r.st.Plan(b.Plan)
+	if !ok {
+		return r.waitsFor(p, v1.ReasonCodeOverlap, "the same cycle", b)
+	}
 	why := "was accepted earlier"
-	if b.Plan > p.ID {
+	if q.Status(b.Instance) == state.Running {
 		why = "runs it now"
 	}
 	return &v1.Reason{Code: v1.ReasonCodeOverlap, Instance: plan.FormatInstance(b.Plan, b.Instance), Backfill: plan.FormatID(b.Plan),
-		Text: fmt.Sprintf("the same cycle in backfill %s (%s), which %s: %s %s",
-			plan.FormatID(b.Plan), q.Name, why, describe(q, b.Instance), standing(q, b.Instance))}
+		Text: fmt.Sprintf("the same cycle in %s, which %s: %s %s", planText(q), why, describe(q, b.Instance), standing(q, b.Instance))}
 }
 
 func dueReason(p *state.Plan, at plan.Place, b schedule.Block) *v1.Reason {
@@ -132,7 +255,7 @@ func dueReason(p *state.Plan, at plan.Place, b schedule.Block) *v1.Reason {
 
 // capacity is the reason of one that could start if there were room.
 func (r *reading) capacity(p *state.Plan, at plan.Place) *v1.Reason {
-	if p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE {
+	if p.Dry(at) != wire.DryRun_DRY_RUN_NONE {
 		return &v1.Reason{Code: v1.ReasonCodeQueued, Text: "about to succeed as a dry run"}
 	}
 	if limit := int(p.Request.MaxRunning); limit > 0 && p.Active() >= limit {
@@ -140,8 +263,8 @@ func (r *reading) capacity(p *state.Plan, at plan.Place) *v1.Reason {
 			Text: fmt.Sprintf("backfill %s runs %d of at most %d instances", plan.FormatID(p.ID), p.Active(), limit)}
 	}
 	group := p.ResourceGroup(at.Node)
-	c := r.groupOf(group)
-	out := &v1.Reason{ResourceGroup: group, Used: c.used, Limit: c.slots, Code: v1.ReasonCodeNoAgent}
+	c, use := agentsOf(r.st, group), r.st.GroupUse(group)
+	out := &v1.Reason{ResourceGroup: group, Used: use.Used, Limit: use.Slots, Code: v1.ReasonCodeNoAgent}
 	switch {
 	case c.agents == 0:
 		out.Text = fmt.Sprintf("no agent is in resource group %q: start one with slots in it", group)
@@ -150,33 +273,46 @@ func (r *reading) capacity(p *state.Plan, at plan.Place) *v1.Reason {
 			count(uint64(c.agents), "agent"), group, c.draining, c.agents-c.draining)
 	default:
 		out.Code = v1.ReasonCodeSlot
-		out.Text = fmt.Sprintf("waits for a slot of resource group %q: %d of %d used", group, c.used, c.slots)
+		out.Text = fmt.Sprintf("waits for a slot of resource group %q: %d of %d used", group, use.Used, use.Slots)
+		set := r.st.ResourceGroup(group)
+		if limit := schedule.BackfillLimit(use.Slots, set); !p.Auto && use.Used < use.Slots && use.Backfills >= limit {
+			out.Used, out.Limit = use.Backfills, limit
+			out.Text = fmt.Sprintf("waits for a slot of resource group %q that backfills may use: %d of %d used (%s)",
+				group, use.Backfills, limit, capText(use.Slots, set))
+		}
 	}
 	return out
 }
 
-// groupUse is how full a resource group is. Slots and used are those of agents
-// that take work.
-type groupUse struct{ agents, ready, draining, used, slots int }
+// capText says what bounds backfills in a resource group (RULES R7.5).
+func capText(slots int, g *wire.PutResourceGroup) string {
+	text := count(uint64(slots), "slot") + " in all"
+	if g.ReserveForAuto > 0 {
+		text += fmt.Sprintf(", %d reserved for the schedule", g.ReserveForAuto)
+	}
+	if g.BackfillMaxShare > 0 {
+		text += fmt.Sprintf(", backfills have at most %d %%", g.BackfillMaxShare)
+	}
+	return text
+}
 
-func (r *reading) groupOf(group string) (u groupUse) {
-	r.st.Agents(func(a *state.Agent) {
-		for i, g := range a.Groups {
-			if g.Group != group {
-				continue
-			}
-			u.agents++
-			switch a.State {
-			case wire.Agent_READY:
-				u.ready++
-				u.used += int(a.Used[i])
-				u.slots += int(g.Slots)
-			case wire.Agent_DRAINING:
-				u.draining++
-			}
+// crew is how many agents a resource group has, and how they are.
+type crew struct{ agents, ready, draining int }
+
+func agentsOf(st *state.State, group string) (c crew) {
+	st.Agents(func(a *state.Agent) {
+		if !slices.ContainsFunc(a.Groups, func(g *wire.GroupSlots) bool { return g.Group == group }) {
+			return
+		}
+		c.agents++
+		switch a.State {
+		case wire.Agent_READY:
+			c.ready++
+		case wire.Agent_DRAINING:
+			c.draining++
 		}
 	})
-	return u
+	return c
 }
 
 func momentText(ms int64) string { return moment(ms).Format("2006-01-02 15:04:05 MST") }

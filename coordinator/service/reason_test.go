@@ -60,10 +60,10 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 			r.run(id, ok, 0)
 			return id, 0
 		}, v1.StateSucceeded, "", ""},
-		{"paused", []*wire.Node{a}, operated(days, wire.PlanOperation_PAUSE),
-			v1.StateNotRunning, v1.ReasonCodePaused, "backfill b1 is paused: resume it to go on"},
-		{"stopped", []*wire.Node{a}, operated(days, wire.PlanOperation_STOP),
-			v1.StateNotRunning, v1.ReasonCodeStopped, "backfill b1 is stopped: resume it, or run this instance again"},
+		{"paused", []*wire.Node{a}, operated(days, wire.Operate_PAUSE),
+			v1.StateNotRunning, v1.ReasonCodePaused, "backfill b1 is paused by ann at 2021-08-24 12:00:00 UTC: resume it to go on"},
+		{"stopped", []*wire.Node{a}, operated(days, wire.Operate_STOP),
+			v1.StateNotRunning, v1.ReasonCodeStopped, "backfill b1 is stopped by ann at 2021-08-24 12:00:00 UTC: resume it, or run this instance again"},
 		{"halted", []*wire.Node{a}, func(r *rig) (uint64, uint64) {
 			r.agent("a1", "default", 9, wire.Agent_READY)
 			id := r.submit(backfill("a", days, func(q *wire.Request) { q.Groups, q.StopAfter = 3, 1 }))
@@ -100,7 +100,7 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 			r.agent("a1", "default", 9, wire.Agent_READY)
 			r.run(r.submit(backfill("a", "2021-01-10")), failed, 0)
 			return r.submit(backfill("a", days)), 0
-		}, v1.StateNotRunning, v1.ReasonCodeSelfDependency, "its own cycle before, b1.0 (node a, 2021-01-10) has failed"},
+		}, v1.StateNotRunning, v1.ReasonCodeSelfDependency, "its own cycle before, b1.0 (node a, 2021-01-10) of backfill b1 (a_20210824_1), has failed"},
 		{"overlap", []*wire.Node{a}, func(r *rig) (uint64, uint64) {
 			r.submit(backfill("a", days, func(q *wire.Request) { q.Name = "repair" }))
 			return r.submit(backfill("a", "2021-01-12")), 0
@@ -138,22 +138,20 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 	}
 }
 
-func operated(days string, kind wire.PlanOperation_Kind) func(*rig) (uint64, uint64) {
+func operated(days string, kind wire.Operate_Kind) func(*rig) (uint64, uint64) {
 	return func(r *rig) (uint64, uint64) {
 		id := r.submit(backfill("a", days))
-		if _, err := r.operatePlan(r.t.Context(), write("op"), id, kind); err != nil {
-			r.t.Fatal(err)
-		}
+		r.do(operation(kind, id))
 		return id, 0
 	}
 }
 
 func TestR8_EveryKindOfBlockHasAReasonAndAWord(t *testing.T) {
 	r := newRig(t, daily("a", self))
-	id := r.submit(backfill("a", "2021-01-11..2021-01-13"))
+	id := r.submit(backfill("a", "2021-01-11..2021-01-13", func(q *wire.Request) { q.Period = &wire.Period{Start: 1, End: 2} }))
 	p, _ := r.m.State().Plan(id)
 	for k := schedule.Nothing; k <= schedule.MaxRunning; k++ {
-		reason := r.read().reason(p, plan.Place{Pos: 1}, schedule.Block{Kind: k, Plan: id, AtMs: 1})
+		reason := r.reason(r.read(), p, plan.Place{Pos: 1}, schedule.Block{Kind: k, Plan: id, AtMs: 1})
 		if k == schedule.Ended {
 			if reason != nil {
 				t.Errorf("one that has ended has a reason: %+v", reason)
@@ -167,7 +165,7 @@ func TestR8_EveryKindOfBlockHasAReasonAndAWord(t *testing.T) {
 			t.Errorf("kind %d has no words for a receipt", k)
 		}
 	}
-	frozen := r.read().reason(p, plan.Place{}, schedule.Block{Kind: schedule.Frozen})
+	frozen := r.reason(r.read(), p, plan.Place{}, schedule.Block{Kind: schedule.Frozen})
 	if frozen.Code != v1.ReasonCodeFrozen {
 		t.Errorf("frozen: %+v", frozen)
 	}

@@ -22,7 +22,7 @@ import (
 func totals(c state.Counts, bridges uint64) v1.ReceiptTotals {
 	t := v1.ReceiptTotals{
 		Succeeded: int64(c[state.Succeeded]), SetToSuccess: int64(c[state.SetToSuccess]), DryRun: int64(c[state.DryRun]),
-		Failed: int64(c[state.Failed]), Stopped: int64(c[state.Stopped]), Frozen: int64(c[state.Frozen]),
+		Failed: int64(c[state.Failed]), Stopped: int64(c[state.Stopped]), Frozen: int64(c.Frozen()),
 		Running: int64(c[state.Running]),
 		Waiting: int64(c[state.Pending]) + int64(c[state.Retrying]) + int64(c[state.Again]),
 		Bridges: int64(bridges),
@@ -248,7 +248,7 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 				return false
 			}
 			looked++
-			found[t.why(n, i)]++
+			found[t.why(i)]++
 		}
 		return looked < open
 	})
@@ -266,16 +266,22 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 }
 
 // why says in a few words, the same for many, where an instance stands.
-func (t *receipt) why(n int, i uint64) string {
+func (t *receipt) why(i uint64) string {
 	switch status := t.p.Status(i); {
 	case status == state.Running:
 		return "running"
 	case status == state.DryRun:
-		return "dry run: " + dryRunTexts[t.p.Nodes[n].DryRun]
+		place, _ := t.p.Locate(i)
+		return "dry run: " + dryRunTexts[t.p.Dry(place)]
 	case status == state.SetToSuccess:
+		if o := lastMark(t.p, i, wire.Operate_SET_TO_SUCCESS); o != nil {
+			return "set to success by " + deed(o)
+		}
 		return "set to success"
+	case status.Frozen():
+		return t.frozen(i)
 	case status == state.Stopped:
-		return "stopped: " + t.cause(i)
+		return "stopped: " + strings.TrimPrefix(t.cause(i), "stopped ")
 	case status == state.Failed:
 		return "failed: " + t.cause(i)
 	}
@@ -284,8 +290,24 @@ func (t *receipt) why(n int, i uint64) string {
 	return kindTexts[b.Kind]
 }
 
+func (t *receipt) frozen(i uint64) string {
+	text := "frozen: its node is paused"
+	if o := lastMark(t.p, i, wire.Operate_FREEZE); o != nil {
+		text = "frozen by " + deed(o)
+	}
+	if t.p.Status(i) == state.Missed {
+		text += ", and could have started meanwhile"
+	}
+	return text
+}
+
+// cause says why an instance ended without success: what a person did to it
+// since its last attempt, else what that came to.
 func (t *receipt) cause(i uint64) string {
 	a := t.st.Attempts(t.p, i)
+	if text := ended(t.p, i, len(a)); text != "" {
+		return text
+	}
 	if len(a) == 0 {
 		return "no attempt"
 	}
@@ -299,5 +321,6 @@ var kindTexts = map[schedule.Kind]string{
 	schedule.PlanHalted: "the backfill was to stop after so many failures", schedule.Frozen: "frozen",
 	schedule.Gate: "a date before it in its group has not finished", schedule.Upstream: "an upstream instance has not succeeded",
 	schedule.Predecessor: "its own cycle before has not succeeded", schedule.Overlap: "another backfill has the same cycle",
-	schedule.Due: "not due yet", schedule.Retry: "waits for its retry",
+	schedule.Due: "not due yet", schedule.Retry: "waits for its retry", schedule.Window: "outside its execution period",
+	schedule.Conflict: "the schedule and a backfill want the same node",
 }

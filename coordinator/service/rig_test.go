@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +94,7 @@ func (r *rig) submit(req *wire.Request) uint64 {
 }
 
 func (r *rig) submitCommand(req *wire.Request) *wire.Command {
-	sub, err := r.submission(r.m.State(), req)
+	sub, err := r.submission(r.m.State(), server.Write{}, req)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -147,6 +148,32 @@ func (r *rig) run(planID uint64, o wire.Outcome, instances ...uint64) {
 	}
 	r.start(planID, instances...)
 	r.finish(planID, o, cause, instances...)
+}
+
+// operation is one on a plan (no instances), or on some of its instances.
+func operation(kind wire.Operate_Kind, planID uint64, instances ...uint64) server.BatchOperation {
+	return server.BatchOperation{Operate: &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: planID, Instances: instances}}}}
+}
+
+// operate does an operation and gives the line of its only plan.
+func (r *rig) operate(key string, o server.BatchOperation) (*v1.Operation, error) {
+	r.t.Helper()
+	got, err := r.Operate(r.t.Context(), write(key), o)
+	if err != nil {
+		return nil, err
+	}
+	if len(got.Backfills) != 1 || got.Instances != got.Backfills[0].Instances {
+		r.t.Fatalf("one plan, but %+v", got)
+	}
+	return &got.Backfills[0], nil
+}
+
+// do is an operation that must succeed.
+func (r *rig) do(o server.BatchOperation) {
+	r.t.Helper()
+	if _, err := r.operate(fmt.Sprintf("do %d", r.log.index), o); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *rig) detail(planID, number uint64) *v1.InstanceDetail {

@@ -76,13 +76,17 @@ type Config struct {
 	Logs    Logs
 	// Inspect runs a function on the leader's scheduler, which the function
 	// must not keep; fault.Unavailable when this coordinator does not lead.
-	Inspect  func(ctx context.Context, look func(*schedule.Scheduler)) error
-	Zone     string                                    // the cluster's time zone; default UTC
-	LoadZone func(name string) (*time.Location, error) // default time.LoadLocation
-	Now      func() time.Time                          // default time.Now
-	Logger   *slog.Logger                              // default: none
-	Version  string                                    // of this binary
-	ServerID string                                    // of this coordinator
+	Inspect func(ctx context.Context, look func(*schedule.Scheduler)) error
+	// Settings of the scheduler; what is 0 has its default there.
+	Settings schedule.Settings
+	// MaxGroups is the setting limits.groups (RULES R4.1); 0: 10.
+	MaxGroups int32
+	Zone      string                                    // the cluster's time zone; default UTC
+	LoadZone  func(name string) (*time.Location, error) // default time.LoadLocation
+	Now       func() time.Time                          // default time.Now
+	Logger    *slog.Logger                              // default: none
+	Version   string                                    // of this binary
+	ServerID  string                                    // of this coordinator
 }
 
 // Service implements server.Backend on one coordinator. Its methods may be
@@ -90,8 +94,9 @@ type Config struct {
 // FollowLog.
 type Service struct {
 	Config
-	hub   *hub
-	rates *rates
+	hub         *hub
+	rates       *rates
+	forecasting chan struct{} // holds one element while a forecast runs
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // nil: not running
@@ -103,6 +108,7 @@ var _ server.Backend = (*Service)(nil)
 // New makes a service; Start makes it follow the facts.
 func New(cfg Config) *Service {
 	cfg.Zone = cmp.Or(cfg.Zone, "UTC")
+	cfg.Settings.Yields = cmp.Or(cfg.Settings.Yields, 3)
 	if cfg.LoadZone == nil {
 		cfg.LoadZone = time.LoadLocation
 	}
@@ -112,7 +118,7 @@ func New(cfg Config) *Service {
 	if cfg.Logger == nil {
 		cfg.Logger = obs.Discard()
 	}
-	return &Service{Config: cfg, hub: newHub(), rates: newRates()}
+	return &Service{Config: cfg, hub: newHub(), rates: newRates(), forecasting: make(chan struct{}, 1)}
 }
 
 // Start follows the facts until Stop, for events and rates. A second call

@@ -24,7 +24,7 @@ func statusWord(s state.Status) v1.State {
 		return v1.StateSucceeded
 	case s.Failure():
 		return v1.StateFailed
-	case s == state.Frozen:
+	case s.Frozen():
 		return v1.StateFrozen
 	case s == state.Retrying:
 		return v1.StateWaitingTime
@@ -37,7 +37,8 @@ var dryRunWords = map[wire.DryRun]v1.DryRunReason{
 	wire.DryRun_OFF_SCHEDULE: v1.DryRunReasonOffSchedule, wire.DryRun_BLACKLISTED: v1.DryRunReasonBlacklisted,
 	wire.DryRun_NOT_CHOSEN: v1.DryRunReasonNotChosen, wire.DryRun_CURRENT_NODE_CLEARED: v1.DryRunReasonCurrentNodeCleared,
 	wire.DryRun_NODE_IS_DRY_RUN: v1.DryRunReasonNodeIsDryRun, wire.DryRun_REQUESTED: v1.DryRunReasonRequested,
-	wire.DryRun_NOT_PERMITTED: v1.DryRunReasonNotPermitted,
+	wire.DryRun_NOT_PERMITTED: v1.DryRunReasonNotPermitted, wire.DryRun_DROPPED: v1.DryRunReasonDropped,
+	wire.DryRun_BEFORE_SWITCHED_ON: v1.DryRunReasonBeforeSwitchedOn,
 }
 
 // dryRunTexts says why an instance succeeds without running.
@@ -46,12 +47,14 @@ var dryRunTexts = map[wire.DryRun]string{
 	wire.DryRun_NOT_CHOSEN:           "the node was not chosen and only keeps the order between chosen ones",
 	wire.DryRun_CURRENT_NODE_CLEARED: "the root was left out", wire.DryRun_NODE_IS_DRY_RUN: "the node is set to dry runs",
 	wire.DryRun_REQUESTED: "the backfill asked for it", wire.DryRun_NOT_PERMITTED: "the user may not run the node",
+	wire.DryRun_DROPPED:            "its date or node was dropped from the running backfill",
+	wire.DryRun_BEFORE_SWITCHED_ON: "its scheduled time was before the schedule had the node",
 }
 
 var outcomeWords = map[wire.Outcome]v1.AttemptState{
 	wire.Outcome_SUCCEEDED: v1.AttemptStateSucceeded, wire.Outcome_FAILED: v1.AttemptStateFailed,
 	wire.Outcome_TIMED_OUT: v1.AttemptStateTimedOut, wire.Outcome_STOPPED: v1.AttemptStateStopped,
-	wire.Outcome_LOST: v1.AttemptStateLost,
+	wire.Outcome_LOST: v1.AttemptStateLost, wire.Outcome_YIELDED: v1.AttemptStateYielded,
 }
 
 var agentWords = map[wire.Agent_State]v1.AgentState{

@@ -2,7 +2,9 @@ package service
 
 import (
 	"context"
+	"slices"
 
+	"backfleet/api/convert"
 	"backfleet/api/server"
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/state"
@@ -27,20 +29,30 @@ func kept(st *state.State, w server.Write) (*wire.Answer, error) {
 	return r.Answer, r.Err
 }
 
-// propose makes a command a fact and gives its answer.
-func (s *Service) propose(ctx context.Context, c *wire.Command) (*wire.Answer, *state.Result, error) {
+// once makes a command a fact, unless its request was answered before, and
+// gives the answer. make gives the command's body for the facts at hand.
+func (s *Service) once(ctx context.Context, w server.Write, make func(st *state.State, c *wire.Command) error) (*wire.Answer, error) {
+	st := s.Machine.State()
+	answer, err := kept(st, w)
+	if err != nil || answer != nil {
+		return answer, err
+	}
+	c := command(w)
+	if err := make(st, c); err != nil {
+		return nil, err
+	}
 	index, r, err := s.Log.Propose(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if r.Answer == nil {
-		return nil, nil, fault.New(fault.Internal, "log entry %d gave no answer", index)
+		return nil, fault.New(fault.Internal, "log entry %d gave no answer", index)
 	}
-	return r.Answer, r, nil
+	return r.Answer, nil
 }
 
 // submission is a request with all that the log cannot know resolved.
-func (s *Service) submission(st *state.State, request *wire.Request) (*wire.Submit, error) {
+func (s *Service) submission(st *state.State, w server.Write, request *wire.Request) (*wire.Submit, error) {
 	today, err := s.today()
 	if err != nil {
 		return nil, err
@@ -49,99 +61,95 @@ func (s *Service) submission(st *state.State, request *wire.Request) (*wire.Subm
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Submit{Request: request, Zones: zones, Today: int32(today), ClusterZone: s.Zone}, nil
+	return &wire.Submit{
+		Request: request, Zones: zones, Today: int32(today), ClusterZone: s.Zone, MaxGroups: s.MaxGroups,
+		Restricted: w.Restricted, Workspaces: w.Workspaces,
+	}, nil
 }
 
 // Submit implements server.Writes. The answer is made from the accepted plan,
 // so that a retry gets the same one.
 func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Request) (*v1.Submission, error) {
-	st := s.Machine.State()
-	answer, err := kept(st, w)
+	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
+		sub, err := s.submission(st, w, request)
+		c.Body = &wire.Command_Submit{Submit: sub}
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	if answer == nil {
-		sub, err := s.submission(st, request)
-		if err != nil {
-			return nil, err
-		}
-		c := command(w)
-		c.Body = &wire.Command_Submit{Submit: sub}
-		if answer, _, err = s.propose(ctx, c); err != nil {
-			return nil, err
-		}
 	}
 	p, err := s.read().plan(answer.Plan)
 	if err != nil {
 		return nil, err
 	}
 	return &v1.Submission{
-		ID: plan.FormatID(p.ID), Name: p.Name, Totals: previewTotals(p.Plan, p.AcceptedMs),
+		ID: plan.FormatID(p.ID), Name: p.Name, Totals: shownTotals(p.Totals()),
 		Warnings: warnings(answer.Warnings, ""), Index: answer.Index,
 	}, nil
 }
 
-// operatePlan stops, pauses or resumes a plan.
-func (s *Service) operatePlan(ctx context.Context, w server.Write, planID uint64, kind wire.PlanOperation_Kind) (*v1.Operation, error) {
-	c := command(w)
-	c.Body = &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: planID, Kind: kind}}
-	touched := func(p *state.Plan, r *state.Result) int {
-		if kind == wire.PlanOperation_STOP {
-			return p.Active() + moved(r)
-		}
-		return moved(r)
-	}
-	return s.operation(ctx, w, c, touched)
-}
-
-// rerun runs instances again, or the failed ones and what they blocked.
-func (s *Service) rerun(ctx context.Context, w server.Write, planID uint64, instances []uint64, failed bool) (*v1.Operation, error) {
-	c := command(w)
-	c.Body = &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: planID, Instances: instances, Failed: failed}}
-	touched := func(_ *state.Plan, r *state.Result) int {
-		if failed {
-			return moved(r)
-		}
-		named := map[uint64]struct{}{}
-		for _, i := range instances {
-			named[i] = struct{}{}
-		}
-		return len(named)
-	}
-	return s.operation(ctx, w, c, touched)
-}
-
-// operation proposes what changes a plan, unless it was answered before, and
-// shows the plan as it is then.
-func (s *Service) operation(ctx context.Context, w server.Write, c *wire.Command, touched func(*state.Plan, *state.Result) int) (*v1.Operation, error) {
-	answer, err := kept(s.Machine.State(), w)
+// Operate implements server.Writes.
+func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOperation) (*v1.OperationBatch, error) {
+	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
+		targets, err := withDescendants(st, o)
+		c.Body = &wire.Command_Operate{Operate: &wire.Operate{Kind: o.Kind, Targets: targets, Upstream: o.Upstream, Priority: o.Priority}}
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	result := &state.Result{}
-	if answer == nil {
-		if answer, result, err = s.propose(ctx, c); err != nil {
-			return nil, err
-		}
 	}
 	r := s.read()
-	p, err := r.plan(answer.Plan)
-	if err != nil {
-		return nil, err
+	out := &v1.OperationBatch{Backfills: []v1.Operation{}, Index: answer.Index, Instances: int64(answer.Instances)}
+	var ids []uint64
+	for _, t := range o.Targets {
+		ids = append(ids, t.Plan)
 	}
-	return &v1.Operation{
-		Backfill: plan.FormatID(p.ID), Instances: int64(touched(p, result)), State: r.motion(p).plan(),
-		Paused: p.Paused, Stopped: p.Stopped, Index: answer.Index,
-	}, nil
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		p, err := r.plan(id)
+		if err != nil {
+			return nil, err
+		}
+		out.Backfills = append(out.Backfills, v1.Operation{
+			Backfill: plan.FormatID(id), Instances: changedBy(p, w, o.Kind), State: r.motion(p).plan(),
+			Paused: p.Paused, Stopped: p.Stopped, Index: answer.Index,
+		})
+	}
+	return out, nil
 }
 
-// moved counts the instances that an entry changed.
-func moved(r *state.Result) int {
-	n := 0
-	for _, c := range r.Changes {
-		if c.Kind == state.InstanceChanged {
-			n++
+// changedBy is how many instances of a plan an operation changed, by the plan's
+// log: of a retry too.
+func changedBy(p *state.Plan, w server.Write, kind wire.Operate_Kind) int64 {
+	log := p.Operations()
+	for _, o := range slices.Backward(log) {
+		if !o.Edit && o.Kind == kind && o.Actor == w.Actor && o.Why == w.Why {
+			return int64(o.Count)
 		}
 	}
-	return n
+	return 0
+}
+
+// Operations implements server.Reads.
+func (s *Service) Operations(_ context.Context, planID uint64, page server.Page) ([]v1.OperationRecord, server.Next, error) {
+	const list = "operation"
+	p, err := s.read().plan(planID)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := afterNumber(page, list)
+	if err != nil {
+		return nil, "", err
+	}
+	out := []v1.OperationRecord{}
+	for _, o := range slices.Backward(p.Operations()) {
+		switch {
+		case after > 0 && o.Number >= after-1: // newest first: on from the one named, downwards
+		case len(out) == page.Limit:
+			return out, numberCursor(list, out[len(out)-1].Number), nil
+		default:
+			out = append(out, convert.Operation(planID, o))
+		}
+	}
+	return out, "", nil
 }

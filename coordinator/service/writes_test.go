@@ -101,7 +101,7 @@ func TestR9_OperationsTellWhatTheyTouched(t *testing.T) {
 	id := r.submit(backfill("a", "2021-01-01..2021-01-03", func(q *wire.Request) { q.Groups = 3 }))
 	r.run(id, failed, 0)
 	r.start(id, 2, 4)
-	stop, err := r.operatePlan(t.Context(), write("stop"), id, wire.PlanOperation_STOP)
+	stop, err := r.operate("stop", operation(wire.Operate_STOP, id))
 	if err != nil || stop.Instances != 2 || !stop.Stopped || stop.State != v1.StateRunning {
 		t.Errorf("stop: %+v %v", stop, err)
 	}
@@ -109,19 +109,19 @@ func TestR9_OperationsTellWhatTheyTouched(t *testing.T) {
 	if b, _ := r.Backfill(t.Context(), id); b.Summary.State != v1.StateFailed || !b.Summary.Quiet {
 		t.Errorf("stopped: %+v", b.Summary)
 	}
-	rerun, err := r.rerun(t.Context(), write("rerun"), id, []uint64{0, 2, 2}, false)
+	rerun, err := r.operate("rerun", operation(wire.Operate_RERUN, id, 0, 2, 2))
 	if err != nil || rerun.Instances != 2 || rerun.State != v1.StateRunning {
 		t.Errorf("rerun: %+v %v", rerun, err)
 	}
-	again, err := r.rerun(t.Context(), write("rerun"), id, []uint64{0, 2, 2}, false)
+	again, err := r.operate("rerun", operation(wire.Operate_RERUN, id, 0, 2, 2))
 	if err != nil || *again != *rerun {
 		t.Errorf("sent again: %+v %v", again, err)
 	}
-	failedOnes, err := r.rerun(t.Context(), write("failed"), id, nil, true)
+	failedOnes, err := r.operate("failed", operation(wire.Operate_RERUN_FAILED, id))
 	if err != nil || failedOnes.Instances != 1 {
 		t.Errorf("rerun of the failed: %+v %v", failedOnes, err)
 	}
-	if _, err := r.operatePlan(t.Context(), write("none"), 77, wire.PlanOperation_STOP); !fault.Is(err, fault.NotFound) {
+	if _, err := r.operate("none", operation(wire.Operate_STOP, 77)); !fault.Is(err, fault.NotFound) {
 		t.Errorf("no such backfill: %v", err)
 	}
 }

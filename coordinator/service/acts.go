@@ -1,0 +1,84 @@
+package service
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"backfleet/api/convert"
+	v1 "backfleet/api/v1"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// acts adds to an instance what people did to it, and how often it made way.
+func (r *reading) acts(p *state.Plan, at plan.Place, i uint64, out *v1.InstanceDetail) {
+	out.Yields = p.Yields(i)
+	out.RemovedUpstreams = p.RemovedOf(i)
+	if set := p.PriorityOf(at); set != p.Priority(at) {
+		out.PriorityOverride = int(set)
+	}
+	for _, m := range p.Marks(i) {
+		if o, ok := p.Operation(m.Operation); ok {
+			out.Marks = append(out.Marks, v1.Mark{
+				Number: o.Number, Operation: convert.OperationKind(o), At: moment(o.AtMs), Actor: o.Actor, Why: o.Why, Detail: o.Detail,
+				Text: markText(o),
+			})
+		}
+	}
+}
+
+var markTexts = map[wire.Operate_Kind]string{
+	wire.Operate_STOP: "stopped", wire.Operate_PAUSE: "paused", wire.Operate_RESUME: "resumed", wire.Operate_RERUN: "run again",
+	wire.Operate_RERUN_FAILED: "run again", wire.Operate_SET_TO_SUCCESS: "set to success", wire.Operate_FREEZE: "frozen",
+	wire.Operate_UNFREEZE: "unfrozen", wire.Operate_FORCE_RUN: "forced to run",
+}
+
+// markText says an operation in a sentence: set to success by ann at
+// 2021-08-24 12:00:00 UTC (checked by hand).
+func markText(o *wire.Operation) string {
+	what := markTexts[o.Kind]
+	switch {
+	case o.Edit:
+		what = "changed with its backfill"
+	case o.Kind == wire.Operate_REMOVE_UPSTREAM:
+		what = fmt.Sprintf("dependency on %s removed", o.Detail)
+	case o.Kind == wire.Operate_SET_PRIORITY:
+		what = "priority set to " + o.Detail
+	}
+	return cmp.Or(what, "changed") + " by " + deed(o)
+}
+
+// lastMark is the last operation of a kind that changed an instance; nil when
+// there was none.
+func lastMark(p *state.Plan, i uint64, kind wire.Operate_Kind) *wire.Operation {
+	for _, m := range slices.Backward(p.Marks(i)) {
+		if o, ok := p.Operation(m.Operation); ok && !o.Edit && o.Kind == kind {
+			return o
+		}
+	}
+	return nil
+}
+
+// ended says what a person did that ended an instance after so many attempts;
+// empty when its last attempt did.
+func ended(p *state.Plan, i uint64, attempts int) string {
+	marks := p.Marks(i)
+	if len(marks) == 0 {
+		return ""
+	}
+	last := marks[len(marks)-1]
+	o, ok := p.Operation(last.Operation)
+	if !ok || o.Edit || int(last.Attempts) < attempts {
+		return ""
+	}
+	switch o.Kind {
+	case wire.Operate_STOP:
+		return "stopped by " + deed(o)
+	case wire.Operate_UNFREEZE:
+		return "it could have started while it was frozen; unfrozen by " + deed(o)
+	default:
+		return ""
+	}
+}
