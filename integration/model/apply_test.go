@@ -67,13 +67,18 @@ func (w *world) operate(o *wire.Operate) error {
 		}
 		acts = append(acts, act{p, rows})
 	}
+	w.touch()
+	done := map[*row]bool{}
 	for _, a := range acts {
 		if a.rows == nil {
 			a.p.steer(o.Kind)
 			continue
 		}
 		for _, r := range a.rows {
-			w.does(o, r)
+			if !done[r] {
+				w.does(o, r)
+			}
+			done[r] = true
 		}
 	}
 	return nil
@@ -93,7 +98,7 @@ func (w *world) allows(o *wire.Operate, r *row) error {
 	case wire.Operate_UNFREEZE:
 		ok = r.status.ice()
 	case wire.Operate_REMOVE_UPSTREAM:
-		ok = r.status.waits() && r.dependsOn(o.Upstream)
+		ok = r.status.waits() && r.dependsOn(o.Upstream) && !r.removed[o.Upstream]
 	case wire.Operate_FREEZE, wire.Operate_FORCE_RUN, wire.Operate_SET_PRIORITY:
 		ok = r.status.waits()
 	}
@@ -168,7 +173,7 @@ func (p *program) steer(k wire.Operate_Kind) {
 			case running:
 				r.stopping = true
 			case retrying:
-				r.status = failed
+				r.status, r.forced = failed, false
 			}
 		}
 	case wire.Operate_PAUSE:
@@ -185,10 +190,10 @@ func (w *world) does(o *wire.Operate, r *row) {
 			r.stopping = true
 			return
 		}
-		r.status = halt
+		r.status, r.forced = halt, false
 	case wire.Operate_RERUN, wire.Operate_RERUN_FAILED:
 		if r.status != pending {
-			r.status, r.retries, r.ran = again, 0, true
+			r.status, r.retries, r.yields = again, 0, 0
 		}
 		if r.p.stopped {
 			r.p.named[r] = true
@@ -196,21 +201,18 @@ func (w *world) does(o *wire.Operate, r *row) {
 	case wire.Operate_SET_TO_SUCCESS:
 		r.status = forgiven
 	case wire.Operate_FREEZE:
-		r.ran = r.status != pending
-		r.status = frozen
+		r.before, r.status, r.forced = r.status, frozen, false
 	case wire.Operate_UNFREEZE:
-		switch {
-		case r.status == missed:
+		if r.status == missed {
 			r.status = failed
-		case r.ran:
-			r.status = again
-		default:
-			r.status = pending
+			return
 		}
+		r.status = r.before
 	case wire.Operate_FORCE_RUN:
 		r.forced = true
 	case wire.Operate_REMOVE_UPSTREAM:
 		r.removed[o.Upstream] = true
+		r.p.waitsFor = nil
 	case wire.Operate_SET_PRIORITY:
 		r.priority = o.Priority
 	}
@@ -244,6 +246,7 @@ func (w *world) finish(r *row, o wire.Outcome) {
 		}
 	}
 	r.stopping, r.yielding, r.agent, r.group = false, false, "", ""
+	r.forced = r.forced && r.status.waits()
 }
 
 // R7: slots.
@@ -270,7 +273,7 @@ func (w *world) capacity(a *wire.Agent, group string) (n int) {
 // uses counts the running rows that use slots of a group at an agent (empty:
 // at any that is ready).
 func (w *world) uses(group, agent string, backfills bool) (n int) {
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		for _, r := range p.rows {
 			ready := w.agents[r.agent] != nil && w.agents[r.agent].State == wire.Agent_READY
 			if r.status == running && r.group == group && (agent == r.agent || agent == "" && ready) && !(backfills && p.auto) {

@@ -218,11 +218,14 @@ func (d *draw) agent(id string) *wire.Agent {
 
 // operate draws what a person does; instances are the engine's numbers.
 func (d *draw) operate(w *world) *wire.Operate {
-	plans := w.inOrder()
+	plans := w.order
 	if len(plans) == 0 {
 		return nil
 	}
-	o := &wire.Operate{Kind: wire.Operate_Kind(1 + d.IntN(11)), Priority: pick[int32](d, 1, 2, 3, 5, 7, 8)}
+	o := &wire.Operate{Kind: wire.Operate_Kind(1 + d.IntN(11))}
+	if o.Kind == wire.Operate_SET_PRIORITY {
+		o.Priority = pick[int32](d, 1, 2, 3, 5, 7, 8)
+	}
 	for range 1 + d.IntN(5)/4 {
 		p := plans[d.IntN(len(plans))]
 		t := &wire.Target{Plan: p.id}
@@ -263,7 +266,7 @@ func (d *draw) operate(w *world) *wire.Operate {
 // edit draws a change of a plan.
 func (d *draw) edit(w *world) *wire.EditPlan {
 	var open []*program
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		if !p.auto && p.unfinished() || d.chance(5) {
 			open = append(open, p)
 		}

@@ -55,10 +55,20 @@ func (w *world) edit(e *wire.EditPlan) (*program, error) {
 	if err := next.finishes(); err != nil {
 		return nil, err
 	}
+	if p.req.Overlap == wire.Request_OVERLAP_REFUSE && w.overlaps(next) {
+		return nil, fmt.Errorf("overlap")
+	}
+	for _, r := range p.rows { // a dry run that stayed frozen would hold the rest for ever
+		if r.status.ice() && (next.gone[r.date] && !p.gone[r.date] || next.left[r.node] && !p.left[r.node]) {
+			r.status = r.before
+		}
+	}
 	*p = *next
+	p.waitsFor = nil // it was found with next
 	for _, r := range p.rows {
 		r.p = p
 	}
+	w.touch()
 	return p, nil
 }
 
@@ -72,12 +82,13 @@ func (p *program) copy() *program {
 	for id, c := range p.children {
 		next.children[id] = slices.Clone(c)
 	}
-	next.rows, next.byDay = nil, map[day][]*row{}
+	next.rows, next.byDay, next.byNode, next.waitsFor = nil, map[day][]*row{}, map[string][]*row{}, nil
 	next.accepted = slices.Clone(p.accepted)
 	for _, r := range p.rows {
 		next.rows = append(next.rows, r)
 		k := day{r.node, r.date}
 		next.byDay[k] = append(next.byDay[k], r)
+		next.byNode[r.node] = append(next.byNode[r.node], r)
 	}
 	return &next
 }
@@ -191,8 +202,8 @@ func (p *program) extend(w *world, dates map[int32]bool, nodes map[string]bool) 
 
 func (w *world) nextID() uint64 {
 	id := uint64(1)
-	for k := range w.plans {
-		id = max(id, k+1)
+	for _, p := range w.order {
+		id = max(id, p.id+1)
 	}
 	return id
 }

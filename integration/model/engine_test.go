@@ -44,7 +44,7 @@ func (e *engine) bind(p *program) error {
 
 // same compares everything that is shown of every row.
 func (e *engine) same(w *world) error {
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		q, ok := e.st.Plan(p.id)
 		if !ok {
 			return fmt.Errorf("R10: b%d is gone", p.id)

@@ -109,7 +109,7 @@ func (w *world) newProgram(id uint64, req *wire.Request, zone string) *program {
 	return &program{
 		id: id, req: req, zone: zone, has: map[int32]bool{}, specs: map[string]*wire.Node{}, outside: map[string]*wire.Node{},
 		children: map[string][]string{}, why: map[string]wire.DryRun{},
-		since: map[string]int64{}, gone: map[int32]bool{}, left: map[string]bool{}, byDay: map[day][]*row{}, opened: map[int32]bool{}, named: map[*row]bool{},
+		since: map[string]int64{}, gone: map[int32]bool{}, left: map[string]bool{}, byDay: map[day][]*row{}, byNode: map[string][]*row{}, opened: map[int32]bool{}, named: map[*row]bool{},
 	}
 }
 
@@ -144,6 +144,7 @@ func (w *world) generate(id uint64, g *wire.Generate) (p *program, grown bool) {
 // grow adds the rows of some dates and nodes that come together.
 func (p *program) grow(w *world, dates map[int32]bool, nodes map[string]bool) {
 	p.accepted = append(p.accepted, w.now)
+	p.waitsFor = nil
 	maps.Copy(p.has, dates)
 	for _, d := range slices.Sorted(maps.Keys(dates)) {
 		for _, n := range slices.Sorted(maps.Keys(nodes)) {
@@ -154,6 +155,7 @@ func (p *program) grow(w *world, dates map[int32]bool, nodes map[string]bool) {
 				}
 				p.rows = append(p.rows, r)
 				p.byDay[day{n, d}] = append(p.byDay[day{n, d}], r)
+				p.byNode[n] = append(p.byNode[n], r)
 			}
 		}
 	}

@@ -30,6 +30,15 @@ const (
 )
 
 func (w *world) obstacles(r *row) []obstacle {
+	o, done := w.found[r]
+	if !done {
+		o = w.look(r)
+		w.found[r] = o
+	}
+	return o
+}
+
+func (w *world) look(r *row) []obstacle {
 	if !r.status.waits() && !r.status.ice() {
 		return []obstacle{{kind: ended}}
 	}
@@ -77,24 +86,36 @@ func (p *program) holds(r *row) bool {
 // dependencies are the gate and all that a row waits for, in its plan and
 // outside (RULES R4.3, R5).
 func (w *world) dependencies(r *row) (out []obstacle) {
-	group := r.p.group()
 	var bad []*row
+	on := r.p.waits(r)
 	if !r.p.opened[r.date] {
-		bad = unfinished(r.p.behind(r, group))
+		bad = unfinished(on.behind)
 	}
 	if len(bad) > 0 {
 		out = append(out, obstacle{gate, bad})
 	}
-	own, outside := r.p.needs(r, group)
-	if bad = unfinished(own); len(bad) > 0 {
+	if bad = unfinished(on.own); len(bad) > 0 {
 		out = append(out, obstacle{upstream, bad})
 	}
-	for _, n := range outside {
+	for _, n := range on.outside {
 		if u := w.lacks(r.p, n); u != nil {
 			out = append(out, obstacle{away, []*row{u}})
 		}
 	}
 	return out
+}
+
+// waits remembers what a row waits for.
+func (p *program) waits(r *row) waits {
+	if p.waitsFor == nil {
+		p.waitsFor = map[*row]waits{}
+	}
+	if _, done := p.waitsFor[r]; !done {
+		group := p.group()
+		own, outside := p.needs(r, group)
+		p.waitsFor[r] = waits{own: own, outside: outside, behind: p.behind(r, group)}
+	}
+	return p.waitsFor[r]
 }
 
 func unfinished(rows []*row) (out []*row) {
@@ -291,8 +312,8 @@ func (p *program) before(r *row) (c need, found bool) {
 
 // elsewhere lists the rows of a cycle in other plans.
 func (w *world) elsewhere(p *program, c need) (out []*row) {
-	for _, q := range w.inOrder() {
-		if q != p {
+	for _, q := range w.order {
+		if q.id != p.id {
 			if o := q.find(c.node, c.date, c.unix); o != nil {
 				out = append(out, o)
 			}
@@ -333,6 +354,7 @@ func (w *world) lacks(p *program, c need) *row {
 func (w *world) overlapping(r *row) (out []*row) {
 	for _, o := range w.elsewhere(r.p, need{day{r.node, r.date}, r.unix}) {
 		switch {
+		case o.status == running && r.p.auto && o.p.req.OnConflict != wire.Request_ALLOW: // that is a conflict
 		case o.status == running:
 			out = append(out, o)
 		case r.p.auto && !o.p.auto, o.p.id > r.p.id:
@@ -353,7 +375,7 @@ func (r *row) blocksLater() bool {
 	case r.status.waits():
 		return !r.p.stopped || r.p.named[r]
 	}
-	return r.status == running || r.status.ice()
+	return r.status == running || r.status.ice() && !r.p.auto // a node paused in the schedule may be run by hand
 }
 
 // overlaps says whether a new plan has cycles that unfinished plans have.
@@ -374,13 +396,13 @@ func (w *world) conflicting(r *row) (out []*row) {
 	if !r.p.auto && r.p.req.OnConflict == wire.Request_ALLOW {
 		return nil
 	}
-	for _, q := range w.inOrder() {
+	for _, q := range w.order {
 		if q.auto == r.p.auto || !q.auto && q.req.OnConflict == wire.Request_ALLOW {
 			continue
 		}
-		for _, o := range q.rows {
+		for _, o := range q.byNode[r.node] {
 			switch {
-			case o.node != r.node || o.isDry() && o.status != running:
+			case o.isDry() && o.status != running:
 			case o.status == running:
 				out = append(out, o)
 			case q.auto && w.ready(o) && w.free(o.resourceGroup()) > 0:
@@ -406,7 +428,7 @@ func (w *world) ready(a *row) bool {
 // with an auto row that it makes room for.
 func (w *world) yielding() map[*row]*row {
 	out := map[*row]*row{}
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		for _, b := range p.rows {
 			if p.auto || p.req.OnConflict != wire.Request_YIELD || b.status != running || b.yielding || b.stopping || b.yields >= w.terms.yields {
 				continue
@@ -423,11 +445,9 @@ func (w *world) yielding() map[*row]*row {
 
 // autos lists the schedule's rows of a node.
 func (w *world) autos(node string) (out []*row) {
-	for _, q := range w.inOrder() {
-		for _, o := range q.rows {
-			if q.auto && o.node == node {
-				out = append(out, o)
-			}
+	for _, q := range w.order {
+		if q.auto {
+			out = append(out, q.byNode[node]...)
 		}
 	}
 	return out
@@ -472,7 +492,7 @@ func (w *world) moving(strict bool) map[*row]bool {
 	out := map[*row]bool{}
 	for more := true; more; {
 		more = false
-		for _, p := range w.inOrder() {
+		for _, p := range w.order {
 			for _, r := range p.rows {
 				if !out[r] && w.moves(r, out, strict) {
 					out[r], more = true, true
@@ -508,19 +528,12 @@ func (w *world) moves(r *row, moving map[*row]bool, strict bool) bool {
 // mayOpen says whether a date may start although the one before it has not
 // succeeded: when that one is quiet (RULES R4.5).
 func (p *program) mayOpen(date int32, moving map[*row]bool) bool {
-	group, first := p.group(), true
 	for _, r := range p.rows {
-		if r.date != date {
-			continue
-		}
-		for _, o := range p.behind(r, group) {
-			first = false
-			if moving[o] && !o.status.good() {
-				return false
-			}
+		if r.date == date && slices.ContainsFunc(p.waits(r).behind, func(o *row) bool { return moving[o] && !o.status.good() }) {
+			return false
 		}
 	}
-	return !first
+	return true
 }
 
 // previously says whether a row waits for another through previous cycles.

@@ -52,7 +52,7 @@ func comparePlans(seed uint64, seen tally) error {
 	clear(known)
 	d, now := newDraw(seed)
 	w := newWorld(terms{})
-	w.now = now
+	w.pass(now)
 	graph, err := d.graph(w, d.ids)
 	if err != nil {
 		return err
@@ -106,15 +106,15 @@ func compareBackfill(d *draw, w *world, graph *node.Graph, seen tally) (*node.Gr
 	if err := comparePlan(got, p, w, seen); err != nil {
 		return graph, fmt.Errorf("%w: %v", err, sub.Request)
 	}
-	w.plans[1] = p
-	defer delete(w.plans, 1)
+	w.accept(p)
+	defer func() { w.plans, w.order = map[uint64]*program{}, nil }()
 	for range 3 {
 		if d.chance(30) {
 			if graph, err = d.graph(w, []string{d.id()}); err != nil {
 				return graph, err
 			}
 		}
-		w.now += d.Int64N(3*24*60) * minute
+		w.pass(w.now + d.Int64N(3*24*60)*minute)
 		e := d.edit(w)
 		if e == nil {
 			return graph, nil
@@ -161,11 +161,11 @@ func compareSchedule(d *draw, w *world, graph *node.Graph, seen tally) error {
 			return nil
 		}
 		seen["schedule"]++
-		w.plans[2] = p
+		w.accept(p)
 		if err := comparePlan(got, p, w, seen); err != nil {
 			return err
 		}
-		w.now += d.Int64N(24*60) * minute
+		w.pass(w.now + d.Int64N(24*60)*minute)
 		if graph, err = d.graph(w, []string{d.id(), d.id()}[:1]); err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ func comparePlan(q *plan.Plan, p *program, w *world, seen tally) error {
 		if got, want := q.Dry(at), r.dry(); got != wire.DryRun_DRY_RUN_NONE && !slices.Contains(want, got) || got == wire.DryRun_DRY_RUN_NONE && len(want) > 0 {
 			return fmt.Errorf("R6: %s is a dry run because of %v, by the rules %v", r, got, want)
 		}
-		if got, want := q.FrozenNode(at.Node), r.status.ice(); got != want {
+		if got, want := q.FrozenNode(at.Node), r.p.keepsFrozen(r.node); got != want {
 			return fmt.Errorf("R6: %s is frozen: %v, by the rules %v", r, got, want)
 		}
 		if got, want := q.DueMs(at), r.due(); got != want {

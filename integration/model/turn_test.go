@@ -12,6 +12,8 @@ import (
 
 // turn gives the first decision that no rule allows.
 func (w *world) turn(index uint64, t *wire.Turn) error {
+	defer w.touch()
+	w.touch()
 	for _, a := range t.Agents {
 		w.agents[a.Id] = a
 	}
@@ -29,6 +31,7 @@ func (w *world) turn(index uint64, t *wire.Turn) error {
 		if err := step(index, t); err != nil {
 			return err
 		}
+		w.touch()
 	}
 	return nil
 }
@@ -71,10 +74,14 @@ func (w *world) dryRuns(_ uint64, t *wire.Turn) error {
 	for _, d := range t.DryRuns {
 		for _, i := range d.Instances {
 			r := w.at(d.Plan, i)
+			if r.status == dried {
+				continue // said twice
+			}
 			if o := w.obstacles(r); !r.isDry() || len(o) > 0 {
-				return fmt.Errorf("R6: %s succeeds as a dry run: dry %v, in the way %v", r, r.dry(), o)
+				return fmt.Errorf("R6: %s succeeds as a dry run: dry %v, in the way %s", r, r.dry(), told(o))
 			}
 			r.status, r.forced = dried, false
+			w.touch()
 		}
 	}
 	return nil
@@ -85,9 +92,10 @@ func (w *world) misses(_ uint64, t *wire.Turn) error {
 		for _, i := range m.Instances {
 			r := w.at(m.Plan, i)
 			if !w.couldStart(r) {
-				return fmt.Errorf("R9: %s could not have started: %v", r, w.obstacles(r))
+				return fmt.Errorf("R9: %s could not have started: %s", r, told(w.obstacles(r)))
 			}
 			r.status = missed
+			w.touch()
 		}
 	}
 	return nil
@@ -98,9 +106,10 @@ func (w *world) yieldsOf(_ uint64, t *wire.Turn) error {
 		r, a := w.at(y.Plan, y.Instance), w.at(y.ToPlan, y.ToInstance)
 		must := w.yielding()
 		if must[r] == nil || a == nil || !a.p.auto || a.node != r.node || !w.ready(a) {
-			return fmt.Errorf("R5.6: %s yields to %s without cause", r, a)
+			return fmt.Errorf("R5.6: %s yields to %s without cause: %s", r, a, told(w.obstacles(a)))
 		}
 		r.yielding = true
+		w.touch()
 	}
 	return nil
 }
@@ -118,7 +127,7 @@ func (w *world) grants(index uint64, t *wire.Turn) error {
 		if r == nil {
 			return fmt.Errorf("a grant for b%d.%d, which is not there", g.Plan, g.Instance)
 		}
-		if err := w.lawful(r, g); err != nil {
+		if err := w.lawful(index, r, g); err != nil {
 			return err
 		}
 		if err := w.inTurn(r, given, waited); err != nil {
@@ -129,17 +138,21 @@ func (w *world) grants(index uint64, t *wire.Turn) error {
 			given[level] = map[*program]int{}
 		}
 		given[level][r.p]++
-		r.status, r.fence, r.agent, r.group, r.forced = running, index, g.Agent, g.ResourceGroup, false
+		r.status, r.fence, r.agent, r.group = running, index, g.Agent, g.ResourceGroup
+		w.touch()
 	}
 	return nil
 }
 
 // lawful says whether a row may be granted at all.
-func (w *world) lawful(r *row, g *wire.Grant) error {
+func (w *world) lawful(index uint64, r *row, g *wire.Grant) error {
 	a := w.agents[g.Agent]
-	switch o := w.obstacles(r); {
+	o := slices.DeleteFunc(slices.Clone(w.obstacles(r)), func(o obstacle) bool {
+		return o.kind == away && !slices.ContainsFunc(o.on, func(u *row) bool { return u.status != running || u.fence != index }) // side by side
+	})
+	switch {
 	case len(o) > 0 || r.isDry():
-		return fmt.Errorf("R5.1: %s is granted: dry %v, in the way %v", r, r.dry(), o)
+		return fmt.Errorf("R5.1: %s is granted: dry %v, in the way %s", r, r.dry(), told(o))
 	case g.ResourceGroup != r.resourceGroup():
 		return fmt.Errorf("R7.4: %s is granted in group %s, not %s", r, g.ResourceGroup, r.resourceGroup())
 	case a == nil || w.capacity(a, g.ResourceGroup) <= w.uses(g.ResourceGroup, g.Agent, false):
@@ -155,7 +168,7 @@ func (r *row) level() string { return fmt.Sprint(r.resourceGroup(), " ", r.urgen
 
 // candidates are the rows that lack nothing but a slot.
 func (w *world) candidates() (out []*row) {
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		for _, r := range p.rows {
 			if r.status.waits() && !r.isDry() && len(w.obstacles(r)) == 0 {
 				out = append(out, r)
@@ -229,7 +242,7 @@ func (w *world) notice() {
 // undone lists what the rules ask for now and no turn has done: everything but
 // grants.
 func (w *world) undone() error {
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		for _, r := range p.rows {
 			switch {
 			case r.status.waits() && r.isDry() && len(w.obstacles(r)) == 0:
@@ -259,7 +272,7 @@ func (w *world) idle() error {
 // R4.5).
 func (w *world) closed() error {
 	moving := w.moving(false)
-	for _, p := range w.inOrder() {
+	for _, p := range w.order {
 		if p.req.OnFailure != wire.Request_CONTINUE || p.paused || p.stopped || p.halted {
 			continue
 		}

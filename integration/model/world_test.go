@@ -1,7 +1,6 @@
 package model
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +14,7 @@ type world struct {
 	nodes      map[string]*wire.Node
 	since      map[string]int64 // when a node was switched on
 	plans      map[uint64]*program
+	order      []*program // the same, as they were accepted
 	agents     map[string]*wire.Agent
 	groups     map[string]*wire.PutResourceGroup
 	workspaces map[string]*wire.PutWorkspace
@@ -22,6 +22,7 @@ type world struct {
 	waits      map[*row]int64 // since when a row waits for nothing but a slot
 	floor      map[string]int64
 	terms      terms
+	found      map[*row][]obstacle // by looking, since the last change
 }
 
 // terms are the settings that the rules leave open.
@@ -47,12 +48,20 @@ type program struct {
 	left     map[string]bool        // nodes dropped
 	rows     []*row
 	byDay    map[day][]*row
+	byNode   map[string][]*row
 	opened   map[int32]bool // dates that start although the one before failed
 	named    map[*row]bool  // by a rerun since the stop
 	paused   bool
 	stopped  bool
 	halted   bool
 	failures int32
+	waitsFor map[*row]waits // found by looking, as long as the plan is the same
+}
+
+// waits is what a row waits for.
+type waits struct {
+	own, behind []*row
+	outside     []need
 }
 
 type day struct {
@@ -92,7 +101,7 @@ type row struct {
 	block    int
 	number   uint64 // the engine's
 	status   status
-	ran      bool // before it was frozen
+	before   status // it was frozen
 	forced   bool
 	removed  map[string]bool
 	priority int32
@@ -110,19 +119,28 @@ func newWorld(t terms) *world {
 	return &world{
 		nodes: map[string]*wire.Node{}, since: map[string]int64{}, plans: map[uint64]*program{}, agents: map[string]*wire.Agent{},
 		groups: map[string]*wire.PutResourceGroup{}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
-		waits: map[*row]int64{}, floor: map[string]int64{}, terms: t,
+		waits: map[*row]int64{}, floor: map[string]int64{}, terms: t, found: map[*row][]obstacle{},
 	}
 }
 
 func (r *row) spec() *wire.Node { return r.p.specs[r.node] }
 
-// inOrder gives the plans as they were accepted.
-func (w *world) inOrder() []*program {
-	var out []*program
-	for _, id := range slices.Sorted(maps.Keys(w.plans)) {
-		out = append(out, w.plans[id])
+// touch forgets what was found by looking: something has changed.
+func (w *world) touch() { w.found = map[*row][]obstacle{} }
+
+// pass lets time pass until a moment.
+func (w *world) pass(now int64) {
+	w.now = max(w.now, now)
+	w.touch()
+}
+
+// accept takes a plan in.
+func (w *world) accept(p *program) {
+	if w.plans[p.id] == nil {
+		w.order = append(w.order, p)
 	}
-	return out
+	w.plans[p.id] = p
+	w.touch()
 }
 
 // R1: time.
