@@ -117,11 +117,16 @@ func (p *Plan) Extend(in AutoInput) (*Plan, bool, error) {
 	if r.Nodes = order(r.Nodes); r.Nodes == nil {
 		return nil, false, fault.New(fault.Conflict, "the nodes of %s as it pins them and those to be added wait for each other in a circle", p.Name)
 	}
-	r.Blocks = append(r.Blocks, in.block(more))
+	r.Blocks = append(r.Blocks, in.block(p.lacking(r.Nodes)))
 	r.Zones = joinZones(r.Zones, in.Zones, p.Dates[0], p.Dates[0])
 	r.Outside = joinOutside(r.Outside, outsiders(r.Nodes, true, in.Graph))
 	out, err := in.expand(r, p)
 	return out, err == nil, err
+}
+
+// lacking are the nodes that the plan has not.
+func (p *Plan) lacking(nodes []*wire.PlanNode) []*wire.PlanNode {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n *wire.PlanNode) bool { _, has := p.index[n.Spec.Id]; return has })
 }
 
 // nodes are the nodes that the schedule runs, but for those that it has.

@@ -391,7 +391,7 @@ func (ed *editor) blocks() error {
 		}
 	}
 	more(ed.d.AddedDates, names(ed.r.Nodes))
-	more(ed.p.Dates, slices.DeleteFunc(names(ed.r.Nodes), func(id string) bool { _, had := ed.p.index[id]; return had }))
+	more(ed.p.Dates, names(ed.p.lacking(ed.r.Nodes)))
 	if len(ed.r.Blocks) > maxBlocks {
 		return fault.New(fault.TooLarge, "the backfill has been extended %d times: submit another one", len(ed.r.Blocks))
 	}

@@ -92,7 +92,9 @@ func TestR3_4_APeriodIsChecked(t *testing.T) {
 }
 
 // scheduled is a node of a kind of schedule.
-func scheduled(id string, s *wire.Schedule, options ...nodeOption) *wire.Node { return spec(id, s, options) }
+func scheduled(id string, s *wire.Schedule, options ...nodeOption) *wire.Node {
+	return spec(id, s, options)
+}
 
 func TestR1_3_R6_DryRunsAndWhy(t *testing.T) {
 	g := graphOf(t,

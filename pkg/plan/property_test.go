@@ -233,7 +233,9 @@ func selected(t *rapid.T, g *node.Graph, req *wire.Request) []*wire.Node {
 	return out
 }
 
-func isCircle(err error) bool { return err != nil && strings.Contains(err.Error(), "could never finish") }
+func isCircle(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "could never finish")
+}
 
 // editBoth changes a plan and its model at random and compares them; it gives
 // the plan as it is then.

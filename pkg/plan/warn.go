@@ -169,4 +169,3 @@ func DefaultName(req *wire.Request, today calendar.Date) string {
 	p := Plan{Request: req, Generated: today}
 	return p.DefaultName()
 }
-
