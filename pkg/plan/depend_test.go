@@ -423,3 +423,74 @@ func fromShort(id, short string, options ...nodeOption) *wire.Node {
 	}
 	return minutely(id, from, to, int32(minutes), options...)
 }
+
+func TestR5_7_CirclesThroughPreviousCycles(t *testing.T) {
+	const dates = "2021-01-11..2021-01-12"
+	family := graphOf(t, daily("n", children), daily("c", up("n")))
+	with := func(options ...requestOption) *wire.Request {
+		r := both(dates, "n", "c")
+		for _, o := range options {
+			o(r)
+		}
+		return r
+	}
+	refused(t, family, with(descending), "order", "n on 2021-01-12 waits for c on 2021-01-11 (its previous cycle)", "gate day", "ascending")
+	refused(t, family, with(descending, gateNode), "order",
+		"n on 2021-01-12 waits for c on 2021-01-11 waits for n on 2021-01-11 waits for n on 2021-01-12", "gate none, or more groups")
+	for name, r := range map[string]*wire.Request{
+		"ascending": with(), "gate none": with(descending, gateNone),
+		"a group for each date": with(descending, groups(2)), "gate node, a group for each date": with(descending, gateNode, groups(2)),
+	} {
+		if _, err := buildAt(family, accepted, r); err != nil {
+			t.Errorf("%s is refused: %v", name, err)
+		}
+	}
+	// Named, and not after it: the nodes go one after another through all dates.
+	named := graphOf(t, daily("n", previous("u")), daily("u"))
+	if _, err := buildAt(named, accepted, both(dates, "n", "u")); err != nil {
+		t.Error(err)
+	}
+	r := both(dates, "n", "u")
+	r.Order, r.Gate = wire.Request_DESCENDING, wire.Request_NODE
+	if _, err := buildAt(named, accepted, r); err != nil {
+		t.Errorf("gate node: %v", err)
+	}
+}
+
+func TestR5_7_ACircleOfOneDateIsNamed(t *testing.T) {
+	g := graphOf(t, hourly("x", "00:00", "02:00", 1, previous("y")), daily("z", up("x")), hourly("y", "00:00", "02:00", 1, up("z")))
+	refused(t, g, both("2021-01-11", "x", "y", "z"), "",
+		"could never finish", "z on 2021-01-11 waits for x on 2021-01-11 at", "y on 2021-01-11 at", "take a previous-cycle dependency out")
+	// One cycle of each: what comes before it lies on the date before.
+	one := graphOf(t, hourly("x", "01:00", "01:00", 1, previous("y")), daily("z", up("x")), hourly("y", "01:00", "01:00", 1, up("z")))
+	if _, err := buildAt(one, accepted, both("2021-01-11..2021-01-12", "x", "y", "z")); err != nil {
+		t.Errorf("no circle: %v", err)
+	}
+	// All sub-daily: an earlier cycle waits for earlier ones only.
+	sub := graphOf(t, hourly("x", "00:00", "02:00", 1, previous("y")), hourly("z", "00:00", "02:00", 1, up("x")), hourly("y", "00:00", "02:00", 1, up("z")))
+	if _, err := buildAt(sub, accepted, both("2021-01-11..2021-01-12", "x", "y", "z")); err != nil {
+		t.Errorf("no circle: %v", err)
+	}
+	// The schedule is not stopped by it: it says so.
+	specs := []*wire.Node{hourly("x", "00:00", "02:00", 1, previous("y"), on), daily("z", up("x"), on), hourly("y", "00:00", "02:00", 1, up("z"), on), daily("good", on)}
+	if w := auto(t, graphOf(t, specs...), "2021-01-11").Warnings(); len(w) != 1 || !strings.Contains(w[0], "can never start") {
+		t.Errorf("warnings %q", w)
+	}
+}
+
+// TestR5_7_GroupsNeverWaitCrosswise: what reaches into other groups reaches
+// back in dates, and so in one direction.
+func TestR5_7_GroupsNeverWaitCrosswise(t *testing.T) {
+	g := graphOf(t, daily("a", children), daily("b", up("a"), window("w", -20, 0)), daily("w", previous("b")))
+	for k := int32(1); k <= 10; k++ {
+		r := both("2021-01-01..2021-01-20", "a", "b", "w")
+		r.Groups = k
+		p, err := buildAt(g, accepted, r)
+		if err != nil {
+			t.Fatalf("%d groups: %v", k, err)
+		}
+		if !modelOf(p, specsOf(p)).finishes() {
+			t.Fatalf("%d groups: accepted with a circle", k)
+		}
+	}
+}

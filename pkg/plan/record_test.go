@@ -200,6 +200,21 @@ func TestWarningsOfWhatIsNoError(t *testing.T) {
 			t.Errorf("%s: needless warnings %q", name, w)
 		}
 	}
+	keep := func(r *wire.Request) { r.PausedNodes = wire.Request_KEEP }
+	for want, p := range map[string]*plan.Plan{
+		"node n needs the previous cycle of another node: in descending order": build(t, graphOf(t, daily("u"), daily("n", previous("u"))),
+			func() *wire.Request { r := both("2021-01-01", "u", "n"); r.Order = wire.Request_DESCENDING; return r }()),
+		"node n on 2021-01-02 waits for u on 2021-01-01, in the group before": build(t, graphOf(t, daily("u"), daily("n", previous("u"))),
+			func() *wire.Request { r := both("2021-01-01..2021-01-02", "u", "n"); r.Groups = 2; return r }()),
+		"node m is not scheduled on any of the dates": build(t,
+			graphOf(t, scheduled("m", &wire.Schedule{Kind: wire.Schedule_MONTHLY, Days: 1 << 1})), backfill("m", "2021-01-01..2021-01-30")),
+		"node p (and 1 more) is paused and stays so": build(t,
+			graphOf(t, daily("p", mode(wire.Node_PAUSED)), daily("q", up("p"), mode(wire.Node_PAUSED))), backfill("p", "2021-01-01", keep)),
+	} {
+		if w := p.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], want) {
+			t.Errorf("got %q, want one that begins %q", w, want)
+		}
+	}
 	if w := build(t, g, backfill("a", "2021-08-22..2021-08-25", early)).Warnings(); len(w) != 0 {
 		t.Errorf("run early: needless warnings %q", w)
 	}
