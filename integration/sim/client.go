@@ -221,11 +221,11 @@ func (c *client) operate() {
 	p := pick(w, w.model.order)
 	switch w.rnd.IntN(8) {
 	case 0:
-		c.request(operation(p.id, wire.PlanOperation_STOP), ignore)
+		c.request(operation(p.id, wire.Operate_STOP), ignore)
 	case 1:
-		c.request(operation(p.id, wire.PlanOperation_PAUSE), ignore)
+		c.request(operation(p.id, wire.Operate_PAUSE), ignore)
 	case 2, 3, 4:
-		c.request(operation(p.id, wire.PlanOperation_RESUME), ignore)
+		c.request(operation(p.id, wire.Operate_RESUME), ignore)
 	case 5, 6:
 		c.request(rerun(p.id), ignore)
 	default:
@@ -239,12 +239,15 @@ func (c *client) operate() {
 
 func ignore(state.Result, uint64) {}
 
-func operation(id uint64, kind wire.PlanOperation_Kind) *wire.Command {
-	return &wire.Command{Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: id, Kind: kind}}}
+func operation(id uint64, kind wire.Operate_Kind, list ...uint64) *wire.Command {
+	return &wire.Command{Body: &wire.Command_Operate{Operate: &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: id, Instances: list}}}}}
 }
 
 func rerun(id uint64, list ...uint64) *wire.Command {
-	return &wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: id, Instances: list, Failed: len(list) == 0}}}
+	if len(list) > 0 {
+		return operation(id, wire.Operate_RERUN, list...)
+	}
+	return operation(id, wire.Operate_RERUN_FAILED)
 }
 
 // again lets a fleet at rest go on once more: most plans are resumed and what
@@ -258,7 +261,7 @@ func (c *client) again() bool {
 		if c.w.oneIn(5) {
 			continue
 		}
-		c.request(operation(p.id, wire.PlanOperation_RESUME), func(state.Result, uint64) { c.request(rerun(p.id), ignore) })
+		c.request(operation(p.id, wire.Operate_RESUME), func(state.Result, uint64) { c.request(rerun(p.id), ignore) })
 	}
 	return true
 }

@@ -71,12 +71,11 @@ func (m *model) committed(index, basis uint64, c *wire.Command, before, after *s
 		}
 	case *wire.Command_Submit:
 		m.accept(after, r.Answer.Plan, b.Submit.Request)
-	case *wire.Command_PlanOperation:
-		m.plans[b.PlanOperation.Plan].operate(b.PlanOperation.Kind)
-		m.plans[b.PlanOperation.Plan].operated = index
-	case *wire.Command_Rerun:
-		m.rerun(before, b.Rerun)
-		m.plans[b.Rerun.Plan].operated = index
+	case *wire.Command_Operate:
+		for _, t := range b.Operate.Targets {
+			m.operate(before, b.Operate, t)
+			m.plans[t.Plan].operated = index
+		}
 	case *wire.Command_Turn:
 		for _, o := range b.Turn.Opens {
 			m.open(after, o)
@@ -88,25 +87,20 @@ func (m *model) committed(index, basis uint64, c *wire.Command, before, after *s
 	}
 }
 
-func (p *planModel) operate(kind wire.PlanOperation_Kind) {
-	switch kind {
-	case wire.PlanOperation_STOP:
+func (m *model) operate(before *state.State, o *wire.Operate, t *wire.Target) {
+	p := m.plans[t.Plan]
+	switch o.Kind {
+	case wire.Operate_STOP:
 		p.stopped, p.paused, p.named = true, false, map[uint64]bool{}
-	case wire.PlanOperation_PAUSE:
+	case wire.Operate_PAUSE:
 		p.paused = true
-	case wire.PlanOperation_RESUME:
+	case wire.Operate_RESUME:
 		p.stopped, p.paused, p.halted, p.failures, p.named = false, false, false, 0, map[uint64]bool{}
-	}
-}
-
-func (m *model) rerun(before *state.State, r *wire.Rerun) {
-	p := m.plans[r.Plan]
-	if !p.stopped {
-		return
-	}
-	for i := range p.keys {
-		if n := uint64(i); slices.Contains(r.Instances, n) || r.Failed && m.status(before, p, n).Failure() {
-			p.named[n] = true
+	case wire.Operate_RERUN, wire.Operate_RERUN_FAILED:
+		for i := range p.keys {
+			if n := uint64(i); p.stopped && (slices.Contains(t.Instances, n) || len(t.Instances) == 0 && m.status(before, p, n).Failure()) {
+				p.named[n] = true
+			}
 		}
 	}
 }
