@@ -11,11 +11,12 @@ import (
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/node"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
 // MaxGroups is the default of the setting limits.groups (RULES R4.1).
-const MaxGroups = 10
+const MaxGroups = plan.DefaultGroups
 
 // requestAge is how long an answer is kept for retries of its request.
 const requestAge = 24 * 3600 * 1000 // milliseconds

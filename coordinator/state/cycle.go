@@ -97,15 +97,7 @@ func (s *State) TryEdit(ed *wire.EditPlan, nowMs int64) (*plan.Plan, plan.Differ
 	if !p.Unfinished() {
 		return nil, none, fault.New(fault.Conflict, "backfill %s: it is finished: submit another one", plan.FormatID(p.ID))
 	}
-	own := ed
-	if ed.MaxGroups == 0 {
-		own = &wire.EditPlan{
-			Plan: ed.Plan, Groups: ed.Groups, MaxRunning: ed.MaxRunning, ResourceGroup: ed.ResourceGroup, Priority: ed.Priority,
-			Period: ed.Period, AnyTime: ed.AnyTime, AddDates: ed.AddDates, DropDates: ed.DropDates, AddNodes: ed.AddNodes,
-			DropNodes: ed.DropNodes, Zones: ed.Zones, Today: ed.Today, MaxGroups: MaxGroups,
-		}
-	}
-	next, diff, err := p.Edit(own, plan.EditInput{
+	next, diff, err := p.Edit(ed, plan.EditInput{
 		NowMs: nowMs, Graph: s.graph, Version: s.version, Scope: s.Scope(ed.Restricted, ed.Workspaces),
 	})
 	if err != nil {

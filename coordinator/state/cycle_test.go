@@ -211,7 +211,7 @@ func TestR6_DryRunsByTheCalendarHaveNoLease(t *testing.T) {
 		r := m.do(turn(&wire.Turn{Grants: []*wire.Grant{{Plan: 1, Instance: i, Agent: "a1", ResourceGroup: "default"}}}))
 		if len(r.Refused) == 0 {
 			really++
-			if d := m.plan(1).Dates[i]; (d + 1).String() != "2021-08-23" && (d+1).String() != "2021-08-16" {
+			if d := m.plan(1).Dates[i]; (d+1).String() != "2021-08-23" && (d+1).String() != "2021-08-16" {
 				t.Errorf("%s really runs", d)
 			}
 		}

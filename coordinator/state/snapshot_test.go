@@ -58,14 +58,108 @@ func story(t testing.TB) *machine {
 	return m
 }
 
-// golden is the first released form. It must be readable for ever: never write
-// it again, add the next one beside it.
-const golden = "testdata/snapshot-1.zst"
+// The released forms: they must be readable for ever. Never write one again,
+// add the next one beside them.
+const (
+	golden1 = "testdata/snapshot-1.zst" // before operations and the schedule
+	golden2 = "testdata/snapshot-2.zst"
+)
 
-func TestGoldenSnapshotOfFormat1(t *testing.T) {
-	want := story(t)
+// TestGoldenSnapshotOfTheFirstForm: what it held is held still, and goes on.
+func TestGoldenSnapshotOfTheFirstForm(t *testing.T) {
+	stored, err := os.ReadFile(golden1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(bytes.NewReader(stored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again bytes.Buffer
+	if _, err := got.WriteTo(&again); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(decompress(t, stored), decompress(t, again.Bytes())) {
+		t.Error("the same facts are written otherwise today")
+	}
+	m := &machine{t: t, s: got, index: got.Index(), now: got.NowMs()}
+	if marks := m.plan(1).Marks(9); len(marks) > 0 {
+		t.Errorf("marks of before there were any: %v", marks)
+	}
+	if a := got.Attempts(m.plan(1), 9); len(a) != 1 || a[0].Outcome != wire.Outcome_FAILED || a[0].Cause != "exit status 1" {
+		t.Errorf("an attempt of then is %+v", a)
+	}
+	m.goOn()
+	if _, v, ok := m.s.LastOutcome("a", m.plan(1).Dates[3], 0); !ok || v != 1 {
+		t.Errorf("what runs now is not kept: version %d, %v", v, ok)
+	}
+	if restored(t, m.s).Hash() != m.s.Hash() {
+		t.Error("it cannot be written and read again")
+	}
+}
+
+// goOn takes a story further.
+func (m *machine) goOn() {
+	m.t.Helper()
+	m.run(1, 9, wire.Outcome_SUCCEEDED)
+	m.run(1, 2, wire.Outcome_FAILED)
+	m.status(1, 2, Failed)
+	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(apply(daily("gone")))
+	c := submit(current("a", 1))
+	c.RequestId, c.RequestHash = "key", []byte("hash")
+	if a := m.must(c); a.Plan != 1 {
+		m.t.Errorf("the idempotency key was forgotten: %v", a)
+	}
+	m.now += requestAge
+	m.must(submitKey("next day", "hash")) // the old key goes
+}
+
+// longStory is story with what came after: operations, edits, the schedule,
+// settings and the past of a plan that is gone.
+func longStory(t testing.TB) *machine {
+	m := story(t)
+	hourly := daily("h")
+	hourly.Schedule = &wire.Schedule{Kind: wire.Schedule_HOURLY, From: 0, To: 3 * 3600, Every: 60}
+	hourly.Auto, hourly.DependsOnSelf = true, true
+	monthly := daily("m", "h")
+	monthly.Schedule = &wire.Schedule{Kind: wire.Schedule_MONTHLY, Days: 1}
+	monthly.Auto = true
+	monthly.Upstreams = append(monthly.Upstreams, &wire.Upstream{Node: "a", Previous: true})
+	paused := daily("p", "m")
+	paused.Auto, paused.Mode = true, wire.Node_PAUSED
+	m.must(apply(hourly, monthly))
+	m.must(generate(today))
+	m.must(apply(paused))
+	m.must(generate(today)) // a block more
+	m.must(generate(today - 1))
+	m.must(submit(current("h", 2))) // plan 5
+	m.run(5, 0, wire.Outcome_SUCCEEDED)
+	m.run(5, 1, wire.Outcome_FAILED)
+	m.must(op(wire.Operate_SET_TO_SUCCESS, of(5, 1)))
+	m.must(expire(5))
+	m.must(submit(current("h", 3))) // plan 6
+	fence := m.grant(6, 0)
+	m.must(turn(&wire.Turn{Yields: []*wire.Yield{{Plan: 6, Instance: 0, Fence: fence, ToPlan: 3, ToInstance: 0}}}))
+	m.must(op(wire.Operate_FREEZE, of(6, 1, 2), of(3, 3)))
+	m.must(turn(&wire.Turn{Missed: []*wire.Missed{{Plan: 6, Instances: []uint64{2}}}}))
+	m.must(op(wire.Operate_FORCE_RUN, of(6, 3)))
+	m.must(op(wire.Operate_SET_PRIORITY, of(6, 3, 4)))
+	remove := op(wire.Operate_REMOVE_UPSTREAM, of(6, 4, 5))
+	remove.GetOperate().Upstream = "h"
+	m.must(remove)
+	m.must(editPlan(&wire.EditPlan{Plan: 6, AddDates: dateSpan(today-9, today-8), AddNodes: []string{"m"}}))
+	m.must(editPlan(&wire.EditPlan{Plan: 6, DropDates: dateSpan(today-9, today-9)}))
+	m.must(group(&wire.PutResourceGroup{Name: "default", ReserveForAuto: 2, BackfillMaxShare: 50}))
+	m.must(&wire.Command{Body: &wire.Command_PutRegion{PutRegion: &wire.PutRegion{Id: "east"}}})
+	m.must(&wire.Command{Body: &wire.Command_PutWorkspace{PutWorkspace: &wire.PutWorkspace{Id: "w", Region: "east"}}})
+	return m
+}
+
+func TestGoldenSnapshotOfTheSecondForm(t *testing.T) {
+	want := longStory(t)
 	if *writeGolden {
-		f, err := os.OpenFile(golden, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(golden2, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +170,7 @@ func TestGoldenSnapshotOfFormat1(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := os.Open(golden)
+	f, err := os.Open(golden2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,18 +185,13 @@ func TestGoldenSnapshotOfFormat1(t *testing.T) {
 	// Both go on alike: what is computed again after a restore is right too.
 	twin := &machine{t: t, s: got, index: want.index, now: want.now}
 	for _, m := range []*machine{want, twin} {
-		m.run(1, 9, wire.Outcome_SUCCEEDED)
-		m.run(1, 2, wire.Outcome_FAILED)
-		m.status(1, 2, Failed)
-		m.must(operate(1, wire.PlanOperation_STOP))
-		m.must(apply(daily("gone")))
-		c := submit(current("a", 1))
-		c.RequestId, c.RequestHash = "key", []byte("hash")
-		if a := m.must(c); a.Plan != 1 {
-			t.Errorf("the idempotency key was forgotten: %v", a)
-		}
-		m.now += requestAge
-		m.must(submitKey("next day", "hash")) // the old key goes
+		m.goOn()
+		m.finish(6, 0, lease(t, m.s, 6, 0).Fence, wire.Outcome_STOPPED)
+		m.status(6, 0, Again)
+		m.must(op(wire.Operate_UNFREEZE, of(6), of(3, 3)))
+		m.status(6, 1, Pending)
+		m.status(6, 2, Failed)
+		m.run(3, 0, wire.Outcome_SUCCEEDED)
 	}
 	if twin.s.Hash() != want.s.Hash() {
 		t.Error("the restored state and its twin went apart")
@@ -111,7 +200,7 @@ func TestGoldenSnapshotOfFormat1(t *testing.T) {
 
 func TestReadRefusesDamage(t *testing.T) {
 	var b bytes.Buffer
-	if _, err := story(t).s.WriteTo(&b); err != nil {
+	if _, err := longStory(t).s.WriteTo(&b); err != nil {
 		t.Fatal(err)
 	}
 	plain := decompress(t, b.Bytes())

@@ -20,17 +20,16 @@ func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Pl
 	if sub.Request == nil {
 		return nil, fault.Field("request", "there is none: expected what to run and for which dates")
 	}
-	groups := sub.MaxGroups
-	if groups == 0 {
-		groups = MaxGroups
-	}
 	p, err := plan.Build(plan.Input{
-		ID: s.nextPlan, Name: s.planName(sub), Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
-		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: groups,
+		ID: s.nextPlan, Name: sub.Request.Name, Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
+		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: sub.MaxGroups,
 		Version: s.version, Scope: s.Scope(sub.Restricted, sub.Workspaces),
 	})
 	if err != nil {
 		return nil, err
+	}
+	if p.Name == "" {
+		p.Name = s.defaultName(p)
 	}
 	if err := s.refuseOverlaps(p); err != nil {
 		return nil, err
@@ -146,19 +145,15 @@ func (s *State) unlist(m *mark, p *Plan) {
 	}
 }
 
-// planName is the name asked for, or the default with its number of the day
-// (RULES R11).
-func (s *State) planName(sub *wire.Submit) string {
-	if sub.Request.Name != "" {
-		return sub.Request.Name
-	}
-	base := plan.DefaultName(sub.Request, calendar.Date(sub.Today))
+// defaultName is a plan's default name with its number of the day (RULES R11).
+func (s *State) defaultName(built *plan.Plan) string {
+	base := built.DefaultName()
 	last := 0
 	s.Plans(0, func(p *Plan) bool {
 		if tail, ok := strings.CutPrefix(p.Name, base); ok && !p.Auto && p.Request.Name == "" {
 			last, _ = strconv.Atoi(tail)
 		}
-		return last == 0 && int32(p.Generated) >= sub.Today
+		return last == 0 && p.Generated >= built.Generated
 	})
 	return base + strconv.Itoa(last+1)
 }
