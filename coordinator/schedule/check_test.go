@@ -19,14 +19,7 @@ const (
 // b1, b2, …; a's and b's instances alternate by date: 0 and 1 are the first.
 func TestCheck(t *testing.T) {
 	a, b := daily("a"), daily("b", "a")
-	for _, c := range []struct {
-		name     string
-		nodes    []*wire.Node
-		do       func(f *facts)
-		plan     uint64
-		instance uint64
-		want     Block
-	}{
+	checkRows(t, []row{
 		{"R5.1 nothing is in the way", []*wire.Node{a, b}, func(f *facts) { f.submit(2, &wire.Request{Root: "a"}) }, 1, 0, Block{}},
 		{"R5.2 an upstream has not run", []*wire.Node{a, b}, func(f *facts) { f.submit(2, &wire.Request{Root: "a"}) }, 1, 1, Block{Kind: Upstream, Plan: 1, Instance: 0}},
 		{"R5.2 an upstream has succeeded", []*wire.Node{a, b}, func(f *facts) { f.run(f.submit(2, &wire.Request{Root: "a"}), 0, ok) }, 1, 1, Block{}},
@@ -80,7 +73,21 @@ func TestCheck(t *testing.T) {
 		}, 1, 0, Block{Kind: Due, AtMs: noon + 12*3600_000}},
 		{"R3.5 not before", []*wire.Node{a}, func(f *facts) { f.submit(1, &wire.Request{Root: "a", NotBeforeMs: noon + 5}) }, 1, 0, Block{Kind: Due, AtMs: noon + 5}},
 		{"R9 a retry waits", []*wire.Node{{Id: "a", Code: "false", Retries: 2, RetryDelayMs: 70}}, func(f *facts) { f.run(f.submit(1, &wire.Request{Root: "a"}), 0, failed) }, 1, 0, Block{Kind: Retry, AtMs: noon + 70, Next: 1, Of: 2}},
-	} {
+	})
+}
+
+// row is a course of events, and what keeps an instance from starting after it.
+type row struct {
+	name     string
+	nodes    []*wire.Node
+	do       func(f *facts)
+	plan     uint64
+	instance uint64
+	want     Block
+}
+
+func checkRows(t *testing.T, rows []row) {
+	for _, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFacts(t, c.nodes...)
 			c.do(f)

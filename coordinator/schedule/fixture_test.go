@@ -29,9 +29,10 @@ type facts struct {
 }
 
 func newFacts(t testing.TB, nodes ...*wire.Node) *facts {
-	f := &facts{t: t, st: state.New(), sched: New(Settings{}), now: noon}
+	f := &facts{t: t, st: state.New(), sched: New(Settings{}), now: noon - 5*dayMs} // since when the schedule has them
 	f.sched.Load(f.st, f.now)
 	f.must(&wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes}}})
+	f.now = noon
 	f.agent("a", 1000, 1000)
 	return f
 }

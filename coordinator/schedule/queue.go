@@ -158,8 +158,8 @@ func (q *pool) pop(may func(*tracker) bool) (*tracker, item, bool) {
 }
 
 // popLongest takes the backfill instance that has been ready for the longest
-// time, if that is since a moment or earlier, whatever its priority. It is
-// nobody's turn.
+// time, if that is since a moment or earlier, whatever its priority; of several
+// the least urgent, since the others have better prospects. It is nobody's turn.
 func (q *pool) popLongest(sinceMs int64, may func(*tracker) bool) (*tracker, item, bool) {
 	if q.oldestMs > sinceMs {
 		return nil, item{}, false
@@ -175,7 +175,7 @@ func (q *pool) popLongest(sinceMs int64, may func(*tracker) bool) (*tracker, ite
 				continue
 			}
 			q.oldestMs = min(q.oldestMs, w.sinceMs)
-			if w.sinceMs <= sinceMs && (of == nil || w.sinceMs < best.sinceMs) && may(n.t) {
+			if w.sinceMs <= sinceMs && (of == nil || w.sinceMs <= best.sinceMs) && may(n.t) {
 				of, at, best = l, k, w
 			}
 		}
