@@ -19,16 +19,20 @@ func (a *app) backfillList() *cobra.Command {
 		Example: "  backfleet backfill list --contains orders --state failed",
 		Args:    exactly(0),
 	}
-	var state string
+	var state, kind string
 	l := a.lists(c, true)
 	c.Flags().StringVar(&state, "state", "", "only those in this `state`")
+	c.Flags().StringVar(&kind, "kind", string(v1.PlanFilterBackfill), "`backfill`: what people asked for; auto: the schedule's days; all: both")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		only, err := readState(state)
 		if err != nil {
 			return err
 		}
+		if !v1.PlanFilter(kind).Valid() {
+			return fault.Field("--kind", "%q is not known: expected backfill, auto or all", kind)
+		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.BackfillSummary, string, error) {
-			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: only, Cursor: cursor, Limit: limit})
+			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: only, Kind: v1.PlanFilter(kind), Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err
 			}
@@ -79,8 +83,10 @@ func (a *app) backfillShow() *cobra.Command {
 
 func (a *app) showBackfill(w io.Writer, b *v1.Backfill) {
 	s, r := b.Summary, b.Request
-	sheet(w, "Id", s.ID, "Name", s.Name, "State", a.stateOf(w, s), "Node", r.Root, "Mode", string(r.Mode),
-		"Dates", strings.Join(r.Dates, " "), "Order", string(r.Order), "Gate", string(r.Gate), "On failure", string(r.OnFailure),
+	sheet(w, "Id", s.ID, "Name", s.Name, "State", a.stateOf(w, s), "Node", r.Root, "Mode", string(r.Mode), "Chain to", r.End,
+		"Chosen", chosenText(r), "Dates", strings.Join(r.Dates, " "), "Order", string(r.Order), "Gate", string(r.Gate), "On failure", string(r.OnFailure),
+		"On conflict", string(r.OnConflict), "Period", periodText(r.Period, r.Zone), "Resource group", r.ResourceGroup,
+		"Priority", nonZero(r.Priority), "Most running", nonZero(r.MaxRunning),
 		"Created", moment(&s.CreatedAt)+" by "+s.CreatedBy, "Progress", progressText(b))
 	showTotals(w, b.Receipt)
 	fmt.Fprintln(w)
@@ -91,6 +97,31 @@ func (a *app) showBackfill(w io.Writer, b *v1.Backfill) {
 	}
 	a.grid(w, []string{"GROUP", "STATE", "DATES", "AT", "SUCCEEDED", "RUNNING", "FAILED", "HELD BY"}, rows)
 	a.warn(b.Warnings)
+}
+
+// chosenText says how nodes were chosen, beyond the root.
+func chosenText(r v1.BackfillRequest) string {
+	var parts []string
+	add := func(what string, list []string) {
+		if len(list) > 0 {
+			parts = append(parts, what+strings.Join(list, " "))
+		}
+	}
+	add("", r.Nodes)
+	add("in workspaces ", r.Workspaces)
+	add("and ", r.Whitelist)
+	add("without ", r.Blacklist)
+	for _, f := range r.Filters {
+		parts = append(parts, "where "+filterText(f))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func nonZero(n int32) string {
+	if n == 0 {
+		return ""
+	}
+	return count(n)
 }
 
 func showTotals(w io.Writer, t v1.ReceiptTotals) {
@@ -185,77 +216,6 @@ func (a *app) backfillDates() *cobra.Command {
 				return []string{d.Date, count(d.Group), count(d.Place), a.state(w, d.State),
 					fmt.Sprintf("%d/%d", d.Counts.Succeeded, d.Counts.Total), count(d.Counts.Failed), d.Reason}
 			})
-	}
-	return c
-}
-
-// operations are those that need nothing but the backfill.
-var operations = map[string]struct {
-	short, done string
-	call        func(*client.Client, context.Context, string) (*v1.Operation, error)
-}{
-	"stop":   {"Start nothing new and stop what runs", "stopped", (*client.Client).Stop},
-	"pause":  {"Start nothing new; let what runs finish", "paused", (*client.Client).Pause},
-	"resume": {"Go on after a pause, a stop or a halt", "resumed", (*client.Client).Resume},
-}
-
-func (a *app) operation(name string) *cobra.Command {
-	op := operations[name]
-	c := &cobra.Command{
-		Use: name + " BACKFILL", Short: op.short,
-		Example: "  backfleet backfill " + name + " b12",
-		Args:    exactly(1),
-	}
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := out.check(); err != nil {
-			return err
-		}
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		result, err := op.call(cl, c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return out.answer(result, []string{result.Backfill}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s %s\n", result.Backfill, op.done)
-		})
-	}
-	return c
-}
-
-func (a *app) backfillRerun() *cobra.Command {
-	var failed bool
-	c := &cobra.Command{
-		Use: "rerun BACKFILL [INSTANCE...]", Short: "Run instances again, all or nothing",
-		Example: `  backfleet backfill rerun b12 --failed
-  backfleet backfill rerun b12 b12.345 b12.346`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return fault.New(fault.Invalid, "no backfill is named: expected `%s`", c.UseLine())
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&failed, "failed", false, "exactly the failed ones and what they blocked")
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := out.check(); err != nil {
-			return err
-		}
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		result, err := cl.Rerun(c.Context(), args[0], v1.RerunRequest{Instances: args[1:], Failed: failed})
-		if err != nil {
-			return err
-		}
-		return out.answer(result, []string{result.Backfill}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %d instances run again\n", result.Backfill, result.Instances)
-		})
 	}
 	return c
 }

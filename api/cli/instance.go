@@ -15,7 +15,11 @@ import (
 )
 
 func (a *app) instanceCommand() *cobra.Command {
-	return group("instance", "Look at instances, why they wait, and their logs", a.instanceList(), a.instanceShow(), a.instanceLogs())
+	below := []*cobra.Command{a.instanceList(), a.instanceShow(), a.instanceLogs()}
+	for _, act := range instanceActs {
+		below = append(below, a.instanceAct(act))
+	}
+	return group("instance", "Look at instances, why they wait, and their logs; operate them", below...)
 }
 
 func (a *app) instanceList() *cobra.Command {
@@ -52,12 +56,19 @@ func (a *app) instanceList() *cobra.Command {
 	return c
 }
 
-// instanceState is the state, marked when it is a dry run's.
+// instanceState is the state with its marks (RULES R8).
 func (a *app) instanceState(w io.Writer, i v1.Instance) string {
+	text := a.state(w, i.State)
 	if i.DryRun != "" {
-		return a.state(w, i.State) + " (dry run: " + string(i.DryRun) + ")"
+		text += " (dry run: " + string(i.DryRun) + ")"
 	}
-	return a.state(w, i.State)
+	if i.SetToSuccess {
+		text += " (set to success)"
+	}
+	if i.Forced {
+		text += " (forced)"
+	}
+	return text
 }
 
 func took(from, to *time.Time) string {
@@ -90,13 +101,24 @@ func (a *app) instanceShow() *cobra.Command {
 
 func (a *app) showInstance(w io.Writer, d *v1.InstanceDetail) {
 	i := d.Instance
-	why := ""
+	why, conflict := "", ""
 	if d.Reason != nil {
 		why = d.Reason.Text
 	}
-	sheet(w, "Id", i.ID, "Node", strings.TrimSpace(i.Node+" "+d.NodeName), "State", a.instanceState(w, i), "Why", why,
+	if d.Conflict != nil {
+		conflict = d.Conflict.Text
+	}
+	priority := count(i.Priority)
+	if d.PriorityOverride != 0 {
+		priority += " (set by hand)"
+	}
+	sheet(w, "Id", i.ID, "Node", strings.TrimSpace(i.Node+" "+d.NodeName), "State", a.instanceState(w, i), "Why", why, "Conflict", conflict,
 		"Data timestamp", i.Date, "Scheduled", i.ScheduledTime.Format("2006-01-02 15:04:05 -07:00")+" "+d.Zone,
-		"Due", moment(&d.Due)+" UTC", "Group", count(i.Group), "Priority", count(i.Priority), "Resource group", d.ResourceGroup)
+		"Due", moment(&d.Due)+" UTC", "Group", count(i.Group), "Priority", priority, "Resource group", d.ResourceGroup,
+		"Gave way", nonZero(int32(d.Yields)), "Waits no longer for", strings.Join(d.RemovedUpstreams, " "))
+	for _, m := range d.Marks {
+		fmt.Fprintf(w, "Mark: %s\n", m.Text)
+	}
 	for _, v := range d.Values {
 		fmt.Fprintf(w, "Value: %s=%s\n", v.Name, v.Value)
 	}

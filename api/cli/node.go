@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -224,10 +225,36 @@ func scheduleText(s *v1.Schedule) string {
 	switch {
 	case s == nil:
 		return ""
-	case s.Kind == v1.ScheduleKindDaily:
-		return strings.TrimSpace("daily " + s.At + " " + s.Zone)
+	case s.Kind == v1.ScheduleKindHourly || s.Kind == v1.ScheduleKindMinutely:
+		return strings.TrimSpace(fmt.Sprintf("every %d min %s..%s %s", s.EveryMinutes, s.From, s.To, s.Zone))
 	}
-	return strings.TrimSpace(fmt.Sprintf("every %d min %s..%s %s", s.EveryMinutes, s.From, s.To, s.Zone))
+	parts := []string{string(s.Kind)}
+	for _, d := range s.Weekdays {
+		parts = append(parts, string(d))
+	}
+	for _, m := range s.Months {
+		parts = append(parts, time.Month(m).String()[:3])
+	}
+	for _, d := range s.Days {
+		if d == v1.LastDay {
+			parts = append(parts, "last")
+			continue
+		}
+		parts = append(parts, count(int(d)))
+	}
+	return strings.TrimSpace(strings.Join(append(parts, s.At, s.Zone), " "))
+}
+
+// autoText says what the schedule does with a node.
+func autoText(n v1.Node) string {
+	text := "by itself"
+	if n.Schedule == nil || !n.Schedule.Auto {
+		text = "only when asked for"
+	}
+	if n.Mode != "" && n.Mode != v1.NodeModeNormal {
+		text += ", " + string(n.Mode)
+	}
+	return text
 }
 
 func upstreamText(list []v1.Upstream) string {
@@ -238,6 +265,9 @@ func upstreamText(list []v1.Upstream) string {
 			text += fmt.Sprintf("[monthStart..%d]", w.To)
 		} else if w != nil {
 			text += fmt.Sprintf("[%d..%d]", w.From, w.To)
+		}
+		if u.Previous {
+			text += "[previous]"
 		}
 		all = append(all, text)
 	}
@@ -268,8 +298,9 @@ func (a *app) nodeShow() *cobra.Command {
 func showNode(w io.Writer, d *v1.NodeDetail) {
 	n := d.Node
 	sheet(w, "Id", n.ID, "Name", n.Name, "Description", n.Description, "Workspace", n.Workspace, "Owner", n.Owner,
-		"Type", n.Type, "Schedule", scheduleText(n.Schedule), "Baseline", n.Baseline, "Priority", count(n.Priority),
+		"Type", n.Type, "Schedule", scheduleText(n.Schedule), "Runs", autoText(n), "Baseline", n.Baseline, "Priority", count(n.Priority),
 		"Resource group", n.ResourceGroup, "Upstreams", upstreamText(n.Upstreams), "Depends on itself", yes(n.DependsOnSelf),
+		"Depends on its children", yes(n.DependsOnChildren),
 		"Downstreams", strings.Join(d.Downstreams, " "), "Code version", count(d.CodeVersion))
 	for _, p := range n.Params {
 		fmt.Fprintf(w, "Parameter: %s=%s\n", p.Name, p.Value)

@@ -28,16 +28,27 @@ type requestOptions struct {
 	overlap   string
 	notBefore string
 	params    []string
+	filters   []string
+	conflict  string
+	period    periodOptions
+	paused    string
+	dryNodes  string
+	changed   func(flag string) bool
 }
 
 func requests(c *cobra.Command) *requestOptions {
-	o := &requestOptions{}
 	f := c.Flags()
+	o := &requestOptions{changed: f.Changed}
 	r := &o.request
-	f.StringVar(&r.Root, "node", "", "`id` of the node, the root of the backfill (required)")
-	f.StringVar(&o.mode, "mode", "", "`current`: the node alone; descendants: also nodes below it. Default: descendants where a flag chooses among them, otherwise current")
-	f.StringSliceVar(&r.Nodes, "only", nil, "of the descendants only these, by `id` (alias --include)")
+	f.StringVar(&r.Root, "node", "", "`id` of the node: the only one, the root, or the start of a chain (required, but not for mode advanced)")
+	f.StringVar(&o.mode, "mode", "", "`current`: the node alone; descendants: also nodes below it; massive: all below it, by workspace; advanced: any nodes; chain: all between two. Default: what the other flags fit, otherwise current")
+	f.StringSliceVar(&r.Nodes, "only", nil, "of the descendants only these, by `id`; of mode advanced these nodes (alias --include)")
 	f.BoolVar(&r.WithoutRoot, "without-root", false, "leave the root itself out; it makes dry runs where order needs it")
+	f.StringSliceVar(&r.Workspaces, "workspace", nil, "massive: descendants in these workspaces, by `id`; default the root's")
+	f.StringSliceVar(&r.Whitelist, "whitelist", nil, "massive: descendants outside the workspaces that run too, by `id`")
+	f.StringSliceVar(&r.Blacklist, "blacklist", nil, "massive: nodes inside the workspaces that make dry runs, by `id`")
+	f.StringVar(&r.End, "end", "", "chain: `id` of its last node")
+	f.StringArrayVar(&o.filters, "filter", nil, "advanced: nodes that agree with all of `owner=x,type=shell,...`; of "+strings.Join(filterKeys(), ", ")+" (repeatable: any of them)")
 	f.StringVar(&r.NameFilter, "name-filter", "", "of the descendants only those whose name contains this `text`")
 	f.Int32Var(&r.MaxLevel, "max-level", 0, "of the descendants only those at most so far from the root")
 	f.StringArrayVar(&o.dates, "dates", nil, "data timestamps: `FROM..TO` or one date (repeatable; default yesterday..yesterday)")
@@ -55,6 +66,12 @@ func requests(c *cobra.Command) *requestOptions {
 	f.StringVar(&r.ResourceGroup, "resource-group", "", "run all instances in this `group`; default each node's own")
 	f.StringArrayVar(&o.params, "param", nil, "override a parameter: `NODE:key=value` (repeatable)")
 	f.StringVar(&o.overlap, "overlap", "wait", "when another backfill is about to run the same: `wait` for it, or refuse")
+	f.StringVar(&o.conflict, "on-conflict", "yield", "when the schedule wants to run a node that the backfill runs: `yield` to it, let it wait, or allow both")
+	o.period.flags(f)
+	f.StringVar(&r.Zone, "zone", "", "time `zone` of the period, an IANA name; default the cluster's")
+	f.StringVar(&o.paused, "paused-nodes", "run", "nodes of mode paused: `run` them, or keep them frozen")
+	f.StringVar(&o.dryNodes, "dry-run-nodes", "run", "nodes of mode dryRun: `run` them, or keep them dry runs")
+	f.Int32Var(&r.Priority, "priority", 0, "of all instances, for operators: 1, 2, 3, 5, 7 or 8; 0: by the rules")
 	f.StringVar(&o.notBefore, "not-before", "", "start nothing before this `moment`, as 2026-01-31T22:00:00Z")
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "include" {
@@ -69,21 +86,18 @@ func requests(c *cobra.Command) *requestOptions {
 // given: yesterday is the cluster's, not this machine's.
 func (o *requestOptions) build(ctx context.Context, cl *client.Client) (v1.BackfillRequest, error) {
 	r := o.request
-	if r.Root == "" {
-		return r, fault.Field("--node", "it is missing: expected the id of a node (see backfleet node list)")
+	if err := o.selection(&r); err != nil {
+		return r, err
 	}
-	r.Mode = v1.Mode(o.mode)
-	if o.mode == "" {
-		r.Mode = v1.ModeCurrent
-		if len(r.Nodes) > 0 || r.WithoutRoot || r.NameFilter != "" || r.MaxLevel > 0 {
-			r.Mode = v1.ModeDescendants
-		}
+	if r.Groups < 1 {
+		return r, fault.Field("--groups", "%d groups: expected 1 to 10", r.Groups)
 	}
 	orders := map[string]v1.Order{"asc": v1.OrderAscending, "desc": v1.OrderDescending}
 	if r.Order = orders[o.order]; r.Order == "" {
 		r.Order = v1.Order(o.order)
 	}
 	r.Gate, r.OnFailure, r.Overlap = v1.Gate(o.gate), v1.OnFailure(o.onFailure), v1.Overlap(o.overlap)
+	r.OnConflict, r.PausedNodes, r.DryRunNodes = v1.OnConflict(o.conflict), v1.NodeSwitch(o.paused), v1.NodeSwitch(o.dryNodes)
 	if err := o.times(&r); err != nil {
 		return r, err
 	}
@@ -104,26 +118,28 @@ func (o *requestOptions) build(ctx context.Context, cl *client.Client) (v1.Backf
 	}
 	// What the coordinator would refuse as written is refused here.
 	_, err := convert.ReadRequest(r)
-	return r, err
+	return r, flagged(err)
 }
 
 // times reads the flags about dates and moments.
 func (o *requestOptions) times(r *v1.BackfillRequest) error {
-	for _, text := range o.dates {
-		for _, one := range strings.Split(text, ",") {
-			d, err := convert.ReadDateRange(strings.TrimSpace(one))
-			if err != nil {
-				return fault.Field("--dates", "%s", err.Error())
-			}
-			r.Dates = append(r.Dates, convert.DateRange(d))
-		}
+	dates, err := readDates("--dates", o.dates)
+	if err != nil {
+		return err
 	}
+	r.Dates = dates
 	if o.timeOfDay != "" {
 		from, to, found := strings.Cut(o.timeOfDay, "-")
 		if !found {
 			return fault.Field("--time-of-day", "%q is no range: expected one like 00:00-06:00", o.timeOfDay)
 		}
 		r.TimeOfDay = &v1.TimeRange{From: from, To: to}
+	}
+	if r.Period, err = o.period.build(); err != nil {
+		return err
+	}
+	if r.Zone != "" && r.Period == nil {
+		return fault.Field("--zone", "it is the zone of a period, and there is none: expected --period too")
 	}
 	if o.notBefore != "" {
 		t, err := time.Parse(time.RFC3339, o.notBefore)
@@ -133,6 +149,22 @@ func (o *requestOptions) times(r *v1.BackfillRequest) error {
 		r.NotBefore = &t
 	}
 	return nil
+}
+
+// readDates reads a flag that may be repeated and may hold several, separated
+// by commas.
+func readDates(flag string, texts []string) ([]v1.DateRangeText, error) {
+	var out []v1.DateRangeText
+	for _, text := range texts {
+		for _, one := range strings.Split(text, ",") {
+			d, err := convert.ReadDateRange(strings.TrimSpace(one))
+			if err != nil {
+				return nil, fault.Field(flag, "%s", err.Error())
+			}
+			out = append(out, convert.DateRange(d))
+		}
+	}
+	return out, nil
 }
 
 func yesterday(ctx context.Context, cl *client.Client) (string, error) {

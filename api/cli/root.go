@@ -23,7 +23,8 @@ import (
 
 // Options are the world of the command line. Zero fields get the process's.
 type Options struct {
-	Version  string // shown by `version`; default "dev"
+	Version  string    // shown by `version`; default "dev"
+	In       io.Reader // for lists of ids, and answers to questions
 	Out, Err io.Writer
 	Getenv   func(string) string
 	Now      func() time.Time
@@ -40,6 +41,9 @@ func NewRoot(o Options) *cobra.Command {
 	a := &app{o}
 	if a.Version == "" {
 		a.Version = "dev"
+	}
+	if a.In == nil {
+		a.In = os.Stdin
 	}
 	if a.Out == nil {
 		a.Out = os.Stdout
@@ -78,8 +82,8 @@ defaults of --server, --token-file and --ca; NO_COLOR turns colours off.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.New(fault.Invalid, "%s (see %s --help)", err, c.CommandPath())
 	})
-	root.AddCommand(a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.agentCommand(),
-		a.clusterCommand(), a.paramsCommand(), a.versionCommand())
+	root.AddCommand(a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
+		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.versionCommand())
 	for _, c := range o.Commands {
 		mount(root, c)
 	}

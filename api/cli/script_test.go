@@ -2,15 +2,21 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
 
 	"backfleet/api/cli"
 	"backfleet/api/internal/standin"
@@ -62,10 +68,51 @@ func TestScripts(t *testing.T) {
 			"outcome": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { b.Outcome = v1.State(args[0]) })
 			},
-			// refuse CODE WORD...: what every call answers.
+			// refuse CODE WORD...: what every call answers; without words, as before.
 			"refuse": func(ts *testscript.TestScript, _ bool, args []string) {
+				if len(args) == 0 {
+					ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { b.Fail = nil })
+					return
+				}
 				refusal := fault.New(fault.Code(args[0]), "%s", strings.Join(args[1:], " "))
 				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { b.Fail = func(string) error { return refusal } })
+			},
+			// done TEXT: an operation that arrived holds TEXT, written as said below.
+			"done": func(ts *testscript.TestScript, _ bool, args []string) {
+				var all []string
+				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { all = batches(b) })
+				if !slices.ContainsFunc(all, func(one string) bool { return strings.Contains(one, args[0]) }) {
+					ts.Fatalf("no operation holds %s:\n%s", args[0], strings.Join(all, "\n"))
+				}
+			},
+			// edits N [TEXT]: so many were applied, and the newest holds TEXT.
+			"edits": func(ts *testscript.TestScript, _ bool, args []string) {
+				var n int
+				var newest string
+				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) {
+					if n = len(b.Edits); n > 0 {
+						newest = fmt.Sprintf("why=%q %s", b.Writes[len(b.Writes)-1].Why, oneSpace(b.Edits[n-1]))
+					}
+				})
+				if strconv.Itoa(n) != args[0] || len(args) > 1 && !strings.Contains(newest, args[1]) {
+					ts.Fatalf("%d edits, the newest: %s", n, newest)
+				}
+			},
+			// asked PATTERN: the newest request that was submitted matches.
+			"asked": func(ts *testscript.TestScript, _ bool, args []string) {
+				var text string
+				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { text = oneSpace(b.Request) })
+				if !regexp.MustCompile(args[0]).MatchString(text) {
+					ts.Fatalf("asked for %s", text)
+				}
+			},
+			// wrote WHY: the newest write said so.
+			"wrote": func(ts *testscript.TestScript, _ bool, args []string) {
+				var why string
+				ts.Value(backendKey{}).(*standin.Backend).Set(func(b *standin.Backend) { why = b.Writes[len(b.Writes)-1].Why })
+				if why != args[0] {
+					ts.Fatalf("the newest write said %q", why)
+				}
 			},
 			// exits STATUS COMMAND...: the exact status of a command.
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -80,6 +127,34 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// batches writes what operations arrived: why="" kind:… targets:{…}, and
+// which descendants.
+func batches(b *standin.Backend) []string {
+	var why []string
+	for _, w := range b.Writes {
+		why = append(why, w.Why)
+	}
+	why = why[len(why)-len(b.Batches):]
+	var all []string
+	for i, o := range b.Batches {
+		text := fmt.Sprintf("why=%q %s", why[i], oneSpace(o.Operate))
+		if o.AllDescendants {
+			text += " all descendants"
+		}
+		for _, d := range o.Descendants {
+			text += " descendants {" + oneSpace(d) + "}"
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// oneSpace writes a message as text, whose blanks differ from run to run on
+// purpose, with one blank each.
+func oneSpace(m proto.Message) string {
+	return strings.Join(strings.Fields(prototext.MarshalOptions{}.Format(m)), " ")
 }
 
 // TestEveryCommandHasHelpWithAnExample keeps the help complete.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,8 @@ import (
 func (a *app) backfillCommand() *cobra.Command {
 	return group("backfill", "Preview, submit, watch and steer backfills",
 		a.backfillPreview(), a.backfillSubmit(), a.backfillList(), a.backfillShow(), a.backfillWatch(),
-		a.backfillReceipt(), a.backfillDates(), a.operation("stop"), a.operation("pause"), a.operation("resume"), a.backfillRerun())
+		a.backfillReceipt(), a.backfillDates(), a.steer("stop"), a.steer("pause"), a.steer("resume"), a.backfillRerun(),
+		a.steer("freeze"), a.steer("unfreeze"), a.backfillEdit(), a.backfillOperations())
 }
 
 type submitOptions struct {
@@ -31,7 +33,7 @@ type submitOptions struct {
 func (a *app) backfillSubmit() *cobra.Command {
 	o := &submitOptions{app: a}
 	c := &cobra.Command{
-		Use: "submit --node ID [flags]", Short: "Submit a backfill",
+		Use: "submit [--node ID] [flags]", Short: "Submit a backfill",
 		Long: `Submits a backfill. Once its id is printed it is durable and goes on by itself.
 
 With --watch or --wait the command stays until the backfill is quiet, and its
@@ -40,6 +42,9 @@ the backfill.`,
 		Example: `  backfleet backfill submit --node dwd_orders --dates 2024-01-01..2024-01-31
   backfleet backfill submit --node ingest --mode descendants --dates 2012-01-01..2015-12-31 --groups 10 --watch
   backfleet backfill submit --node ingest --only clean,rolling --dates 2024-02-29 --gate node --order desc
+  backfleet backfill submit --node ingest --mode massive --workspace shop,ads --blacklist old_report --dates 2024-01-01
+  backfleet backfill submit --filter owner=ada,type=shell --only clean --dates 2024-01-01
+  backfleet backfill submit --node ingest --end report --dates 2024-01-01 --period daily --period-from 22:00 --period-to 06:00
   backfleet backfill submit --node ingest --param ingest:source=archive -o name`,
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
@@ -108,7 +113,7 @@ type previewOptions struct {
 func (a *app) backfillPreview() *cobra.Command {
 	o := &previewOptions{app: a}
 	c := &cobra.Command{
-		Use: "preview --node ID [flags]", Short: "Show what a backfill would run; change nothing",
+		Use: "preview [--node ID] [flags]", Short: "Show what a backfill would run; change nothing",
 		Example: `  backfleet backfill preview --node ingest --mode descendants --dates 2012-01-01..2012-01-31 --groups 4
   backfleet backfill preview --node ingest --dates 2012-01-01..2012-12-31 --of-date 2012-02-29 --instances 0`,
 		Args: exactly(0),
@@ -169,6 +174,7 @@ func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
 		rows = append(rows, []string{n.Node, n.Name, count(n.Level), count(n.Instances), n.ResourceGroup, string(n.DryRun)})
 	}
 	o.grid(w, []string{"NODE", "NAME", "LEVEL", "INSTANCES", "GROUP", "DRY RUN"}, rows)
+	o.ahead(w, p)
 	if len(p.Instances) == 0 {
 		return
 	}
@@ -184,3 +190,38 @@ func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
 	}
 	o.grid(w, []string{"NODE", "DATE", "SCHEDULED", "GROUP", "PRIORITY", "DRY RUN", "VALUES"}, rows)
 }
+
+// ahead shows what the backfill will meet: time, room, schedule, gaps.
+func (o *previewOptions) ahead(w io.Writer, p *v1.Preview) {
+	if f := p.Forecast; f != nil {
+		text := fmt.Sprintf("%s (%s to %s)", seconds(f.Mid), seconds(f.Low), seconds(f.High))
+		if !f.Complete {
+			text = "at least " + text
+		}
+		if f.Why != "" {
+			text += "; " + f.Why
+		}
+		fmt.Fprintf(w, "\nForecast: %s\n", text)
+	}
+	for _, d := range p.Demand {
+		fmt.Fprintf(w, "Demand on %s: up to %d at once, %d slots\n", d.ResourceGroup, d.Peak, d.Slots)
+	}
+	for _, d := range p.DueTimes {
+		fmt.Fprintf(w, "Due later: %d instances at %s UTC\n", d.Instances, moment(&d.At))
+	}
+	for _, c := range p.Conflicts {
+		fmt.Fprintf(w, "Conflict ahead: the schedule runs %s of %s at %s UTC %s\n", c.Node, c.Date, moment(&c.At), c.Instance)
+	}
+	for _, m := range p.MissingUpstreams {
+		why := "has never run"
+		if m.Failed {
+			why = "last failed"
+		}
+		fmt.Fprintf(w, "Missing: %s of %s %s; %s needs it\n", m.Node, m.Date, why, m.NeededBy)
+	}
+	if len(p.NotPermitted) > 0 {
+		fmt.Fprintf(w, "Dry runs, for you may not run them: %s\n", strings.Join(p.NotPermitted, " "))
+	}
+}
+
+func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }

@@ -56,21 +56,6 @@ func (c *Client) Dates(ctx context.Context, id string, p *v1.ListDatesParams) (*
 	return read[v1.DatePage](c.api.ListDates(ctx, id, p))
 }
 
-// Stop starts nothing new and stops what runs.
-func (c *Client) Stop(ctx context.Context, id string) (*v1.Operation, error) {
-	return read[v1.Operation](c.api.StopBackfill(ctx, id, nil, v1.Reasoned{}))
-}
-
-// Pause starts nothing new and lets what runs finish.
-func (c *Client) Pause(ctx context.Context, id string) (*v1.Operation, error) {
-	return read[v1.Operation](c.api.PauseBackfill(ctx, id, nil, v1.Reasoned{}))
-}
-
-// Resume goes on after a pause, a stop or a halt.
-func (c *Client) Resume(ctx context.Context, id string) (*v1.Operation, error) {
-	return read[v1.Operation](c.api.ResumeBackfill(ctx, id, nil, v1.Reasoned{}))
-}
-
 // Rerun runs instances again, all or nothing.
 func (c *Client) Rerun(ctx context.Context, id string, r v1.RerunRequest) (*v1.Operation, error) {
 	return read[v1.Operation](c.api.RerunBackfill(ctx, id, nil, r))

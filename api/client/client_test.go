@@ -109,16 +109,17 @@ func TestAFollowerPassesOnOnce(t *testing.T) {
 	// Two that take each other for the leader.
 	other := coordinator(t, lost)
 	lost.Lead, follow.Lead = server.Leader{HTTPAddress: follower.URL}, server.Leader{HTTPAddress: other.URL}
+	stop := v1.BackfillsOperation{Operation: v1.BackfillOperationStop, Backfills: []string{"b1"}}
 	impatient := connect(t, client.Options{Patience: 50 * time.Millisecond}, follower)
-	if _, err := impatient.Stop(within(t), "b1"); !fault.Is(err, fault.Unavailable) {
+	if _, err := impatient.Operate(within(t), stop); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("two followers: %v", err)
 	}
 	follow.Lead = server.Leader{HTTPAddress: dead(t).URL}
-	if _, err := impatient.Stop(within(t), "b1"); !fault.Is(err, fault.Unavailable) {
+	if _, err := impatient.Operate(within(t), stop); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a dead leader: %v", err)
 	}
 	follow.Lead = server.Leader{}
-	if _, err := impatient.Stop(within(t), "b1"); !fault.Is(err, fault.Unavailable) {
+	if _, err := impatient.Operate(within(t), stop); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("no leader: %v", err)
 	}
 }
@@ -178,7 +179,7 @@ func TestReadsSeeTheClientsWrites(t *testing.T) {
 	ahead, behind := standin.New(), standin.New()
 	first := coordinator(t, ahead)
 	c := connect(t, client.Options{}, first, coordinator(t, behind))
-	if _, err := c.Pause(within(t), "b1"); err != nil { // index 8
+	if _, err := c.Operate(within(t), v1.BackfillsOperation{Operation: v1.BackfillOperationPause, Backfills: []string{"b1"}}); err != nil { // index 8
 		t.Fatal(err)
 	}
 	ahead.Fail = func(string) error { return fault.New(fault.Unavailable, "shutting down") }
