@@ -31,12 +31,13 @@ type Facts interface {
 	Follow() (*machine.Feed, *state.State)
 }
 
-// Config says how a Server runs. All but Terms, Sched and Logger are required.
+// Config says how a Server runs. All but Terms, Sched, Now and Logger are required.
 type Config struct {
 	Log    Log
 	Facts  Facts
 	Terms  Terms               // see Terms.Complete for defaults
 	Sched  schedule.Settings   // see there for defaults
+	Now    func() time.Time    // the clock; default time.Now
 	Leader func() (rpc string) // rpc address of the leader, empty when not known
 	Logger *slog.Logger
 }
@@ -52,6 +53,7 @@ type Server struct {
 // scope is one leadership.
 type scope struct {
 	ctx     context.Context
+	now     func() time.Time
 	events  chan func(*Core, time.Time) []Message
 	mu      sync.Mutex
 	streams map[Conn]*stream
@@ -75,6 +77,9 @@ const inFlight = 4096
 // New makes a server; Lead runs it.
 func New(cfg Config) *Server {
 	cfg.Terms.Complete()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -87,7 +92,7 @@ func New(cfg Config) *Server {
 func (d *Server) Lead(ctx context.Context) {
 	for ctx.Err() == nil {
 		scoped, cancel := context.WithCancel(ctx)
-		s := &scope{ctx: scoped, events: make(chan func(*Core, time.Time) []Message, inFlight), streams: map[Conn]*stream{}}
+		s := &scope{ctx: scoped, now: d.cfg.Now, events: make(chan func(*Core, time.Time) []Message, inFlight), streams: map[Conn]*stream{}}
 		d.scope.Store(s)
 		err := d.run(s)
 		d.scope.CompareAndSwap(s, nil)
@@ -104,7 +109,7 @@ func (d *Server) Lead(ctx context.Context) {
 func (d *Server) run(s *scope) error {
 	feed, st := d.cfg.Facts.Follow()
 	defer feed.Close()
-	core := NewCore(d.cfg.Terms, d.cfg.Sched, st, time.Now())
+	core := NewCore(d.cfg.Terms, d.cfg.Sched, st, s.now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -114,7 +119,7 @@ func (d *Server) run(s *scope) error {
 		case <-feed.Ready():
 		case <-timer.C:
 		case ev := <-s.events:
-			s.send(ev(core, time.Now()))
+			s.send(ev(core, s.now()))
 			s.drain(core)
 		}
 		for {
@@ -126,7 +131,7 @@ func (d *Server) run(s *scope) error {
 			}
 		}
 		if at, ok := core.NextWake(); ok {
-			timer.Reset(max(time.Millisecond, time.Until(at)))
+			timer.Reset(max(time.Millisecond, at.Sub(s.now())))
 		}
 	}
 }
@@ -136,7 +141,7 @@ func (s *scope) drain(core *Core) {
 	for range inFlight {
 		select {
 		case ev := <-s.events:
-			s.send(ev(core, time.Now()))
+			s.send(ev(core, s.now()))
 		default:
 			return
 		}
@@ -148,7 +153,7 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 	if err := s.observe(core, feed, 0); err != nil {
 		return err
 	}
-	now := time.Now()
+	now := s.now()
 	turn := core.Turn(now)
 	var index uint64
 	if turn != nil {
@@ -178,10 +183,10 @@ func (s *scope) observe(core *Core, feed *machine.Feed, own uint64) error {
 		case a.Reset:
 			return fault.New(fault.Internal, "the facts were replaced while this coordinator led")
 		case a.Index == own:
-			s.send(core.Committed(a.State, a.Changes, a.Refused, time.Now()))
+			s.send(core.Committed(a.State, a.Changes, a.Refused, s.now()))
 			found = true
 		default:
-			s.send(core.Observe(a.State, a.Changes, time.Now()))
+			s.send(core.Observe(a.State, a.Changes, s.now()))
 		}
 	}
 	if !found {

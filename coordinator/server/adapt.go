@@ -9,13 +9,13 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// clusterLog is the replicated log as the service wants it.
+// clusterLog is the replicated log as the service and the schedule want it.
 type clusterLog struct{ s *Server }
 
 // Propose takes new work only while there is room for it; a stop or a pause is
 // small and must never fail for want of space.
 func (l clusterLog) Propose(ctx context.Context, c *wire.Command) (uint64, *state.Result, error) {
-	if c.GetSubmit() != nil || c.GetApplyNodes() != nil {
+	if c.GetSubmit() != nil || c.GetApplyNodes() != nil || c.GetGenerate() != nil || c.GetEditPlan() != nil {
 		if err := l.s.checkSpace(); err != nil {
 			return 0, nil, err
 		}

@@ -4,9 +4,11 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,13 +47,19 @@ type Config struct {
 	// TLS secures all three listeners.
 	TLS mtls.Files
 	// TokenFile holds the secrets that clients and agents must show, one on
-	// each line as name:secret, or one secret alone.
+	// each line as name:secret, or one secret alone. After it may stand
+	// workspaces=a,b: its bearer may run nodes of these only (RULES R2.9).
 	TokenFile string
 	// Announcer makes the coordinator seen by agents that look for one there.
 	// Its loss harms nothing. Default: none.
 	Announcer presence.Announcer
 	// AllowInsecure lets it listen beyond the loopback without TLS and tokens.
 	AllowInsecure bool
+	// Settings are what the rules leave to the operator; every coordinator of a
+	// cluster should have the same. Default: DefaultSettings.
+	Settings *Settings
+	// Now is the clock, so that tests can move it. Default: time.Now.
+	Now func() time.Time
 	// Terms of leases; what is 0 follows from the lease, see
 	// dispatch.Terms.Complete.
 	Terms dispatch.Terms
@@ -81,6 +89,12 @@ func (c *Config) complete() error {
 		c.StopTimeout = 10 * time.Second
 	}
 	c.Terms.Complete()
+	if c.Settings == nil {
+		c.Settings = new(DefaultSettings())
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.free == nil {
 		c.free = freeBytes
 	}
@@ -94,6 +108,9 @@ func (c *Config) complete() error {
 		return fault.Field("data", "it is empty: give the folder in which the coordinator keeps everything")
 	case c.Bootstrap && len(c.Join) > 0:
 		return fault.Field("join", "it cannot be combined with bootstrap: the first coordinator bootstraps, the others join it")
+	}
+	if err := c.Settings.check(); err != nil {
+		return err
 	}
 	if _, err := time.LoadLocation(c.Zone); err != nil {
 		return fault.Field("zone", "%q is not a time zone: expected an IANA name, such as Asia/Shanghai", c.Zone)
@@ -124,19 +141,37 @@ func (c *Config) tokens() ([]api.Token, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		name, secret, ok := strings.Cut(line, ":")
-		if !ok {
-			name, secret = "token", line
+		token, err := readToken(line)
+		if err != nil {
+			return nil, fault.Field(mtls.FlagToken, "line %d: %s", i+1, err)
 		}
-		if len(secret) < 16 {
-			return nil, fault.Field(mtls.FlagToken, "line %d: expected a secret of at least 16 characters", i+1)
-		}
-		out = append(out, api.Token{Name: name, Secret: secret})
+		out = append(out, token)
 	}
 	if len(out) == 0 {
 		return nil, fault.Field(mtls.FlagToken, "%s holds no token: expected one on each line, as name:secret", c.TokenFile)
 	}
 	return out, nil
+}
+
+// readToken reads a line of the token file: [name:]secret [workspaces=a,b].
+func readToken(line string) (api.Token, error) {
+	words := strings.Fields(line)
+	name, secret, ok := strings.Cut(words[0], ":")
+	if !ok {
+		name, secret = "token", words[0]
+	}
+	if len(secret) < 16 {
+		return api.Token{}, errors.New("expected a secret of at least 16 characters")
+	}
+	t := api.Token{Name: name, Secret: secret}
+	for _, word := range words[1:] {
+		list, ok := strings.CutPrefix(word, "workspaces=")
+		t.Workspaces = strings.Split(list, ",")
+		if !ok || len(words) > 2 || slices.Contains(t.Workspaces, "") {
+			return api.Token{}, errors.New("after the secret only workspaces=a,b may stand, their ids without blanks")
+		}
+	}
+	return t, nil
 }
 
 // advertised is what others dial for a listener.

@@ -9,9 +9,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/obs"
 	"backfleet/pkg/wire"
@@ -26,6 +28,11 @@ type metrics struct {
 	turns     prometheus.Histogram
 	turnSize  prometheus.Histogram
 	logBytes  *prometheus.CounterVec
+	dates     prometheus.Counter
+	instances prometheus.Counter
+	forgotten prometheus.Counter
+	yields    prometheus.Counter
+	cleared   *prometheus.CounterVec
 }
 
 func newMetrics(s *Server) *metrics {
@@ -45,9 +52,33 @@ func newMetrics(s *Server) *metrics {
 		logBytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "backfleet_log_received_bytes_total", Help: "Compressed bytes of attempts' logs taken in, from agents and, as copies, from other coordinators.",
 		}, []string{"from"}),
+		dates:     counter("schedule_dates_total", "Dates of the schedule that this coordinator, leading, had generated."),
+		instances: counter("schedule_instances_total", "Instances new in these dates."),
+		forgotten: counter("expired_plans_total", "Plans that this coordinator, leading, had forgotten."),
+		yields:    counter("yields_total", "Attempts of backfills that this coordinator, leading, had stopped for the schedule."),
+		cleared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backfleet_log_cleared_bytes_total", Help: "Bytes of attempts' logs cleared on this coordinator, by why: their time was over (retention), or the log was too long (cut).",
+		}, []string{"why"}),
 	}
-	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, standing{s})
+	m.swept(logstore.Swept{})
+	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, standing{s})
 	return m
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "backfleet_" + name, Help: help})
+}
+
+func (m *metrics) generated(_ calendar.Date, instances uint64) {
+	m.dates.Inc()
+	m.instances.Add(float64(instances))
+}
+
+func (m *metrics) expired(plans int) { m.forgotten.Add(float64(plans)) }
+
+func (m *metrics) swept(s logstore.Swept) {
+	m.cleared.WithLabelValues("retention").Add(float64(s.ClearedBytes))
+	m.cleared.WithLabelValues("cut").Add(float64(s.CutBytes))
 }
 
 func (m *metrics) handler() http.Handler { return obs.MetricsHandler(m.registry) }
@@ -66,6 +97,7 @@ func (l *measuredLog) Propose(ctx context.Context, c *wire.Command) (uint64, *st
 	if t := c.GetTurn(); t != nil && err == nil {
 		l.m.turns.Observe(time.Since(began).Seconds())
 		l.m.turnSize.Observe(float64(transitions(t)))
+		l.m.yields.Add(float64(len(t.Yields)))
 	}
 	return index, r, err
 }
@@ -92,6 +124,9 @@ func outcomeOf(r *state.Result, err error) string {
 
 func transitions(t *wire.Turn) int {
 	n := len(t.Finishes) + len(t.Losses) + len(t.Grants)
+	for _, m := range t.Missed {
+		n += len(m.Instances)
+	}
 	for _, d := range t.DryRuns {
 		n += len(d.Instances)
 	}
@@ -129,6 +164,7 @@ var (
 	agentCount   = gauge("agents", "Registered agents, by state.", "state")
 	slotTotal    = gauge("slots", "Slots of the agents that are not silent, by resource group.", "group")
 	slotUsed     = gauge("slots_used", "Slots whose attempt has a lease, silent agents' included, by resource group.", "group")
+	runningCount = gauge("running_instances", "Leases by resource group and whose they are: the schedule's (auto) or a backfill's.", "group", "kind")
 	leaseCount   = gauge("leases", "Leases: attempts that run or are about to.")
 	readyCount   = gauge("ready_instances", "Instances that wait for nothing but a slot, by resource group; the leader alone knows.", "group")
 	diskFree     = gauge("data_free_bytes", "Free bytes on the volume of the data folder; below what a coordinator reserves it takes no new work.")
@@ -139,7 +175,7 @@ var (
 func (standing) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		raftLeader, raftTerm, raftCommit, raftApplied, raftSnapshot, raftContact, raftInFlight, raftVoters,
-		agentCount, slotTotal, slotUsed, leaseCount, readyCount, diskFree, diskReserve,
+		agentCount, slotTotal, slotUsed, runningCount, leaseCount, readyCount, diskFree, diskReserve,
 	} {
 		ch <- d
 	}
@@ -202,7 +238,7 @@ func (c standing) log(put put) {
 
 func (c standing) fleet(put put) {
 	st := c.s.machine.State()
-	agents, total, used := map[string]float64{}, map[string]float64{}, map[string]float64{}
+	agents, total, used, backfills := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
 	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_SILENT} {
 		agents[strings.ToLower(known.String())] = 0
 	}
@@ -210,6 +246,7 @@ func (c standing) fleet(put put) {
 		agents[strings.ToLower(a.State.String())]++
 		for i, g := range a.Groups {
 			used[g.Group] += float64(a.Used[i])
+			backfills[g.Group] += float64(a.Backfills[i])
 			total[g.Group] += 0
 			if a.State != wire.Agent_SILENT {
 				total[g.Group] += float64(g.Slots)
@@ -222,6 +259,8 @@ func (c standing) fleet(put put) {
 	for group, n := range total {
 		put(slotTotal, n, group)
 		put(slotUsed, used[group], group)
+		put(runningCount, backfills[group], group, "backfill")
+		put(runningCount, used[group]-backfills[group], group, "auto")
 	}
 	put(leaseCount, float64(st.LeaseCount()))
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,11 +16,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	api "backfleet/api/server"
+	"backfleet/coordinator/cycle"
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/service"
+	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/presence"
@@ -37,6 +40,7 @@ type Server struct {
 	folder  *raftnode.Folder
 	logs    *logstore.Store
 	copies  *logstore.Replicator
+	reader  *logstore.Reader
 	machine *machine.Machine
 	node    *raftnode.Node
 	log     *measuredLog
@@ -102,7 +106,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.logs, err = logstore.Open(filepath.Join(s.cfg.DataDir, "logs"), logstore.Options{Logger: s.cfg.Logger}); err != nil {
+	if s.logs, err = logstore.Open(filepath.Join(s.cfg.DataDir, "logs"), logstore.Options{Logger: s.cfg.Logger, Now: s.cfg.Now}); err != nil {
 		return err
 	}
 	s.onStop(func(context.Context) error { return s.logs.Close() })
@@ -127,10 +131,11 @@ func (s *Server) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// serve begins what lasts until the end: leading, joining, being announced.
+// serve begins what lasts until the end: leading, joining, being announced,
+// clearing logs.
 func (s *Server) serve(options []grpc.DialOption) {
 	scope, cancel := context.WithCancel(context.Background())
-	var announced sync.WaitGroup
+	var beside sync.WaitGroup // what must have ended before the rest does
 	go s.node.Lead(scope, s.lead)
 	go s.node.WatchLeader(scope, s.service.LeaderChanged)
 	if len(s.cfg.Join) > 0 {
@@ -141,12 +146,14 @@ func (s *Server) serve(options []grpc.DialOption) {
 		}()
 	}
 	if s.cfg.Announcer != nil {
-		announced.Go(func() {
+		beside.Go(func() {
 			if err := s.cfg.Announcer.Announce(scope, s.member()); err != nil {
 				s.cfg.Logger.Error("the coordinator is not in the directory", "error", err)
 			}
 		})
 	}
+	sweeper := s.sweeper()
+	beside.Go(func() { sweeper.Run(scope) })
 	s.onStop(func(ctx context.Context) error {
 		if s.node.IsLeader() {
 			// Hand over before anything else ends: agents then have somewhere to
@@ -154,7 +161,7 @@ func (s *Server) serve(options []grpc.DialOption) {
 			_ = s.node.TransferLeadership(ctx, "")
 		}
 		cancel()
-		announced.Wait() // a goodbye, which the announcer bounds
+		beside.Wait() // a goodbye, which the announcer bounds; a sweep ends between two logs
 		return nil
 	})
 }
@@ -195,7 +202,7 @@ func (s *Server) openNode(context.Context) (err error) {
 	}
 	s.onStop(s.node.Stop)
 	s.metrics = newMetrics(s)
-	s.log = &measuredLog{machine.NewLog(s.node, s.machine, time.Now), s.metrics}
+	s.log = &measuredLog{machine.NewLog(s.node, s.machine, s.cfg.Now), s.metrics}
 	return nil
 }
 
@@ -204,7 +211,7 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 	s.copies = logstore.NewReplicator(s.logs, s.peers.live, logstore.ReplicatorOptions{Logger: s.cfg.Logger})
 	s.copies.Start()
 	s.agents = dispatch.New(dispatch.Config{
-		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Logger: s.cfg.Logger,
+		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Sched: s.cfg.Settings.scheduler(), Now: s.cfg.Now, Logger: s.cfg.Logger,
 		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
 	})
 	s.rpc = newRPC(s.secure, tokens)
@@ -226,9 +233,11 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 }
 
 func (s *Server) serveAPI(l net.Listener, tokens []api.Token) error {
+	s.reader = logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger)
 	s.service = service.New(service.Config{
-		Machine: s.machine, Log: clusterLog{s}, Logs: logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger),
-		Inspect: s.agents.Inspect, Zone: s.cfg.Zone, Now: time.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
+		Machine: s.machine, Log: clusterLog{s}, Logs: s.reader,
+		Settings: s.cfg.Settings.scheduler(), MaxGroups: int32(s.cfg.Settings.MaxGroups),
+		Inspect: s.agents.Inspect, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
 	})
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
@@ -254,10 +263,53 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 			s.cfg.Logger.Warn("the own addresses could not be made known", "error", err)
 		}
 	}
-	var watch sync.WaitGroup
-	watch.Go(func() { s.watchSpace(ctx) })
+	changed := make(chan struct{}, 1)
+	days := cycle.New(cycle.Config{
+		Settings: s.cfg.Settings.cycle(s.cfg.Zone), Log: clusterLog{s}, State: s.machine.State, Changed: changed, Now: s.cfg.Now,
+		Generated: s.metrics.generated, Expired: s.metrics.expired, Logger: s.cfg.Logger,
+	})
+	var beside sync.WaitGroup
+	beside.Go(func() { s.watchSpace(ctx) })
+	beside.Go(func() { s.watchNodes(ctx, changed) })
+	beside.Go(func() { days.Lead(ctx) })
 	s.agents.Lead(ctx)
-	watch.Wait()
+	beside.Wait()
+}
+
+// watchNodes tells when nodes have changed.
+func (s *Server) watchNodes(ctx context.Context, changed chan<- struct{}) {
+	feed, _ := s.machine.Follow()
+	defer feed.Close()
+	is := func(c state.Change) bool { return c.Kind == state.NodesChanged }
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-feed.Ready():
+		}
+		for _, a := range feed.Take() {
+			if !a.Reset && !slices.ContainsFunc(a.Changes, is) {
+				continue
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// sweeper clears the logs of this coordinator (RULES R10.2, R10.3).
+func (s *Server) sweeper() *logstore.Sweeper {
+	zone, err := time.LoadLocation(s.cfg.Zone)
+	if err != nil {
+		zone = time.UTC // the settings were checked with the same zones
+	}
+	set := s.cfg.Settings
+	return logstore.NewSweeper(s.reader, logstore.SweepOptions{
+		Fate: s.fate, KeepUnknown: max(set.KeepLogsShared, set.KeepLogsExclusive), At: sinceMidnight(set.LogsCutAt), Zone: zone,
+		Swept: s.metrics.swept, Logger: s.cfg.Logger,
+	})
 }
 
 // leader finds the addresses of who leads.

@@ -46,10 +46,13 @@ type coordinatorOptions struct {
 	log    obs.LogConfig
 	pprof  string
 	etcd   etcdPresence
+
+	settings settings
 }
 
 func coordinatorCommand(version string) *cobra.Command {
-	o := &coordinatorOptions{config: server.Config{Version: version}}
+	o := &coordinatorOptions{config: server.Config{Version: version}, settings: settings(server.DefaultSettings())}
+	o.config.Settings = (*server.Settings)(&o.settings)
 	cmd := &cobra.Command{
 		Use:   "coordinator",
 		Short: "Run a coordinator: it holds plans and leases instances to agents",
@@ -88,6 +91,7 @@ ends in order.`,
 	f.DurationVar(&c.Terms.Lease, "lease", 0, "how long an attempt may run without renewal (default 15s)")
 	f.DurationVar(&c.Terms.Renew, "renew", 0, "how often agents renew (default a fifth of the lease)")
 	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "listen beyond the loopback without TLS and tokens: something else protects the network")
+	o.settings.addFlags(f)
 	addTLS(f, &c.TLS, &c.TokenFile)
 	addLog(f, &o.log)
 	addProfiles(f, &o.pprof)

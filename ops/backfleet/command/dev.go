@@ -25,10 +25,13 @@ type devOptions struct {
 	groups []string
 	log    obs.LogConfig
 	pprof  string
+
+	settings settings
+	logMax   int64
 }
 
 func devCommand(version string) *cobra.Command {
-	o := &devOptions{}
+	o := &devOptions{settings: settings(server.DefaultSettings())}
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a coordinator and an agent here, to play with",
@@ -47,6 +50,8 @@ keeper. Not for production, since one coordinator has no spare.`,
 	f.StringVar(&o.http, "http", "127.0.0.1:8470", "address of the API")
 	f.IntVar(&o.slots, "slots", 8, "how many attempts run at once in a resource group")
 	f.StringSliceVar(&o.groups, "group", []string{"default"}, "resource groups of the agent")
+	o.settings.addFlags(f)
+	f.Int64Var(&o.logMax, "logs-max-bytes", 0, "bytes of log an attempt may write; lines past them are dropped and counted (default 2 GiB)")
 	addLog(f, &o.log)
 	addProfiles(f, &o.pprof)
 	return cmd
@@ -72,7 +77,7 @@ func (o *devOptions) run(cmd *cobra.Command, version string) error {
 	}
 	s, err := server.Start(ctx, server.Config{
 		ID: "dev", DataDir: filepath.Join(o.data, "coordinator"), Bootstrap: true, HTTP: o.http,
-		RPC: "127.0.0.1:0", Raft: "127.0.0.1:0", Version: version, Logger: logger,
+		RPC: "127.0.0.1:0", Raft: "127.0.0.1:0", Version: version, Logger: logger, Settings: (*server.Settings)(&o.settings),
 	})
 	if err != nil {
 		return err
@@ -101,7 +106,7 @@ func (o *devOptions) runAgent(ctx context.Context, cmd *cobra.Command, s *server
 	keeper := append([]string{"/proc/self/exe"}, append(root[:len(root)-1:len(root)-1], "agent", "keeper")...)
 	err := worker.Run(ctx, worker.Config{
 		ID: "dev", DataDir: filepath.Join(o.data, "agent"), Coordinators: []string{s.RPCAddress()}, Groups: groups,
-		KeeperCommand: keeper, Version: version, Logger: logger,
+		KeeperCommand: keeper, Version: version, Logger: logger, LogMaxBytes: o.logMax,
 	})
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
