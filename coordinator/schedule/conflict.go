@@ -58,6 +58,8 @@ func (l *look) contenderOf(q *state.Plan, n int) (out contender) {
 	if c[state.Running] == 0 && !waits {
 		return contender{}
 	}
+	forced := false
+	q.EachForced(func(uint64) { forced = true })
 	for pos := range q.Dates {
 		from, to := q.NodeRange(pos, n)
 		for i := from; i < to; i++ {
@@ -72,7 +74,7 @@ func (l *look) contenderOf(q *state.Plan, n int) (out contender) {
 			switch b := l.checkApart(q, at, i, status); {
 			case b.Kind == Nothing && !isDry(q, at):
 				out = contender{block: Block{Kind: Conflict, Plan: q.ID, Instance: i}, group: group}
-			case b.Kind == Due && c[state.Running] == 0:
+			case b.Kind == Due && c[state.Running] == 0 && !forced:
 				return out // so are the cycles behind it
 			}
 		}

@@ -1,6 +1,10 @@
 package schedule
 
-import "testing"
+import (
+	"testing"
+
+	"backfleet/pkg/wire"
+)
 
 // TestR5_3_AnAutoInstanceThatNeverRanHoldsTheNextDate: stopped before it ever
 // ran, it has no newest run that could stand for it.
@@ -12,5 +16,19 @@ func TestR5_3_AnAutoInstanceThatNeverRanHoldsTheNextDate(t *testing.T) {
 	f.operate(before, stopped, 0)
 	if b := f.check(id, 0); b.Kind != Predecessor || b.Plan != before {
 		t.Errorf("%+v: expected to wait for the stopped instance of the date before", b)
+	}
+}
+
+// TestR5_6_AForcedCycleKeepsBackfillsOffBeforeTheOthersAreDue: the cycles before
+// it wait for their time, it does not.
+func TestR5_6_AForcedCycleKeepsBackfillsOffBeforeTheOthersAreDue(t *testing.T) {
+	a := daily("a")
+	a.Auto, a.Schedule = true, &wire.Schedule{Kind: wire.Schedule_HOURLY, From: 0, To: 3600, Every: 60}
+	f := newFacts(t, a)
+	auto := f.generate(int32(today))
+	f.operate(auto, wire.Operate_FORCE_RUN, 1)
+	id := f.submit(1, &wire.Request{Root: "a"})
+	if b := f.check(id, 0); b.Kind != Conflict || b.Plan != auto || b.Instance != 1 {
+		t.Errorf("%+v: expected a conflict with the forced cycle", b)
 	}
 }
