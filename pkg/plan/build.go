@@ -14,7 +14,7 @@ import (
 // Input is all that the plan of a backfill is a function of.
 type Input struct {
 	ID          uint64
-	Name        string // already resolved, see DefaultName
+	Name        string // empty: the caller sets the plan's, see Plan.DefaultName
 	Actor       string
 	NowMs       int64
 	Today       calendar.Date // of the cluster's zone

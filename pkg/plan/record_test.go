@@ -170,9 +170,6 @@ func TestR11_IDsReadWhatTheyWrite(t *testing.T) {
 			t.Errorf("%q read as %d and %d", wrong, p, i)
 		}
 	}
-	if got := plan.DefaultName(backfill("a", "2021-01-01"), date("2021-08-24")); got != "a_20210824_" {
-		t.Errorf("default name %q", got)
-	}
 }
 
 func TestWarningsOfWhatIsNoError(t *testing.T) {

@@ -162,10 +162,3 @@ func (p *Plan) DefaultName() string {
 	}
 	return base + "_" + p.Generated.Compact() + "_"
 }
-
-// DefaultName is that of a request for one root, its descendants or a chain:
-// see Plan.DefaultName.
-func DefaultName(req *wire.Request, today calendar.Date) string {
-	p := Plan{Request: req, Generated: today}
-	return p.DefaultName()
-}
