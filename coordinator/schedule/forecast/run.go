@@ -128,22 +128,19 @@ func (m *run) next() (int64, bool) {
 
 // decide takes what the scheduler decides now; false when that is nothing.
 func (m *run) decide() bool {
-	turn := &wire.Turn{Opens: m.sched.Opens(), DryRuns: m.sched.DryRuns(), Missed: m.sched.Missed()}
-	for _, y := range m.sched.Yields() { // it makes way at once
-		l, _ := m.st.Lease(y.Plan, y.Instance)
-		m.over(l)
-		turn.Finishes = append(turn.Finishes, &wire.Finish{
-			Plan: y.Plan, Instance: y.Instance, Fence: y.Fence, Outcome: wire.Outcome_YIELDED, StartedMs: m.nowMs, EndedMs: m.nowMs,
-		})
+	if yields := m.sched.Yields(); len(yields) > 0 {
+		m.makeWay(yields)
+		return true
 	}
-	if len(turn.Opens)+len(turn.DryRuns)+len(turn.Missed)+len(turn.Finishes) > 0 {
+	turn := &wire.Turn{Opens: m.sched.Opens(), DryRuns: m.sched.DryRuns(), Missed: m.sched.Missed()}
+	if len(turn.Opens)+len(turn.DryRuns)+len(turn.Missed) > 0 {
 		for _, d := range turn.DryRuns {
 			m.steps += len(d.Instances)
 			if d.Plan == m.p {
 				m.endedMs = m.nowMs
 			}
 		}
-		m.steps += len(turn.Opens) + len(turn.Finishes)
+		m.steps += len(turn.Opens) + len(turn.Missed)
 		m.apply(turn)
 		return true
 	}
@@ -166,6 +163,21 @@ func (m *run) decide() bool {
 		}
 	}
 	return true
+}
+
+// makeWay ends attempts at once that yield to the schedule.
+func (m *run) makeWay(yields []*wire.Yield) {
+	m.apply(&wire.Turn{Yields: yields})
+	turn := &wire.Turn{}
+	for _, y := range yields {
+		l, _ := m.st.Lease(y.Plan, y.Instance)
+		m.over(l)
+		turn.Finishes = append(turn.Finishes, &wire.Finish{
+			Plan: y.Plan, Instance: y.Instance, Fence: y.Fence, Outcome: wire.Outcome_STOPPED, StartedMs: m.nowMs, EndedMs: m.nowMs,
+		})
+	}
+	m.steps += len(yields)
+	m.apply(turn)
 }
 
 func (m *run) apply(turn *wire.Turn) {
