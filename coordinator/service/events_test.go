@@ -259,3 +259,19 @@ func TestStreamsEndWithTheServiceAndTheSender(t *testing.T) {
 		}
 	})
 }
+
+// told follows the events from a place until f returns false.
+func (r *rig) told(from string, f func(*v1.Event) bool) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	defer cancel()
+	enough := errors.New("enough")
+	if err := r.Events(ctx, server.EventFilter{}, from, func(e *v1.Event) error {
+		if !f(e) {
+			return enough
+		}
+		return nil
+	}); !errors.Is(err, enough) {
+		r.t.Errorf("not all was told: %v", err)
+	}
+}

@@ -36,8 +36,11 @@ func (r *reading) logKey(ref server.LogRef) (key logstore.Key, waiting bool, err
 	if ref.Attempt > 0 {
 		return key, false, fault.New(fault.NotFound, "instance %s has no attempt %d: it has %d", id, ref.Attempt, len(attempts))
 	}
-	if status := p.Status(ref.Instance); status == state.DryRun {
+	switch status := p.Status(ref.Instance); {
+	case status == state.DryRun:
 		return key, false, fault.New(fault.NotFound, "instance %s has no log: it was a dry run", id)
+	case status.Success() || status.Failure():
+		return key, false, fault.New(fault.NotFound, "instance %s has no log: it ended without having run", id)
 	}
 	return key, true, fault.New(fault.NotFound, "instance %s has not run yet, so there is no log", id)
 }

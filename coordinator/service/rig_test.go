@@ -18,6 +18,7 @@ import (
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -148,6 +149,26 @@ func (r *rig) run(planID uint64, o wire.Outcome, instances ...uint64) {
 	}
 	r.start(planID, instances...)
 	r.finish(planID, o, cause, instances...)
+}
+
+// generate makes the schedule's instances of a date and gives their plan's id.
+func (r *rig) generate(d string) uint64 {
+	r.t.Helper()
+	today, err := r.today()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	zones, err := plan.AutoZones(r.m.State().Graph(), date(d), "UTC", today, time.LoadLocation)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, res, err := r.log.Propose(r.t.Context(), &wire.Command{Body: &wire.Command_Generate{Generate: &wire.Generate{
+		Date: int32(date(d)), Zones: zones, ClusterZone: "UTC", Today: int32(today),
+	}}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return res.Answer.Plan
 }
 
 // operation is one on a plan (no instances), or on some of its instances.
