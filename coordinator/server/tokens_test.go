@@ -28,12 +28,12 @@ func TestR2_9_ATokenMayNameWorkspaces(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for text, says := range map[string]string{
-		"ada:short":                                       "line 1: expected a secret",
+		"ada:short": "line 1: expected a secret",
 		"ada:0123456789abcdef\nbob:0123456789abcdef shop": "line 2: after the secret",
 		"ada:0123456789abcdef workspaces=":                "line 1: after the secret",
 		"ada:0123456789abcdef workspaces=a,,b":            "line 1: after the secret",
 		"ada:0123456789abcdef workspaces=a workspaces=b":  "line 1: after the secret",
-		"# nobody":                                        "holds no token",
+		"# nobody": "holds no token",
 	} {
 		if got, err := read(text); fault.CodeOf(err) != fault.Invalid || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %+v, %v", text, got, err)
