@@ -68,12 +68,13 @@ func (w *world) operate(o *wire.Operate) error {
 		acts = append(acts, act{p, rows})
 	}
 	w.touch()
-	done := map[*row]bool{}
 	for _, a := range acts {
 		if a.rows == nil {
 			a.p.steer(o.Kind)
-			continue
 		}
+	}
+	done := map[*row]bool{}
+	for _, a := range acts {
 		for _, r := range a.rows {
 			if !done[r] {
 				w.does(o, r)
@@ -190,7 +191,9 @@ func (w *world) does(o *wire.Operate, r *row) {
 			r.stopping = true
 			return
 		}
-		r.status, r.forced = halt, false
+		if r.status.waits() {
+			r.status, r.forced = halt, false
+		}
 	case wire.Operate_RERUN, wire.Operate_RERUN_FAILED:
 		if r.status != pending {
 			r.status, r.retries, r.yields = again, 0, 0

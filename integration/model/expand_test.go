@@ -300,5 +300,9 @@ func (p *program) behind(r *row, group map[int32]int) []*row {
 }
 
 func (r *row) String() string {
-	return fmt.Sprintf("b%d.%d(%s %s T%d %s)", r.p.id, r.number, r.node, utcDay(r.date).Format("2006-01-02"), r.unix, r.status)
+	forced := ""
+	if r.forced {
+		forced = " forced"
+	}
+	return fmt.Sprintf("b%d.%d(%s %s T%d %s%s)", r.p.id, r.number, r.node, utcDay(r.date).Format("2006-01-02"), r.unix, r.status, forced)
 }

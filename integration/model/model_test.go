@@ -94,7 +94,9 @@ func (t *trial) step() error {
 		t.e.sched = schedule.New(t.e.set)
 		t.e.sched.Load(t.e.st, t.w.now)
 		clear(t.w.waits)
+		clear(t.w.first)
 		clear(t.w.floor)
+		clear(t.w.floorMaybe)
 		t.w.notice()
 	}
 	if t.chance(70) {
@@ -136,7 +138,9 @@ func (t *trial) start() error {
 
 // turn makes a turn a fact on both sides.
 func (t *trial) turn(turn *wire.Turn) error {
-	t.note("%d: turn %v", t.e.index+1, turn)
+	if len(turn.String()) > 0 {
+		t.note("%d: turn %v", t.e.index+1, turn)
+	}
 	r := t.e.apply(t.w.now, &wire.Command{Body: &wire.Command_Turn{Turn: turn}})
 	if r.Err != nil || len(r.Refused) > 0 {
 		return fmt.Errorf("R13.2: the state refuses what the scheduler decided: %v %v", r.Err, r.Refused)

@@ -516,7 +516,7 @@ func (w *world) moves(r *row, moving map[*row]bool, strict bool) bool {
 				continue
 			}
 			fallthrough
-		case upstream, away:
+		case upstream, away, overlap:
 			if slices.ContainsFunc(o.on, func(u *row) bool { return !moving[u] }) {
 				return false
 			}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"backfleet/pkg/wire"
@@ -60,7 +61,7 @@ func (w *world) opens(_ uint64, t *wire.Turn) error {
 		case p.req.OnFailure != wire.Request_CONTINUE:
 			return fmt.Errorf("R4.5: date %s of b%d is opened, and on failure it holds", utcDay(date).Format("2006-01-02"), p.id)
 		case !p.mayOpen(date, moving) && !(circle && p.mayOpen(date, strictly)):
-			return fmt.Errorf("R4.5: date %s of b%d is opened before the one before it is quiet", utcDay(date).Format("2006-01-02"), p.id)
+			return fmt.Errorf("R4.5: date %s of b%d is opened before the one before it is quiet: %s", utcDay(date).Format("2006-01-02"), p.id, w.stirring(p, date, moving))
 		}
 	}
 	for _, o := range t.Opens {
@@ -130,14 +131,17 @@ func (w *world) grants(index uint64, t *wire.Turn) error {
 		if err := w.lawful(index, r, g); err != nil {
 			return err
 		}
-		if err := w.inTurn(r, given, waited); err != nil {
+		patient, err := w.inTurn(r, given, waited)
+		if err != nil {
 			return err
 		}
 		level := r.level()
 		if given[level] == nil {
 			given[level] = map[*program]int{}
 		}
-		given[level][r.p]++
+		if !patient {
+			given[level][r.p]++
+		}
 		r.status, r.fence, r.agent, r.group = running, index, g.Agent, g.ResourceGroup
 		w.touch()
 	}
@@ -178,8 +182,9 @@ func (w *world) candidates() (out []*row) {
 	return out
 }
 
-// inTurn says whether it is a row's turn (RULES R7.3, R7.5).
-func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*row]bool) error {
+// inTurn says whether it is a row's turn, or nobody's because it has waited too
+// long (RULES R7.3, R7.5).
+func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*row]bool) (patient bool, err error) {
 	g := r.resourceGroup()
 	var rivals []*row
 	for _, o := range w.candidates() {
@@ -187,43 +192,56 @@ func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*ro
 			rivals = append(rivals, o)
 		}
 	}
-	if o := w.patient(append(rivals, r)); o != nil && w.now-w.floor[g] >= w.terms.patience {
-		if w.waits[r] != w.waits[o] || r.p.auto {
-			return fmt.Errorf("R7.5: %s starts, and %s has waited longest", r, o)
-		}
-		w.floor[g] = w.now
-		return nil
+	if o := w.patient(append(rivals, r), w.waits); o != nil && w.now-w.floorMaybe[g] >= w.terms.patience && w.known(r) > w.waits[o] {
+		return false, fmt.Errorf("R7.5: %s starts, and %s has waited longest", r, o)
+	}
+	if w.patient([]*row{r}, w.first) != nil && w.now-w.floor[g] >= w.terms.patience {
+		w.floorMaybe[g] = w.now
+		defer func() {
+			if err != nil {
+				w.floor[g], patient, err = w.now, true, nil
+			}
+		}()
 	}
 	for _, o := range rivals {
 		switch {
 		case o.urgency() > r.urgency():
-			return fmt.Errorf("R7.3: %s (priority %d) starts before %s (%d)", r, r.urgency(), o, o.urgency())
+			return false, fmt.Errorf("R7.3: %s (priority %d) starts before %s (%d)", r, r.urgency(), o, o.urgency())
 		case o.urgency() < r.urgency():
 		case o.p.auto && !r.p.auto:
-			return fmt.Errorf("R7.3: %s starts before the schedule's %s", r, o)
+			return false, fmt.Errorf("R7.3: %s starts before the schedule's %s", r, o)
 		case o.p.auto != r.p.auto:
 		case o.p == r.p && (o.due() < r.due() || o.due() == r.due() && o.number < r.number):
-			return fmt.Errorf("R7.3: %s (due %d) starts before %s (due %d)", r, r.due(), o, o.due())
-		case o.p != r.p && waited[o] && given[r.level()][r.p] > given[r.level()][o.p]:
-			return fmt.Errorf("R7.3: %s starts, and it is the turn of b%d", r, o.p.id)
+			return false, fmt.Errorf("R7.3: %s (due %d) starts before %s (due %d)", r, r.due(), o, o.due())
+		case o.p != r.p && waited[o] && given[r.level()][r.p] > given[r.level()][o.p]+1:
+			return false, fmt.Errorf("R7.3: %s starts, and it is the turn of b%d", r, o.p.id)
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // patient is the backfill row that has waited longest, if it has waited long
 // (RULES R7.5).
-func (w *world) patient(rows []*row) (oldest *row) {
+func (w *world) patient(rows []*row, waits map[*row]int64) (oldest *row) {
 	for _, r := range rows {
-		since, waits := w.waits[r]
-		if !r.p.auto && waits && w.now-since >= w.terms.patience && (oldest == nil || since < w.waits[oldest]) {
+		since, is := waits[r]
+		if !r.p.auto && is && w.now-since >= w.terms.patience && (oldest == nil || since < waits[oldest]) {
 			oldest = r
 		}
 	}
 	return oldest
 }
 
-// notice keeps account of since when rows wait for nothing but a slot.
+// known is since when a backfill row may count as waiting.
+func (w *world) known(r *row) int64 {
+	if since, is := w.first[r]; is && !r.p.auto {
+		return since
+	}
+	return math.MaxInt64
+}
+
+// notice keeps account of since when rows wait for nothing but a slot, and since
+// when they first did: the engine may not notice that one was held in between.
 func (w *world) notice() {
 	ready := map[*row]bool{}
 	for _, r := range w.candidates() {
@@ -231,10 +249,18 @@ func (w *world) notice() {
 		if _, known := w.waits[r]; !known {
 			w.waits[r] = w.now
 		}
+		if _, known := w.first[r]; !known {
+			w.first[r] = w.now
+		}
 	}
 	for r := range w.waits {
 		if !ready[r] {
 			delete(w.waits, r)
+		}
+	}
+	for r := range w.first {
+		if !r.status.waits() {
+			delete(w.first, r)
 		}
 	}
 }
@@ -268,23 +294,47 @@ func (w *world) idle() error {
 	return nil
 }
 
-// shut says whether dates stay closed although nothing moves any more (RULES
+// closed says whether dates stay closed although nothing moves any more (RULES
 // R4.5).
 func (w *world) closed() error {
 	moving := w.moving(false)
+	for r := range moving {
+		if !r.status.good() {
+			return nil
+		}
+	}
 	for _, p := range w.order {
 		if p.req.OnFailure != wire.Request_CONTINUE || p.paused || p.stopped || p.halted {
-			continue
-		}
-		if slices.ContainsFunc(p.rows, func(r *row) bool { return moving[r] && !r.status.good() }) {
 			continue
 		}
 		for _, r := range p.rows {
 			o := w.obstacles(r)
 			if r.status.waits() && has(o, gate) && p.mayOpen(r.date, moving) {
-				return fmt.Errorf("R4.5: %s waits for its gate, and the date before it is quiet", r)
+				return fmt.Errorf("R4.5: %s waits for its gate, and the date before it is quiet: %s", r, stuck(w, o))
 			}
 		}
 	}
 	return nil
+}
+
+// stirring tells what moves on the date before one.
+func (w *world) stirring(p *program, date int32, moving map[*row]bool) (out string) {
+	for _, r := range p.rows {
+		for _, o := range p.waits(r).behind {
+			if r.date == date && moving[o] && !o.status.good() {
+				out += fmt.Sprint(o, ": ", told(w.obstacles(o)))
+			}
+		}
+	}
+	return out
+}
+
+// stuck tells what keeps the rows that others wait for.
+func stuck(w *world, list []obstacle) (out string) {
+	for _, o := range list {
+		for _, r := range o.on {
+			out += fmt.Sprint(r, ": ", told(w.obstacles(r)))
+		}
+	}
+	return out
 }
