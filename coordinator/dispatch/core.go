@@ -16,6 +16,7 @@ import (
 
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/wire"
 )
 
@@ -90,9 +91,10 @@ type session struct {
 }
 
 type definition struct {
-	plan    uint64
-	node    int
-	version uint64
+	plan      uint64
+	node      int
+	version   uint64
+	generated calendar.Date // dates that were added to a plan have their own
 }
 
 type result struct {

@@ -75,8 +75,12 @@ func (b *bench) submit(days int32, r *wire.Request) uint64 {
 	}}}).Plan
 }
 
+func operate(k wire.Operate_Kind, targets ...*wire.Target) *wire.Command {
+	return &wire.Command{Actor: "ann", Body: &wire.Command_Operate{Operate: &wire.Operate{Kind: k, Targets: targets}}}
+}
+
 func stop(id uint64) *wire.Command {
-	return &wire.Command{Actor: "ann", Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: id, Kind: wire.PlanOperation_STOP}}}
+	return operate(wire.Operate_STOP, &wire.Target{Plan: id})
 }
 
 // turns runs turns until there is nothing to do; between is done between each

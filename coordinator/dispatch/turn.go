@@ -9,6 +9,7 @@ import (
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/params"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -218,16 +219,16 @@ func (c *Core) handOut(work map[Conn]*wire.Assign, g *wire.Grant, now time.Time)
 	s.granted[instance{g.Plan, g.Instance}] = now
 	t := p.Cycle(at)
 	a.Work = append(a.Work, &wire.Work{
-		Ref: l.Ref(), Definition: c.define(s, a, p, at.Node, l), DataTimestamp: int32(p.Dates[at.Pos]),
+		Ref: l.Ref(), Definition: c.define(s, a, p, at, l), DataTimestamp: int32(p.Dates[at.Pos]),
 		ScheduledDate: int32(t.Wall.Date), ScheduledClock: int32(t.Wall.Clock), Values: wireValues(values),
 	})
 }
 
 // define gives the number of what all attempts of a node version in a plan
 // share, and adds it to the message when the session does not know it yet.
-func (c *Core) define(s *session, a *wire.Assign, p *state.Plan, node int, l *state.Lease) uint64 {
-	pinned := &p.Nodes[node]
-	key := definition{plan: p.ID, node: node, version: l.Version}
+func (c *Core) define(s *session, a *wire.Assign, p *state.Plan, at plan.Place, l *state.Lease) uint64 {
+	pinned := &p.Nodes[at.Node]
+	key := definition{plan: p.ID, node: at.Node, version: l.Version, generated: p.Context(at).Generated}
 	if id, ok := s.defs[key]; ok {
 		return id
 	}
@@ -240,7 +241,7 @@ func (c *Core) define(s *session, a *wire.Assign, p *state.Plan, node int, l *st
 		}
 	}
 	a.Definitions = append(a.Definitions, &wire.Definition{
-		Id: id, Node: spec, CodeVersion: l.Version, Generated: int32(p.Generated),
+		Id: id, Node: spec, CodeVersion: l.Version, Generated: int32(key.generated),
 		ResourceGroup: l.Group, PlanName: p.Name,
 	})
 	return id
