@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -16,6 +17,20 @@ type model struct {
 	leases map[ref]*modelLease
 	agents map[string]*wire.Agent
 	fences map[ref]uint64 // highest ever, by instance
+	last   map[modelCycle]modelOutcome
+	groups map[string]*wire.PutResourceGroup
+	newest calendar.Date // generated; 0: none
+}
+
+type modelCycle struct {
+	node string
+	d    calendar.Date
+	unix int64
+}
+
+type modelOutcome struct {
+	outcome wire.Outcome
+	version uint64
 }
 
 type ref struct{ plan, instance uint64 }
@@ -24,7 +39,9 @@ type modelLease struct {
 	fence    uint64
 	agent    string
 	group    string
+	version  uint64
 	stopping bool
+	yielding bool
 }
 
 type modelPlan struct {
@@ -33,6 +50,14 @@ type modelPlan struct {
 	attempts map[uint64]int
 	used     map[uint64]int32 // retries
 	named    map[uint64]bool
+	was      map[uint64]Status // of what is frozen, before
+	yields   map[uint64]int
+	forced   map[uint64]bool
+	removed  map[uint64][]string
+	priority map[uint64]int32
+	marks    map[uint64]int
+	lines    int
+	capped   bool // an edit has changed maxRunning
 	paused   bool
 	stopped  bool
 	halted   bool
@@ -40,7 +65,31 @@ type modelPlan struct {
 }
 
 func newModel() *model {
-	return &model{plans: map[uint64]*modelPlan{}, leases: map[ref]*modelLease{}, agents: map[string]*wire.Agent{}, fences: map[ref]uint64{}}
+	return &model{
+		plans: map[uint64]*modelPlan{}, leases: map[ref]*modelLease{}, agents: map[string]*wire.Agent{}, fences: map[ref]uint64{},
+		last: map[modelCycle]modelOutcome{}, groups: map[string]*wire.PutResourceGroup{},
+	}
+}
+
+// accept takes in a plan that is new, or that has grown from a size on.
+func (m *model) accept(p *plan.Plan) {
+	own, first := m.plans[p.ID], uint64(0)
+	if own == nil {
+		own = &modelPlan{
+			status: map[uint64]Status{}, attempts: map[uint64]int{}, used: map[uint64]int32{}, named: map[uint64]bool{},
+			was: map[uint64]Status{}, yields: map[uint64]int{}, forced: map[uint64]bool{}, removed: map[uint64][]string{},
+			priority: map[uint64]int32{}, marks: map[uint64]int{},
+		}
+		m.plans[p.ID] = own
+	} else {
+		first = own.p.Size()
+	}
+	own.p = p
+	for i := first; i < p.Size(); i++ {
+		if at, _ := p.Locate(i); p.FrozenNode(at.Node) {
+			own.status[i], own.was[i] = Frozen, Pending
+		}
+	}
 }
 
 // cycle names what must never run twice at once (RULES R5.8).
@@ -51,7 +100,7 @@ func (p *modelPlan) cycle(i uint64) string {
 
 func (p *modelPlan) dry(i uint64) bool {
 	at, _ := p.p.Locate(i)
-	return p.p.Nodes[at.Node].DryRun != wire.DryRun_DRY_RUN_NONE
+	return p.p.Dry(at) != wire.DryRun_DRY_RUN_NONE
 }
 
 func (p *modelPlan) blocked(i uint64) bool {
@@ -79,20 +128,35 @@ func (m *model) apply(index uint64, c *wire.Command, after *State, r Result) err
 		if !ok {
 			return fmt.Errorf("plan %d was accepted and is not there", r.Answer.Plan)
 		}
-		m.plans[p.ID] = &modelPlan{
-			p: p.Plan, status: map[uint64]Status{}, attempts: map[uint64]int{}, used: map[uint64]int32{}, named: map[uint64]bool{},
-		}
+		m.accept(p.Plan)
 	case *wire.Command_Turn:
-		return m.turn(index, b.Turn, r)
-	case *wire.Command_PlanOperation:
-		m.operate(b.PlanOperation)
-	case *wire.Command_Rerun:
-		m.rerun(b.Rerun)
+		return m.turn(index, b.Turn, after, r)
+	case *wire.Command_Generate:
+		d := calendar.Date(b.Generate.Date)
+		if p, ok := after.AutoPlan(d); ok {
+			m.accept(p.Plan)
+		}
+		if m.newest == 0 || d > m.newest {
+			m.newest = d
+		}
+	case *wire.Command_EditPlan:
+		p, _ := after.Plan(b.EditPlan.Plan)
+		m.edit(b.EditPlan, p.Plan)
+	case *wire.Command_Expire:
+		for _, id := range b.Expire.Plans {
+			delete(m.plans, id)
+		}
+	case *wire.Command_PutResourceGroup:
+		m.groups[b.PutResourceGroup.Name] = b.PutResourceGroup
+	default:
+		if o := asOperate(c); o != nil {
+			m.operate(o)
+		}
 	}
 	return nil
 }
 
-func (m *model) turn(index uint64, t *wire.Turn, r Result) error {
+func (m *model) turn(index uint64, t *wire.Turn, after *State, r Result) error {
 	for _, a := range t.Agents {
 		m.agents[a.Id] = a
 	}
@@ -102,11 +166,25 @@ func (m *model) turn(index uint64, t *wire.Turn, r Result) error {
 	for _, l := range t.Losses {
 		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST)
 	}
+	for _, y := range t.Yields {
+		l, p := m.leases[ref{y.Plan, y.Instance}], m.plans[y.Plan]
+		if l != nil && l.fence == y.Fence && !l.stopping && !p.p.Auto && p.p.Request.OnConflict == wire.Request_YIELD {
+			l.yielding = true
+		}
+	}
+	for _, missed := range t.Missed {
+		for _, i := range missed.Instances {
+			if p := m.plans[missed.Plan]; p != nil && p.status[i] == Frozen {
+				p.status[i] = Missed
+			}
+		}
+	}
 	for _, d := range t.DryRuns {
 		p := m.plans[d.Plan]
 		for _, i := range d.Instances {
 			if p != nil && i < p.p.Size() && p.dry(i) && p.status[i].Waits() && !p.blocked(i) {
 				p.status[i] = DryRun
+				delete(p.forced, i)
 			}
 		}
 	}
@@ -121,7 +199,11 @@ func (m *model) turn(index uint64, t *wire.Turn, r Result) error {
 			return fmt.Errorf("fence %d of %v is not above %d (R13.3)", index, k, m.fences[k])
 		}
 		m.fences[k] = index
-		m.leases[k] = &modelLease{fence: index, agent: g.Agent, group: g.ResourceGroup}
+		l, ok := after.Lease(g.Plan, g.Instance)
+		if !ok {
+			return fmt.Errorf("%v was granted and has no lease", k)
+		}
+		m.leases[k] = &modelLease{fence: index, agent: g.Agent, group: g.ResourceGroup, version: l.Version}
 		m.plans[g.Plan].status[g.Instance] = Running
 	}
 	if refused != len(r.Refused) {
@@ -165,18 +247,31 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
 	p.attempts[i]++
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
-		p.status[i] = Succeeded
-	case o == wire.Outcome_STOPPED || l.stopping:
-		p.status[i] = Stopped
-	case o == wire.Outcome_LOST:
+	case l.stopping:
+		o = wire.Outcome_STOPPED
+	case l.yielding:
+		o = wire.Outcome_YIELDED
+	case o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST:
+		o = wire.Outcome_FAILED
+	}
+	m.last[p.where(i)] = modelOutcome{o, l.version}
+	at, _ := p.p.Locate(i)
+	switch o {
+	case wire.Outcome_SUCCEEDED:
+		p.end(i, Succeeded)
+	case wire.Outcome_STOPPED:
+		p.end(i, Stopped)
+	case wire.Outcome_LOST:
 		p.status[i] = Again
+	case wire.Outcome_YIELDED:
+		p.status[i] = Again
+		p.yields[i]++
 	default:
-		at, _ := p.p.Locate(i)
 		if p.used[i]++; p.used[i] <= p.p.Nodes[at.Node].Spec.Retries {
 			p.status[i] = Retrying
 			return
 		}
-		p.status[i] = Failed
+		p.end(i, Failed)
 		p.failures++
 		if n := p.p.Request.StopAfter; n > 0 && p.failures >= n {
 			p.halted = true
@@ -184,42 +279,15 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
 	}
 }
 
-func (m *model) operate(o *wire.PlanOperation) {
-	p := m.plans[o.Plan]
-	switch o.Kind {
-	case wire.PlanOperation_STOP:
-		p.stopped, p.paused, p.named = true, false, map[uint64]bool{}
-		for k, l := range m.leases {
-			l.stopping = l.stopping || k.plan == o.Plan
-		}
-		for i, s := range p.status {
-			if s == Retrying {
-				p.status[i] = Failed
-			}
-		}
-	case wire.PlanOperation_PAUSE:
-		p.paused = true
-	case wire.PlanOperation_RESUME:
-		p.stopped, p.paused, p.halted, p.failures, p.named = false, false, false, 0, map[uint64]bool{}
-	}
+// end gives an instance a status in which a force to run it is spent.
+func (p *modelPlan) end(i uint64, st Status) {
+	p.status[i] = st
+	delete(p.forced, i)
 }
 
-func (m *model) rerun(r *wire.Rerun) {
-	p := m.plans[r.Plan]
-	list := r.Instances
-	for i := uint64(0); r.Failed && i < p.p.Size(); i++ {
-		if p.status[i].Failure() {
-			list = append(list, i)
-		}
-	}
-	for _, i := range list {
-		if p.status[i] != Pending {
-			p.status[i], p.used[i] = Again, 0
-		}
-		if p.stopped {
-			p.named[i] = true
-		}
-	}
+func (p *modelPlan) where(i uint64) modelCycle {
+	at, _ := p.p.Locate(i)
+	return modelCycle{p.p.Nodes[at.Node].Spec.Id, p.p.Dates[at.Pos], p.p.Cycle(at).Unix}
 }
 
 // check compares everything with the state, and the state with itself.
@@ -232,7 +300,8 @@ func (m *model) check(t testing.TB, s *State) {
 	slots := map[[2]string]uint32{}
 	s.Leases(func(l *Lease) {
 		k := ref{l.Plan, l.Instance}
-		if want := m.leases[k]; want == nil || want.fence != l.Fence || want.agent != l.Agent || want.stopping != l.Stopping {
+		if want := m.leases[k]; want == nil || want.fence != l.Fence || want.agent != l.Agent || want.stopping != l.Stopping ||
+			want.yielding != l.Yielding || want.version != l.Version || l.Auto != m.plans[l.Plan].p.Auto {
 			t.Fatalf("R13.2: lease %+v, expected %+v", l, want)
 		}
 		cycle := m.plans[l.Plan].cycle(l.Instance)
@@ -252,6 +321,7 @@ func (m *model) check(t testing.TB, s *State) {
 	for id, want := range m.plans {
 		m.checkPlan(t, s, id, want)
 	}
+	m.checkRest(t, s)
 }
 
 func (m *model) checkPlan(t testing.TB, s *State, id uint64, want *modelPlan) {
@@ -283,6 +353,7 @@ func (m *model) checkPlan(t testing.TB, s *State, id uint64, want *modelPlan) {
 				t.Fatalf("R13.3: instance %d.%d: attempts are not in order: %+v", id, i, attempts)
 			}
 		}
+		m.checkInstance(t, p, want, i, at)
 		if p.Named(i) != want.named[i] {
 			t.Fatalf("instance %d.%d: named %v, expected %v", id, i, p.Named(i), want.named[i])
 		}
@@ -311,7 +382,7 @@ func (m *model) checkPlan(t testing.TB, s *State, id uint64, want *modelPlan) {
 		t.Fatalf("plan %d lists %d retrying instances, expected %d", id, retrying, total[Retrying])
 	}
 	// stop, pause and a smaller maxRunning cannot exist after the fact: what runs was granted under the cap
-	if limit := p.Request.MaxRunning; limit > 0 && p.Active() > int(limit) {
+	if limit := p.Request.MaxRunning; limit > 0 && !want.capped && p.Active() > int(limit) {
 		t.Fatalf("R4.8: plan %d runs %d instances, its maxRunning is %d", id, p.Active(), limit)
 	}
 }

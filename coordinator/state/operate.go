@@ -165,12 +165,11 @@ func (t *target) resolve(o *wire.Operate, no *refusal) {
 		t.list = t.p.where(Status.Waits, nil)
 	case t.whole && o.Kind == wire.Operate_UNFREEZE:
 		t.list = t.p.where(Status.Frozen, nil)
-	case len(t.dates) > 0:
-		t.resolveDates(o, no)
 	}
 	if (o.Kind == wire.Operate_FREEZE || o.Kind == wire.Operate_UNFREEZE) && t.whole && len(t.list) == 0 {
 		no.add(fault.Conflict, id, nothingTo[o.Kind])
 	}
+	t.resolveDates(o, no)
 	for _, i := range t.named {
 		if at, ok := t.p.Locate(i); !ok {
 			no.add(fault.NotFound, plan.FormatInstance(t.id, i), fmt.Sprintf("there is no such instance: %s has %d, numbered from 0", id, t.p.Size()))

@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
 )
@@ -59,6 +62,7 @@ func randomLog(t *testing.T, rnd *rand.Rand) (grants int) {
 			g.dropped(a.s)
 		}
 		c := g.command(a.s)
+		allowed, checked := want.foresees(c)
 		ra, rb := a.do(c), b.do(c)
 		if fault.CodeOf(ra.Err) != fault.CodeOf(rb.Err) || len(ra.Changes) != len(rb.Changes) {
 			t.Fatalf("step %d: the twins answer differently: %v, %v", step, ra, rb)
@@ -66,7 +70,11 @@ func randomLog(t *testing.T, rnd *rand.Rand) (grants int) {
 		if fault.Is(ra.Err, fault.Corrupt) || fault.Is(ra.Err, fault.Internal) {
 			t.Fatalf("step %d: %v", step, ra.Err)
 		}
-		if again := g.checkKey(t, c, ra); ra.Err == nil && !again {
+		again := g.checkKey(t, c, ra)
+		if checked && !again && allowed != (ra.Err == nil) {
+			t.Fatalf("step %d: %v: got %v, expected it to be allowed: %v", step, c, ra.Err, allowed)
+		}
+		if ra.Err == nil && !again {
 			if err := want.apply(a.index, c, a.s, ra); err != nil {
 				t.Fatalf("step %d: %v", step, err)
 			}
@@ -127,6 +135,18 @@ func (g *generator) command(s *State) *wire.Command {
 		c = &wire.Command{Body: &wire.Command_PutServer{PutServer: &wire.PutServer{Id: pick(g, agentIDs), Version: fmt.Sprint(g.IntN(9))}}}
 	case k < 36:
 		c = &wire.Command{Body: &wire.Command_RemoveServer{RemoveServer: &wire.RemoveServer{Id: pick(g, agentIDs)}}}
+	case k < 50:
+		c = g.operate(s)
+	case k < 54:
+		c = generate(today + calendar.Date(g.IntN(5)) - 3)
+	case k < 58:
+		c = editPlan(g.edit(s))
+	case k < 60:
+		c = expire(g.Uint64N(s.nextPlan+1), g.Uint64N(s.nextPlan+1))
+	case k < 62:
+		c = group(&wire.PutResourceGroup{
+			Name: pick(g, []string{"default", "big"}), ReserveForAuto: uint32(g.IntN(12)), BackfillMaxShare: uint32(g.IntN(120)),
+		})
 	default:
 		return turn(g.turn(s))
 	}
@@ -183,6 +203,10 @@ func (g *generator) apply() *wire.Command {
 	d.Upstreams[0].Window, d.Upstreams[0].From = true, -2
 	all := []*wire.Node{daily("a"), hourly, c, d}
 	g.nodes++
+	for _, n := range all {
+		n.Auto = g.oneIn(2)
+		n.Mode = wire.Node_Mode(max(0, g.IntN(8)-5))
+	}
 	switch g.IntN(8) {
 	case 0:
 		all[0].Upstreams = []*wire.Upstream{{Node: "d"}} // a circle
@@ -204,6 +228,8 @@ func (g *generator) submit() *wire.Command {
 		Groups: int32(g.IntN(4)), Order: wire.Request_Order(g.IntN(2)), Gate: wire.Request_Gate(g.IntN(3)),
 		StopAfter: int32(max(0, g.IntN(6)-3)), MaxRunning: int32(max(0, g.IntN(6)-2)), PinCode: g.oneIn(3), DryRun: g.oneIn(10),
 	}
+	r.OnConflict = wire.Request_OnConflict(max(0, g.IntN(5)-2))
+	r.PausedNodes, r.DryRunNodes = wire.Request_Switch(g.IntN(2)), wire.Request_Switch(g.IntN(2))
 	if g.oneIn(5) {
 		r.Overlap = wire.Request_OVERLAP_REFUSE
 	}
@@ -287,6 +313,8 @@ func (g *generator) turn(s *State) *wire.Turn {
 			if g.oneIn(3) {
 				t.Losses = append(t.Losses, &wire.Loss{Plan: l.Plan, Instance: l.Instance, Fence: f.Fence, Cause: "silent"})
 			}
+		case 3:
+			t.Yields = append(t.Yields, &wire.Yield{Plan: l.Plan, Instance: l.Instance, Fence: f.Fence, ToPlan: 1, ToInstance: 2})
 		}
 	})
 	for range g.IntN(8) {
@@ -299,6 +327,9 @@ func (g *generator) turn(s *State) *wire.Turn {
 		}
 		if g.oneIn(5) {
 			t.Opens = append(t.Opens, &wire.OpenDate{Plan: id, Position: uint32(g.IntN(7))})
+		}
+		if g.oneIn(3) {
+			t.Missed = append(t.Missed, &wire.Missed{Plan: id, Instances: []uint64{g.like(s, id, Status.Frozen), g.instance(s, id)}})
 		}
 		if g.oneIn(20) {
 			t.Finishes = append(t.Finishes, &wire.Finish{Plan: id, Instance: g.instance(s, id), Fence: g.Uint64N(50)})
@@ -314,4 +345,81 @@ func (g *generator) dropped(s *State) {
 	if g.oneIn(2) {
 		e.Done()
 	}
+}
+
+// like is an instance of a plan that has a status, if there is one.
+func (g *generator) like(s *State, id uint64, is func(Status) bool) uint64 {
+	p, ok := s.Plan(id)
+	if !ok || g.oneIn(30) {
+		return g.Uint64N(40)
+	}
+	from := g.Uint64N(p.Size())
+	for n := range p.Size() {
+		if i := (from + n) % p.Size(); is(p.Status(i)) {
+			return i
+		}
+	}
+	return from
+}
+
+// operate makes operations of all kinds that are mostly possible.
+func (g *generator) operate(s *State) *wire.Command {
+	o := &wire.Operate{Kind: wire.Operate_Kind(1 + g.IntN(11))}
+	is := Status.Waits
+	switch o.Kind {
+	case wire.Operate_SET_TO_SUCCESS:
+		is = Status.Failure
+	case wire.Operate_UNFREEZE:
+		is = Status.Frozen
+	case wire.Operate_RERUN:
+		is = func(st Status) bool { return st.Success() || st.Failure() }
+	case wire.Operate_REMOVE_UPSTREAM:
+		o.Upstream = pick(g, []string{"a", "b", "b", "c"})
+	case wire.Operate_SET_PRIORITY:
+		o.Priority = pick(g, []int32{1, 2, 3, 5, 7, 8})
+	}
+	f := forms[o.Kind]
+	for range 1 + g.IntN(3) {
+		t := &wire.Target{Plan: 1 + g.Uint64N(s.nextPlan)}
+		switch k := g.IntN(4); {
+		case f.dates && k == 0:
+			from := int32(today) - 2 - g.Int32N(4)
+			t.Dates = append(t.Dates, &wire.DateRange{From: from, To: from + g.Int32N(3)})
+		case f.plan && (k == 1 || !f.instances):
+		default:
+			for range 1 + g.IntN(3) {
+				t.Instances = append(t.Instances, g.like(s, t.Plan, is))
+			}
+		}
+		o.Targets = append(o.Targets, t)
+	}
+	return &wire.Command{Actor: "bob", Why: "drawn", Body: &wire.Command_Operate{Operate: o}}
+}
+
+// edit changes a plan in one or two ways.
+func (g *generator) edit(s *State) *wire.EditPlan {
+	e := &wire.EditPlan{Plan: g.plan(s)}
+	dates := func() []*wire.DateRange {
+		from := int32(today) - 2 - g.Int32N(7)
+		return []*wire.DateRange{{From: from, To: from + g.Int32N(3)}}
+	}
+	for range 1 + g.IntN(2) {
+		switch g.IntN(7) {
+		case 0:
+			e.Groups = proto.Int32(g.Int32N(5))
+		case 1:
+			e.MaxRunning = proto.Int32(g.Int32N(4))
+		case 2:
+			e.Priority = proto.Int32(pick(g, []int32{0, 1, 8, 4}))
+		case 3:
+			e.AddDates = dates()
+		case 4:
+			e.DropDates = dates()
+		case 5:
+			e.AddNodes = []string{pick(g, []string{"a", "b", "c", "d", "e"})}
+		case 6:
+			e.DropNodes = []string{pick(g, []string{"a", "b", "c", "d", "e"})}
+		}
+	}
+	return e
 }
