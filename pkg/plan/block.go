@@ -254,9 +254,8 @@ func (p *Plan) DateSize(pos int) uint64 {
 	return n
 }
 
-// Range is the half-open range of instance numbers of a position in a plan of
-// one block, else the first of them: see Ranges.
-func (p *Plan) Range(pos int) (from, to uint64) {
+// firstRange is the first of Ranges.
+func (p *Plan) firstRange(pos int) (from, to uint64) {
 	for from, to = range p.Ranges(pos) {
 		break
 	}

@@ -147,7 +147,7 @@ func (p *Plan) Gate(at Place) (from, to uint64, before int) {
 	for before = at.Pos - 1; before >= first; before-- {
 		switch p.Request.Gate {
 		case wire.Request_DAY:
-			from, to = p.Range(before)
+			from, to = p.firstRange(before)
 		case wire.Request_NODE:
 			from, to = p.NodeRange(before, at.Node)
 		default:
