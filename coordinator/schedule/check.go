@@ -70,6 +70,8 @@ type look struct {
 	st      *state.State
 	nowMs   int64
 	against map[string]contender
+	autos   []*state.Plan   // of the schedule, in which something runs or could start
+	listed  bool            // whether autos has been filled in
 	room    map[string]bool // by resource group: whether it has a free slot
 }
 

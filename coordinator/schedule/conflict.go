@@ -35,12 +35,12 @@ func (l *look) contender(nodeID string) contender {
 	}
 	var out contender
 	asked := false
-	l.st.AutoPlans(func(q *state.Plan) {
+	for _, q := range l.schedule() {
 		if n, ok := q.NodeIndex(nodeID); ok && out.block.Kind == Nothing {
 			asked = true
 			out = l.contenderOf(q, n)
 		}
-	})
+	}
 	if asked {
 		if l.against == nil {
 			l.against = map[string]contender{}
@@ -48,6 +48,24 @@ func (l *look) contender(nodeID string) contender {
 		l.against[nodeID] = out
 	}
 	return out
+}
+
+// schedule is the plans of the schedule in which something may run or start
+// now: dates that are generated ahead cost nothing.
+func (l *look) schedule() []*state.Plan {
+	if l.listed {
+		return l.autos
+	}
+	l.listed = true
+	l.st.AutoPlans(func(q *state.Plan) {
+		const zones = dayMs // T is on the day after D, in some zone
+		begun := l.nowMs > int64(q.Dates[0]+1)*dayMs-zones
+		q.EachForced(func(uint64) { begun = true })
+		if begun || q.Active() > 0 {
+			l.autos = append(l.autos, q)
+		}
+	})
+	return l.autos
 }
 
 func (l *look) contenderOf(q *state.Plan, n int) (out contender) {
