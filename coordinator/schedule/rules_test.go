@@ -439,3 +439,134 @@ func TestR9_Missed(t *testing.T) {
 		t.Errorf("after the unfreeze it is %d, want failed", p.Status(1))
 	}
 }
+
+// TestR0_WhatIsQuiet: a date that waits for a conflict is not, one that a
+// frozen instance holds is, also when that is in another plan.
+func TestR0_WhatIsQuiet(t *testing.T) {
+	going := func(r *wire.Request) {
+		r.Mode, r.Root, r.Nodes, r.OnFailure = wire.Request_ADVANCED, "", []string{"a", "b"}, wire.Request_CONTINUE
+	}
+	for _, c := range []struct {
+		name string
+		do   func(f *facts, id uint64)
+		want []uint32
+	}{
+		{"b waits for the schedule", func(f *facts, _ uint64) { f.generate(int32(today) - 1) }, nil},
+		{"b waits for a slot", func(f *facts, _ uint64) {}, nil},
+		{"b has failed too", func(f *facts, id uint64) { f.run(id, 1, failed) }, []uint32{1}},
+		{"b is frozen", func(f *facts, id uint64) { f.operate(id, wire.Operate_FREEZE, 1) }, []uint32{1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFacts(t, daily("a"), auto(daily("b")))
+			id := f.submit(0, with(on("", 5, 4), going))
+			f.run(id, 0, failed)
+			c.do(f, id)
+			if got := opens(f); len(got) != len(c.want) {
+				t.Errorf("opened %v, want %v", got, c.want)
+			}
+		})
+	}
+	f := newFacts(t, daily("a"), daily("b"))
+	first := f.submit(0, on("b", 5))
+	id := f.submit(0, with(on("", 5, 4), going))
+	f.run(id, 0, failed)
+	if got := opens(f); got != nil {
+		t.Fatalf("opened %v although b will start after %d", got, first)
+	}
+	f.operate(first, paused)
+	if got := opens(f); len(got) != 1 {
+		t.Fatalf("opened %v: b waits for a plan that is paused", got)
+	}
+}
+
+// TestR8_FrozenRollUp: frozen ones with nothing else left make it Freeze.
+func TestR8_FrozenRollUp(t *testing.T) {
+	f := newFacts(t, daily("a"), daily("b", "a"), daily("c"))
+	r := on("", 1)
+	r.Mode, r.Nodes = wire.Request_ADVANCED, []string{"a", "b", "c"}
+	id := f.submit(0, r)
+	a, c := instanceOf(f, id, "a"), instanceOf(f, id, "c")
+	shown := func(want Shown) {
+		t.Helper()
+		p, _ := f.st.Plan(id)
+		if got := Plan(f.st, p, f.now); got != want {
+			t.Errorf("shown as %d, want %d: %v", got, want, p.Total())
+		}
+	}
+	f.operate(id, wire.Operate_FREEZE, a)
+	shown(NotRunning) // c can start
+	f.grant(id, c)
+	shown(Running)
+	f.finish(id, c, failed)
+	shown(RunFailed)
+	f.rerun(id, c)
+	f.run(id, c, ok)
+	shown(Freeze)
+	p, _ := f.st.Plan(id)
+	if !NewMotion(f.st, p, f.now, nil).Quiet() {
+		t.Error("what a frozen instance holds is not quiet")
+	}
+	f.operate(id, wire.Operate_UNFREEZE, a)
+	shown(Running)
+}
+
+func instanceOf(f *facts, id uint64, node string) uint64 {
+	p, _ := f.st.Plan(id)
+	n, _ := p.NodeIndex(node)
+	from, _ := p.NodeRange(0, n)
+	return from
+}
+
+// TestLazyBehindWindowAndSchedule: a large plan without gates that its window or
+// the schedule holds has no more watched than it needs, and loses nothing.
+func TestLazyBehindWindowAndSchedule(t *testing.T) {
+	m := auto(minutely("m", 60))
+	f := newFacts(t, m)
+	none := func(r *wire.Request, from, to int32) *wire.Request {
+		r.Mode, r.Gate = wire.Request_CURRENT, wire.Request_NONE
+		r.Dates = []*wire.DateRange{{From: int32(today) - from, To: int32(today) - to}}
+		return r
+	}
+	shut := f.submit(0, with(none(on("m"), 2000, 3), window(20, 22)))
+	f.generate(int32(today) - 1)
+	held := f.submit(0, none(on("m"), 4000, 2003))
+	f.grants(0)
+	for _, id := range []uint64{shut, held} {
+		if n := f.sched.plans[id].parked; n < lazyParked/2 || n > lazyParked+24 {
+			t.Errorf("b%d has %d instances watched, want about %d", id, n, lazyParked)
+		}
+	}
+	f.operate(3, stopped)
+	f.operate(2, stopped)
+	f.now = noon + 8*hourMs
+	f.sched.Tick(f.now)
+	if got := len(f.grants(1000)); got != 1000 {
+		t.Errorf("%d start when the window opens", got)
+	}
+}
+
+// TestR6_ATurnStaysSmall: a million dry runs are noted bit by bit.
+func TestR6_ATurnStaysSmall(t *testing.T) {
+	f := newFacts(t, minutely("m", 1))
+	f.submit(0, &wire.Request{
+		Root: "m", Mode: wire.Request_CURRENT, Gate: wire.Request_NONE, DryRun: true,
+		Dates: []*wire.DateRange{{From: int32(today) - 51, To: int32(today) - 2}},
+	})
+	noted := 0
+	for range 10 {
+		f.sched.Tick(f.now)
+		for list := f.sched.DryRuns(); len(list) > 0; list = f.sched.DryRuns() {
+			noted += len(list[0].Instances)
+			if len(list[0].Instances) > maxNoted {
+				t.Fatalf("%d at once", len(list[0].Instances))
+			}
+			f.turn(&wire.Turn{DryRuns: list})
+		}
+		if next, ok := f.sched.NextMs(); ok && next != f.now {
+			t.Fatalf("asks for the next turn at %d, want at once", next)
+		}
+	}
+	if noted != 50*1440 {
+		t.Errorf("%d of %d dry runs were noted", noted, 50*1440)
+	}
+}

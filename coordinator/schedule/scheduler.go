@@ -37,6 +37,7 @@ type Scheduler struct {
 	yielding  map[string]struct{} // nodes with auto instances that backfills keep waiting
 	dry       map[*tracker]struct{}
 	missed    map[*tracker]struct{}
+	budget    int  // of facts without a slot that may still be noted before the next Tick
 	unsettled bool // dates may have become quiet, in any plan: plans wait for each other
 }
 
@@ -60,7 +61,7 @@ func New(set Settings) *Scheduler {
 // Load forgets everything and begins from the facts.
 func (s *Scheduler) Load(st *state.State, nowMs int64) {
 	*s = Scheduler{
-		set: s.set, st: st, nowMs: nowMs, plans: map[uint64]*tracker{}, pools: map[string]*pool{},
+		set: s.set, st: st, nowMs: nowMs, budget: maxNoted, plans: map[uint64]*tracker{}, pools: map[string]*pool{},
 		elsewhere: map[cycle][]waiter{}, contests: map[string]*contest{}, hinges: map[string]*hinge{}, yielding: map[string]struct{}{},
 		dry: map[*tracker]struct{}{}, missed: map[*tracker]struct{}{},
 	}
@@ -316,7 +317,7 @@ func (s *Scheduler) addTimer(t *tracker, b Block, instance uint64) {
 
 // Tick moves time on: what has become due is looked at again.
 func (s *Scheduler) Tick(nowMs int64) {
-	s.nowMs = max(s.nowMs, nowMs)
+	s.nowMs, s.budget = max(s.nowMs, nowMs), maxNoted
 	for len(s.timers) > 0 && s.timers[0].atMs <= s.nowMs {
 		d := heap.Pop(&s.timers).(timer)
 		d.t.timed--
@@ -331,10 +332,27 @@ func (s *Scheduler) Tick(nowMs int64) {
 
 // NextMs is when Tick has something to do next; false when never.
 func (s *Scheduler) NextMs() (int64, bool) {
+	if s.budget == 0 && len(s.dry)+len(s.missed) > 0 {
+		return s.nowMs, true
+	}
 	if len(s.timers) == 0 {
 		return 0, false
 	}
 	return s.timers[0].atMs, true
+}
+
+// maxNoted bounds how many dry runs and missed starts are noted between two
+// Ticks, so that a turn stays small. NextMs asks for the next Tick at once when
+// there are more.
+const maxNoted = 20_000
+
+// noted takes from a list as much as the budget allows.
+func (s *Scheduler) noted(list *[]uint64) []uint64 {
+	n := min(len(*list), s.budget)
+	s.budget -= n
+	taken := (*list)[:n:n]
+	*list = (*list)[n:]
+	return taken
 }
 
 // DryRuns takes the dry runs that may succeed now.
@@ -346,13 +364,14 @@ func (s *Scheduler) DryRuns() []*wire.DryRuns {
 		if _, ok := s.dry[t]; !ok {
 			continue
 		}
-		list := t.dry
-		t.dry = nil
+		list := s.noted(&t.dry)
+		if len(t.dry) == 0 {
+			delete(s.dry, t)
+		}
 		if list = s.stillNothing(t, list); len(list) > 0 {
 			out = append(out, &wire.DryRuns{Plan: id, Instances: list})
 		}
 	}
-	clear(s.dry)
 	return out
 }
 
@@ -370,11 +389,7 @@ func (s *Scheduler) stillNothing(t *tracker, list []uint64) []uint64 {
 	})
 }
 
-// maxMissed bounds how much of one plan Missed gives at a time.
-const maxMissed = 10_000
-
 // Missed takes the frozen instances that could have started by now (RULES R9).
-// What one call leaves out, the next gives.
 func (s *Scheduler) Missed() []*wire.Missed {
 	var out []*wire.Missed
 	for _, id := range s.order {
@@ -382,10 +397,12 @@ func (s *Scheduler) Missed() []*wire.Missed {
 		if _, ok := s.missed[t]; !ok {
 			continue
 		}
-		n := min(len(t.missed), maxMissed)
-		out = append(out, &wire.Missed{Plan: id, Instances: t.missed[:n:n]})
-		if t.missed = t.missed[n:]; len(t.missed) == 0 {
+		list := s.noted(&t.missed)
+		if len(t.missed) == 0 {
 			delete(s.missed, t)
+		}
+		if len(list) > 0 {
+			out = append(out, &wire.Missed{Plan: id, Instances: list})
 		}
 	}
 	return out

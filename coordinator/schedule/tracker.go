@@ -29,8 +29,8 @@ type tracker struct {
 // before it opens the next date.
 const lazyReady = 1024
 
-// lazyParked is how many instances a plan without gates has wait for its window
-// or for the schedule before it opens no further date.
+// lazyParked is how many instances a plan without gates has wait for its window,
+// for the schedule or to be noted before it opens no further date.
 const lazyParked = 16 * lazyReady
 
 func newTracker(p *state.Plan) *tracker {
@@ -122,7 +122,7 @@ func (s *Scheduler) held(p *state.Plan, at plan.Place) bool {
 
 // openLazily opens dates of a plan without gates while it has little ready.
 func (s *Scheduler) openLazily(t *tracker, p *state.Plan) {
-	for more := true; more && t.ready < lazyReady && t.parked+len(t.missed) < lazyParked; {
+	for more := true; more && t.ready < lazyReady && t.parked+len(t.dry)+len(t.missed) < lazyParked; {
 		more = false
 		for g, span := range p.Groups {
 			if pos := t.next[g]; pos < span.To {
