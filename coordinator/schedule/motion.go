@@ -92,16 +92,14 @@ func (m *Motion) anyTimed(positions iter.Seq[int]) bool {
 }
 
 // open gives the positions of some groups where something can start. Under
-// gate day all after a group's first unfinished date are held by it.
+// gate day each is held by the one directly before it alone, which may have
+// succeeded before those before it: it was forced, or they run again.
 func (m *Motion) open(from, to int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, span := range m.p.Groups[from:to] {
 			for pos := span.From; pos < span.To; pos++ {
-				if m.p.DateSucceeded(pos) {
+				if m.p.DateSucceeded(pos) || m.Held(pos) {
 					continue
-				}
-				if m.Held(pos) {
-					break
 				}
 				if !yield(pos) {
 					return

@@ -32,3 +32,17 @@ func TestR5_6_AForcedCycleKeepsBackfillsOffBeforeTheOthersAreDue(t *testing.T) {
 		t.Errorf("%+v: expected a conflict with the forced cycle", b)
 	}
 }
+
+// TestR8_APlanWithADateBehindAForcedOneStillMoves: the first date has failed, the
+// third was forced and has succeeded, so the fourth may start.
+func TestR8_APlanWithADateBehindAForcedOneStillMoves(t *testing.T) {
+	f := newFacts(t, daily("a"))
+	id := f.submit(4, &wire.Request{Root: "a"})
+	f.run(id, 0, failed)
+	f.operate(id, wire.Operate_FORCE_RUN, 2)
+	f.run(id, 2, ok)
+	p, _ := f.st.Plan(id)
+	if b, shown := f.check(id, 3), Plan(f.st, p, f.now); b.Kind != Nothing || shown != Running {
+		t.Errorf("the fourth date waits for %+v, the plan is shown as %d: expected it ready, and the plan running", b, shown)
+	}
+}
