@@ -21,9 +21,10 @@ type model struct {
 	specs   []*wire.Node // the plan's, in its order
 	dates   []calendar.Date
 	group   map[calendar.Date]int
-	dropped map[any]bool // dates and ids of nodes
-	rows    []row        // by number
-	at      map[key]int  // row of a cycle
+	dropped map[any]bool  // dates and ids of nodes
+	rows    []row         // by number
+	at      map[key]int   // row of a cycle
+	days    map[key][]int // rows of a node's date
 }
 
 type key struct {
@@ -39,7 +40,7 @@ type row struct {
 }
 
 func newModel(req *wire.Request, nodes, graph []*wire.Node, acceptedMs int64) *model {
-	m := &model{req: req, graph: graph, specs: nodes, dropped: map[any]bool{}, at: map[key]int{}}
+	m := &model{req: req, graph: graph, specs: nodes, dropped: map[any]bool{}, at: map[key]int{}, days: map[key][]int{}}
 	m.split()
 	m.number(m.dates, m.specs, acceptedMs)
 	return m
@@ -103,6 +104,7 @@ func (m *model) number(dates []calendar.Date, nodes []*wire.Node, acceptedMs int
 			for c, unix := range m.cycles(s, d, true) {
 				k := key{s.Id, d, unix}
 				m.at[k] = len(m.rows)
+				m.days[key{node: s.Id, date: d}] = append(m.days[key{node: s.Id, date: d}], len(m.rows))
 				m.rows = append(m.rows, row{k, c, acceptedMs})
 			}
 		}
@@ -194,13 +196,7 @@ func offSchedule(s *wire.Node, d calendar.Date) bool {
 
 // on lists the rows of a node on a date.
 func (m *model) on(node string, d calendar.Date) []int {
-	var out []int
-	for i, r := range m.rows {
-		if r.node == node && r.date == d {
-			out = append(out, i)
-		}
-	}
-	return out
+	return slices.Clone(m.days[key{node: node, date: d}])
 }
 
 // windowOf is the dates of which a row needs an upstream.
@@ -377,12 +373,13 @@ func (m *model) gate(i int) []int {
 	}
 	for pos := slices.Index(m.dates, r.date) - 1; pos >= 0 && m.group[m.dates[pos]] == m.group[r.date]; pos-- {
 		var out []int
-		for j, o := range m.rows {
-			if o.date == m.dates[pos] && (m.req.Gate == wire.Request_DAY || o.node == r.node) {
-				out = append(out, j)
+		for _, s := range m.specs {
+			if m.req.Gate == wire.Request_DAY || s.Id == r.node {
+				out = append(out, m.on(s.Id, m.dates[pos])...)
 			}
 		}
 		if len(out) > 0 {
+			slices.Sort(out)
 			return out
 		}
 	}
