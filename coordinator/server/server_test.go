@@ -142,7 +142,7 @@ func TestLittleSpace(t *testing.T) {
 	free.Store(math.MaxUint64)
 	s := alone(t, Config{free: func(string) (uint64, bool) { return free.Load(), true }})
 	submit := &wire.Command{Body: &wire.Command_Submit{Submit: &wire.Submit{}}}
-	pause := &wire.Command{Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{}}}
+	pause := &wire.Command{Body: &wire.Command_Operate{Operate: &wire.Operate{}}}
 	for _, x := range []struct {
 		free    uint64
 		c       *wire.Command

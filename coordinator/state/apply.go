@@ -58,10 +58,6 @@ func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
 		r.Answer, r.Err = e.submit(c, b.Submit)
 	case *wire.Command_Operate:
 		r.Answer, r.Err = e.operate(c, b.Operate)
-	case *wire.Command_PlanOperation:
-		r.Answer, r.Err = e.operate(c, operationOf(b.PlanOperation))
-	case *wire.Command_Rerun:
-		r.Answer, r.Err = e.operate(c, rerunOf(b.Rerun))
 	case *wire.Command_EditPlan:
 		r.Answer, r.Err = e.editPlan(c, b.EditPlan)
 	case *wire.Command_Generate:
@@ -162,22 +158,6 @@ func (e *Edit) remember(c *wire.Command, answer *wire.Answer) {
 	ids.Insert([]byte(c.RequestId), &request{hash: c.RequestHash, atMs: e.s.nowMs, answer: answer})
 	ages.Insert(key2(uint64(e.s.nowMs), e.s.index), c.RequestId)
 	e.s.requests, e.s.requestAges = ids.Commit(), ages.Commit()
-}
-
-// operationOf and rerunOf read what older entries of the log say.
-func operationOf(o *wire.PlanOperation) *wire.Operate {
-	kind := map[wire.PlanOperation_Kind]wire.Operate_Kind{
-		wire.PlanOperation_STOP: wire.Operate_STOP, wire.PlanOperation_PAUSE: wire.Operate_PAUSE, wire.PlanOperation_RESUME: wire.Operate_RESUME,
-	}[o.Kind]
-	return &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: o.Plan}}}
-}
-
-func rerunOf(r *wire.Rerun) *wire.Operate {
-	kind := wire.Operate_RERUN
-	if r.Failed {
-		kind = wire.Operate_RERUN_FAILED
-	}
-	return &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: r.Plan, Instances: r.Instances}}}
 }
 
 // HashRequest is the hash kept under an idempotency key: of the body alone, so

@@ -137,12 +137,14 @@ func submit(r *wire.Request) *wire.Command {
 	}}}
 }
 
-func operate(plan uint64, k wire.PlanOperation_Kind) *wire.Command {
-	return &wire.Command{Actor: "bob", Body: &wire.Command_PlanOperation{PlanOperation: &wire.PlanOperation{Plan: plan, Kind: k}}}
+func operate(plan uint64, k wire.Operate_Kind) *wire.Command {
+	return &wire.Command{Actor: "bob", Body: &wire.Command_Operate{Operate: &wire.Operate{Kind: k, Targets: []*wire.Target{{Plan: plan}}}}}
 }
 
 func rerun(plan uint64, instances ...uint64) *wire.Command {
-	return &wire.Command{Actor: "bob", Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: plan, Instances: instances}}}
+	return &wire.Command{Actor: "bob", Body: &wire.Command_Operate{Operate: &wire.Operate{
+		Kind: wire.Operate_RERUN, Targets: []*wire.Target{{Plan: plan, Instances: instances}},
+	}}}
 }
 
 // days is the n dates up to the day before yesterday.

@@ -11,25 +11,6 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// asOperate is what a command asks for, old or new; nil when it is no
-// operation.
-func asOperate(c *wire.Command) *wire.Operate {
-	switch b := c.Body.(type) {
-	case *wire.Command_Operate:
-		return b.Operate
-	case *wire.Command_PlanOperation:
-		kind := []wire.Operate_Kind{0, wire.Operate_STOP, wire.Operate_PAUSE, wire.Operate_RESUME}[b.PlanOperation.Kind]
-		return &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: b.PlanOperation.Plan}}}
-	case *wire.Command_Rerun:
-		kind := wire.Operate_RERUN
-		if b.Rerun.Failed {
-			kind = wire.Operate_RERUN_FAILED
-		}
-		return &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: b.Rerun.Plan, Instances: b.Rerun.Instances}}}
-	}
-	return nil
-}
-
 func (p *modelPlan) waits(i uint64) bool {
 	return p.status[i] == Pending || p.status[i] == Again || p.status[i] == Retrying
 }
@@ -62,7 +43,7 @@ func (m *model) foresees(c *wire.Command) (allowed, known bool) {
 	if x := c.GetExpire(); x != nil {
 		return m.allowsExpiry(x), true
 	}
-	o := asOperate(c)
+	o := c.GetOperate()
 	if o == nil || o.Kind == wire.Operate_KIND_UNSPECIFIED {
 		return false, o != nil
 	}

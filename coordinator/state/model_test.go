@@ -148,10 +148,8 @@ func (m *model) apply(index uint64, c *wire.Command, after *State, r Result) err
 		}
 	case *wire.Command_PutResourceGroup:
 		m.groups[b.PutResourceGroup.Name] = b.PutResourceGroup
-	default:
-		if o := asOperate(c); o != nil {
-			m.operate(o)
-		}
+	case *wire.Command_Operate:
+		m.operate(b.Operate)
 	}
 	return nil
 }

@@ -474,22 +474,3 @@ func TestR5_6_OnlyPlansThatMakeWayYield(t *testing.T) {
 		}
 	}
 }
-
-func TestR9_OldEntriesOfTheLogAreStillRead(t *testing.T) {
-	m := ready(t, daily("a"))
-	m.must(submit(current("a", 2)))
-	m.must(operate(1, wire.PlanOperation_PAUSE))
-	m.must(operate(1, wire.PlanOperation_RESUME))
-	m.run(1, 0, wire.Outcome_FAILED)
-	m.must(rerun(1, 0))
-	m.run(1, 0, wire.Outcome_FAILED)
-	m.must(&wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: 1, Failed: true}}})
-	m.must(operate(1, wire.PlanOperation_STOP))
-	var kinds []wire.Operate_Kind
-	for _, o := range m.plan(1).Operations() {
-		kinds = append(kinds, o.Kind)
-	}
-	if !slices.Equal(kinds, []wire.Operate_Kind{wire.Operate_PAUSE, wire.Operate_RESUME, wire.Operate_RERUN, wire.Operate_RERUN_FAILED, wire.Operate_STOP}) {
-		t.Errorf("the log says %v", kinds)
-	}
-}

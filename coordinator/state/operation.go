@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strconv"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
@@ -37,7 +38,7 @@ func (e *Edit) carryOut(c *wire.Command, o *wire.Operate, t *target) (changed ui
 	}
 	e.untold = false
 	if !t.whole && len(t.dates) == 0 {
-		line.Instances = t.list[:min(len(t.list), maxListed)]
+		line.Instances = slices.Clone(t.list[:min(len(t.list), maxListed)]) // not the rest of it
 	}
 	line.Count = changed
 	e.write(c, p, line)

@@ -126,9 +126,9 @@ func (g *generator) command(s *State) *wire.Command {
 	case s.Index() < 6 || k < 10:
 		c = g.submit()
 	case k < 14:
-		c = operate(g.plan(s), wire.PlanOperation_Kind(g.IntN(4)))
+		c = operate(g.plan(s), wire.Operate_Kind(g.IntN(4)))
 	case k < 22:
-		c = operate(g.Uint64N(s.nextPlan+1), wire.PlanOperation_RESUME)
+		c = operate(g.Uint64N(s.nextPlan+1), wire.Operate_RESUME)
 	case k < 32:
 		c = g.rerun(s)
 	case k < 35:
@@ -271,7 +271,7 @@ func (g *generator) instance(s *State, id uint64) uint64 {
 func (g *generator) rerun(s *State) *wire.Command {
 	id := g.plan(s)
 	if g.oneIn(3) {
-		return &wire.Command{Actor: "bob", Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: id, Failed: true}}}
+		return operate(id, wire.Operate_RERUN_FAILED)
 	}
 	var list []uint64
 	for range 1 + g.IntN(3) {

@@ -86,7 +86,7 @@ func TestR9_StopCancelsRetriesAndLetsNothingStart(t *testing.T) {
 	m.must(submit(current("a", 3)))
 	m.run(1, 0, wire.Outcome_FAILED)
 	fence := m.grant(1, 1)
-	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(operate(1, wire.Operate_STOP))
 	m.status(1, 0, Failed)
 	l, _ := m.s.Lease(1, 1)
 	if !l.Stopping || l.Cause != "stopped by bob" {
@@ -103,8 +103,8 @@ func TestR9_StopCancelsRetriesAndLetsNothingStart(t *testing.T) {
 	if a := m.s.Attempts(m.plan(1), 1); a[0].Cause != "stopped by bob" {
 		t.Fatalf("the attempt's cause is %q", a[0].Cause)
 	}
-	m.refused(fault.Conflict, operate(1, wire.PlanOperation_PAUSE))
-	m.must(operate(1, wire.PlanOperation_RESUME))
+	m.refused(fault.Conflict, operate(1, wire.Operate_PAUSE))
+	m.must(operate(1, wire.Operate_RESUME))
 	m.run(1, 2, wire.Outcome_SUCCEEDED)
 	m.status(1, 2, Succeeded)
 }
@@ -113,7 +113,7 @@ func TestR9_ASuccessThatBeatsTheStopCounts(t *testing.T) {
 	m := ready(t, daily("a"))
 	m.must(submit(current("a", 1)))
 	fence := m.grant(1, 0)
-	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(operate(1, wire.Operate_STOP))
 	m.finish(1, 0, fence, wire.Outcome_SUCCEEDED)
 	m.status(1, 0, Succeeded)
 }
@@ -121,17 +121,17 @@ func TestR9_ASuccessThatBeatsTheStopCounts(t *testing.T) {
 func TestR9_PauseResumeAndFinishedPlans(t *testing.T) {
 	m := ready(t, daily("a"))
 	m.must(submit(current("a", 2)))
-	m.must(operate(1, wire.PlanOperation_PAUSE))
+	m.must(operate(1, wire.Operate_PAUSE))
 	if !m.plan(1).Blocked(0) {
 		t.Fatal("a paused plan lets instances start")
 	}
-	m.must(operate(1, wire.PlanOperation_RESUME))
+	m.must(operate(1, wire.Operate_RESUME))
 	m.run(1, 0, wire.Outcome_SUCCEEDED)
 	m.run(1, 1, wire.Outcome_FAILED)
-	for _, k := range []wire.PlanOperation_Kind{wire.PlanOperation_STOP, wire.PlanOperation_PAUSE, wire.PlanOperation_RESUME} {
+	for _, k := range []wire.Operate_Kind{wire.Operate_STOP, wire.Operate_PAUSE, wire.Operate_RESUME} {
 		m.refused(fault.Conflict, operate(1, k))
 	}
-	m.refused(fault.NotFound, operate(7, wire.PlanOperation_STOP))
+	m.refused(fault.NotFound, operate(7, wire.Operate_STOP))
 	m.must(rerun(1, 1))
 	m.refused(fault.Invalid, operate(1, 9))
 }
@@ -140,9 +140,9 @@ func TestR9_ResumeReopensAStoppedPlanThatHasEnded(t *testing.T) {
 	m := ready(t, daily("a"))
 	m.must(submit(current("a", 1)))
 	fence := m.grant(1, 0)
-	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(operate(1, wire.Operate_STOP))
 	m.finish(1, 0, fence, wire.Outcome_STOPPED)
-	m.must(operate(1, wire.PlanOperation_RESUME))
+	m.must(operate(1, wire.Operate_RESUME))
 	if m.plan(1).Stopped {
 		t.Fatal("the plan is still stopped")
 	}
@@ -161,7 +161,7 @@ func TestR4_5_StopAfterHaltsAndResumeResets(t *testing.T) {
 	if !m.plan(1).Halted || !m.plan(1).Blocked(2) {
 		t.Fatal("not halted after two failures")
 	}
-	m.must(operate(1, wire.PlanOperation_RESUME))
+	m.must(operate(1, wire.Operate_RESUME))
 	m.run(1, 2, wire.Outcome_FAILED)
 	if m.plan(1).Halted {
 		t.Fatal("resume did not begin to count anew")
@@ -205,13 +205,12 @@ func TestR9_RerunFailedTakesExactlyTheFailed(t *testing.T) {
 	m.run(1, 0, wire.Outcome_SUCCEEDED)
 	m.run(1, 1, wire.Outcome_FAILED)
 	m.run(1, 2, wire.Outcome_STOPPED)
-	failed := &wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: 1, Failed: true}}}
-	m.must(failed)
+	m.must(operate(1, wire.Operate_RERUN_FAILED))
 	for i, want := range []Status{Succeeded, Again, Again, Pending} {
 		m.status(1, uint64(i), want)
 	}
-	m.refused(fault.Conflict, &wire.Command{Body: failed.Body})
-	m.refused(fault.Invalid, &wire.Command{Body: &wire.Command_Rerun{Rerun: &wire.Rerun{Plan: 1, Failed: true, Instances: []uint64{1}}}})
+	m.refused(fault.Conflict, operate(1, wire.Operate_RERUN_FAILED))
+	m.refused(fault.Invalid, op(wire.Operate_RERUN_FAILED, of(1, 1)))
 }
 
 func TestR9_RerunInAStoppedPlanRunsExactlyTheNamed(t *testing.T) {
@@ -219,7 +218,7 @@ func TestR9_RerunInAStoppedPlanRunsExactlyTheNamed(t *testing.T) {
 	m.must(submit(current("a", 4)))
 	m.run(1, 0, wire.Outcome_FAILED)
 	m.run(1, 1, wire.Outcome_LOST) // waits to run again when the stop comes
-	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(operate(1, wire.Operate_STOP))
 	m.must(rerun(1, 0, 1, 2))
 	for i, blocked := range []bool{false, false, false, true} {
 		if m.plan(1).Blocked(uint64(i)) != blocked {
@@ -230,7 +229,7 @@ func TestR9_RerunInAStoppedPlanRunsExactlyTheNamed(t *testing.T) {
 	m.run(1, 1, wire.Outcome_SUCCEEDED)
 	m.must(rerun(1, 1))
 	m.refused(fault.Conflict, rerun(1, 1)) // waits already
-	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(operate(1, wire.Operate_STOP))
 	if !m.plan(1).Blocked(2) {
 		t.Error("a second stop left a named instance free to start")
 	}

@@ -53,7 +53,7 @@ func story(t testing.TB) *machine {
 	m.must(rerun(1, 9))
 	m.grant(1, 102)
 	m.grant(2, 0)
-	m.must(operate(2, wire.PlanOperation_STOP))
+	m.must(operate(2, wire.Operate_STOP))
 	m.must(rerun(2, 1))
 	return m
 }
@@ -104,7 +104,7 @@ func (m *machine) goOn() {
 	m.run(1, 9, wire.Outcome_SUCCEEDED)
 	m.run(1, 2, wire.Outcome_FAILED)
 	m.status(1, 2, Failed)
-	m.must(operate(1, wire.PlanOperation_STOP))
+	m.must(operate(1, wire.Operate_STOP))
 	m.must(apply(daily("gone")))
 	c := submit(current("a", 1))
 	c.RequestId, c.RequestHash = "key", []byte("hash")

@@ -207,58 +207,6 @@ func (PutResourceGroup_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_command_proto_rawDescGZIP(), []int{8, 0}
 }
 
-type PlanOperation_Kind int32
-
-const (
-	PlanOperation_KIND_UNSPECIFIED PlanOperation_Kind = 0
-	PlanOperation_STOP             PlanOperation_Kind = 1
-	PlanOperation_PAUSE            PlanOperation_Kind = 2
-	PlanOperation_RESUME           PlanOperation_Kind = 3
-)
-
-// Enum value maps for PlanOperation_Kind.
-var (
-	PlanOperation_Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "STOP",
-		2: "PAUSE",
-		3: "RESUME",
-	}
-	PlanOperation_Kind_value = map[string]int32{
-		"KIND_UNSPECIFIED": 0,
-		"STOP":             1,
-		"PAUSE":            2,
-		"RESUME":           3,
-	}
-)
-
-func (x PlanOperation_Kind) Enum() *PlanOperation_Kind {
-	p := new(PlanOperation_Kind)
-	*p = x
-	return p
-}
-
-func (x PlanOperation_Kind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (PlanOperation_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[3].Descriptor()
-}
-
-func (PlanOperation_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[3]
-}
-
-func (x PlanOperation_Kind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use PlanOperation_Kind.Descriptor instead.
-func (PlanOperation_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19, 0}
-}
-
 type Agent_State int32
 
 const (
@@ -295,11 +243,11 @@ func (x Agent_State) String() string {
 }
 
 func (Agent_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[4].Descriptor()
+	return file_command_proto_enumTypes[3].Descriptor()
 }
 
 func (Agent_State) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[4]
+	return &file_command_proto_enumTypes[3]
 }
 
 func (x Agent_State) Number() protoreflect.EnumNumber {
@@ -308,7 +256,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23, 0}
+	return file_command_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type NodeChange_Kind int32
@@ -347,11 +295,11 @@ func (x NodeChange_Kind) String() string {
 }
 
 func (NodeChange_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[5].Descriptor()
+	return file_command_proto_enumTypes[4].Descriptor()
 }
 
 func (NodeChange_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[5]
+	return &file_command_proto_enumTypes[4]
 }
 
 func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
@@ -360,7 +308,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26, 0}
+	return file_command_proto_rawDescGZIP(), []int{24, 0}
 }
 
 type Command struct {
@@ -376,8 +324,6 @@ type Command struct {
 	//	*Command_ApplyNodes
 	//	*Command_Submit
 	//	*Command_Turn
-	//	*Command_PlanOperation
-	//	*Command_Rerun
 	//	*Command_PutServer
 	//	*Command_RemoveServer
 	//	*Command_Operate
@@ -498,24 +444,6 @@ func (x *Command) GetTurn() *Turn {
 	return nil
 }
 
-func (x *Command) GetPlanOperation() *PlanOperation {
-	if x != nil {
-		if x, ok := x.Body.(*Command_PlanOperation); ok {
-			return x.PlanOperation
-		}
-	}
-	return nil
-}
-
-func (x *Command) GetRerun() *Rerun {
-	if x != nil {
-		if x, ok := x.Body.(*Command_Rerun); ok {
-			return x.Rerun
-		}
-	}
-	return nil
-}
-
 func (x *Command) GetPutServer() *PutServer {
 	if x != nil {
 		if x, ok := x.Body.(*Command_PutServer); ok {
@@ -613,14 +541,6 @@ type Command_Turn struct {
 	Turn *Turn `protobuf:"bytes,12,opt,name=turn,proto3,oneof"`
 }
 
-type Command_PlanOperation struct {
-	PlanOperation *PlanOperation `protobuf:"bytes,13,opt,name=plan_operation,json=planOperation,proto3,oneof"`
-}
-
-type Command_Rerun struct {
-	Rerun *Rerun `protobuf:"bytes,14,opt,name=rerun,proto3,oneof"`
-}
-
 type Command_PutServer struct {
 	PutServer *PutServer `protobuf:"bytes,15,opt,name=put_server,json=putServer,proto3,oneof"`
 }
@@ -662,10 +582,6 @@ func (*Command_ApplyNodes) isCommand_Body() {}
 func (*Command_Submit) isCommand_Body() {}
 
 func (*Command_Turn) isCommand_Body() {}
-
-func (*Command_PlanOperation) isCommand_Body() {}
-
-func (*Command_Rerun) isCommand_Body() {}
 
 func (*Command_PutServer) isCommand_Body() {}
 
@@ -2009,119 +1925,6 @@ func (x *Grant) GetResourceGroup() string {
 	return ""
 }
 
-type PlanOperation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
-	Kind          PlanOperation_Kind     `protobuf:"varint,2,opt,name=kind,proto3,enum=backfleet.v1.PlanOperation_Kind" json:"kind,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PlanOperation) Reset() {
-	*x = PlanOperation{}
-	mi := &file_command_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PlanOperation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PlanOperation) ProtoMessage() {}
-
-func (x *PlanOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PlanOperation.ProtoReflect.Descriptor instead.
-func (*PlanOperation) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *PlanOperation) GetPlan() uint64 {
-	if x != nil {
-		return x.Plan
-	}
-	return 0
-}
-
-func (x *PlanOperation) GetKind() PlanOperation_Kind {
-	if x != nil {
-		return x.Kind
-	}
-	return PlanOperation_KIND_UNSPECIFIED
-}
-
-// Rerun runs instances again, all or nothing (RULES R9).
-type Rerun struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
-	Instances     []uint64               `protobuf:"varint,2,rep,packed,name=instances,proto3" json:"instances,omitempty"`
-	Failed        bool                   `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"` // exactly the failed ones and what they blocked
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Rerun) Reset() {
-	*x = Rerun{}
-	mi := &file_command_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Rerun) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Rerun) ProtoMessage() {}
-
-func (x *Rerun) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Rerun.ProtoReflect.Descriptor instead.
-func (*Rerun) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *Rerun) GetPlan() uint64 {
-	if x != nil {
-		return x.Plan
-	}
-	return 0
-}
-
-func (x *Rerun) GetInstances() []uint64 {
-	if x != nil {
-		return x.Instances
-	}
-	return nil
-}
-
-func (x *Rerun) GetFailed() bool {
-	if x != nil {
-		return x.Failed
-	}
-	return false
-}
-
 // PutServer makes the addresses of a coordinator known to all.
 type PutServer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2136,7 +1939,7 @@ type PutServer struct {
 
 func (x *PutServer) Reset() {
 	*x = PutServer{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +1951,7 @@ func (x *PutServer) String() string {
 func (*PutServer) ProtoMessage() {}
 
 func (x *PutServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +1964,7 @@ func (x *PutServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServer.ProtoReflect.Descriptor instead.
 func (*PutServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutServer) GetId() string {
@@ -2208,7 +2011,7 @@ type RemoveServer struct {
 
 func (x *RemoveServer) Reset() {
 	*x = RemoveServer{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2023,7 @@ func (x *RemoveServer) String() string {
 func (*RemoveServer) ProtoMessage() {}
 
 func (x *RemoveServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2036,7 @@ func (x *RemoveServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
 func (*RemoveServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveServer) GetId() string {
@@ -2258,7 +2061,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2073,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2086,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Agent) GetId() string {
@@ -2345,7 +2148,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2160,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2173,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -2402,7 +2205,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2217,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2230,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -2476,7 +2279,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2291,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2304,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NodeChange) GetId() string {
@@ -2530,7 +2333,7 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xd4\a\n" +
+	"node.proto\"\xed\x06\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
@@ -2543,9 +2346,7 @@ const file_command_proto_rawDesc = "" +
 	" \x01(\v2\x18.backfleet.v1.ApplyNodesH\x00R\n" +
 	"applyNodes\x12.\n" +
 	"\x06submit\x18\v \x01(\v2\x14.backfleet.v1.SubmitH\x00R\x06submit\x12(\n" +
-	"\x04turn\x18\f \x01(\v2\x12.backfleet.v1.TurnH\x00R\x04turn\x12D\n" +
-	"\x0eplan_operation\x18\r \x01(\v2\x1b.backfleet.v1.PlanOperationH\x00R\rplanOperation\x12+\n" +
-	"\x05rerun\x18\x0e \x01(\v2\x13.backfleet.v1.RerunH\x00R\x05rerun\x128\n" +
+	"\x04turn\x18\f \x01(\v2\x12.backfleet.v1.TurnH\x00R\x04turn\x128\n" +
 	"\n" +
 	"put_server\x18\x0f \x01(\v2\x17.backfleet.v1.PutServerH\x00R\tputServer\x12A\n" +
 	"\rremove_server\x18\x10 \x01(\v2\x1a.backfleet.v1.RemoveServerH\x00R\fremoveServer\x121\n" +
@@ -2557,7 +2358,7 @@ const file_command_proto_rawDesc = "" +
 	"\rput_workspace\x18\x16 \x01(\v2\x1a.backfleet.v1.PutWorkspaceH\x00R\fputWorkspace\x128\n" +
 	"\n" +
 	"put_region\x18\x17 \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\tputRegionB\x06\n" +
-	"\x04body\"N\n" +
+	"\x04bodyJ\x04\b\r\x10\x0eJ\x04\b\x0e\x10\x0f\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x12.backfleet.v1.NodeR\x05nodes\x12\x16\n" +
@@ -2699,20 +2500,7 @@ const file_command_proto_rawDesc = "" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
 	"\x05agent\x18\x03 \x01(\tR\x05agent\x12%\n" +
-	"\x0eresource_group\x18\x04 \x01(\tR\rresourceGroup\"\x98\x01\n" +
-	"\rPlanOperation\x12\x12\n" +
-	"\x04plan\x18\x01 \x01(\x04R\x04plan\x124\n" +
-	"\x04kind\x18\x02 \x01(\x0e2 .backfleet.v1.PlanOperation.KindR\x04kind\"=\n" +
-	"\x04Kind\x12\x14\n" +
-	"\x10KIND_UNSPECIFIED\x10\x00\x12\b\n" +
-	"\x04STOP\x10\x01\x12\t\n" +
-	"\x05PAUSE\x10\x02\x12\n" +
-	"\n" +
-	"\x06RESUME\x10\x03\"Q\n" +
-	"\x05Rerun\x12\x12\n" +
-	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1c\n" +
-	"\tinstances\x18\x02 \x03(\x04R\tinstances\x12\x16\n" +
-	"\x06failed\x18\x03 \x01(\bR\x06failed\"\x9c\x01\n" +
+	"\x0eresource_group\x18\x04 \x01(\tR\rresourceGroup\"\x9c\x01\n" +
 	"\tPutServer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x1f\n" +
@@ -2778,96 +2566,90 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_command_proto_goTypes = []any{
 	(Outcome)(0),               // 0: backfleet.v1.Outcome
 	(Operate_Kind)(0),          // 1: backfleet.v1.Operate.Kind
 	(PutResourceGroup_Kind)(0), // 2: backfleet.v1.PutResourceGroup.Kind
-	(PlanOperation_Kind)(0),    // 3: backfleet.v1.PlanOperation.Kind
-	(Agent_State)(0),           // 4: backfleet.v1.Agent.State
-	(NodeChange_Kind)(0),       // 5: backfleet.v1.NodeChange.Kind
-	(*Command)(nil),            // 6: backfleet.v1.Command
-	(*ApplyNodes)(nil),         // 7: backfleet.v1.ApplyNodes
-	(*Submit)(nil),             // 8: backfleet.v1.Submit
-	(*Generate)(nil),           // 9: backfleet.v1.Generate
-	(*Operate)(nil),            // 10: backfleet.v1.Operate
-	(*Target)(nil),             // 11: backfleet.v1.Target
-	(*EditPlan)(nil),           // 12: backfleet.v1.EditPlan
-	(*Expire)(nil),             // 13: backfleet.v1.Expire
-	(*PutResourceGroup)(nil),   // 14: backfleet.v1.PutResourceGroup
-	(*PutWorkspace)(nil),       // 15: backfleet.v1.PutWorkspace
-	(*PutRegion)(nil),          // 16: backfleet.v1.PutRegion
-	(*Turn)(nil),               // 17: backfleet.v1.Turn
-	(*Finish)(nil),             // 18: backfleet.v1.Finish
-	(*Loss)(nil),               // 19: backfleet.v1.Loss
-	(*OpenDate)(nil),           // 20: backfleet.v1.OpenDate
-	(*DryRuns)(nil),            // 21: backfleet.v1.DryRuns
-	(*Yield)(nil),              // 22: backfleet.v1.Yield
-	(*Missed)(nil),             // 23: backfleet.v1.Missed
-	(*Grant)(nil),              // 24: backfleet.v1.Grant
-	(*PlanOperation)(nil),      // 25: backfleet.v1.PlanOperation
-	(*Rerun)(nil),              // 26: backfleet.v1.Rerun
-	(*PutServer)(nil),          // 27: backfleet.v1.PutServer
-	(*RemoveServer)(nil),       // 28: backfleet.v1.RemoveServer
-	(*Agent)(nil),              // 29: backfleet.v1.Agent
-	(*GroupSlots)(nil),         // 30: backfleet.v1.GroupSlots
-	(*Answer)(nil),             // 31: backfleet.v1.Answer
-	(*NodeChange)(nil),         // 32: backfleet.v1.NodeChange
-	(*Node)(nil),               // 33: backfleet.v1.Node
-	(*Request)(nil),            // 34: backfleet.v1.Request
-	(*Zone)(nil),               // 35: backfleet.v1.Zone
-	(*DateRange)(nil),          // 36: backfleet.v1.DateRange
-	(*Period)(nil),             // 37: backfleet.v1.Period
-	(*Assignment)(nil),         // 38: backfleet.v1.Assignment
+	(Agent_State)(0),           // 3: backfleet.v1.Agent.State
+	(NodeChange_Kind)(0),       // 4: backfleet.v1.NodeChange.Kind
+	(*Command)(nil),            // 5: backfleet.v1.Command
+	(*ApplyNodes)(nil),         // 6: backfleet.v1.ApplyNodes
+	(*Submit)(nil),             // 7: backfleet.v1.Submit
+	(*Generate)(nil),           // 8: backfleet.v1.Generate
+	(*Operate)(nil),            // 9: backfleet.v1.Operate
+	(*Target)(nil),             // 10: backfleet.v1.Target
+	(*EditPlan)(nil),           // 11: backfleet.v1.EditPlan
+	(*Expire)(nil),             // 12: backfleet.v1.Expire
+	(*PutResourceGroup)(nil),   // 13: backfleet.v1.PutResourceGroup
+	(*PutWorkspace)(nil),       // 14: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),          // 15: backfleet.v1.PutRegion
+	(*Turn)(nil),               // 16: backfleet.v1.Turn
+	(*Finish)(nil),             // 17: backfleet.v1.Finish
+	(*Loss)(nil),               // 18: backfleet.v1.Loss
+	(*OpenDate)(nil),           // 19: backfleet.v1.OpenDate
+	(*DryRuns)(nil),            // 20: backfleet.v1.DryRuns
+	(*Yield)(nil),              // 21: backfleet.v1.Yield
+	(*Missed)(nil),             // 22: backfleet.v1.Missed
+	(*Grant)(nil),              // 23: backfleet.v1.Grant
+	(*PutServer)(nil),          // 24: backfleet.v1.PutServer
+	(*RemoveServer)(nil),       // 25: backfleet.v1.RemoveServer
+	(*Agent)(nil),              // 26: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 27: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 28: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 29: backfleet.v1.NodeChange
+	(*Node)(nil),               // 30: backfleet.v1.Node
+	(*Request)(nil),            // 31: backfleet.v1.Request
+	(*Zone)(nil),               // 32: backfleet.v1.Zone
+	(*DateRange)(nil),          // 33: backfleet.v1.DateRange
+	(*Period)(nil),             // 34: backfleet.v1.Period
+	(*Assignment)(nil),         // 35: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
-	7,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
-	8,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
-	17, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	25, // 3: backfleet.v1.Command.plan_operation:type_name -> backfleet.v1.PlanOperation
-	26, // 4: backfleet.v1.Command.rerun:type_name -> backfleet.v1.Rerun
-	27, // 5: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	28, // 6: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
-	10, // 7: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
-	12, // 8: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
-	9,  // 9: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
-	13, // 10: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
-	14, // 11: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
-	15, // 12: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
-	16, // 13: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
-	33, // 14: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	34, // 15: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	35, // 16: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	35, // 17: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
-	1,  // 18: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
-	11, // 19: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
-	36, // 20: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
-	37, // 21: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
-	36, // 22: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
-	36, // 23: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
-	35, // 24: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
-	2,  // 25: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
-	18, // 26: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	19, // 27: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	20, // 28: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	21, // 29: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	24, // 30: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	29, // 31: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
-	22, // 32: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
-	23, // 33: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
-	0,  // 34: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	3,  // 35: backfleet.v1.PlanOperation.kind:type_name -> backfleet.v1.PlanOperation.Kind
-	30, // 36: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	38, // 37: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	4,  // 38: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	32, // 39: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	5,  // 40: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	6,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
+	7,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
+	16, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
+	24, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	25, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	9,  // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
+	11, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
+	8,  // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
+	12, // 8: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
+	13, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
+	14, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
+	15, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
+	30, // 12: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	31, // 13: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	32, // 14: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	32, // 15: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	1,  // 16: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
+	10, // 17: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
+	33, // 18: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	34, // 19: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	33, // 20: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	33, // 21: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	32, // 22: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	2,  // 23: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
+	17, // 24: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	18, // 25: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	19, // 26: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	20, // 27: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	23, // 28: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	26, // 29: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	21, // 30: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
+	22, // 31: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
+	0,  // 32: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	27, // 33: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	35, // 34: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	3,  // 35: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	29, // 36: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	4,  // 37: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -2880,8 +2662,6 @@ func file_command_proto_init() {
 		(*Command_ApplyNodes)(nil),
 		(*Command_Submit)(nil),
 		(*Command_Turn)(nil),
-		(*Command_PlanOperation)(nil),
-		(*Command_Rerun)(nil),
 		(*Command_PutServer)(nil),
 		(*Command_RemoveServer)(nil),
 		(*Command_Operate)(nil),
@@ -2899,8 +2679,8 @@ func file_command_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   27,
+			NumEnums:      5,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
