@@ -33,6 +33,7 @@ type draw struct {
 	today   int32 // of the cluster's zone, when the run begins
 	cluster string
 	ids     []string
+	autos   int // percent of the nodes that the schedule runs
 }
 
 func pick[T any](d *draw, of ...T) T { return of[d.IntN(len(of))] }
@@ -49,6 +50,7 @@ func newDraw(seed uint64) (*draw, int64) {
 	}
 	now := at.AddDate(0, 0, d.IntN(4)-1).UnixMilli() + d.Int64N(86400)*1000
 	d.today = dateAt(place("", d.cluster), now)
+	d.autos = pick(d, 0, 40, 90)
 	for i := range 3 + d.IntN(pick(d, 3, 3, 6, 10)) {
 		d.ids = append(d.ids, fmt.Sprintf("n%02d", i))
 	}
@@ -99,7 +101,7 @@ func (d *draw) node(i int) *wire.Node {
 		Type: "shell", Dialect: "dataworks", Code: "true", Baseline: fmt.Sprint("p", priority), Priority: priority,
 		ResourceGroup: pick(d, "default", "default", "big"), Schedule: d.schedule(), DependsOnSelf: d.chance(30),
 		Retries: pick[int32](d, 0, 0, 1, 2), RetryDelayMs: pick[int64](d, 0, 1, 30*minute),
-		Auto: d.chance(45), Mode: pick(d, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_DRY_RUN, wire.Node_PAUSED),
+		Auto: d.chance(d.autos), Mode: pick(d, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_DRY_RUN, wire.Node_PAUSED),
 		DependsOnChildren: d.chance(10),
 	}
 	for _, k := range d.Perm(len(d.ids))[:min(len(d.ids), 4)] {
@@ -137,6 +139,9 @@ func (d *draw) some(percent int) (out []string) {
 func (d *draw) dates() (out []*wire.DateRange) {
 	for range 1 + d.IntN(2) {
 		from := d.today - 4 + d.Int32N(6)
+		if d.autos > 50 { // near what the schedule is about to run
+			from = d.today - 2 + d.Int32N(2)
+		}
 		out = append(out, &wire.DateRange{From: from, To: from + d.Int32N(3)})
 	}
 	return out

@@ -201,11 +201,7 @@ func (p *program) extend(w *world, dates map[int32]bool, nodes map[string]bool) 
 }
 
 func (w *world) nextID() uint64 {
-	id := uint64(1)
-	for _, p := range w.order {
-		id = max(id, p.id+1)
-	}
-	return id
+	return w.last + 1
 }
 
 // put takes a setting in.
@@ -229,5 +225,24 @@ func (w *world) put(c *wire.Command) error {
 	case *wire.Command_PutRegion:
 		w.regions[b.PutRegion.Id] = b.PutRegion
 	}
+	return nil
+}
+
+// expire forgets plans.
+func (w *world) expire(x *wire.Expire) error {
+	for _, id := range x.Plans {
+		if slices.ContainsFunc(w.plans[id].rows, func(r *row) bool { return r.status == running }) {
+			return fmt.Errorf("b%d runs", id)
+		}
+	}
+	for _, id := range x.Plans {
+		for _, r := range w.plans[id].rows {
+			delete(w.waits, r)
+			delete(w.first, r)
+		}
+		delete(w.plans, id)
+		w.order = slices.DeleteFunc(w.order, func(p *program) bool { return p.id == id })
+	}
+	w.touch()
 	return nil
 }

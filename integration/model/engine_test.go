@@ -66,6 +66,46 @@ func (e *engine) same(w *world) error {
 	return nil
 }
 
+// sameWholes compares what is shown and counted of dates, nodes and plans.
+func (e *engine) sameWholes(w *world) error {
+	moving, exact := w.moving(false), true
+	for r := range moving {
+		exact = exact && r.status.good()
+	}
+	for _, p := range w.order {
+		q, _ := e.st.Plan(p.id)
+		if got, want := shownNames[schedule.Plan(e.st, q, w.now)], w.together(p.rows, moving, exact); !slices.Contains(want, got) {
+			return fmt.Errorf("R8: b%d is shown as %s, by the rules as %v: %v", p.id, got, want, p.rows)
+		}
+		for pos, date := range q.Dates {
+			var rows []*row
+			var counts state.Counts
+			for _, r := range p.rows {
+				if r.date == int32(date) {
+					rows = append(rows, r)
+					counts[statuses[r.status]]++
+				}
+			}
+			if got := q.DateCounts(pos); got != counts {
+				return fmt.Errorf("R13.6: %s of b%d counts %v, and has %v", date, p.id, got, counts)
+			}
+			if got, want := shownNames[schedule.Date(e.st, q, pos, w.now)], w.together(rows, moving, exact); len(rows) > 0 && !slices.Contains(want, got) {
+				return fmt.Errorf("R8: %s of b%d is shown as %s, by the rules as %v: %v", date, p.id, got, want, rows)
+			}
+		}
+		for n := range q.Nodes {
+			var counts state.Counts
+			for _, r := range p.byNode[q.Nodes[n].Spec.Id] {
+				counts[statuses[r.status]]++
+			}
+			if got := q.NodeCounts(n); got != counts {
+				return fmt.Errorf("R13.6: node %s of b%d counts %v, and has %v", q.Nodes[n].Spec.Id, p.id, got, counts)
+			}
+		}
+	}
+	return nil
+}
+
 var shownNames = map[schedule.Shown]string{
 	schedule.NotRunning: "Not Running", schedule.WaitingTime: "Waiting time", schedule.Running: "Running",
 	schedule.Succeeded: "Succeeded", schedule.RunFailed: "Run failed", schedule.Freeze: "Freeze",

@@ -90,6 +90,11 @@ func (t *trial) step() error {
 		return err
 	}
 	t.count()
+	if t.chance(20) {
+		if err := t.e.sameWholes(t.w); err != nil {
+			return err
+		}
+	}
 	if t.chance(10) { // a new leader
 		t.e.sched = schedule.New(t.e.set)
 		t.e.sched.Load(t.e.st, t.w.now)
@@ -121,19 +126,41 @@ func (t *trial) settle() error {
 	return errors.New("turns without an end")
 }
 
-// start fills the slots.
+// start fills the slots, in as many turns as it takes: what fills one may let
+// another start that the schedule kept off its node.
 func (t *trial) start() error {
-	grants := t.e.sched.Grants(t.e.free())
-	if err := t.turn(&wire.Turn{Grants: grants}); err != nil {
-		return err
-	}
-	if err := t.settle(); err != nil {
-		return err
+	for {
+		grants := t.e.sched.Grants(t.e.free())
+		if len(grants) == 0 {
+			break
+		}
+		if t.chance(10) {
+			return t.lose(grants)
+		}
+		if err := t.turn(&wire.Turn{Grants: grants}); err != nil {
+			return err
+		}
+		if err := t.settle(); err != nil {
+			return err
+		}
 	}
 	if err := t.w.idle(); err != nil {
 		return err
 	}
 	return t.e.same(t.w)
+}
+
+// lose has grants that never reach the log.
+func (t *trial) lose(grants []*wire.Grant) error {
+	t.note("%d grants are lost", len(grants))
+	var plans []uint64
+	for _, g := range grants { // patience may have given one of them its slot; they begin to wait anew
+		plans = append(plans, g.Plan)
+		t.w.floorMaybe[g.ResourceGroup] = t.w.now
+		delete(t.w.waits, t.w.at(g.Plan, g.Instance))
+	}
+	t.e.sched.Reload(t.e.st, plans...)
+	return t.settle()
 }
 
 // turn makes a turn a fact on both sides.
@@ -180,7 +207,7 @@ func (t *trial) count() {
 func (t *trial) happen() error {
 	switch k := t.IntN(100); {
 	case len(t.w.plans) == 0 || len(t.w.plans) < 7 && k < 12:
-		if t.chance(35) {
+		if t.chance(t.draw.autos / 2) {
 			return t.generate()
 		}
 		return t.accept()
@@ -194,6 +221,8 @@ func (t *trial) happen() error {
 		return t.edit()
 	case k < 94:
 		return t.applyNodes([]string{t.id()})
+	case k < 95 && t.chance(50):
+		return t.expire()
 	case k < 97:
 		return t.agents()
 	default:
@@ -297,6 +326,26 @@ func (t *trial) edit() error {
 	}
 	t.seen["edited"]++
 	return t.e.bind(p)
+}
+
+// expire forgets plans in which nothing runs (RULES R10.1), any of them.
+func (t *trial) expire() error {
+	x := &wire.Expire{}
+	for _, p := range t.w.order {
+		if t.chance(20) {
+			x.Plans = append(x.Plans, p.id)
+		}
+	}
+	if len(x.Plans) == 0 {
+		return nil
+	}
+	t.note("%d: expire %v", t.e.index+1, x)
+	r := t.e.apply(t.w.now, &wire.Command{Body: &wire.Command_Expire{Expire: x}})
+	want := t.w.expire(x)
+	if want == nil {
+		t.seen["expired"]++
+	}
+	return agree(r.Err, want, x)
 }
 
 // finish ends some attempts.

@@ -536,6 +536,51 @@ func (p *program) mayOpen(date int32, moving map[*row]bool) bool {
 	return true
 }
 
+// together is what may be shown of a date or a plan (RULES R8). exact: nothing
+// moves by itself in the whole world. Otherwise the engine, which asks for one
+// obstacle at a time, may still take for moving what is held by another.
+func (w *world) together(rows []*row, moving map[*row]bool, exact bool) []string {
+	n, surely, maybe, startable := map[string]int{}, 0, 0, false
+	fresh := true
+	for _, r := range rows {
+		shown := w.shown(r)
+		n[shown[0]]++
+		if slices.Contains(shown, "Waiting time") {
+			maybe++
+			if len(shown) == 1 {
+				surely++
+			}
+		}
+		fresh = fresh && (r.status == pending || r.status.ice())
+		startable = startable || r.status.waits() && moving[r]
+	}
+	still := "Not Running"
+	switch {
+	case n["Running"] > 0:
+		return []string{"Running"}
+	case n["Succeeded"] == len(rows):
+		return []string{"Succeeded"}
+	case fresh && surely > 0:
+		return []string{"Waiting time"}
+	case fresh && (n["Freeze"] == 0 || startable):
+		still = "Not Running"
+	case startable:
+		return []string{"Running"}
+	case n["Run failed"] > 0:
+		still = "Run failed"
+	case n["Freeze"] > 0:
+		still = "Freeze"
+	}
+	out := []string{still}
+	if fresh && maybe > 0 {
+		out = append(out, "Waiting time")
+	}
+	if !exact && n["Not Running"]+n["Waiting time"] > 0 {
+		out = append(out, map[bool]string{true: "Not Running", false: "Running"}[fresh])
+	}
+	return out
+}
+
 // previously says whether a row waits for another through previous cycles.
 func (r *row) previously(o *row) bool {
 	s := r.spec()

@@ -56,7 +56,7 @@ func (w *world) opens(_ uint64, t *wire.Turn) error {
 	for _, o := range t.Opens {
 		p := w.plans[o.Plan]
 		date := p.dates()[o.Position]
-		circle := !slices.ContainsFunc(p.dates(), func(d int32) bool { return !p.opened[d] && p.mayOpen(d, moving) })
+		circle := !slices.ContainsFunc(p.rows, func(r *row) bool { return has(w.obstacles(r), gate) && p.mayOpen(r.date, moving) })
 		switch {
 		case p.req.OnFailure != wire.Request_CONTINUE:
 			return fmt.Errorf("R4.5: date %s of b%d is opened, and on failure it holds", utcDay(date).Format("2006-01-02"), p.id)
@@ -92,6 +92,9 @@ func (w *world) misses(_ uint64, t *wire.Turn) error {
 	for _, m := range t.Missed {
 		for _, i := range m.Instances {
 			r := w.at(m.Plan, i)
+			if r.status == missed {
+				continue // said twice
+			}
 			if !w.couldStart(r) {
 				return fmt.Errorf("R9: %s could not have started: %s", r, told(w.obstacles(r)))
 			}

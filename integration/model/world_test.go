@@ -15,6 +15,7 @@ type world struct {
 	since      map[string]int64 // when a node was switched on
 	plans      map[uint64]*program
 	order      []*program // the same, as they were accepted
+	last       uint64     // id of the newest ever
 	agents     map[string]*wire.Agent
 	groups     map[string]*wire.PutResourceGroup
 	workspaces map[string]*wire.PutWorkspace
@@ -140,6 +141,7 @@ func (w *world) pass(now int64) {
 func (w *world) accept(p *program) {
 	if w.plans[p.id] == nil {
 		w.order = append(w.order, p)
+		w.last = max(w.last, p.id)
 	}
 	w.plans[p.id] = p
 	w.touch()
