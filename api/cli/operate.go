@@ -182,7 +182,7 @@ var instanceActs = []instanceAct{
 	{"unfreeze", "Let frozen instances go on", "b12.345", "unfrozen", v1.InstanceOperationUnfreeze},
 	{"force-run", "Start instances without their dependencies, once", "b12.345", "start without their dependencies", v1.InstanceOperationForceRun},
 	{"remove-upstream", "Let instances no longer wait for a node", "b12.345 --upstream ingest", "no longer wait for it", v1.InstanceOperationRemoveUpstream},
-	{"set-priority", "Change the priority of instances that wait", "b12.345 --priority 8", "have the priority", v1.InstanceOperationSetPriority},
+	{"set-priority", "Change the priority of instances that wait", "b12.345 --priority 8", "have the new priority", v1.InstanceOperationSetPriority},
 }
 
 func (a *app) instanceAct(act instanceAct) *cobra.Command {

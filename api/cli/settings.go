@@ -97,7 +97,7 @@ func setting[T any](ctx context.Context, o *acting, name string, header []string
 	}
 	result, err := put(cl, now)
 	if err != nil {
-		return flagged(err)
+		return err
 	}
 	return o.output.answer(result, []string{name}, func(w io.Writer) { o.grid(w, header, [][]string{cells(*result)}) })
 }
