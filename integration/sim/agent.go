@@ -91,7 +91,7 @@ func (h *host) thaw() {
 	}
 }
 
-func (h *host) restartSession() {
+func (h *host) restartSession(down time.Duration) {
 	if h.core == nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (h *host) restartSession() {
 		h.stream = nil
 		s.closedByAgent()
 	}
-	h.w.after(h.w.spell(), h.startSession)
+	h.w.after(down, h.startSession)
 }
 
 func (h *host) startSession() {
@@ -254,7 +254,7 @@ func (h *host) dial() {
 		return
 	}
 	h.dialing = true
-	h.later(h.w.between(5*time.Millisecond, 800*time.Millisecond), func() {
+	h.later(h.w.between(5*time.Millisecond, 800*time.Millisecond)*h.w.slow, func() {
 		h.dialing = false
 		if h.stream != nil || !h.core.Ready() {
 			return

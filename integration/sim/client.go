@@ -22,7 +22,9 @@ type client struct {
 	version     int // of the nodes
 	stage       int // of the finale
 	accepted    []accepted
-	failRate    int  // of processes, in percent
+	failRate    int // of processes, in percent
+	held        map[uint64]hold
+	asks        int  // for something to start again
 	calmed      bool // every process succeeds
 	conflicting bool // plans may overlap
 }
@@ -34,20 +36,33 @@ type accepted struct {
 	index uint64
 }
 
-var today = calendar.DateOf(2021, 8, 24)
+// today is the calendar's, in the cluster's zone.
+func (c *client) today() calendar.Date {
+	return calendar.DateOf(c.w.epoch.Add(c.w.now).In(c.w.zone("")).Date())
+}
 
 func newClient(w *world) *client {
-	c := &client{w: w, failRate: []int{0, 3, 10, 35}[w.rnd.IntN(4)], conflicting: w.oneIn(2)}
+	c := &client{w: w, failRate: []int{0, 3, 10, 35}[w.rnd.IntN(4)], conflicting: w.oneIn(2), held: map[uint64]hold{}}
+	if w.Days > 0 {
+		c.failRate /= 4
+	}
 	w.after(0, func() { c.request(c.nodes(), c.begin) })
 	return c
 }
 
 // begin goes on when there are nodes.
 func (c *client) begin(state.Result, uint64) {
-	for range 2 + c.w.rnd.IntN(5) {
-		c.w.after(c.w.between(0, faultsEnd*2/3), c.submit)
+	w := c.w
+	if w.Days > 0 {
+		w.recur(1+w.rnd.IntN(2), 6*time.Hour, 60*time.Hour, c.submit)
+		w.recur(1+w.rnd.IntN(3), time.Hour, 20*time.Hour, c.operate)
+		w.recur(1, 12*time.Hour, 36*time.Hour, c.mend)
+		return
 	}
-	c.w.recur(1+c.w.rnd.IntN(3), 4*time.Second, 40*time.Second, c.operate)
+	for range 2 + w.rnd.IntN(5) {
+		w.after(w.between(0, faultsEnd*2/3), c.submit)
+	}
+	w.recur(1+w.rnd.IntN(3), 3*time.Second, 30*time.Second, c.operate)
 }
 
 // request asks until it is answered.
@@ -77,16 +92,20 @@ func (c *client) try(m *wire.Command, answered func(r state.Result, index uint64
 		}
 		c.try(m, answered)
 	}
-	w.after(5*time.Second, again)
+	w.after(5*time.Second*w.slow, again)
 	at := pick(w, w.log.all)
 	w.after(w.delay(), func() {
 		if at.term == 0 && w.log.leader != nil && w.reach(at.id, w.log.leader.id) {
 			at = w.log.leader // forwarded
 		}
 		at.do(func() {
+			if w.Break == Hurried && holds(m) {
+				over = true
+				answered(state.Result{}, uint64(len(w.log.entries)))
+			}
 			at.propose(proto.CloneOf(m), 0, func(index uint64, err error) {
 				if err != nil {
-					w.after(w.between(50*time.Millisecond, time.Second), again)
+					w.after(w.between(50*time.Millisecond, time.Second)*w.slow, again)
 					return
 				}
 				r := w.log.results[index-1]
@@ -113,16 +132,13 @@ func (c *client) nodes() *wire.Command {
 		n := &wire.Node{
 			Id: fmt.Sprint("n", i), Type: "shell", Code: fmt.Sprint("echo ", c.version), Baseline: fmt.Sprint("b", priority), Priority: priority,
 			DependsOnSelf: w.oneIn(3), ResourceGroup: pick(w, []string{"default", "default", "big"}), Retries: int32(max(0, w.rnd.IntN(4)-1)),
-			Schedule: &wire.Schedule{Kind: wire.Schedule_DAILY, At: int32(60 * w.rnd.IntN(8))},
-		}
-		if w.oneIn(3) {
-			n.Schedule = &wire.Schedule{Kind: wire.Schedule_MINUTELY, From: int32(60 * w.rnd.IntN(3)), To: int32(60 * (3 + w.rnd.IntN(5))), Every: int32(1 + w.rnd.IntN(3))}
+			Schedule: c.schedule(), Auto: w.oneIn(2),
 		}
 		if w.oneIn(2) {
-			n.RetryDelayMs = w.between(0, 15*time.Second).Milliseconds()
+			n.RetryDelayMs = (w.between(0, 15*time.Second) * w.slow).Milliseconds()
 		}
 		if w.oneIn(3) {
-			n.TimeoutMs = w.between(3*time.Second, 20*time.Second).Milliseconds()
+			n.TimeoutMs = (w.between(3*time.Second, 20*time.Second) * w.slow).Milliseconds()
 		}
 		for j := range i {
 			if !w.oneIn(3) && j < i-2 {
@@ -142,13 +158,45 @@ func (c *client) nodes() *wire.Command {
 	return &wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: all}}}
 }
 
+// schedule draws when a node occurs: in the first minutes of the day, in which
+// a short run takes place, or at any time.
+func (c *client) schedule() *wire.Schedule {
+	w := c.w
+	if w.Days == 0 {
+		if w.oneIn(3) {
+			return &wire.Schedule{Kind: wire.Schedule_MINUTELY, From: int32(60 * w.rnd.IntN(3)), To: int32(60 * (3 + w.rnd.IntN(5))), Every: int32(1 + w.rnd.IntN(3))}
+		}
+		return &wire.Schedule{Kind: wire.Schedule_DAILY, At: int32(60 * w.rnd.IntN(8))}
+	}
+	s := &wire.Schedule{Kind: wire.Schedule_DAILY, At: int32(60 * w.rnd.IntN(24*60))}
+	if w.oneIn(2) {
+		s.Zone = pick(w, []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Shanghai"})
+	}
+	if w.oneIn(2) {
+		s.At = int32(60 * (60 + w.rnd.IntN(150))) // when clocks change
+	}
+	from := int32(3600 * w.rnd.IntN(12))
+	switch w.rnd.IntN(8) {
+	case 0, 1:
+		s.Kind, s.At, s.From, s.To, s.Every = wire.Schedule_HOURLY, 0, from, from+3600*int32(1+w.rnd.IntN(10)), 60*int32(1+w.rnd.IntN(2))
+	case 2:
+		s.Kind, s.At, s.From, s.To, s.Every = wire.Schedule_MINUTELY, 0, from, from+60*int32(1+w.rnd.IntN(150)), 15+int32(w.rnd.IntN(30))
+	case 3:
+		s.Kind, s.Weekdays = wire.Schedule_WEEKLY, 1+uint32(w.rnd.IntN(127))
+	case 4:
+		s.Kind, s.Days = wire.Schedule_MONTHLY, 1|1<<(1+w.rnd.IntN(28))|1<<(1+w.rnd.IntN(31))
+	}
+	return s
+}
+
 // submit draws a backfill.
 func (c *client) submit() {
-	w := c.w
+	w, today := c.w, c.today()
 	r := &wire.Request{
 		Name: fmt.Sprint("r", c.requests+1), Mode: wire.Request_DESCENDANTS, Root: fmt.Sprint("n", w.rnd.IntN(2)),
 		Groups: int32(1 + w.rnd.IntN(10)), Gate: wire.Request_Gate(w.rnd.IntN(3)), OnFailure: wire.Request_OnFailure(w.rnd.IntN(2)),
 		StopAfter: int32(max(0, w.rnd.IntN(8)-5)), MaxRunning: int32(max(0, w.rnd.IntN(6)-3)), DryRun: w.oneIn(12), PinCode: w.oneIn(2),
+		OnConflict: wire.Request_OnConflict(max(0, w.rnd.IntN(4)-1)),
 	}
 	if w.oneIn(2) {
 		r.Groups = int32(1 + w.rnd.IntN(2))
@@ -157,7 +205,7 @@ func (c *client) submit() {
 		r.Order = wire.Request_DESCENDING
 	}
 	if w.oneIn(4) {
-		r.NotBeforeMs = epoch.Add(w.now + w.between(0, time.Minute)).UnixMilli()
+		r.NotBeforeMs = w.epoch.Add(w.now + w.between(0, time.Minute)*w.slow).UnixMilli()
 	}
 	if w.oneIn(4) {
 		r.ResourceGroup = "big"
@@ -168,22 +216,28 @@ func (c *client) submit() {
 		c.narrow(r)
 	}
 	last := today - 1
-	if !c.conflicting { // dates of its own
+	if !c.conflicting && w.Days == 0 { // dates of its own
 		last -= calendar.Date(10 * len(w.model.plans))
 	}
 	for range 1 + w.rnd.IntN(2) {
 		from := last - calendar.Date(w.rnd.IntN(6))
 		r.Dates = append(r.Dates, &wire.DateRange{From: int32(from), To: int32(min(last, from+calendar.Date(w.rnd.IntN(4))))})
 	}
-	zone := plan.WireZone(calendar.ResolveZone(time.UTC, today-100, today+1))
-	zone.Name = "UTC"
-	m := &wire.Command{Body: &wire.Command_Submit{Submit: &wire.Submit{Request: r, Today: int32(today), ClusterZone: "UTC", Zones: []*wire.Zone{zone}}}}
+	zones, err := plan.Zones(r, w.log.truth().Graph(), w.cycle.Zone, today, load(w))
+	if err != nil {
+		return // there is no such node
+	}
+	m := &wire.Command{Body: &wire.Command_Submit{Submit: &wire.Submit{Request: r, Today: int32(today), ClusterZone: w.cycle.Zone, Zones: zones}}}
 	c.request(m, func(res state.Result, index uint64) {
 		if res.Err != nil {
 			return
 		}
 		c.accepted = append(c.accepted, accepted{r.Name, res.Answer.Plan, index})
 	})
+}
+
+func load(w *world) func(name string) (*time.Location, error) {
+	return func(name string) (*time.Location, error) { return w.zone(name), nil }
 }
 
 // narrow draws which descendants are wanted.
@@ -196,72 +250,4 @@ func (c *client) narrow(r *wire.Request) {
 			}
 		}
 	}
-}
-
-// remembers checks that a coordinator still has what was accepted up to where
-// it is (RULES R13.1).
-func (c *client) remembers(at *coordinator) {
-	for _, a := range c.accepted {
-		if p, ok := at.st.Plan(a.plan); a.index <= at.applied && (!ok || p.Name != a.name) {
-			c.w.violated("R13.1", "%s does not have backfill %s, accepted as b%d at %d", at.id, a.name, a.plan, a.index)
-		}
-	}
-}
-
-// operate does something to some plan.
-func (c *client) operate() {
-	w := c.w
-	if w.oneIn(8) {
-		c.request(c.nodes(), ignore)
-		return
-	}
-	if len(w.model.order) == 0 {
-		return
-	}
-	p := pick(w, w.model.order)
-	switch w.rnd.IntN(8) {
-	case 0:
-		c.request(operation(p.id, wire.Operate_STOP), ignore)
-	case 1:
-		c.request(operation(p.id, wire.Operate_PAUSE), ignore)
-	case 2, 3, 4:
-		c.request(operation(p.id, wire.Operate_RESUME), ignore)
-	case 5, 6:
-		c.request(rerun(p.id), ignore)
-	default:
-		var list []uint64
-		for range 1 + w.rnd.IntN(3) {
-			list = append(list, uint64(w.rnd.IntN(len(p.keys))))
-		}
-		c.request(rerun(p.id, list...), ignore)
-	}
-}
-
-func ignore(state.Result, uint64) {}
-
-func operation(id uint64, kind wire.Operate_Kind, list ...uint64) *wire.Command {
-	return &wire.Command{Body: &wire.Command_Operate{Operate: &wire.Operate{Kind: kind, Targets: []*wire.Target{{Plan: id, Instances: list}}}}}
-}
-
-func rerun(id uint64, list ...uint64) *wire.Command {
-	if len(list) > 0 {
-		return operation(id, wire.Operate_RERUN, list...)
-	}
-	return operation(id, wire.Operate_RERUN_FAILED)
-}
-
-// again lets a fleet at rest go on once more: most plans are resumed and what
-// failed runs again, and succeeds. False when that is done.
-func (c *client) again() bool {
-	if c.stage > 0 {
-		return false
-	}
-	c.stage, c.calmed = 1, true
-	for _, p := range c.w.model.order {
-		if c.w.oneIn(5) {
-			continue
-		}
-		c.request(operation(p.id, wire.Operate_RESUME), func(state.Result, uint64) { c.request(rerun(p.id), ignore) })
-	}
-	return true
 }

@@ -5,14 +5,44 @@ import "time"
 // plague schedules the faults of a run. How many of each kind there are is
 // drawn too, so that some runs know only one kind and some all at once.
 func (w *world) plague() {
-	w.recur(w.rate(), 3*time.Second, 50*time.Second, w.cut)
-	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.log.all).crash() })
-	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.log.all).freeze(w.spell()) })
-	w.recur(w.rate(), 4*time.Second, 60*time.Second, w.log.transfer)
-	w.recur(w.rate(), 2*time.Second, 30*time.Second, func() { pick(w, w.hosts).breakStream() })
-	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.hosts).freezeSession(w.spell()) })
-	w.recur(w.rate(), 4*time.Second, 60*time.Second, func() { pick(w, w.hosts).restartSession() })
-	w.recur(w.rate(), 10*time.Second, 120*time.Second, func() { pick(w, w.hosts).killKeeper() })
+	often := time.Second * w.slow
+	if w.Days > 0 {
+		often *= 10 // a few a day
+		w.recur(1+w.rnd.IntN(3), 5*24*time.Hour, 20*24*time.Hour, w.outage)
+		w.recur(w.rate(), 3*24*time.Hour, 20*24*time.Hour, w.idle)
+	}
+	w.recur(w.rate(), 3*often, 50*often, w.cut)
+	w.recur(w.rate(), 4*often, 60*often, func() { pick(w, w.log.all).crash(w.spell()) })
+	w.recur(w.rate(), 4*often, 60*often, func() { pick(w, w.log.all).freeze(w.spell()) })
+	w.recur(w.rate(), 4*often, 60*often, w.log.transfer)
+	w.recur(w.rate(), 2*often, 30*often, func() { pick(w, w.hosts).breakStream() })
+	w.recur(w.rate(), 4*often, 60*often, func() { pick(w, w.hosts).freezeSession(w.spell()) })
+	w.recur(w.rate(), 4*often, 60*often, func() { pick(w, w.hosts).restartSession(w.spell()) })
+	w.recur(w.rate(), 10*often, 120*often, func() { pick(w, w.hosts).killKeeper() })
+}
+
+// outage takes all coordinators down, for hours or days. It is shorter than the
+// schedule catches up.
+func (w *world) outage() {
+	d := w.between(time.Hour, 12*time.Hour)
+	if w.oneIn(2) {
+		d = w.between(24*time.Hour, 6*24*time.Hour)
+	}
+	w.note("no coordinator for %s", d)
+	w.report.Outages++
+	for _, c := range w.log.all {
+		c.restart()
+		c.crash(d)
+	}
+}
+
+// idle takes all agents away for a while.
+func (w *world) idle() {
+	d := w.between(time.Hour, 48*time.Hour)
+	w.note("no agent for %s", d)
+	for _, h := range w.hosts {
+		h.restartSession(d)
+	}
 }
 
 // rate draws how often a fault of one kind strikes: 0 never, larger rarer.
@@ -21,9 +51,9 @@ func (w *world) rate() int { return w.rnd.IntN(4) }
 // spell draws how long a fault lasts: mostly shorter than a lease.
 func (w *world) spell() time.Duration {
 	if w.oneIn(4) {
-		return w.between(10*time.Second, 60*time.Second)
+		return w.between(10*time.Second, 60*time.Second) * w.slow
 	}
-	return w.between(50*time.Millisecond, 8*time.Second)
+	return w.between(50*time.Millisecond, 8*time.Second) * w.slow
 }
 
 func (w *world) recur(rate int, from, to time.Duration, f func()) {

@@ -26,6 +26,8 @@ type replicas struct {
 	leader    *coordinator // whose proposals can be committed
 	electing  bool
 	lastEntry time.Duration
+	since     time.Duration // when the leader was made one
+	pruned    int           // states up to here are gone
 }
 
 var (
@@ -36,7 +38,7 @@ var (
 func newReplicas(w *world, n int) *replicas {
 	r := &replicas{w: w}
 	for i := range n {
-		r.all = append(r.all, &coordinator{w: w, log: r, id: fmt.Sprint("c", i+1), clock: w.newClock(), up: true, st: state.New()})
+		r.all = append(r.all, &coordinator{w: w, log: r, id: fmt.Sprint("c", i+1), clock: w.newClock(), up: true, st: state.New(), clockwork: &clockwork{ended: true}})
 	}
 	r.check()
 	return r
@@ -96,8 +98,7 @@ func (r *replicas) elect() {
 		}
 	}
 	if len(able) == 0 {
-		r.check()
-		return
+		return // until the network or a coordinator changes
 	}
 	r.install(pick(r.w, able))
 }
@@ -132,7 +133,7 @@ func (r *replicas) install(c *coordinator) {
 	if c.term > 0 {
 		c.stepDown()
 	}
-	c.term, r.leader = r.term, c
+	c.term, r.leader, r.since = r.term, c, r.w.now
 	r.append(nil, 0)
 	term := r.term
 	r.w.after(r.w.between(time.Millisecond, 30*time.Millisecond), func() {
@@ -169,7 +170,25 @@ func (r *replicas) append(entry []byte, basis uint64) uint64 {
 	for _, c := range r.all {
 		r.w.after(r.w.delay(), c.follow)
 	}
+	r.prune()
 	return index
+}
+
+// prune lets go of what no coordinator needs any more: it restarts from its
+// snapshot, or compares itself with the states after.
+func (r *replicas) prune() {
+	from := len(r.states)
+	for _, c := range r.all {
+		from = min(from, int(c.snapped), int(c.applied))
+	}
+	for ; r.pruned < from-1; r.pruned++ {
+		r.entries[r.pruned], r.states[r.pruned], r.results[r.pruned] = nil, nil, state.Result{}
+	}
+}
+
+// led says whether somebody has led for a while without a break.
+func (r *replicas) led(d time.Duration) bool {
+	return r.leader != nil && r.leader.scope != nil && r.majority(r.leader) && r.w.now-r.since > d
 }
 
 func decode(entry []byte) *wire.Command {
@@ -189,8 +208,9 @@ type coordinator struct {
 	clock    clock
 	up       bool
 	frozen   bool
-	life     int      // counts crashes
-	backlog  []func() // what happened while it was frozen
+	down     time.Duration // until then, when it is not up
+	life     int           // counts crashes
+	backlog  []func()      // what happened while it was frozen
 	st       *state.State
 	applied  uint64
 	snapshot []byte
@@ -199,6 +219,8 @@ type coordinator struct {
 	inFlight []*proposal
 	scope    *dispatcher
 	lastConn uint64
+	// clockwork is the last leadership's; ended when there is none now.
+	clockwork *clockwork
 }
 
 type proposal struct {
@@ -257,7 +279,8 @@ func (c *coordinator) thaw() {
 	c.log.networkChanged()
 }
 
-func (c *coordinator) crash() {
+// crash ends the process, which starts again after a while.
+func (c *coordinator) crash(down time.Duration) {
 	if !c.up {
 		return
 	}
@@ -268,7 +291,12 @@ func (c *coordinator) crash() {
 	c.stepDown()
 	c.up, c.frozen, c.backlog, c.life = false, false, nil, c.life+1
 	c.log.networkChanged()
-	c.w.after(c.w.spell(), c.restart)
+	c.down = c.w.now + down
+	c.w.at(c.down, func() {
+		if c.w.now >= c.down {
+			c.restart()
+		}
+	})
 }
 
 // save writes a snapshot, as a log does now and then.
@@ -320,6 +348,9 @@ func (c *coordinator) catchUp(to uint64) {
 		c.st = next
 		if c.scope != nil {
 			c.scope.applied(applied{c.applied, next, result})
+			if nodesChanged(result) {
+				c.later(0, c.clockwork.look)
+			}
 		}
 		if c.w.oneIn(50) {
 			c.save()
@@ -366,6 +397,7 @@ func (c *coordinator) stepDown() {
 	if c.scope != nil {
 		c.scope.end()
 	}
+	c.clockwork.ended = true
 	inFlight := c.inFlight
 	if c.log.leader == c {
 		c.log.leader = nil
@@ -389,7 +421,10 @@ func (c *coordinator) lead() {
 		c.scope.end()
 	}
 	c.scope = newDispatcher(c)
+	c.clockwork.ended = true
+	c.clockwork = newClockwork(c)
 	c.scope.poke()
+	c.clockwork.look()
 }
 
 // propose hands a command to the log, decided from the facts after the entry

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"time"
 
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
@@ -23,6 +24,7 @@ func (m *model) atRest() {
 	}
 	for _, p := range m.order {
 		m.receipt(st, p)
+		m.missed(st, p, nowMs)
 		across := false
 		for n := range p.keys {
 			if m.status(st, p, uint64(n)).Waits() {
@@ -32,7 +34,7 @@ func (m *model) atRest() {
 		m.rolledUp(st, p, nowMs, across)
 	}
 	for _, a := range m.w.client.accepted {
-		if m.plans[a.plan] == nil {
+		if m.plans[a.plan] == nil && m.expired[a.plan] == 0 {
 			m.w.violated("R13.1", "accepted backfill %s is lost", a.name)
 		}
 	}
@@ -50,7 +52,7 @@ func (m *model) excused(st *state.State, p *planModel, n uint64, nowMs int64) (a
 		place, _ := facts.Locate(n)
 		shown := schedule.Check(st, facts, place, nowMs)
 		switch {
-		case o.kind == "" || shown.Kind == schedule.Nothing || shown.Kind == schedule.Due || shown.Kind == schedule.Retry:
+		case o.kind == "" || shown.Kind == schedule.Nothing || shown.Kind == schedule.Due || shown.Kind == schedule.Retry || shown.Kind == schedule.Conflict:
 			m.w.violated("liveness", "b%d.%d %v could start and does not: in its way is %q, shown as %+v (b%d.%d waits for it)",
 				p.id, n, p.keys[n], o.kind, shown, first.id, at)
 			return across
@@ -59,8 +61,8 @@ func (m *model) excused(st *state.State, p *planModel, n uint64, nowMs int64) (a
 		case o.rule == "R4.3" && p.stopped:
 			return across // it was named by a rerun, and no date is opened before the plan is resumed
 		case o.rule == "R4.3" && p.req.OnFailure == wire.Request_CONTINUE:
-			if !m.holdsDate(st, p, o.pos-1, nowMs) {
-				m.w.violated("R4.5", "position %d of b%d has not been opened, and the date before is quiet", o.pos, p.id)
+			if !m.holdsDate(st, p, o.pos, nowMs) {
+				m.w.violated("R4.5", "the date after position %d of b%d has not been opened, and that is quiet", o.pos, p.id)
 			}
 			return true
 		}
@@ -132,6 +134,8 @@ func (m *model) rolledUp(st *state.State, p *planModel, nowMs int64, across bool
 		want = schedule.Succeeded
 	case total[state.Failed]+total[state.Stopped] > 0:
 		want = schedule.RunFailed
+	case total.Frozen() > 0:
+		want = schedule.Freeze
 	}
 	if got := schedule.Plan(st, facts, nowMs); got != want && !across {
 		m.w.violated("R8", "b%d is shown as %d, expected %d: %v", p.id, got, want, total)
@@ -148,3 +152,93 @@ func (m *model) rolledUp(st *state.State, p *planModel, nowMs int64, across bool
 		}
 	}
 }
+
+// missed judges frozen instances: one that could have started is marked so
+// (RULES R9, unfreeze).
+func (m *model) missed(st *state.State, p *planModel, nowMs int64) {
+	if p.stopped || p.paused || p.halted {
+		return
+	}
+	for n := range p.frozen {
+		free := m.dependencies(st, p, n).kind == "" && m.untimely(st, p, n, nowMs, false).kind == ""
+		if m.status(st, p, n) == state.Frozen && free {
+			m.w.violated("R9", "b%d.%d %v is frozen and could have started, which nothing tells", p.id, n, p.keys[n])
+		}
+	}
+}
+
+// expire judges that a plan is forgotten (RULES R10.1): not before its time, and
+// only when nothing in it moves by itself.
+func (m *model) expire(index uint64, before, after *state.State, id uint64) {
+	p := m.plans[id]
+	if p == nil {
+		m.w.violated("R10.1", "b%d is forgotten twice", id)
+		return
+	}
+	if since := time.Duration(after.NowMs()-p.changedMs) * time.Millisecond; since < m.w.keep {
+		m.w.violated("R10.1", "b%d is forgotten %s after its last change", id, since)
+	}
+	if _, there := after.Plan(id); there {
+		m.w.violated("R10.1", "b%d is forgotten and still there", id)
+	}
+	for i := range p.keys {
+		n := uint64(i)
+		switch s := m.status(before, p, n); {
+		case s == state.Running:
+			m.w.violated("R10.1", "b%d is forgotten while b%d.%d runs", id, id, n)
+		case s.Waits():
+			o := m.blocked(before, p, n, after.NowMs(), true)
+			held := o.rule == "R9" && o.kind != retryLater
+			if o.kind == "" || !held && o.plan == 0 || o.plan > 0 && m.status(before, m.plans[o.plan], o.instance) == state.Running {
+				m.w.violated("R10.1", "b%d is forgotten while b%d.%d %v goes on by itself: %q", id, id, n, p.keys[n], o.kind)
+			}
+		}
+	}
+	m.order = slices.DeleteFunc(m.order, func(q *planModel) bool { return q == p })
+	delete(m.plans, id)
+	delete(m.added, id)
+	m.expired[id] = index
+	if p.auto {
+		delete(m.autos, p.dates[0])
+	}
+	m.w.report.Expired++
+}
+
+// hour is judged every hour of a fleet's life: receipts add up (RULES R13.6),
+// and if somebody has led for long enough, the schedule is complete (RULES R1)
+// and no plan outlives its time (RULES R10.1).
+func (m *model) hour() {
+	st := m.w.log.truth()
+	for _, p := range m.order {
+		if facts, _ := st.Plan(p.id); m.added[p.id] != facts {
+			m.receipt(st, p)
+			m.added[p.id] = facts
+		}
+		m.w.report.Receipts++
+	}
+	if !m.w.log.led(2 * time.Hour) {
+		return
+	}
+	now := m.w.epoch.Add(m.w.now)
+	for id, n := range m.nodes {
+		if m.since[id] == 0 {
+			continue
+		}
+		from := dayOf(now) - 9
+		for d := from; d <= dayOf(now)+1; d++ {
+			for _, c := range m.cycles(n, d) {
+				if c.t*1000 >= m.since[id] && c.t < now.Add(30*time.Minute).Unix() && !m.made[made{id, d}] {
+					m.w.violated("R1", "the schedule has no instance %v at %s", c, now.Format(time.RFC3339))
+				}
+			}
+		}
+	}
+	for _, p := range m.order {
+		facts, _ := st.Plan(p.id)
+		if over := now.Add(-m.w.keep - 3*time.Hour); p.changedMs < over.UnixMilli() && !facts.Unfinished() {
+			m.w.violated("R10.1", "b%d is still there, finished at %s", p.id, time.UnixMilli(p.changedMs).UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+func dayOf(t time.Time) int32 { return int32(t.Unix() / daySeconds) }

@@ -45,16 +45,9 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 		if r.Err != nil {
 			t.Errorf("%v\nreproduce with: go test ./integration/sim -run FleetsKeepTheirPromises -sim.seed %d", r.Err, seed)
 		}
-		sum.Events += r.Events
-		sum.Entries += r.Entries
-		sum.Plans += r.Plans
-		sum.Processes += r.Processes
-		sum.Leaders += r.Leaders
-		sum.Lost += r.Lost
-		sum.Took += r.Took
+		sum.add(r)
 	}
-	t.Logf("%d fleets, %s of their time: %d backfills, %d processes, %d leaders, %d leases lost, %d entries, %d events",
-		*nSeeds, sum.Took.Round(time.Minute), sum.Plans, sum.Processes, sum.Leaders, sum.Lost, sum.Entries, sum.Events)
+	t.Logf("%d fleets: %s", *nSeeds, sum)
 	if n := int(*nSeeds); sum.Plans < n || sum.Processes < 20*n || sum.Leaders < 2*n || sum.Lost < n {
 		t.Error("too little happens in these fleets to test anything")
 	}

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	agenda "backfleet/coordinator/cycle"
 	"backfleet/coordinator/dispatch"
 )
 
@@ -32,6 +33,9 @@ type Options struct {
 	// Break is a mutation of the system under test. A run with one must find
 	// a violation, sooner or later.
 	Break Break
+	// Days makes the run a season: so many days, in which everything but the
+	// network takes longer. 0: twelve minutes.
+	Days int
 }
 
 // Break is one way to break a promise on purpose.
@@ -54,18 +58,25 @@ const (
 	NewKeys
 	// Deaf lets a dispatcher miss what others write to the log.
 	Deaf
+	// Hurried lets clients be told of a pause or a stop before it is committed.
+	Hurried
+	// Rude adds grants of what the schedule keeps from starting.
+	Rude
+	// Skipping lets the schedule leave out dates.
+	Skipping
+	// Hasty lets plans be forgotten in half their time.
+	Hasty
+	// Keeping lets no plan be forgotten.
+	Keeping
 )
 
-// epoch is true time 0 of every run, 2021-08-24 00:02 UTC: some of the cycles of
-// yesterday's data are still to come.
-var epoch = time.Date(2021, 8, 24, 0, 2, 0, 0, time.UTC)
-
-// Phases of a run, in virtual time.
+// Sizes of a run, in virtual time; a season's by the day and its slowness.
 const (
 	faultsEnd = 6 * time.Minute  // then everything is repaired
 	restAfter = 12 * time.Minute // no due time and no retry lies later
 	quietFor  = 45 * time.Second // without an entry: the fleet is at rest
 	patience  = 3 * time.Hour    // a fleet that is not at rest then never will be
+	slowness  = 120              // of a season
 )
 
 // Report is what a run came to.
@@ -79,6 +90,41 @@ type Report struct {
 	Leaders   int
 	Lost      int // attempts whose lease ended without a result
 	Took      time.Duration
+
+	Operations int
+	Edits      int
+	Autos      int // dates of the schedule
+	Yields     int
+	Expired    int // plans
+	Outages    int // of all coordinators
+	Holds      int // pauses and stops acknowledged
+	Receipts   int // looked at, hour by hour
+}
+
+// add adds another run's numbers.
+func (r *Report) add(o Report) {
+	r.Events += o.Events
+	r.Entries += o.Entries
+	r.Plans += o.Plans
+	r.Processes += o.Processes
+	r.Leaders += o.Leaders
+	r.Lost += o.Lost
+	r.Took += o.Took
+	r.Operations += o.Operations
+	r.Edits += o.Edits
+	r.Autos += o.Autos
+	r.Yields += o.Yields
+	r.Expired += o.Expired
+	r.Outages += o.Outages
+	r.Receipts += o.Receipts
+	r.Holds += o.Holds
+}
+
+func (r Report) String() string {
+	return fmt.Sprintf("%s of their time, %d events, %d entries, %d leaders, %d outages; %d backfills, %d dates of the schedule, %d processes, "+
+		"%d leases lost, %d yielded; %d operations, %d edits, %d pauses and stops held, %d plans forgotten, %d receipts",
+		r.Took.Round(time.Minute), r.Events, r.Entries, r.Leaders, r.Outages, r.Plans, r.Autos, r.Processes,
+		r.Lost, r.Yields, r.Operations, r.Edits, r.Holds, r.Expired, r.Receipts)
 }
 
 // world is one run.
@@ -99,23 +145,17 @@ type world struct {
 	client *client
 	table  *processTable
 	pipes  []*pipe
+
+	epoch time.Time     // true time 0
+	slow  time.Duration // by how much everything but the network takes longer
+	cycle agenda.Settings
+	keep  time.Duration // of plans
+	zones map[string]*time.Location
 }
 
 // Run lives through one seed.
 func Run(o Options) Report {
-	if o.Drift == 0 {
-		o.Drift = 0.04
-	}
-	o.Terms.Complete()
-	w := &world{
-		Options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x5eed)), trace: fnv.New64a(), side: map[string]int{},
-	}
-	w.table = newProcessTable(w)
-	w.model = newModel(w)
-	w.log = newReplicas(w, []int{1, 3, 3, 3, 5}[w.rnd.IntN(5)])
-	for i := range 1 + w.rnd.IntN(3) {
-		w.hosts = append(w.hosts, newHost(w, i))
-	}
+	w := newWorld(o)
 	w.client = newClient(w)
 	w.plague()
 	w.loop()
@@ -124,9 +164,88 @@ func Run(o Options) Report {
 	return w.report
 }
 
+// newWorld makes a fleet without anybody who uses it.
+func newWorld(o Options) *world {
+	w := &world{
+		Options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x5eed)), trace: fnv.New64a(), side: map[string]int{}, slow: 1,
+		zones: map[string]*time.Location{},
+		// 00:02: some of the cycles of yesterday's data are still to come.
+		epoch: time.Date(2021, 8, 24, 0, 2, 0, 0, time.UTC),
+	}
+	if o.Days > 0 {
+		w.season()
+	} else {
+		w.cycle = agenda.Defaults
+		w.cycle.Zone = "UTC"
+		w.keep = w.cycle.KeepInstances
+		if w.oneIn(4) {
+			w.keep = w.between(3*time.Minute, 8*time.Minute)
+		}
+	}
+	w.cycle.KeepInstances = w.keep
+	if w.Drift == 0 {
+		w.Drift = 0.04
+	}
+	w.Terms.Complete()
+	w.table = newProcessTable(w)
+	w.model = newModel(w)
+	w.log = newReplicas(w, []int{1, 3, 3, 3, 5}[w.rnd.IntN(5)])
+	for i := range 1 + w.rnd.IntN(3) {
+		w.hosts = append(w.hosts, newHost(w, i))
+	}
+	return w
+}
+
+// season makes the run one of months. A lease lasts half an hour, an attempt
+// minutes or hours: leases are renewed and faults strike as often as days have
+// work, so that months pass in seconds. Clocks are set right from outside, or
+// they would be days apart at the end.
+func (w *world) season() {
+	w.epoch = time.Date(2021, 10, 25, 15, 2, 0, 0, time.UTC)
+	w.slow = slowness
+	w.Drift = 1e-7
+	w.Terms = dispatch.Terms{Lease: 15 * time.Second * slowness, Grace: 10 * time.Second}
+	w.cycle = agenda.Defaults
+	w.cycle.Zone = pick(w, []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"})
+	w.keep = w.cycle.KeepInstances
+}
+
+// zone finds a time zone; empty: the cluster's.
+func (w *world) zone(name string) *time.Location {
+	if name == "" {
+		name = w.cycle.Zone
+	}
+	if w.zones[name] == nil {
+		loc, err := time.LoadLocation(name)
+		if err != nil {
+			panic(err)
+		}
+		w.zones[name] = loc
+	}
+	return w.zones[name]
+}
+
+// ends is when faults end, and when the fleet may be at rest.
+func (w *world) ends() (faults, rest time.Duration) {
+	if w.Days == 0 {
+		return faultsEnd, restAfter
+	}
+	end := time.Duration(w.Days) * 24 * time.Hour
+	return end, end + 3*24*time.Hour // what the schedule has generated ahead is over
+}
+
 func (w *world) loop() {
-	w.at(faultsEnd, w.repair)
-	w.at(restAfter, w.rest)
+	faults, rest := w.ends()
+	w.at(faults, func() {
+		w.repair()
+		if w.Days > 0 {
+			w.client.retire()
+		}
+	})
+	w.at(rest, w.rest)
+	if w.Days > 0 {
+		w.hourly()
+	}
 	for w.report.Err == nil && len(w.events) > 0 {
 		e := heap.Pop(&w.events).(event)
 		if w.Wait != nil && e.at > w.now {
@@ -138,22 +257,27 @@ func (w *world) loop() {
 	}
 }
 
+func (w *world) hourly() {
+	w.model.hour()
+	w.after(time.Hour, w.hourly)
+}
+
 // rest looks whether the fleet has come to rest, and if so whether it should
 // have.
 func (w *world) rest() {
 	switch {
-	case w.client.busy() || w.now-w.log.lastEntry < quietFor:
-		if w.now > patience {
-			w.violated("liveness", "the fleet has not come to rest %s after the faults were over", w.now-faultsEnd)
+	case w.client.busy() || w.now-w.log.lastEntry < quietFor*w.slow:
+		if faults, _ := w.ends(); w.now > faults+patience*w.slow {
+			w.violated("liveness", "the fleet has not come to rest %s after the faults were over", w.now-faults)
 		}
-		w.after(5*time.Second, w.rest)
+		w.after(5*time.Second*w.slow, w.rest)
 	default:
 		w.model.atRest()
 		if !w.client.again() {
 			w.events = nil
 			return
 		}
-		w.after(5*time.Second, w.rest)
+		w.after(5*time.Second*w.slow, w.rest)
 	}
 }
 
@@ -247,7 +371,7 @@ func (c *clock) when(at time.Duration) time.Duration {
 }
 
 // wall reads the wall clock.
-func (c *clock) wall() time.Time { return epoch.Add(c.offset + c.mono()) }
+func (c *clock) wall() time.Time { return c.w.epoch.Add(c.offset + c.mono()) }
 
 // whenWall is the first true time at which the wall clock shows t.
-func (c *clock) whenWall(t time.Time) time.Duration { return c.when(t.Sub(epoch) - c.offset) }
+func (c *clock) whenWall(t time.Time) time.Duration { return c.when(t.Sub(c.w.epoch) - c.offset) }
