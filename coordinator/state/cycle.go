@@ -129,13 +129,14 @@ func (e *Edit) editPlan(c *wire.Command, ed *wire.EditPlan) (*wire.Answer, error
 // frozen would hold the rest for ever. It counts what has not started.
 func (e *Edit) letGo(p *Plan, diff *plan.Difference) (unstarted uint64) {
 	e.untold = true
+	var was before
 	drop := func(pos, n int) {
 		from, to := p.NodeRange(pos, n)
 		for i := from; i < to; i++ {
 			st := p.Status(i)
 			if st.Frozen() {
 				at, _ := p.Locate(i)
-				e.set(p, at, i, p.tally(i).last)
+				e.set(p, at, i, was.of(p, i))
 			}
 			if st.Waits() || st.Frozen() {
 				unstarted++

@@ -144,6 +144,45 @@ func skipAttempt(b []byte) []byte {
 	return b[k+int(n):]
 }
 
+// before tells what instances waited as before they were frozen: Pending,
+// Retrying or Again. It remembers the chunk it was asked about last, so that
+// neighbours are told in one walk over their history. Marks change nothing of
+// what it says.
+type before struct {
+	plan  uint64
+	chunk uint64
+	known bool
+	was   [chunkSize]Status
+}
+
+func (w *before) of(p *Plan, instance uint64) Status {
+	if n := instance >> chunkBits; !w.known || w.plan != p.ID || w.chunk != n {
+		*w = before{plan: p.ID, chunk: n, known: true}
+		w.read(p.history.get(n).bytes)
+	}
+	return w.was[instance&chunkMask]
+}
+
+func (w *before) read(b []byte) {
+	for len(b) > 0 {
+		slot, kind := b[0], b[1]
+		b = b[2:]
+		switch kind {
+		case kindMark:
+			_, n := binary.Uvarint(b)
+			b = b[n:]
+		case kindRerun:
+			w.was[slot] = Again
+		case byte(wire.Outcome_FAILED), byte(wire.Outcome_TIMED_OUT):
+			w.was[slot] = Retrying
+			b = skipAttempt(b)
+		default:
+			w.was[slot] = Again
+			b = skipAttempt(b)
+		}
+	}
+}
+
 // Marks lists the operations that changed an instance, oldest first.
 func (p *Plan) Marks(instance uint64) []Mark {
 	var out []Mark

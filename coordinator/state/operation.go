@@ -31,8 +31,9 @@ func (e *Edit) carryOut(c *wire.Command, o *wire.Operate, t *target) (changed ui
 	if t.whole {
 		changed = e.toPlan(p, o.Kind, line)
 	}
+	var was before
 	for _, i := range t.list {
-		if e.toInstance(p, i, o, line) {
+		if e.toInstance(p, i, o, line, &was) {
 			changed++
 		}
 	}
@@ -111,7 +112,7 @@ func (e *Edit) stopLease(l *Lease, line *wire.Operation) {
 
 // toInstance does an operation to an instance that was found to allow it; false
 // when the operation on its plan has seen to it already.
-func (e *Edit) toInstance(p *Plan, i uint64, o *wire.Operate, line *wire.Operation) bool {
+func (e *Edit) toInstance(p *Plan, i uint64, o *wire.Operate, line *wire.Operation, was *before) bool {
 	at, _ := p.Locate(i)
 	switch o.Kind {
 	case wire.Operate_STOP:
@@ -133,7 +134,7 @@ func (e *Edit) toInstance(p *Plan, i uint64, o *wire.Operate, line *wire.Operati
 	case wire.Operate_FREEZE:
 		e.set(p, at, i, Frozen)
 	case wire.Operate_UNFREEZE:
-		e.unfreeze(p, at, i)
+		e.unfreeze(p, at, i, was)
 	case wire.Operate_FORCE_RUN:
 		p.forced, _, _ = p.forced.Insert(key1(i), struct{}{})
 	case wire.Operate_REMOVE_UPSTREAM:
@@ -159,10 +160,10 @@ func (e *Edit) again(p *Plan, at plan.Place, i uint64) {
 
 // unfreeze lets an instance go on as before it was frozen, unless it could have
 // started meanwhile: then it has failed (RULES R9).
-func (e *Edit) unfreeze(p *Plan, at plan.Place, i uint64) {
+func (e *Edit) unfreeze(p *Plan, at plan.Place, i uint64, was *before) {
 	if p.Status(i) == Missed {
 		e.set(p, at, i, Failed)
 		return
 	}
-	e.set(p, at, i, p.tally(i).last)
+	e.set(p, at, i, was.of(p, i))
 }

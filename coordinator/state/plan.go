@@ -164,7 +164,6 @@ type tally struct {
 	retriesUsed int32  // since a person last asked for it
 	yields      int32  // likewise
 	settledMs   int64  // of the last attempt
-	last        Status // what it waited as before it was frozen: Pending, Retrying or Again
 }
 
 func (p *Plan) tally(instance uint64) tally {
@@ -174,16 +173,14 @@ func (p *Plan) tally(instance uint64) tally {
 		case r.mark > 0:
 			return
 		case r.rerun:
-			t.retriesUsed, t.yields, t.last = 0, 0, Again
+			t.retriesUsed, t.yields = 0, 0
 			return
 		}
 		t.attempts = r.attempt.Number
 		t.settledMs = r.attempt.SettledMs
-		t.last = Again
 		switch r.attempt.Outcome {
 		case wire.Outcome_FAILED, wire.Outcome_TIMED_OUT:
 			t.retriesUsed++
-			t.last = Retrying
 		case wire.Outcome_YIELDED:
 			t.yields++
 		}
