@@ -9,6 +9,7 @@ import (
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -41,7 +42,8 @@ func (a *ahead) missing() {
 				if written {
 					return true
 				}
-				gaps[gap{upstream, failed}] = append(gaps[gap{upstream, failed}], d)
+				g := gap{upstream, failed, onlyPrevious(&a.p.Nodes[n], upstream)}
+				gaps[g] = append(gaps[g], d)
 				if len(a.out.MissingUpstreams) < mostNamed {
 					a.out.MissingUpstreams = append(a.out.MissingUpstreams, v1.MissingUpstream{
 						Node: upstream, Date: d.String(), Failed: failed, NeededBy: a.p.Nodes[n].Spec.Id,
@@ -67,8 +69,29 @@ type partition struct {
 
 // gap is an upstream whose partitions are missing for one cause.
 type gap struct {
-	node   string
-	failed bool
+	node     string
+	failed   bool
+	previous bool // only previous cycles of it are needed
+}
+
+// onlyPrevious says that a node needs an upstream's previous cycles alone.
+func onlyPrevious(n *plan.Node, upstream string) bool {
+	return !slices.ContainsFunc(n.Spec.Upstreams, func(u *wire.Upstream) bool { return u.Node == upstream && !u.Previous })
+}
+
+// text says what a gap means for the backfill: a previous cycle that last
+// failed is waited for, wherever it ran (RULES R5.3, R5.5).
+func (g gap) text(dates string) string {
+	switch {
+	case g.previous && g.failed:
+		return fmt.Sprintf("the previous cycle of %s is outside the backfill and last failed for %s: what needs it waits until it succeeds", g.node, dates)
+	case g.previous:
+		return fmt.Sprintf("the previous cycle of %s is outside the backfill, was never written for %s, and is not waited for", g.node, dates)
+	case g.failed:
+		return fmt.Sprintf("upstream %s is outside the backfill and not waited for, and last failed for %s", g.node, dates)
+	default:
+		return fmt.Sprintf("upstream %s is outside the backfill and not waited for, and was never written for %s", g.node, dates)
+	}
 }
 
 // written says whether every cycle of a node's date last succeeded; if not,
@@ -121,12 +144,8 @@ func missingWarnings(gaps map[gap][]calendar.Date) []v1.Warning {
 		if more := len(dates) - len(named); more > 0 {
 			text += fmt.Sprintf(" and %d more", more)
 		}
-		what := "was never written for"
-		if k.failed {
-			what = "last failed for"
-		}
 		out = append(out, v1.Warning{Code: "missingUpstream", Node: k.node, Date: named[0],
-			Message: fmt.Sprintf("upstream %s is outside the backfill and not waited for, and %s %s", k.node, what, text)})
+			Message: k.text(text)})
 	}
 	slices.SortFunc(out, func(a, b v1.Warning) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Message, b.Message))

@@ -379,7 +379,7 @@ func TestR8_RollUpOfALongHeldChainIsCheap(t *testing.T) {
 		p, _ := r.m.State().Plan(id)
 		var all []uint64
 		for _, span := range p.Groups[1:] {
-			from, _ := p.Range(span.From)
+			from, _ := p.NodeRange(span.From, 0)
 			all = append(all, from)
 		}
 		r.run(id, failed, all...)
