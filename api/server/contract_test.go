@@ -320,6 +320,18 @@ func TestR2_9_ATokenBoundsWhoseNodesMayRun(t *testing.T) {
 			t.Errorf("write %d: %+v", i, got)
 		}
 	}
+	for _, one := range []struct{ method, path, body string }{
+		{"POST", "/v1/backfills", strings.Replace(aRequest, "{", `{"priority":8,`, 1)},
+		{"PATCH", "/v1/backfills/b1", `{"priority":0}`},
+		{"POST", "/v1/instances/operate", `{"operation":"setPriority","instances":["b1.1"],"priority":8}`},
+		{"PUT", "/v1/resource-groups/default", `{"reserveForAuto":2}`},
+		{"PUT", "/v1/workspaces/shop", `{"region":"eu"}`},
+		{"PUT", "/v1/regions/eu", `{"advancedMode":true}`},
+	} {
+		if w := c.ask(one.method, one.path, one.body, "Authorization", "Bearer s3cret2"); w.Code != 403 || len(c.backend.Writes) != 3 {
+			t.Errorf("%s %s for a bound token: %d %s", one.method, one.path, w.Code, w.Body)
+		}
+	}
 	for secret, says := range map[string]string{"s3cret": `"notPermitted":[]`, "s3cret2": `"notPermitted":["bridge"]`} {
 		w := c.ask("POST", "/v1/backfills/preview", aRequest, "Authorization", "Bearer "+secret)
 		if !strings.Contains(w.Body.String(), says) {

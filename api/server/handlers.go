@@ -109,7 +109,14 @@ func (h handlers) SubmitBackfill(c *gin.Context, _ v1.SubmitBackfillParams) {
 		h.fail(c, err)
 		return
 	}
-	result, err := h.Backend.Submit(c.Request.Context(), write(c), request)
+	w := write(c)
+	if request.Priority != 0 {
+		if err := w.operators("priority", "setting a priority"); err != nil {
+			h.fail(c, err)
+			return
+		}
+	}
+	result, err := h.Backend.Submit(c.Request.Context(), w, request)
 	if err == nil {
 		c.Header("Location", "/v1/backfills/"+result.ID)
 		setIndex(c, result.Index)

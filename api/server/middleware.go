@@ -198,6 +198,17 @@ func writeFor(c *gin.Context, why string) (Write, error) {
 	return w, nil
 }
 
+// operators refuses what is for operators (RULES R7.6): a token that is bound to
+// workspaces is none's.
+func (w Write) operators(field, what string) error {
+	if !w.Restricted {
+		return nil
+	}
+	e := fault.New(fault.Denied, "%s is for operators, and this token is bound to workspaces: ask one", what)
+	e.Field = field
+	return e
+}
+
 func isStream(c *gin.Context) bool {
 	p := c.FullPath()
 	return p == "/v1/events" || strings.HasSuffix(p, "/logs/follow")

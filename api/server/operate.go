@@ -40,6 +40,9 @@ func (h handlers) operateOne(c *gin.Context, why string, o BatchOperation) {
 
 func (h handlers) done(c *gin.Context, why string, o BatchOperation) (*v1.OperationBatch, error) {
 	w, err := writeFor(c, why)
+	if err == nil && o.Kind == wire.Operate_SET_PRIORITY {
+		err = w.operators("priority", "changing a priority")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -293,6 +296,9 @@ func (h handlers) EditBackfill(c *gin.Context, id v1.BackfillID, p v1.EditBackfi
 		return
 	}
 	w, err := writeFor(c, body.Why)
+	if err == nil && edit.Priority != nil {
+		err = w.operators("priority", "changing a priority")
+	}
 	if err != nil {
 		h.fail(c, err)
 		return

@@ -95,6 +95,9 @@ func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion,
 		return
 	}
 	w, err := writeFor(c, why)
+	if err == nil {
+		err = w.operators("", "what is set for all")
+	}
 	if err != nil {
 		h.fail(c, err)
 		return

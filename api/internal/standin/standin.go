@@ -1,6 +1,6 @@
 // Package standin is a coordinator for tests of what lies before one: it keeps
-// nodes and idempotency keys for real, and tells the rest of one backfill with
-// a week of a node.
+// nodes, settings and idempotency keys for real, and tells the rest of one
+// backfill with a week of a node, and of one day of the schedule.
 package standin
 
 import (
