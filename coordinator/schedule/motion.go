@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"iter"
+	"maps"
 
 	"backfleet/coordinator/state"
 	"backfleet/pkg/plan"
@@ -14,14 +15,31 @@ import (
 // that by the one before, and so on: without memory each step back would
 // multiply the work.
 type Motion struct {
-	look   *look
+	*walk
 	p      *state.Plan
-	spend  func() bool
-	moving map[uint64]bool    // by instance
-	still  map[int]bool       // by position: quiet (RULES R0)
-	gates  bool               // what a quiet date holds back does not move, even if it would be opened
-	others map[uint64]*Motion // of plans that this one waits for
+	moving map[uint64]finding // by instance: whether it moves
+	still  map[int]finding    // by position: whether it is quiet (RULES R0)
 }
+
+// walk is one search over all the plans that it leads to.
+type walk struct {
+	look    *look
+	spend   func() bool
+	gates   bool // what a quiet date holds back does not move, even if it would be opened
+	motions map[uint64]*Motion
+	broken  bool // something was taken not to move while it was asked for, and does
+}
+
+// finding is what is known so far. Whoever is asked for again while it is being
+// looked at, because things wait in a circle, is taken not to move.
+type finding uint8
+
+const (
+	asked  finding = iota + 1
+	leaned         // asked for, and others have built on that it does not move
+	yes
+	no
+)
 
 // NewMotion looks at a plan as it stands. spend is asked before each instance
 // is looked at, and ends the search when it says false: what was not looked at
@@ -30,18 +48,33 @@ func NewMotion(st *state.State, p *state.Plan, nowMs int64, spend func() bool) *
 	if spend == nil {
 		spend = func() bool { return true }
 	}
-	m := &Motion{look: newLook(st, nowMs), spend: spend, others: map[uint64]*Motion{}}
-	return m.of(p)
+	w := &walk{look: newLook(st, nowMs), spend: spend, motions: map[uint64]*Motion{}}
+	return w.of(p)
 }
 
-// of is the motion of another plan at the same moment.
-func (m *Motion) of(p *state.Plan) *Motion {
-	o := m.others[p.ID]
-	if o == nil {
-		o = &Motion{look: m.look, p: p, spend: m.spend, moving: map[uint64]bool{}, still: map[int]bool{}, others: m.others}
-		m.others[p.ID] = o
+// of is the motion of a plan at the same moment.
+func (w *walk) of(p *state.Plan) *Motion {
+	m := w.motions[p.ID]
+	if m == nil {
+		m = &Motion{walk: w, p: p, moving: map[uint64]finding{}, still: map[int]finding{}}
+		w.motions[p.ID] = m
 	}
-	return o
+	return m
+}
+
+// settle repeats a search as long as it has built on what turned out wrong.
+// That something moves is never wrong, so each time more is known.
+func (w *walk) settle(find func() bool) bool {
+	for {
+		w.broken = false
+		if found := find(); !w.broken {
+			return found
+		}
+		for _, m := range w.motions {
+			maps.DeleteFunc(m.moving, func(_ uint64, f finding) bool { return f == no })
+			maps.DeleteFunc(m.still, func(_ int, f finding) bool { return f == yes })
+		}
+	}
 }
 
 // Date is the state shown of a position.
@@ -152,18 +185,36 @@ func (m *Motion) any(positions iter.Seq[int]) bool {
 
 // QuietDate says that nothing of a position moves without a person's act.
 func (m *Motion) QuietDate(pos int) bool {
-	if quiet, ok := m.still[pos]; ok {
-		return quiet
+	return m.settle(func() bool { return m.quiet(pos) })
+}
+
+func (m *Motion) quiet(pos int) bool {
+	switch m.still[pos] {
+	case yes:
+		return true
+	case no:
+		return false
+	case asked, leaned:
+		m.still[pos] = leaned
+		return true
 	}
-	m.still[pos] = true // ends a walk in a circle
+	m.still[pos] = asked
 	quiet := m.p.DateCounts(pos)[state.Running] == 0
 	for from, to := range m.p.Ranges(pos) {
 		for i := from; quiet && i < to; i++ {
-			quiet = !m.Moves(i)
+			quiet = !m.moves(i)
 		}
 	}
-	m.still[pos] = quiet
+	m.broken = m.broken || !quiet && m.still[pos] == leaned
+	m.still[pos] = known(quiet)
 	return quiet
+}
+
+func known(is bool) finding {
+	if is {
+		return yes
+	}
+	return no
 }
 
 // quietButForGates says that a position is quiet, or waits only for dates that
@@ -182,22 +233,33 @@ func quietButForGates(st *state.State, p *state.Plan, pos int, nowMs int64) bool
 // Moves says whether an instance runs or will start by itself, sooner or later.
 // One that was not looked at is taken to.
 func (m *Motion) Moves(instance uint64) bool {
+	return m.settle(func() bool { return m.moves(instance) })
+}
+
+func (m *Motion) moves(instance uint64) bool {
 	switch status := m.p.Status(instance); {
 	case status == state.Running:
 		return true
 	case !status.Waits():
 		return false
 	}
-	if moves, ok := m.moving[instance]; ok {
-		return moves
+	switch m.moving[instance] {
+	case yes:
+		return true
+	case no:
+		return false
+	case asked, leaned:
+		m.moving[instance] = leaned
+		return false
 	}
 	if !m.spend() {
 		return true
 	}
-	m.moving[instance] = false // ends a walk in a circle
+	m.moving[instance] = asked
 	place, _ := m.p.Locate(instance)
 	moves := m.blockMoves(place, m.look.check(m.p, place))
-	m.moving[instance] = moves
+	m.broken = m.broken || moves && m.moving[instance] == leaned
+	m.moving[instance] = known(moves)
 	return moves
 }
 
@@ -211,15 +273,15 @@ func (m *Motion) blockMoves(at plan.Place, b Block) bool {
 		}
 		if m.p.Request.Gate == wire.Request_NODE && !m.gates {
 			first, waits := m.p.FirstUnsuccessful(m.p.NodeRange(b.Pos, at.Node))
-			return waits && m.Moves(first)
+			return waits && m.moves(first)
 		}
-		return !m.QuietDate(b.Pos)
+		return !m.quiet(b.Pos)
 	case Upstream, Predecessor, Overlap:
 		q := m.p
 		if b.Plan != q.ID {
 			q, _ = m.look.st.Plan(b.Plan)
 		}
-		return m.of(q).Moves(b.Instance)
+		return m.of(q).moves(b.Instance)
 	default:
 		return false
 	}

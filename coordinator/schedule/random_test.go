@@ -23,7 +23,7 @@ func TestIncrementalIsAFreshLoad(t *testing.T) {
 			t.Errorf("no instance was ever held by a block of kind %d: the logs do not test it", k)
 		}
 	}
-	for _, what := range []string{"opened", "missed", "yielded", "queued"} {
+	for _, what := range []string{"opened", "missed", "yielded", "queued", "moving", "held"} {
 		if seen[what] == 0 {
 			t.Errorf("nothing was ever %s: the logs do not test it", what)
 		}
@@ -78,6 +78,9 @@ func randomRun(t *testing.T, r *rand.Rand, seen map[string]int) {
 			t.Fatalf("entry %d: left out to open %v, to note as missed %v, to have make way %v", f.index, o, m, y)
 		}
 		seen["queued"] += len(queued)
+		if r.IntN(8) == 0 {
+			f.compareMotion(seen)
+		}
 		if p, found := f.st.Plan(1 + r.Uint64N(f.plans()+1)); found {
 			seen[fmt.Sprint(f.check(p.ID, r.Uint64N(p.Size())).Kind)]++
 		}
@@ -232,4 +235,71 @@ func (f *facts) endSome(r *rand.Rand) {
 		}
 	})
 	f.do(&wire.Command{Body: &wire.Command_Turn{Turn: turn}})
+}
+
+// compareMotion holds what Motion says of every instance against a search that
+// begins with what moves by itself and goes on until nothing is added.
+func (f *facts) compareMotion(seen map[string]int) {
+	f.t.Helper()
+	blocks, moving := map[name]Block{}, map[name]bool{}
+	f.st.Plans(0, func(p *state.Plan) bool {
+		for i := range p.Size() {
+			if at, _ := p.Locate(i); p.Status(i).Waits() {
+				blocks[name{p.ID, i}] = Check(f.st, p, at, f.now)
+			} else if p.Status(i) == state.Running {
+				moving[name{p.ID, i}] = true
+			}
+		}
+		return true
+	})
+	for more := true; more; {
+		more = false
+		for n, b := range blocks {
+			if !moving[n] && f.movesOn(n, b, moving) {
+				moving[n], more = true, true
+			}
+		}
+	}
+	var motion *Motion // what it has found for one it remembers for all
+	for n := range blocks {
+		p, _ := f.st.Plan(n.plan)
+		if motion == nil {
+			motion = NewMotion(f.st, p, f.now, nil)
+		}
+		if got := motion.of(p).Moves(n.instance); got != moving[n] {
+			f.t.Fatalf("entry %d: b%d.%d moves: %v, by a slow search %v; held by %+v", f.index, n.plan, n.instance, got, moving[n], blocks[n])
+		}
+		if moving[n] {
+			seen["moving"]++
+		} else {
+			seen["held"]++
+		}
+	}
+}
+
+func (f *facts) movesOn(n name, b Block, moving map[name]bool) bool {
+	p, _ := f.st.Plan(n.plan)
+	switch b.Kind {
+	case Nothing, Due, Retry, Window, Conflict:
+		return true
+	case Upstream, Predecessor, Overlap:
+		return moving[name{b.Plan, b.Instance}]
+	case Gate:
+		if p.Request.OnFailure == wire.Request_CONTINUE && !p.Stopped {
+			return true
+		}
+		at, _ := p.Locate(n.instance)
+		if p.Request.Gate == wire.Request_NODE {
+			first, _ := p.FirstUnsuccessful(p.NodeRange(b.Pos, at.Node))
+			return moving[name{p.ID, first}]
+		}
+		for from, to := range p.Ranges(b.Pos) {
+			for i := from; i < to; i++ {
+				if moving[name{p.ID, i}] {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

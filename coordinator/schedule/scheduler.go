@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -433,21 +434,46 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 	return out
 }
 
-// opens lists the first date of each group that is held by a quiet one.
+// opens lists the first date of each group that only quiet ones hold.
 func (s *Scheduler) opens(p *state.Plan, quiet func(pos int) bool) []*wire.OpenDate {
 	var out []*wire.OpenDate
 	for _, span := range p.Groups {
-		for pos := span.From; pos+1 < span.To; pos++ {
-			if p.DateSucceeded(pos) || p.IsOpened(pos+1) {
-				continue
+		succeeded := true // all dates before
+		for pos := span.From; pos < span.To; pos++ {
+			if !succeeded && !p.IsOpened(pos) {
+				if holders := holders(p, pos); len(holders) > 0 {
+					if !slices.ContainsFunc(holders, func(h int) bool { return !quiet(h) }) {
+						out = append(out, &wire.OpenDate{Plan: p.ID, Position: uint32(pos)})
+					}
+					break
+				}
 			}
-			if quiet(pos) {
-				out = append(out, &wire.OpenDate{Plan: p.ID, Position: uint32(pos + 1)})
-			}
-			break
+			succeeded = succeeded && p.DateSucceeded(pos)
 		}
 	}
 	return out
+}
+
+// holders are the positions behind which the gate keeps something of a
+// position: not always the one before it, which may have no instances, or none
+// of a node.
+func holders(p *state.Plan, pos int) []int {
+	switch p.Request.Gate {
+	case wire.Request_DAY:
+		if from, to, before := p.Gate(plan.Place{Pos: pos}); from < to && !p.DateSucceeded(before) {
+			return []int{before}
+		}
+	case wire.Request_NODE:
+		var out []int
+		for n := range p.Nodes {
+			from, to, before := p.Gate(plan.Place{Pos: pos, Node: n})
+			if _, waits := p.FirstUnsuccessful(from, to); waits && !slices.Contains(out, before) {
+				out = append(out, before)
+			}
+		}
+		return out
+	}
+	return nil
 }
 
 // refill opens dates of plans without gates that have little ready.
