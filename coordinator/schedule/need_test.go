@@ -2,7 +2,10 @@ package schedule
 
 import (
 	"testing"
+	"time"
 
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -44,5 +47,33 @@ func TestR8_APlanWithADateBehindAForcedOneStillMoves(t *testing.T) {
 	p, _ := f.st.Plan(id)
 	if b, shown := f.check(id, 3), Plan(f.st, p, f.now); b.Kind != Nothing || shown != Running {
 		t.Errorf("the fourth date waits for %+v, the plan is shown as %d: expected it ready, and the plan running", b, shown)
+	}
+}
+
+// TestR4_5_ContinuePassesADateWithoutInstances: on the night in between the
+// clocks skip the node's only hour.
+func TestR4_5_ContinuePassesADateWithoutInstances(t *testing.T) {
+	for _, gate := range []wire.Request_Gate{wire.Request_DAY, wire.Request_NODE} {
+		a := daily("a")
+		a.Schedule = &wire.Schedule{Kind: wire.Schedule_HOURLY, From: 2 * 3600, To: 2 * 3600, Every: 60, Zone: "Europe/Berlin"}
+		f := newFacts(t, a)
+		spring := int32(calendar.DateOf(2021, 3, 26))
+		c := f.submission(1, &wire.Request{
+			Root: "a", Gate: gate, OnFailure: wire.Request_CONTINUE, Dates: []*wire.DateRange{{From: spring, To: spring + 2}},
+		})
+		berlin, err := time.LoadLocation("Europe/Berlin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		z := plan.WireZone(calendar.ResolveZone(berlin, calendar.Date(spring), calendar.Date(spring+2)))
+		c.GetSubmit().Zones = append(c.GetSubmit().Zones, z)
+		id := f.must(c).Plan
+		f.run(id, 0, failed)
+		for opens := f.sched.Opens(); len(opens) > 0; opens = f.sched.Opens() {
+			f.turn(&wire.Turn{Opens: opens})
+		}
+		if got := f.grants(2); len(got) != 1 || got[0] != (name{id, 1}) {
+			t.Errorf("%s: %v starts after the first date has failed: expected the third date's instance", gate, got)
+		}
 	}
 }
