@@ -129,12 +129,9 @@ func (t *trial) settle() error {
 // start fills the slots, in as many turns as it takes: what fills one may let
 // another start that the schedule kept off its node.
 func (t *trial) start() error {
-	for {
+	for more := true; more; {
 		grants := t.e.sched.Grants(t.e.free())
-		if len(grants) == 0 {
-			break
-		}
-		if t.chance(10) {
+		if more = len(grants) > 0; more && t.chance(10) {
 			return t.lose(grants)
 		}
 		if err := t.turn(&wire.Turn{Grants: grants}); err != nil {

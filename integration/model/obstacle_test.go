@@ -512,7 +512,7 @@ func (w *world) moves(r *row, moving map[*row]bool, strict bool) bool {
 		case ended, iced, held:
 			return false
 		case gate:
-			if r.p.req.OnFailure == wire.Request_CONTINUE && !strict {
+			if r.p.req.OnFailure == wire.Request_CONTINUE && !strict && !r.p.stopped {
 				continue
 			}
 			fallthrough

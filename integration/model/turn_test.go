@@ -268,8 +268,7 @@ func (w *world) notice() {
 	}
 }
 
-// undone lists what the rules ask for now and no turn has done: everything but
-// grants.
+// undone is what the rules ask for now and no turn has done, slots aside.
 func (w *world) undone() error {
 	for _, p := range w.order {
 		for _, r := range p.rows {
@@ -281,18 +280,19 @@ func (w *world) undone() error {
 			}
 		}
 	}
-	for b, a := range w.yielding() {
-		return fmt.Errorf("R5.6: %s does not yield to %s", b, a)
-	}
 	return nil
 }
 
-// idle says whether slots stay empty that some row could use.
+// idle is a slot that stays empty and that some row could use, now or when a
+// backfill makes way.
 func (w *world) idle() error {
 	for _, r := range w.candidates() {
 		if w.roomy(r) {
 			return fmt.Errorf("R5.1: %s may start and does not", r)
 		}
+	}
+	for b, a := range w.yielding() {
+		return fmt.Errorf("R5.6: %s does not yield to %s", b, a)
 	}
 	return nil
 }
