@@ -40,14 +40,16 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			address, err := fleet.FreePorts(1)
+			addresses, err := fleet.FreePorts(3)
 			if err != nil {
 				return err
 			}
 			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("ROOT", root)
-			e.Setenv("ADDRESS", address[0])
-			e.Setenv("BACKFLEET_SERVER", "http://"+address[0])
+			e.Setenv("ADDRESS", addresses[0])
+			e.Setenv("RPC", addresses[1])
+			e.Setenv("RAFT", addresses[2])
+			e.Setenv("BACKFLEET_SERVER", "http://"+addresses[0])
 			e.Setenv("USER", "tester")
 			return nil
 		},
