@@ -118,7 +118,10 @@ func (m *model) committed(index, basis uint64, c *wire.Command, before, after *s
 		m.plans[b.EditPlan.Plan].operated, m.plans[b.EditPlan.Plan].changedMs = index, after.NowMs()
 	case *wire.Command_Expire:
 		for _, id := range b.Expire.Plans {
-			m.expire(index, before, after, id)
+			m.expire(before, after, id)
+		}
+		for _, id := range b.Expire.Plans {
+			m.forget(index, id)
 		}
 	case *wire.Command_Operate:
 		for _, t := range b.Operate.Targets {
@@ -204,6 +207,7 @@ func (m *model) operated(p *planModel, n uint64, o *wire.Operate, was state.Stat
 	case wire.Operate_FREEZE:
 		if was.Waits() {
 			p.frozen[n] = true
+			delete(p.forced, n)
 			return state.Frozen, true
 		}
 	case wire.Operate_UNFREEZE:

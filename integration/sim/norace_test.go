@@ -3,3 +3,4 @@
 package sim
 
 const seedsByDefault = 250
+const seasonsByDefault = 3

@@ -4,3 +4,4 @@ package sim
 
 // fewer: the race detector is slow, and a run is one goroutine.
 const seedsByDefault = 30
+const seasonsByDefault = 1

@@ -169,7 +169,7 @@ func (m *model) missed(st *state.State, p *planModel, nowMs int64) {
 
 // expire judges that a plan is forgotten (RULES R10.1): not before its time, and
 // only when nothing in it moves by itself.
-func (m *model) expire(index uint64, before, after *state.State, id uint64) {
+func (m *model) expire(before, after *state.State, id uint64) {
 	p := m.plans[id]
 	if p == nil {
 		m.w.violated("R10.1", "b%d is forgotten twice", id)
@@ -193,6 +193,13 @@ func (m *model) expire(index uint64, before, after *state.State, id uint64) {
 				m.w.violated("R10.1", "b%d is forgotten while b%d.%d %v goes on by itself: %q", id, id, n, p.keys[n], o.kind)
 			}
 		}
+	}
+}
+
+func (m *model) forget(index, id uint64) {
+	p := m.plans[id]
+	if p == nil {
+		return
 	}
 	m.order = slices.DeleteFunc(m.order, func(q *planModel) bool { return q == p })
 	delete(m.plans, id)

@@ -13,9 +13,12 @@ import (
 )
 
 var (
-	nSeeds  = flag.Uint64("sim.seeds", seedsByDefault, "how many seeds to run")
-	first   = flag.Uint64("sim.first", 1, "the first of them")
-	oneSeed = flag.Uint64("sim.seed", 0, "run this seed only, and tell everything that happens")
+	nSeeds    = flag.Uint64("sim.seeds", seedsByDefault, "how many seeds to run")
+	first     = flag.Uint64("sim.first", 1, "the first of them")
+	nSeasons  = flag.Uint64("sim.seasons", seasonsByDefault, "how many seasons of months to run")
+	days      = flag.Int("sim.days", 165, "how long a season is")
+	oneSeason = flag.Uint64("sim.season", 0, "run this season only, and tell everything that happens")
+	oneSeed   = flag.Uint64("sim.seed", 0, "run this seed only, and tell everything that happens")
 )
 
 // bubble runs one seed in a bubble of virtual time.
@@ -100,4 +103,27 @@ func TestBrokenFleetsAreFound(t *testing.T) {
 			t.Error("300 seeds ran without a violation")
 		})
 	}
+}
+
+// TestR10_1_MonthsOfAFleet lives through months, with the schedule of several
+// time zones whose clocks change, backfills beside it, outages of days and plans
+// that are forgotten after thirty days. Receipts add up every hour.
+func TestR10_1_MonthsOfAFleet(t *testing.T) {
+	if *oneSeason != 0 {
+		r := bubble(t, Options{Seed: *oneSeason, Days: *days, Note: func(line string) { fmt.Println(line) }})
+		t.Log(r)
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		return
+	}
+	var sum Report
+	for seed := *first; seed < *first+*nSeasons; seed++ {
+		r := bubble(t, Options{Seed: seed, Days: *days})
+		if r.Err != nil {
+			t.Errorf("%v\nreproduce with: go test ./integration/sim -run MonthsOfAFleet -sim.season %d", r.Err, seed)
+		}
+		sum.add(r)
+	}
+	t.Logf("%d seasons: %s", *nSeasons, sum)
 }
