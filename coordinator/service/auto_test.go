@@ -281,6 +281,9 @@ func TestTheScheduleIsListedApart(t *testing.T) {
 	if d := r.detail(day, 0); d.Instance.Kind != v1.PlanKindAuto || d.Reason.Code != v1.ReasonCodeSlot {
 		t.Errorf("%+v", d)
 	}
+	if b, err := r.Backfill(t.Context(), day); err != nil || b.Summary.Kind != v1.PlanKindAuto || !b.Request.Mode.Valid() || b.Receipt.Generated != 1 {
+		t.Errorf("shown like a backfill: %+v %v", b, err)
+	}
 }
 
 func TestR10_1_WhatHasExpiredIsGoneAndTold(t *testing.T) {

@@ -120,6 +120,9 @@ func (s *Service) Backfill(_ context.Context, planID uint64) (*v1.Backfill, erro
 		Summary: r.summary(m), Request: convert.Request(p.Request), Groups: []v1.GroupProgress{},
 		Receipt: planTotals(p), Warnings: warnings(p.Warnings(), ""),
 	}
+	if p.Auto {
+		out.Request.Mode = v1.ModeAdvanced // of every node that is switched on
+	}
 	for g := range p.Groups {
 		out.Groups = append(out.Groups, m.progress(g))
 	}
