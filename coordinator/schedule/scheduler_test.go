@@ -210,8 +210,8 @@ func TestR4_3_GateNoneOpensLazily(t *testing.T) {
 	f := newFacts(t, daily("a"))
 	id := f.submit(4000, &wire.Request{Root: "a", Gate: wire.Request_NONE})
 	started := len(f.grants(1))
-	if n := f.sched.Ready()["default"]; n < lazyReady-1 || n > lazyReady {
-		t.Fatalf("%d instances at hand, want about %d", n, lazyReady)
+	if n := f.sched.Ready()["default"]; n < LazyReady-1 || n > LazyReady {
+		t.Fatalf("%d instances at hand, want about %d", n, LazyReady)
 	}
 	for {
 		got := f.grants(700)

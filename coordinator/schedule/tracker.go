@@ -25,13 +25,13 @@ type tracker struct {
 	parked  int // instances that a window or the schedule holds back
 }
 
-// lazyReady is how many ready instances a plan without gates keeps at hand
+// LazyReady is how many ready instances a plan without gates keeps at hand
 // before it opens the next date.
-const lazyReady = 1024
+const LazyReady = 1024
 
 // lazyParked is how many instances a plan without gates has wait for its window,
 // for the schedule or to be noted before it opens no further date.
-const lazyParked = 16 * lazyReady
+const lazyParked = 16 * LazyReady
 
 func newTracker(p *state.Plan) *tracker {
 	t := &tracker{id: p.ID, next: make([]int, len(p.Groups)), waiters: map[uint64][]uint64{}, auto: p.Auto, queued: map[uint64]int64{}}
@@ -122,7 +122,7 @@ func (s *Scheduler) held(p *state.Plan, at plan.Place) bool {
 
 // openLazily opens dates of a plan without gates while it has little ready.
 func (s *Scheduler) openLazily(t *tracker, p *state.Plan) {
-	for more := true; more && t.ready < lazyReady && t.parked+len(t.dry)+len(t.missed) < lazyParked; {
+	for more := true; more && t.ready < LazyReady && t.parked+len(t.dry)+len(t.missed) < lazyParked; {
 		more = false
 		for g, span := range p.Groups {
 			if pos := t.next[g]; pos < span.To {

@@ -1,6 +1,9 @@
 package forecast
 
 import (
+	"maps"
+	"slices"
+
 	"backfleet/coordinator/state"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
@@ -93,4 +96,43 @@ func byDue(p *state.Plan, d *past, q quantile) (latest int64) {
 		}
 	}
 	return latest
+}
+
+// width is how many instances could run at once in each resource group, by the
+// widest layer of the graph: the nodes that are equally far from the beginning,
+// on as many dates as may run side by side.
+func width(st *state.State, p *state.Plan, slots map[string]int) (out []Demand) {
+	dates := len(p.Groups)
+	if p.Request.Gate == wire.Request_NONE {
+		dates = len(p.Dates)
+	}
+	depth := make([]int, len(p.Nodes))
+	type layer struct {
+		group string
+		depth int
+	}
+	layers, widest := map[layer]int{}, map[string]int{}
+	for n := range p.Nodes {
+		for _, e := range p.Nodes[n].Up {
+			depth[n] = max(depth[n], depth[e.Node]+1)
+		}
+		if p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE {
+			continue
+		}
+		side := int(p.NodeSize(n)) * dates / len(p.Dates)
+		if p.Nodes[n].Spec.DependsOnSelf {
+			side = min(side, len(p.Groups)) // one after another
+		}
+		g := p.ResourceGroup(n)
+		layers[layer{g, depth[n]}] += side
+		widest[g] = max(widest[g], layers[layer{g, depth[n]}])
+	}
+	for _, g := range slices.Sorted(maps.Keys(widest)) {
+		peak := widest[g]
+		if limit := int(p.Request.MaxRunning); limit > 0 {
+			peak = min(peak, limit)
+		}
+		out = append(out, Demand{Group: g, Slots: ours(st, p, g, slots[g]), Peak: peak, AtLeast: true})
+	}
+	return out
 }

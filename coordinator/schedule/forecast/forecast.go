@@ -42,7 +42,7 @@ type Result struct {
 type Demand struct {
 	Group       string
 	Slots, Peak int
-	AtLeast     bool // the plan was not followed to its end: there may be more
+	AtLeast     bool // it was not followed to the end, or dates were opened bit by bit: there may be more
 }
 
 // Run forecasts a plan from the facts at a moment: what else is unfinished
@@ -93,10 +93,8 @@ func Run(st *state.State, planID uint64, nowMs int64, o Options) Result {
 		out.FinishMs.Low, out.FinishMs.High = min(out.FinishMs.Low, out.FinishMs.Mid), max(out.FinishMs.Mid, out.FinishMs.High)
 	} else {
 		out.FinishMs = bound(st, p, nowMs, slots, past)
+		out.Demand = width(st, p, slots)
 		why = append(why, fmt.Sprintf("the plan and what runs beside it are too large to be followed in %d steps: it is a lower bound from the work, the slots and the longest chain", o.MaxSteps))
-		for i := range out.Demand {
-			out.Demand[i].AtLeast = true
-		}
 	}
 	out.Why = strings.Join(why, "; ")
 	return out

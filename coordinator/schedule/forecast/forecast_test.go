@@ -257,8 +257,12 @@ func TestLargePlansGetALowerBound(t *testing.T) {
 	f.past("a", 10)
 	f.past("b", 20)
 	id := f.submit(&wire.Request{Root: "a", Gate: wire.Request_NONE}, 4000, 1)
-	if got := Run(f.st, id, noon, Options{MaxSteps: 6000}); got.FinishMs.Mid != noon+4000*30/100*secMs || got.Complete {
+	got := Run(f.st, id, noon, Options{MaxSteps: 6000})
+	if got.FinishMs.Mid != noon+4000*30/100*secMs || got.Complete || got.Steps != 0 {
 		t.Errorf("got %+v", got)
+	}
+	if want := []Demand{{Group: "default", Slots: 100, Peak: 4000, AtLeast: true}}; !slices.Equal(got.Demand, want) {
+		t.Errorf("demand %+v, want %+v", got.Demand, want)
 	}
 }
 

@@ -234,7 +234,8 @@ func (m *run) demand() []Demand {
 			n = min(n, limit)
 		}
 		if n > 0 {
-			out = append(out, Demand{Group: g, Slots: ours(m.st, p, g, m.slots[g]), Peak: n})
+			some := p.Request.Gate == wire.Request_NONE && n >= schedule.LazyReady
+			out = append(out, Demand{Group: g, Slots: ours(m.st, p, g, m.slots[g]), Peak: n, AtLeast: some})
 		}
 	}
 	return out
