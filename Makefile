@@ -61,8 +61,9 @@ bench: ## the figures, each beside the bound measured in the same run
 	$(GO) run ./ops/bench $(ARGS)
 
 .PHONY: soak
-soak: ## the simulation over many seeds
+soak: ## the simulation, and engine against rules, over many seeds
 	$(GO) test -timeout 0 ./integration/sim -sim.seeds $(SEEDS)
+	$(GO) test -timeout 0 ./integration/model -model.seeds $(SEEDS)
 
 # Losses of leaders and agents, again and again; `make drill TIMES=20` for longer.
 TIMES ?= 3

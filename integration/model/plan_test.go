@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	nSeeds  = flag.Uint64("model.seeds", 400, "how many logs to try")
+	nSeeds  = flag.Uint64("model.seeds", seedsByDefault, "how many logs to try")
 	first   = flag.Uint64("model.first", 1, "the first of their seeds")
 	oneSeed = flag.Uint64("model.seed", 0, "try this seed only, and tell every entry")
 	nSteps  = flag.Int("model.steps", 60, "how many steps each log has")
