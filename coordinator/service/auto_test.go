@@ -327,13 +327,17 @@ func TestR9_OperationsAndTheScheduleAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.generate("2021-08-24")
+	r.apply(daily("late", auto))
+	r.generate("2021-08-24")
 	want := []v1.Event{
 		{Type: v1.EventTypeOperation, Operation: v1.OperationKindFreeze, Actor: "ann", Instance: "b1.1", Backfill: "b1",
 			Text: "freeze by ann at 2021-08-24 12:00:00 UTC (the source is late): 1 instance"},
 		{Type: v1.EventTypeOperation, Operation: v1.OperationKindEdit, Actor: "ann", Backfill: "b1",
 			Text: "edit by ann at 2021-08-24 12:00:00 UTC: 0 instances, groups: 1 → 2"},
 	}
+	generated := false
 	r.told(from, func(e *v1.Event) bool {
+		generated = generated || e.Text == "the schedule's instances of 2021-08-24 were generated"
 		if e.Type == v1.EventTypeOperation {
 			got := *e
 			got.ID, got.At = "", time.Time{}
@@ -343,9 +347,9 @@ func TestR9_OperationsAndTheScheduleAreTold(t *testing.T) {
 				want = want[1:]
 			}
 		}
-		return e.Text != "the schedule's instances of 2021-08-24 were generated"
+		return e.Text != "extended: the schedule got more nodes"
 	})
-	if len(want) > 0 {
-		t.Errorf("not told: %+v", want)
+	if len(want) > 0 || !generated {
+		t.Errorf("not told: %+v, generated %v", want, generated)
 	}
 }

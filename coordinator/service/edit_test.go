@@ -18,7 +18,7 @@ func TestR9_AnEditShowsItsDifferenceFirst(t *testing.T) {
 	r := newRig(t, daily("a"), daily("b", up("a")), daily("c", up("b")))
 	r.agent("a1", "default", 9, wire.Agent_READY)
 	id := r.submit(backfill("a", "2021-01-01..2021-01-04", func(q *wire.Request) { q.Nodes = []string{"b"}; q.Groups = 2 }))
-	other := r.submit(backfill("a", "2021-01-05", func(q *wire.Request) { q.Name = "other" }))
+	r.submit(backfill("a", "2021-01-05", func(q *wire.Request) { q.Name = "other" }))
 	r.run(id, ok, 0)
 	groups, most, priority := int32(3), int32(2), int32(7)
 	edit := func() *wire.EditPlan {
@@ -78,6 +78,27 @@ func TestR9_AnEditShowsItsDifferenceFirst(t *testing.T) {
 			t.Errorf("%d: %+v", i, one)
 		}
 	}
+	for _, f := range []server.InstanceFilter{{}, {Node: "c"}, {Node: "a", From: ref("2021-01-02")}, {From: ref("2021-01-02"), To: ref("2021-01-03")}} {
+		var want, got []string
+		for _, one := range list {
+			if d := date(one.Date); (f.Node == "" || f.Node == one.Node) && within(d, f.From, f.To) {
+				want = append(want, one.ID)
+			}
+		}
+		for next, more := "", true; more; more = next != "" {
+			page, after, err := r.Instances(t.Context(), id, f, server.Page{Limit: 2, Cursor: next})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range page {
+				got = append(got, one.ID)
+			}
+			next = after
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%+v, by pages: got %v, want %v", f, got, want)
+		}
+	}
 	index = r.log.index
 	again, err := r.Edit(t.Context(), write("edit"), edit(), false)
 	if err != nil || !again.Applied || again.Index != index || r.log.index != index || len(again.Changes) == 0 {
@@ -87,7 +108,6 @@ func TestR9_AnEditShowsItsDifferenceFirst(t *testing.T) {
 	if len(ops) != 1 || ops[0].Operation != v1.OperationKindEdit || ops[0].Detail == "" {
 		t.Errorf("the log: %+v", ops)
 	}
-	_ = other
 }
 
 func TestR13_6_ReceiptAddsUpAfterAnEdit(t *testing.T) {
@@ -174,5 +194,29 @@ func TestR2_9_AnEditMayNotAddWhatTheUserMayNotRun(t *testing.T) {
 	}
 	if _, err := r.Edit(t.Context(), mine("edit"), &wire.EditPlan{Plan: 1, AddNodes: []string{"b"}}, false); !fault.Is(err, fault.Denied) {
 		t.Errorf("an edit that adds b: %v", err)
+	}
+}
+
+func TestR4_1_TheMostGroupsAreASetting(t *testing.T) {
+	r := newRig(t, daily("a"))
+	req := func(groups int32) *wire.Request {
+		return backfill("a", "2021-01-01..2021-01-31", func(q *wire.Request) { q.Groups = groups })
+	}
+	eleven, twelve, thirteen := int32(11), int32(12), int32(13)
+	if _, err := r.Submit(t.Context(), write("eleven"), req(eleven)); !fault.Is(err, fault.Invalid) {
+		t.Errorf("11 groups where 10 are the most: %v", err)
+	}
+	r.MaxGroups = twelve
+	if _, err := r.Submit(t.Context(), write("twelve"), req(eleven)); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Submit(t.Context(), write("thirteen"), req(thirteen)); !fault.Is(err, fault.Invalid) {
+		t.Errorf("13 groups where 12 are the most: %v", err)
+	}
+	if _, err := r.Edit(t.Context(), write("edit"), &wire.EditPlan{Plan: 1, Groups: &twelve}, false); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Edit(t.Context(), write("too many"), &wire.EditPlan{Plan: 1, Groups: &thirteen}, false); !fault.Is(err, fault.Invalid) {
+		t.Errorf("13 groups by an edit: %v", err)
 	}
 }
