@@ -2,6 +2,11 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,7 +17,9 @@ import (
 	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
+	"backfleet/pkg/cri"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -76,7 +83,9 @@ func nodes(on bool, schedule *wire.Schedule) *wire.Command {
 
 func TestR10_AMonthOfACoordinatorsTime(t *testing.T) {
 	var clock offset
-	s := alone(t, Config{Now: clock.now})
+	set := DefaultSettings()
+	set.KeepInstances = 40 * 24 * time.Hour
+	s := alone(t, Config{Now: clock.now, Settings: &set})
 	propose(t, s, nodes(true, &wire.Schedule{Kind: wire.Schedule_DAILY}))
 	through := func() calendar.Date { d, _ := s.machine.State().GeneratedThrough(); return d }
 	await(t, "the running day", func() bool { return through() > 0 })
@@ -124,25 +133,112 @@ func TestR10_AMonthOfACoordinatorsTime(t *testing.T) {
 	if _, ok := s.fate(logstore.Key{Plan: 999}); ok {
 		t.Error("an unknown plan's attempt is known")
 	}
-	chunk := &wire.LogChunk{Ref: key.Ref(), Size: 3, Data: frame("ok\n"), Last: true}
-	if acks, err := s.logs.Append(within(t), []*wire.LogChunk{chunk}); err != nil || acks[0].Error != "" {
-		t.Fatal(acks, err)
-	}
+	left := cutLog(t, s, key)
 
-	// Thirty days on, both the logs and the plans have had their time.
+	// Thirty days on, the logs have had their time, and after forty the plans.
 	propose(t, s, nodes(false, nil))
 	clock.Store(int64(38 * 24 * time.Hour))
-	if done, err := s.sweeper().Sweep(within(t)); err != nil || done.ClearedBytes != 3 {
+	if done, err := s.sweeper().Sweep(within(t)); err != nil || done.ClearedBytes != left {
 		t.Fatalf("swept %+v, %v", done, err)
 	}
-	if _, _, _, err := s.reader.Read(within(t), key, 0, 0); !logstore.IsCleared(err) {
-		t.Errorf("the log: %v", err)
+	if _, status, body := logPage(t, s, key, ""); status != http.StatusNotFound || !strings.Contains(body, "was cleared") {
+		t.Errorf("its log: %d %s", status, body)
 	}
-	if text := scrape(t, s); !strings.Contains(text, "\nbackfleet_log_cleared_bytes_total{why=\"retention\"} 3") || !strings.Contains(text, "\nbackfleet_running_instances{group=\"etl\",kind=\"auto\"} 0") {
+	text := scrape(t, s)
+	if strings.Contains(text, "{why=\"cut\"} 0\n") || strings.Contains(text, "{why=\"retention\"} 0\n") || !strings.Contains(text, "\nbackfleet_running_instances{group=\"etl\",kind=\"auto\"} 0") {
 		t.Error("the figures do not tell what was cleared, or who runs")
 	}
+	clock.Store(int64(48 * 24 * time.Hour))
+	propose(t, s, nodes(false, &wire.Schedule{Kind: wire.Schedule_DAILY}))
+	await(t, "the end of the plans", func() bool { _, ok := s.machine.State().Plan(first.ID); return !ok })
 }
 
 var encoder, _ = zstd.NewWriter(nil)
 
-func frame(text string) []byte { return bytes.Clone(encoder.EncodeAll([]byte(text), nil)) }
+// cutLog gives an attempt that has ended a log of 5 MB, has it cut, and reads
+// what is left of it in each way that the API has.
+func cutLog(t *testing.T, s *Server, key logstore.Key) (left uint64) {
+	t.Helper()
+	var stream []byte
+	for i := 0; len(stream) < 5_000_000; i++ {
+		stream = cri.AppendLine(stream, s.cfg.Now(), cri.Stdout, false, fmt.Appendf(nil, "line %d", i))
+	}
+	var chunks []*wire.LogChunk
+	for from := 0; from < len(stream); from += 256 << 10 {
+		to := min(from+256<<10, len(stream))
+		chunks = append(chunks, &wire.LogChunk{
+			Ref: key.Ref(), Offset: uint64(from), Size: uint32(to - from), Data: encoder.EncodeAll(stream[from:to], nil), Last: to == len(stream),
+		})
+	}
+	acks, err := s.logs.Append(within(t), chunks)
+	if err != nil || acks[len(acks)-1].Offset != uint64(len(stream)) {
+		t.Fatal(acks, err)
+	}
+	done, err := s.sweeper().Sweep(within(t))
+	if left = uint64(len(stream)) - done.CutBytes; err != nil || done.Cut != 1 || left > 3_145_728 {
+		t.Fatalf("swept %+v, %v: %d bytes are left", done, err, left)
+	}
+	all := strings.Count(string(stream), "\n")
+	last := fmt.Sprintf("line %d", all-1)
+
+	var texts []string // in pages
+	for next, complete := uint64(0), false; !complete; {
+		p, status, body := logPage(t, s, key, fmt.Sprintf("&limit=700000&offset=%d", next))
+		if status != http.StatusOK || p.Next <= next {
+			t.Fatalf("at %d: %d %.300s", next, status, body)
+		}
+		for _, l := range p.Lines {
+			if l.Offset < uint64(len(stream)) && !strings.Contains(l.Text, "cleared") && !bytes.Contains(stream[l.Offset:min(int(l.Offset)+80, len(stream))], []byte(l.Text+"\n")) {
+				t.Fatalf("%q is said to be at %d", l.Text, l.Offset)
+			}
+			texts = append(texts, l.Text)
+		}
+		next, complete = p.Next, p.Complete
+	}
+	at := slices.IndexFunc(texts, func(l string) bool { return strings.Contains(l, "bytes cleared here") })
+	if at < 1000 || texts[0] != "line 0" || texts[at-1] != fmt.Sprintf("line %d", at-1) || texts[len(texts)-1] != last || len(texts) >= all {
+		t.Fatalf("%d lines of %d, the cut after %d", len(texts), all, at)
+	}
+	tail := len(texts) - at + 5 // reaches over the cut
+	p, status, body := logPage(t, s, key, fmt.Sprintf("&tail=%d", tail))
+	if status != http.StatusOK || len(p.Lines) != tail || p.Lines[5].Text != texts[at] || p.Lines[tail-1].Text != last {
+		t.Errorf("the tail: %d lines, %d %.300s", len(p.Lines), status, body)
+	}
+	got, err := http.Get(s.HTTPAddress() + "/v1/instances/" + plan.FormatInstance(key.Plan, key.Instance) + "/logs/follow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	followed, err := io.ReadAll(got.Body)
+	if err != nil || !bytes.Contains(followed, []byte(texts[at])) || !bytes.Contains(followed, []byte(last)) || !bytes.Contains(followed, []byte(fmt.Sprintf("\"next\":%d", len(stream)))) {
+		t.Errorf("followed %d bytes, %v", len(followed), err)
+	}
+	return left
+}
+
+type logLines struct {
+	Next     uint64
+	Complete bool
+	Lines    []struct {
+		Offset uint64
+		Text   string
+	}
+}
+
+// logPage reads a page of a log over HTTP.
+func logPage(t *testing.T, s *Server, key logstore.Key, query string) (p logLines, status int, body string) {
+	t.Helper()
+	got, err := http.Get(s.HTTPAddress() + "/v1/instances/" + plan.FormatInstance(key.Plan, key.Instance) + "/logs?attempt=1" + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	if err == nil && got.StatusCode == http.StatusOK {
+		err = json.Unmarshal(text, &p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, got.StatusCode, string(text)
+}
