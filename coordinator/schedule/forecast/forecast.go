@@ -66,7 +66,7 @@ func Run(st *state.State, planID uint64, nowMs int64, o Options) Result {
 	if text := past.guessed(); text != "" {
 		why = append(why, text)
 	}
-	follow := out.Instances <= uint64(o.MaxSteps/3)
+	follow := 2*out.Instances <= uint64(o.MaxSteps/quantiles) // each starts and ends
 	for q := range quantiles {
 		if !follow {
 			break

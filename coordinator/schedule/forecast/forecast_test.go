@@ -22,13 +22,13 @@ const secMs = 1000
 
 // facts is a log of its own.
 type facts struct {
-	t     *testing.T
+	t     testing.TB
 	st    *state.State
 	index uint64
 	now   int64
 }
 
-func newFacts(t *testing.T, slots uint32, nodes ...*wire.Node) *facts {
+func newFacts(t testing.TB, slots uint32, nodes ...*wire.Node) *facts {
 	f := &facts{t: t, st: state.New(), now: noon - 5*24*3600*secMs}
 	f.do(&wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes}}})
 	f.now = noon
