@@ -54,8 +54,8 @@ func newClient(w *world) *client {
 func (c *client) begin(state.Result, uint64) {
 	w := c.w
 	if w.Days > 0 {
-		w.recur(1+w.rnd.IntN(2), 6*time.Hour, 60*time.Hour, c.submit)
-		w.recur(1+w.rnd.IntN(3), time.Hour, 20*time.Hour, c.operate)
+		w.recur(1+w.rnd.IntN(2), 6*time.Hour, 48*time.Hour, c.submit)
+		w.recur(1+w.rnd.IntN(3), time.Hour, 8*time.Hour, c.operate)
 		w.recur(1, 12*time.Hour, 36*time.Hour, c.mend)
 		return
 	}

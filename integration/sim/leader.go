@@ -74,8 +74,11 @@ func (d *dispatcher) turn() {
 	d.observe(0)
 	now := d.c.clock.wall()
 	turn := d.core.Turn(now)
-	if d.c.w.Break == Eager {
+	switch d.c.w.Break {
+	case Eager:
 		turn = d.addGrant(turn)
+	case Rude:
+		turn = d.addConflict(turn)
 	}
 	if d.c.w.Break == Unverified {
 		d.send(d.core.Verified())
@@ -202,6 +205,29 @@ func (d *dispatcher) addGrant(turn *wire.Turn) *wire.Turn {
 		at, _ := p.Locate(i)
 		turn.Grants = append(turn.Grants, &wire.Grant{Plan: p.ID, Instance: i, Agent: "a0", ResourceGroup: p.ResourceGroup(at.Node)})
 		return false
+	})
+	return turn
+}
+
+// addConflict is the mutation Rude: it starts what waits for the schedule.
+func (d *dispatcher) addConflict(turn *wire.Turn) *wire.Turn {
+	if turn == nil || !d.c.w.oneIn(3) {
+		return turn
+	}
+	nowMs := d.c.clock.wall().UnixMilli()
+	d.st.Plans(0, func(p *state.Plan) bool {
+		for i := range p.Size() {
+			at, _ := p.Locate(i)
+			b := schedule.Check(d.st, p, at, nowMs)
+			if b.Kind != schedule.Conflict {
+				continue
+			}
+			if q, _ := d.st.Plan(b.Plan); q.Auto && q.Status(b.Instance) == state.Running {
+				turn.Grants = append(turn.Grants, &wire.Grant{Plan: p.ID, Instance: i, Agent: "a0", ResourceGroup: p.ResourceGroup(at.Node)})
+				return false
+			}
+		}
+		return true
 	})
 	return turn
 }

@@ -352,10 +352,10 @@ func (c *coordinator) catchUp(to uint64) {
 				c.later(0, c.clockwork.look)
 			}
 		}
-		if c.w.oneIn(50) {
+		if c.w.oneIn(c.w.seldom(50)) {
 			c.save()
 		}
-		if c.w.oneIn(12) || c.applied == to && c.w.calm && c.w.oneIn(4) {
+		if c.w.oneIn(c.w.seldom(12)) || c.applied == to && c.w.calm && c.w.oneIn(c.w.seldom(4)) {
 			c.compare()
 		}
 		c.w.client.remembers(c)

@@ -79,6 +79,12 @@ func (c *client) operate() {
 		return
 	}
 	p := pick(w, w.model.order)
+	for range 4 { // mostly such as have something to do
+		if facts, ok := w.log.truth().Plan(p.id); ok && facts.Unfinished() {
+			break
+		}
+		p = pick(w, w.model.order)
+	}
 	switch k := w.rnd.IntN(40); {
 	case k < 3:
 		c.do(operation(p.id, wire.Operate_STOP))

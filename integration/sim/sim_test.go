@@ -86,7 +86,12 @@ func TestBrokenFleetsAreFound(t *testing.T) {
 		"grants that nobody decided":                {Options{Break: Eager}, []string{"R4.3", "R5.2", "R3.3", "R5.4", "R5.5", "R5.8"}},
 		"a restarted coordinator misses an entry":   {Options{Break: LostEntry}, []string{"R13.7", "R13.1"}},
 		"a request is repeated under another key":   {Options{Break: NewKeys}, []string{"R13.1"}},
-		"a dispatcher misses what others write":     {Options{Break: Deaf}, []string{"liveness"}},
+		"a dispatcher misses what others write":     {Options{Break: Deaf}, []string{"liveness", "R9"}},
+		"a pause is answered before it is a fact":   {Options{Break: Hurried}, []string{"R9"}},
+		"backfills that the schedule keeps waiting": {Options{Break: Rude}, []string{"R5.6"}},
+		"a schedule that leaves out dates":          {Options{Break: Skipping, Days: 30}, []string{"R1"}},
+		"plans are forgotten too early":             {Options{Break: Hasty, Days: 30}, []string{"R10.1"}},
+		"plans are never forgotten":                 {Options{Break: Keeping, Days: 45}, []string{"R10.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed <= 300; seed++ {

@@ -342,6 +342,15 @@ func (w *world) delay() time.Duration {
 	return w.between(200*time.Microsecond, 5*time.Millisecond)
 }
 
+// seldom is how often something is done that takes long when there is much: in
+// a season less often.
+func (w *world) seldom(n int) int {
+	if w.Days > 0 {
+		n *= 8
+	}
+	return n
+}
+
 func (w *world) oneIn(n int) bool { return w.rnd.IntN(n) == 0 }
 
 func pick[T any](w *world, all []T) T { return all[w.rnd.IntN(len(all))] }
