@@ -184,11 +184,14 @@ func (w *Sweeper) judge(key Key, r *record, now time.Time) verdict {
 	}
 }
 
+// stays tells whether a log's chunks are still needed.
+func stays(v verdict, r *record) bool { return !r.cleared && (v == keeps || v == cuts) }
+
 // living finds the buckets in which a log stays.
 func (w *Sweeper) living(ctx context.Context, now time.Time) (map[uint32]bool, error) {
 	live := map[uint32]bool{}
 	err := w.store.eachRecord(ctx, func(key Key, r *record) error {
-		if v := w.judge(key, r, now); !r.cleared && (v == keeps || v == cuts) {
+		if stays(w.judge(key, r, now), r) {
 			live[r.day] = true
 		}
 		return nil
@@ -210,7 +213,11 @@ func (w *Sweeper) clear(ctx context.Context, now time.Time, live map[uint32]bool
 		return err
 	}
 	err = w.store.eachRecord(ctx, func(key Key, r *record) error {
-		switch w.judge(key, r, now) {
+		v := w.judge(key, r, now)
+		if stays(v, r) {
+			live[r.day] = true // the facts may have changed since it was looked at first
+		}
+		switch v {
 		case clears:
 			if batch = append(batch, key); len(batch) == clearBatch {
 				return flush()

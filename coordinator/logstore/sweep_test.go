@@ -208,6 +208,26 @@ func TestR10_2_ADayIsDroppedWholeWhenNoneOfItsLogsStays(t *testing.T) {
 	}
 }
 
+func TestR10_2_ALogWhoseTimeIsMadeLongerDuringASweepStays(t *testing.T) {
+	c := newClearing(t)
+	a, b := Key{Plan: 1}, Key{Plan: 2}
+	for _, k := range []Key{a, b} {
+		c.keep(k, []byte("a line\n"), Fate{Ended: begin, Keep: day})
+	}
+	c.now = begin.Add(3 * day)
+	looks := 0
+	c.sweep = NewSweeper(NewReader(c.store, nobody, nil), SweepOptions{Fate: func(k Key) (Fate, bool) {
+		f := c.fates[k]
+		if looks++; looks > 2 && k == b { // its group has become exclusive since both were looked at
+			f.Keep = 30 * day
+		}
+		return f, true
+	}})
+	if done := c.run(); done.Cleared != 1 || c.there(a) || !c.there(b) {
+		t.Errorf("%+v: kept %v and %v, want the second alone", done, c.there(a), c.there(b))
+	}
+}
+
 // lines makes a CRI log of at least n bytes, of lines that are all different.
 func lines(n int) []byte {
 	var b []byte
