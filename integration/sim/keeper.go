@@ -112,6 +112,9 @@ func (p *process) draw(now time.Duration) {
 		d = w.between(3*time.Second, 10*time.Second)
 	}
 	d *= w.slow
+	if w.work > 0 {
+		d = w.work
+	}
 	p.exit, p.outcome, p.obeys = now+d, wire.Outcome_SUCCEEDED, !w.oneIn(4)
 	if !w.client.calmed && w.rnd.IntN(100) < w.client.failRate {
 		p.outcome = wire.Outcome_FAILED

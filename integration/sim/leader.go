@@ -34,7 +34,7 @@ type applied struct {
 
 func newDispatcher(c *coordinator) *dispatcher {
 	return &dispatcher{
-		c: c, core: dispatch.NewCore(c.w.Terms, schedule.Settings{}, c.st, c.clock.wall()), st: c.st, streams: map[dispatch.Conn]*stream{},
+		c: c, core: dispatch.NewCore(c.w.Terms, c.w.Schedule, c.st, c.clock.wall()), st: c.st, streams: map[dispatch.Conn]*stream{},
 	}
 }
 

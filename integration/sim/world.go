@@ -16,6 +16,7 @@ import (
 
 	agenda "backfleet/coordinator/cycle"
 	"backfleet/coordinator/dispatch"
+	"backfleet/coordinator/schedule"
 )
 
 // Options of a run. The zero value, completed, is a run as the tests make it.
@@ -33,6 +34,8 @@ type Options struct {
 	// Break is a mutation of the system under test. A run with one must find
 	// a violation, sooner or later.
 	Break Break
+	// Schedule is the scheduler's settings; default: its own.
+	Schedule schedule.Settings
 	// Days makes the run a season: so many days, in which everything but the
 	// network takes longer. 0: twelve minutes.
 	Days int
@@ -147,6 +150,7 @@ type world struct {
 	pipes  []*pipe
 
 	epoch time.Time     // true time 0
+	work  time.Duration // of every attempt; 0: it is drawn
 	slow  time.Duration // by how much everything but the network takes longer
 	cycle agenda.Settings
 	keep  time.Duration // of plans
@@ -156,15 +160,30 @@ type world struct {
 // Run lives through one seed.
 func Run(o Options) Report {
 	w := newWorld(o)
+	w.log = newReplicas(w, []int{1, 3, 3, 3, 5}[w.rnd.IntN(5)])
+	for i := range 1 + w.rnd.IntN(3) {
+		w.hosts = append(w.hosts, newHost(w, i))
+	}
 	w.client = newClient(w)
 	w.plague()
-	w.loop()
+	faults, rest := w.ends()
+	w.at(faults, func() {
+		w.repair()
+		if w.Days > 0 {
+			w.client.retire()
+		}
+	})
+	w.at(rest, w.rest)
+	if w.Days > 0 {
+		w.hourly()
+	}
+	w.live(0)
 	w.report.Trace = hex.EncodeToString(w.trace.Sum(nil))
 	w.report.Took = w.now
 	return w.report
 }
 
-// newWorld makes a fleet without anybody who uses it.
+// newWorld makes a world in which nobody is yet.
 func newWorld(o Options) *world {
 	w := &world{
 		Options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x5eed)), trace: fnv.New64a(), side: map[string]int{}, slow: 1,
@@ -189,10 +208,6 @@ func newWorld(o Options) *world {
 	w.Terms.Complete()
 	w.table = newProcessTable(w)
 	w.model = newModel(w)
-	w.log = newReplicas(w, []int{1, 3, 3, 3, 5}[w.rnd.IntN(5)])
-	for i := range 1 + w.rnd.IntN(3) {
-		w.hosts = append(w.hosts, newHost(w, i))
-	}
 	return w
 }
 
@@ -234,19 +249,9 @@ func (w *world) ends() (faults, rest time.Duration) {
 	return end, end + 3*24*time.Hour // what the schedule has generated ahead is over
 }
 
-func (w *world) loop() {
-	faults, rest := w.ends()
-	w.at(faults, func() {
-		w.repair()
-		if w.Days > 0 {
-			w.client.retire()
-		}
-	})
-	w.at(rest, w.rest)
-	if w.Days > 0 {
-		w.hourly()
-	}
-	for w.report.Err == nil && len(w.events) > 0 {
+// live goes on until nothing is left to happen, or until a time.
+func (w *world) live(until time.Duration) {
+	for w.report.Err == nil && len(w.events) > 0 && (until == 0 || w.events[0].at <= until) {
 		e := heap.Pop(&w.events).(event)
 		if w.Wait != nil && e.at > w.now {
 			w.Wait(e.at - w.now)
