@@ -108,8 +108,11 @@ func chosenText(r v1.BackfillRequest) string {
 		}
 	}
 	add("", r.Nodes)
+	if r.Mode == v1.ModeMassive && len(r.Workspaces) == 0 {
+		parts = append(parts, "in the root's workspace")
+	}
 	add("in workspaces ", r.Workspaces)
-	add("and ", r.Whitelist)
+	add("also ", r.Whitelist)
 	add("without ", r.Blacklist)
 	for _, f := range r.Filters {
 		parts = append(parts, "where "+filterText(f))

@@ -148,5 +148,5 @@ func (o *editOptions) show(w io.Writer, d *v1.EditResult) {
 		rows = append(rows, []string{c.Field, c.Before, c.After})
 	}
 	o.grid(w, []string{"WHAT", "NOW", "THEN"}, rows)
-	fmt.Fprintf(w, "%d instances more, %d dropped\n", d.AddedInstances, d.DroppedInstances)
+	fmt.Fprintf(w, "%s more, %d dropped\n", number(d.AddedInstances, "instance"), d.DroppedInstances)
 }

@@ -96,7 +96,7 @@ takes the ids from standard input.`,
 		return o.answer(result, func(w io.Writer, b v1.Operation) {
 			how := ""
 			if b.Instances > 0 {
-				how = fmt.Sprintf(": %d instances", b.Instances)
+				how = fmt.Sprintf(": %s", number(b.Instances, "instance"))
 			}
 			fmt.Fprintf(w, "%s %s%s\n", b.Backfill, s.done, how)
 		})
@@ -176,12 +176,12 @@ type instanceAct struct {
 
 var instanceActs = []instanceAct{
 	{"stop", "Stop instances that wait or run", "b12.345 b12.346", "stopped", v1.InstanceOperationStop},
-	{"rerun", "Run instances again", "b12.345 --descendants", "run again", v1.InstanceOperationRerun},
+	{"rerun", "Run instances again", "b12.345 --descendants", "to run again", v1.InstanceOperationRerun},
 	{"set-to-success", "Count failed instances as succeeded", "b12.345 --why 'loaded by hand'", "set to success", v1.InstanceOperationSetToSuccess},
 	{"freeze", "Hold instances that wait, and what is downstream of them", "b12.345", "frozen", v1.InstanceOperationFreeze},
 	{"unfreeze", "Let frozen instances go on", "b12.345", "unfrozen", v1.InstanceOperationUnfreeze},
-	{"force-run", "Start instances without their dependencies, once", "b12.345", "start without their dependencies", v1.InstanceOperationForceRun},
-	{"remove-upstream", "Let instances no longer wait for a node", "b12.345 --upstream ingest", "no longer wait for it", v1.InstanceOperationRemoveUpstream},
+	{"force-run", "Start instances without their dependencies, once", "b12.345", "forced to run", v1.InstanceOperationForceRun},
+	{"remove-upstream", "Let instances no longer wait for a node", "b12.345 --upstream ingest", "freed of that upstream", v1.InstanceOperationRemoveUpstream},
 	{"set-priority", "Change the priority of instances that wait", "b12.345 --priority 8", "have the new priority", v1.InstanceOperationSetPriority},
 }
 
@@ -232,7 +232,7 @@ word of each line.`,
 			return err
 		}
 		return o.answer(result, func(w io.Writer, b v1.Operation) {
-			fmt.Fprintf(w, "%s: %d instances %s\n", b.Backfill, b.Instances, act.done)
+			fmt.Fprintf(w, "%s: %s %s\n", b.Backfill, number(b.Instances, "instance"), act.done)
 		})
 	}
 	return c
@@ -295,7 +295,7 @@ func (a *app) backfillRerun() *cobra.Command {
 			return err
 		}
 		return o.output.answer(result, []string{result.Backfill}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %d instances run again\n", result.Backfill, result.Instances)
+			fmt.Fprintf(w, "%s: %s to run again\n", result.Backfill, number(result.Instances, "instance"))
 		})
 	}
 	return c

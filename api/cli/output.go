@@ -214,6 +214,14 @@ func moment(t *time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
 
+// number counts things: 1 instance, 2 instances.
+func number[N int | int32 | int64 | uint64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return count(n) + " " + what
+}
+
 func count[N int | int32 | int64 | uint64](n N) string { return strconv.FormatInt(int64(n), 10) }
 
 // duration is short: 5s, 3m20s, 4h05m.

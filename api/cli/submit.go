@@ -87,12 +87,12 @@ func (o *submitOptions) run(ctx context.Context) error {
 }
 
 func totalsText(t v1.PreviewTotals) string {
-	text := fmt.Sprintf("%d instances", t.Instances)
+	text := number(t.Instances, "instance")
 	if t.Bridges > 0 {
-		text += fmt.Sprintf(", %d of them bridges", t.Bridges)
+		text += fmt.Sprintf(", %s", number(t.Bridges, "bridge"))
 	}
 	if t.DryRun > 0 {
-		text += fmt.Sprintf(", %d dry runs", t.DryRun)
+		text += fmt.Sprintf(", %s", number(t.DryRun, "dry run"))
 	}
 	if t.DueLater > 0 {
 		text += fmt.Sprintf(", %d due later", t.DueLater)
@@ -160,7 +160,7 @@ func (o *previewOptions) run(ctx context.Context) error {
 func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
 	sheet(w, "Name", p.Name, "Today", p.Today+" "+p.Zone, "Dates", count(p.Dates), "Instances", totalsText(p.Totals))
 	for _, c := range p.Priorities {
-		fmt.Fprintf(w, "Priority %d: %d instances\n", c.Priority, c.Instances)
+		fmt.Fprintf(w, "Priority %d: %s\n", c.Priority, number(c.Instances, "instance"))
 	}
 	fmt.Fprintln(w)
 	var rows [][]string
@@ -207,7 +207,7 @@ func (o *previewOptions) ahead(w io.Writer, p *v1.Preview) {
 		fmt.Fprintf(w, "Demand on %s: up to %d at once, %d slots\n", d.ResourceGroup, d.Peak, d.Slots)
 	}
 	for _, d := range p.DueTimes {
-		fmt.Fprintf(w, "Due later: %d instances at %s UTC\n", d.Instances, moment(&d.At))
+		fmt.Fprintf(w, "Due later: %s at %s UTC\n", number(d.Instances, "instance"), moment(&d.At))
 	}
 	for _, c := range p.Conflicts {
 		fmt.Fprintf(w, "Conflict ahead: the schedule runs %s of %s at %s UTC %s\n", c.Node, c.Date, moment(&c.At), c.Instance)
