@@ -60,12 +60,12 @@ func (s *site) detail(id string) *v1.InstanceDetail {
 func TestR1_TheScheduleRunsWhatIsSwitchedOn(t *testing.T) {
 	s := start(t, fleet.Config{Coordinators: 1, Agents: 1})
 	began := time.Now()
-	next, zone := clock(5 * time.Second)
+	next, zone := clock(9 * time.Second)
 	s.apply(
 		node{id: "minutes", code: "trace end\n", fields: []string{fmt.Sprintf("schedule: {kind: minutely, from: %q, to: \"23:59:59\", every: 1m, zone: %s, auto: true}",
 			next.Add(-3*time.Minute).Format(time.TimeOnly), zone)}},
-		node{id: "soon", code: "trace end\n", fields: []string{auto(5 * time.Second)}},
-		node{id: "after", code: "trace end\n", fields: []string{auto(4 * time.Second), "upstreams: [soon]"}},
+		node{id: "soon", code: "trace end\n", fields: []string{auto(9 * time.Second)}},
+		node{id: "after", code: "trace end\n", fields: []string{auto(8 * time.Second), "upstreams: [soon]"}},
 		node{id: "off", code: "trace end\n"},
 	)
 	id, first := s.day("minutes")
@@ -101,7 +101,7 @@ func TestR5_6_BackfillAndScheduleWantTheSameNode(t *testing.T) {
 until [ -e "$OUT/$gate" ]; do sleep 0.05; done
 trace end
 `
-	s.apply(node{id: "yields", code: code, fields: []string{auto(6 * time.Second)}}, node{id: "waits", code: code, fields: []string{auto(6 * time.Second)}})
+	s.apply(node{id: "yields", code: code, fields: []string{auto(10 * time.Second)}}, node{id: "waits", code: code, fields: []string{auto(10 * time.Second)}})
 	_, theirs := s.day("yields")
 	_, others := s.day("waits")
 	dates := []string{"2012-01-01"}
