@@ -301,3 +301,36 @@ func TestR9_WhatEndedWithoutAnAttemptSaysWhoEndedIt(t *testing.T) {
 		t.Errorf("after another attempt: %q", got)
 	}
 }
+
+func TestR2_9_ARerunDoesNotRunWhatTheUserMayNot(t *testing.T) {
+	a, b := daily("a"), daily("b", up("a"))
+	a.Workspace, b.Workspace = "mine", "theirs"
+	r := newRig(t, a, b)
+	r.agent("a1", "default", 9, wire.Agent_READY)
+	id := r.submit(backfill("a", "2021-01-01"))
+	r.run(id, ok, 0)
+	r.run(id, failed, 1)
+	mine := func(key string) server.Write {
+		w := write(key)
+		w.Restricted, w.Workspaces = true, []string{"mine"}
+		return w
+	}
+	all := operation(wire.Operate_RERUN, id, 0)
+	all.AllDescendants = true
+	index := r.log.index
+	for name, o := range map[string]server.BatchOperation{
+		"theirs": operation(wire.Operate_RERUN, id, 0, 1), "with descendants": all,
+		"forced": operation(wire.Operate_FORCE_RUN, id, 1), "failed": operation(wire.Operate_RERUN_FAILED, id),
+	} {
+		var e *fault.Error
+		if _, err := r.Operate(t.Context(), mine(name), o); !errors.As(err, &e) || e.Code != fault.Denied || len(e.Details) != 1 || !strings.Contains(e.Details[0].Message, "theirs") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if r.log.index != index {
+		t.Error("a refused rerun reached the log")
+	}
+	if got, err := r.Operate(t.Context(), mine("a"), operation(wire.Operate_RERUN, id, 0)); err != nil || got.Instances != 1 {
+		t.Errorf("the own node: %+v %v", got, err)
+	}
+}

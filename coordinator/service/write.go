@@ -92,6 +92,9 @@ func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Requ
 func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOperation) (*v1.OperationBatch, error) {
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
 		targets, err := withDescendants(st, o)
+		if err == nil {
+			err = permit(st, w, o.Kind, targets)
+		}
 		c.Body = &wire.Command_Operate{Operate: &wire.Operate{Kind: o.Kind, Targets: targets, Upstream: o.Upstream, Priority: o.Priority}}
 		return err
 	})
