@@ -39,7 +39,7 @@ func (a *ahead) look(ctx context.Context, sub *wire.Submit, first bool) {
 		a.forecast(ctx, sub)
 	}
 	a.warnOfDemand()
-	for _, part := range []func(){a.missing, a.conflicts, a.dueTimes} {
+	for _, part := range []func(){a.missing, a.predecessors, a.conflicts, a.dueTimes} {
 		a.left = lookAtMost // so that none keeps the next from looking
 		part()
 	}

@@ -192,3 +192,24 @@ func TestR2_7_MissingPreviousCyclesAreToldApart(t *testing.T) {
 		t.Errorf("%+v", p.MissingUpstreams)
 	}
 }
+
+func TestR5_5_APreviewWarnsOfAFailedCycleBefore(t *testing.T) {
+	r := newRig(t, daily("a", self), daily("b"))
+	r.agent("a1", "default", 9, wire.Agent_READY)
+	before := r.submit(backfill("a", "2021-01-09..2021-01-10"))
+	r.run(before, ok, 0)
+	r.run(before, failed, 1)
+	p := r.preview(backfill("a", "2021-01-11..2021-01-12"))
+	want := "node a depends on itself, and on 2021-01-10 it last failed outside the backfill: its cycle of 2021-01-11 waits until that one succeeds"
+	if got := warned(p, "selfDependency"); !slices.Equal(got, []string{want}) {
+		t.Errorf("%q", got)
+	}
+	if p.Forecast.Complete || !strings.Contains(p.Forecast.Why, "b1.1") {
+		t.Errorf("the forecast knows what it waits for: %+v", p.Forecast)
+	}
+	for _, fine := range []string{"2021-01-10..2021-01-11", "2021-01-13"} {
+		if got := warned(r.preview(backfill("a", fine)), "selfDependency"); len(got) > 0 {
+			t.Errorf("%s: %q", fine, got)
+		}
+	}
+}

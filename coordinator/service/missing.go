@@ -111,6 +111,32 @@ func (a *ahead) written(n *node.Node, d calendar.Date) (written, failed bool) {
 	return written, failed
 }
 
+// predecessors warns of nodes that depend on themselves and whose cycle before
+// the first of a group, outside the group, last came to nothing: they do not
+// start before it succeeds (RULES R5.5).
+func (a *ahead) predecessors() {
+	for n := range a.p.Nodes {
+		if nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
+			continue
+		}
+		id := a.p.Nodes[n].Spec.Id
+		for _, span := range a.p.Groups {
+			if from, to := a.p.NodeRange(span.From, n); from == to || !a.spend() {
+				continue
+			}
+			pre := a.p.Predecessor(plan.Place{Pos: span.From, Node: n})
+			if !pre.Exists || pre.InPlan {
+				continue
+			}
+			if o, _, ran := a.st.LastOutcome(id, pre.Date, pre.Unix); ran && o != wire.Outcome_SUCCEEDED {
+				a.out.Warnings = append(a.out.Warnings, v1.Warning{Code: "selfDependency", Node: id, Date: a.p.Dates[span.From].String(), Message: fmt.Sprintf(
+					"node %s depends on itself, and on %s it last failed outside the backfill: its cycle of %s waits until that one succeeds", id, pre.Date, a.p.Dates[span.From])})
+				break // one is enough to know
+			}
+		}
+	}
+}
+
 // zone gives the rules of a node's time zone around a date and the plan's.
 func (a *ahead) zone(n *node.Node, d calendar.Date) *calendar.Zone {
 	name := cmp.Or(n.Spec.Schedule.GetZone(), a.s.Zone)
