@@ -112,8 +112,8 @@ func (p *process) draw(now time.Duration) {
 		d = w.between(3*time.Second, 10*time.Second)
 	}
 	d *= w.slow
-	if w.work > 0 {
-		d = w.work
+	if of, ok := w.log.truth().Plan(p.key.Plan); ok && w.work != nil {
+		d = w.work(of)
 	}
 	p.exit, p.outcome, p.obeys = now+d, wire.Outcome_SUCCEEDED, !w.oneIn(4)
 	if !w.client.calmed && w.rnd.IntN(100) < w.client.failRate {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -211,7 +212,7 @@ func (d *dispatcher) addGrant(turn *wire.Turn) *wire.Turn {
 
 // addConflict is the mutation Rude: it starts what waits for the schedule.
 func (d *dispatcher) addConflict(turn *wire.Turn) *wire.Turn {
-	if turn == nil || !d.c.w.oneIn(3) {
+	if turn == nil || len(turn.Losses)+len(turn.Grants) > 0 {
 		return turn
 	}
 	nowMs := d.c.clock.wall().UnixMilli()
@@ -222,7 +223,8 @@ func (d *dispatcher) addConflict(turn *wire.Turn) *wire.Turn {
 			if b.Kind != schedule.Conflict {
 				continue
 			}
-			if q, _ := d.st.Plan(b.Plan); q.Auto && q.Status(b.Instance) == state.Running {
+			ends := slices.ContainsFunc(turn.Finishes, func(f *wire.Finish) bool { return f.Plan == b.Plan && f.Instance == b.Instance })
+			if q, _ := d.st.Plan(b.Plan); q.Auto && q.Status(b.Instance) == state.Running && !ends {
 				turn.Grants = append(turn.Grants, &wire.Grant{Plan: p.ID, Instance: i, Agent: "a0", ResourceGroup: p.ResourceGroup(at.Node)})
 				return false
 			}

@@ -2,5 +2,7 @@
 
 package sim
 
-const seedsByDefault = 250
-const seasonsByDefault = 3
+const (
+	seedsByDefault   = 150
+	seasonsByDefault = 2
+)

@@ -3,5 +3,7 @@
 package sim
 
 // fewer: the race detector is slow, and a run is one goroutine.
-const seedsByDefault = 30
-const seasonsByDefault = 1
+const (
+	seedsByDefault   = 30
+	seasonsByDefault = 1
+)

@@ -51,8 +51,12 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 		sum.add(r)
 	}
 	t.Logf("%d fleets: %s", *nSeeds, sum)
-	if n := int(*nSeeds); sum.Plans < n || sum.Processes < 20*n || sum.Leaders < 2*n || sum.Lost < n {
+	n := int(*nSeeds)
+	if sum.Plans < n || sum.Processes < 20*n || sum.Leaders < 2*n || sum.Lost < n {
 		t.Error("too little happens in these fleets to test anything")
+	}
+	if sum.Autos < n/2 || sum.Operations < 4*n || 20*sum.Yields < n || 5*sum.Edits < n || sum.Holds < n/2 || sum.Expired < n/4 {
+		t.Error("too little of the schedule or of operations happens in these fleets to test anything")
 	}
 }
 
@@ -60,7 +64,11 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 func TestASeedIsARun(t *testing.T) {
 	traces := map[string]bool{}
 	for seed := uint64(1); seed <= 12; seed++ {
-		a, b := bubble(t, Options{Seed: seed}), bubble(t, Options{Seed: seed})
+		o := Options{Seed: seed}
+		if seed > 10 {
+			o.Days = 20
+		}
+		a, b := bubble(t, o), bubble(t, o)
 		if a.Trace != b.Trace || a.Events != b.Events {
 			t.Errorf("seed %d: %+v, then %+v", seed, a, b)
 		}
@@ -131,4 +139,8 @@ func TestR10_1_MonthsOfAFleet(t *testing.T) {
 		sum.add(r)
 	}
 	t.Logf("%d seasons: %s", *nSeasons, sum)
+	n := int(*nSeasons)
+	if sum.Outages < n || sum.Autos < n**days/2 || sum.Plans < 20*n || sum.Expired < n**days/4 || sum.Yields < n || sum.Receipts < 24*n**days {
+		t.Error("too little happens in these seasons to test anything")
+	}
 }

@@ -15,10 +15,11 @@ import (
 )
 
 // busy is a fleet of three coordinators and two agents with two slots each, in
-// which every attempt takes as long, streams break and leaders change.
-func busy(o Options, work time.Duration) *world {
+// which attempts take as long as is said, streams break and leaders change.
+func busy(o Options, work func(*state.Plan) time.Duration) *world {
 	w := newWorld(o)
-	w.work, w.model.off, w.keep = work, true, 24*time.Hour
+	w.work, w.model.off = work, true
+	w.cycle.KeepInstances = 24 * time.Hour
 	w.log = newReplicas(w, 3)
 	w.client = &client{w: w, calmed: true, held: map[uint64]hold{}}
 	for i := range 2 {
@@ -29,6 +30,10 @@ func busy(o Options, work time.Duration) *world {
 	w.recur(1, 4*time.Minute, 6*time.Minute, w.log.transfer)
 	w.recur(1, time.Minute, 5*time.Minute, func() { pick(w, w.hosts).breakStream() })
 	return w
+}
+
+func always(d time.Duration) func(*state.Plan) time.Duration {
+	return func(*state.Plan) time.Duration { return d }
 }
 
 // everyMinute is a node that occurs each minute.
@@ -102,7 +107,7 @@ func TestR7_5_AMillionInstancesDelayNoAutoInstance(t *testing.T) {
 	const length = 20 * time.Second
 	run := func(t *testing.T, reserve uint32) (longest time.Duration, seen int, backfills uint64) {
 		synctest.Test(t, func(t *testing.T) {
-			w := busy(Options{Seed: 75, Wait: time.Sleep}, length)
+			w := busy(Options{Seed: 75, Wait: time.Sleep}, always(length))
 			w.ask(nodes(everyMinute("auto", 1, true), everyMinute("big", 8, false)), group(reserve), backfill(w, "big", 700))
 			w.live(40 * time.Minute)
 			if w.report.Err != nil {
@@ -141,7 +146,7 @@ func TestR7_5_ABusyScheduleStopsNoBackfill(t *testing.T) {
 	run := func(t *testing.T, patience time.Duration) (longest time.Duration, done uint64) {
 		synctest.Test(t, func(t *testing.T) {
 			o := Options{Seed: 57, Wait: time.Sleep, Schedule: schedule.Settings{PatienceMs: patience.Milliseconds()}}
-			w := busy(o, length)
+			w := busy(o, always(length))
 			all := []*wire.Node{everyMinute("low", 1, false)}
 			for i := range 6 {
 				all = append(all, everyMinute(fmt.Sprint("auto", i), 8, true))
@@ -193,4 +198,53 @@ func (w *world) gaps(name string, from time.Duration) (longest time.Duration, st
 		return true
 	})
 	return max(longest, w.epoch.Add(w.now).Sub(last)), starts
+}
+
+// TestR5_6_YieldsThreeTimesThenGoesOn: each minute an auto instance of the node
+// becomes ready, and a backfill of it needs longer than that. Each of its
+// attempts makes way three times, which uses none of its retries, and is then
+// waited for.
+func TestR5_6_YieldsThreeTimesThenGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const length = 100 * time.Second
+		w := busy(Options{Seed: 56, Wait: time.Sleep}, func(p *state.Plan) time.Duration {
+			if p.Auto {
+				return 5 * time.Second
+			}
+			return length
+		})
+		n := everyMinute("n", 5, true)
+		n.Schedule.To = 40 * 60
+		w.ask(nodes(n), backfill(w, "n", 1))
+		w.live(70 * time.Minute)
+		if w.report.Err != nil {
+			t.Fatal(w.report.Err)
+		}
+		thrice := 0
+		st := w.log.truth()
+		st.Plans(0, func(p *state.Plan) bool {
+			if c := p.Total(); c.Success() != p.Size() {
+				t.Errorf("%s has not succeeded: %v", p.Name, c)
+			}
+			for i := range p.Size() {
+				count := map[wire.Outcome]int{}
+				for _, a := range st.Attempts(p, i) {
+					count[a.Outcome]++
+				}
+				yields := count[wire.Outcome_YIELDED]
+				if p.Auto && yields > 0 || yields > 3 || count[wire.Outcome_FAILED]+count[wire.Outcome_STOPPED]+count[wire.Outcome_TIMED_OUT] > 0 {
+					t.Errorf("%s: instance %d ended %v", p.Name, i, count)
+				}
+				if yields == 3 {
+					thrice++
+				}
+			}
+			return true
+		})
+		longest, seen := w.waited(2*time.Minute, 40*time.Minute)
+		t.Logf("%d instances of the backfill made way three times; %d of the schedule waited %s at most", thrice, seen, longest)
+		if thrice == 0 || longest > length+10*time.Second || longest < length/2 {
+			t.Errorf("expected some that make way three times, and are then waited for")
+		}
+	})
 }

@@ -17,6 +17,7 @@ import (
 	agenda "backfleet/coordinator/cycle"
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/state"
 )
 
 // Options of a run. The zero value, completed, is a run as the tests make it.
@@ -149,9 +150,9 @@ type world struct {
 	table  *processTable
 	pipes  []*pipe
 
-	epoch time.Time     // true time 0
-	work  time.Duration // of every attempt; 0: it is drawn
-	slow  time.Duration // by how much everything but the network takes longer
+	epoch time.Time                       // true time 0
+	work  func(*state.Plan) time.Duration // how long an attempt takes; nil: it is drawn
+	slow  time.Duration                   // by how much everything but the network takes longer
 	cycle agenda.Settings
 	keep  time.Duration // of plans
 	zones map[string]*time.Location
