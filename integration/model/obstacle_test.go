@@ -477,7 +477,7 @@ func (w *world) shown(r *row) []string {
 		return []string{"Not Running"}
 	case only(o, later, early, shut):
 		return []string{"Waiting time"}
-	case only(o, later, early, shut, overlap, conflict):
+	case only(o, later, early, shut, overlap, conflict) && has(o, overlap, conflict):
 		return []string{"Waiting time", "Not Running"}
 	}
 	return []string{"Not Running"}
