@@ -278,7 +278,7 @@ func TestR1_5_WeeksOfTheScheduleOverDaylightSaving(t *testing.T) {
 	for _, begin := range []string{"2026-03-10 09:00", "2026-10-10 09:00"} { // Berlin and Auckland change in both
 		t.Run(begin, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(moment(begin).Sub(time.Now())) //nolint:forbidigo // virtual
+				time.Sleep(time.Until(moment(begin))) //nolint:forbidigo // virtual
 				w := newWorld(t, time.Now)
 				w.apply(hourly("h", "Europe/Berlin"), daily("d", "02:30", "Europe/Berlin"), daily("w", "00:00", "Pacific/Auckland"))
 				var told []calendar.Date

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"backfleet/pkg/calendar"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -329,7 +328,7 @@ func (m *model) checkSchedule(t testing.TB, s *State) {
 		}
 	}
 	for d := today - 9; d < today+3; d++ {
-		if p, ok := s.AutoPlan(calendar.Date(d)); ok && m.plans[p.ID] == nil {
+		if p, ok := s.AutoPlan(d); ok && m.plans[p.ID] == nil {
 			t.Fatalf("plan %d of %s should be gone", p.ID, d)
 		}
 	}

@@ -116,7 +116,7 @@ func TestR9_AfterAPauseNoLeaseIsGranted(t *testing.T) {
 	})
 	late := 0
 	for _, a := range s.attempts(id) {
-		if a.fence > uint64(paused.Index) {
+		if a.fence > paused.Index {
 			late++
 		}
 	}
