@@ -191,6 +191,17 @@ func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
 	o.grid(w, []string{"NODE", "DATE", "SCHEDULED", "GROUP", "PRIORITY", "DRY RUN", "VALUES"}, rows)
 }
 
+// fewLines is how much of a long list stands in a preview for people; the whole
+// is in the other forms.
+const fewLines = 5
+
+// rest says how much was left out of a list of n.
+func rest(w io.Writer, what string, n int) {
+	if n > fewLines {
+		fmt.Fprintf(w, "%s: %d more\n", what, n-fewLines)
+	}
+}
+
 // ahead shows what the backfill will meet: time, room, schedule, gaps.
 func (o *previewOptions) ahead(w io.Writer, p *v1.Preview) {
 	if f := p.Forecast; f != nil {
@@ -206,19 +217,26 @@ func (o *previewOptions) ahead(w io.Writer, p *v1.Preview) {
 	for _, d := range p.Demand {
 		fmt.Fprintf(w, "Demand on %s: up to %d at once, %d slots\n", d.ResourceGroup, d.Peak, d.Slots)
 	}
-	for _, d := range p.DueTimes {
+	later := p.Totals.DueLater
+	for _, d := range p.DueTimes[:min(fewLines, len(p.DueTimes))] {
+		later -= d.Instances
 		fmt.Fprintf(w, "Due later: %s at %s UTC\n", number(d.Instances, "instance"), moment(&d.At))
 	}
-	for _, c := range p.Conflicts {
+	if later > 0 {
+		fmt.Fprintf(w, "Due later: %s more\n", number(later, "instance"))
+	}
+	for _, c := range p.Conflicts[:min(fewLines, len(p.Conflicts))] {
 		fmt.Fprintf(w, "Conflict ahead: the schedule runs %s of %s at %s UTC %s\n", c.Node, c.Date, moment(&c.At), c.Instance)
 	}
-	for _, m := range p.MissingUpstreams {
+	rest(w, "Conflict ahead", len(p.Conflicts))
+	for _, m := range p.MissingUpstreams[:min(fewLines, len(p.MissingUpstreams))] {
 		why := "has never run"
 		if m.Failed {
 			why = "last failed"
 		}
 		fmt.Fprintf(w, "Missing: %s of %s %s; %s needs it\n", m.Node, m.Date, why, m.NeededBy)
 	}
+	rest(w, "Missing", len(p.MissingUpstreams))
 	if len(p.NotPermitted) > 0 {
 		fmt.Fprintf(w, "Dry runs, for you may not run them: %s\n", strings.Join(p.NotPermitted, " "))
 	}
