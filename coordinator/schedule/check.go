@@ -207,8 +207,8 @@ func (l *look) checkNeed(p *state.Plan, n plan.Need) (planID, instance uint64, w
 		return 0, 0, false
 	}
 	if q.Status(i).Failure() {
-		if repair, _, waits := l.newestRun(p, n); repair > 0 && !waits {
-			return 0, 0, false
+		if repair, j, waits := l.newestRun(p, n); repair > 0 {
+			return repair, j, waits
 		}
 	}
 	return q.ID, i, true

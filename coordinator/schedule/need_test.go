@@ -77,3 +77,18 @@ func TestR4_5_ContinuePassesADateWithoutInstances(t *testing.T) {
 		}
 	}
 }
+
+// TestR5_3_AnAutoInstanceWaitsForTheRepairThatRuns: and so it still moves,
+// although the schedule's own instance of the date before has failed.
+func TestR5_3_AnAutoInstanceWaitsForTheRepairThatRuns(t *testing.T) {
+	a := onItself(daily("a"))
+	a.Auto = true
+	f := newFacts(t, a)
+	before, id := f.generate(int32(today)-1), f.generate(int32(today))
+	f.operate(before, stopped, 0)
+	repair := f.submit(0, &wire.Request{Root: "a", Dates: []*wire.DateRange{{From: int32(today) - 1, To: int32(today) - 1}}})
+	f.grant(repair, 0)
+	if b := f.check(id, 0); b.Kind != Predecessor || b.Plan != repair {
+		t.Errorf("%+v: expected to wait for the repair that runs", b)
+	}
+}

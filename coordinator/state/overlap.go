@@ -35,7 +35,8 @@ func (p *Plan) dryRun(instance uint64) bool {
 func (s *State) Overlaps(p *plan.Plan) []string {
 	var out []string
 	s.Plans(0, func(q *Plan) bool {
-		if q.ID != p.ID && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0) {
+		c := q.Total()
+		if q.ID != p.ID && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0 || c.Frozen() > 0) {
 			if text, found := overlap(p, q); found {
 				out = append(out, text)
 			}
