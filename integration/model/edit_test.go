@@ -55,8 +55,8 @@ func (w *world) edit(e *wire.EditPlan) (*program, error) {
 	if err := next.finishes(); err != nil {
 		return nil, err
 	}
-	if p.req.Overlap == wire.Request_OVERLAP_REFUSE && w.overlaps(next) {
-		return nil, fmt.Errorf("overlap")
+	if err := w.overlaps(next); err != nil && p.req.Overlap == wire.Request_OVERLAP_REFUSE {
+		return nil, err
 	}
 	for _, r := range p.rows { // a dry run that stayed frozen would hold the rest for ever
 		if r.status.ice() && (next.gone[r.date] && !p.gone[r.date] || next.left[r.node] && !p.left[r.node]) {

@@ -75,7 +75,7 @@ func (e *engine) sameWholes(w *world) error {
 	for _, p := range w.order {
 		q, _ := e.st.Plan(p.id)
 		if got, want := shownNames[schedule.Plan(e.st, q, w.now)], w.together(p.rows, moving, exact); !slices.Contains(want, got) {
-			return fmt.Errorf("R8: b%d is shown as %s, by the rules as %v: %v", p.id, got, want, p.rows)
+			return fmt.Errorf("R8: b%d is shown as %s, by the rules as %v: %s", p.id, got, want, lines(w, p.rows))
 		}
 		for pos, date := range q.Dates {
 			var rows []*row
@@ -90,7 +90,7 @@ func (e *engine) sameWholes(w *world) error {
 				return fmt.Errorf("R13.6: %s of b%d counts %v, and has %v", date, p.id, got, counts)
 			}
 			if got, want := shownNames[schedule.Date(e.st, q, pos, w.now)], w.together(rows, moving, exact); len(rows) > 0 && !slices.Contains(want, got) {
-				return fmt.Errorf("R8: %s of b%d is shown as %s, by the rules as %v: %v", date, p.id, got, want, rows)
+				return fmt.Errorf("R8: %s of b%d is shown as %s, by the rules as %v: %s", date, p.id, got, want, lines(w, rows))
 			}
 		}
 		for n := range q.Nodes {
@@ -165,5 +165,13 @@ func (e *engine) free() map[string][]schedule.Slots {
 			}
 		}
 	})
+	return out
+}
+
+// lines tells what keeps each of some rows.
+func lines(w *world, rows []*row) (out string) {
+	for _, r := range rows {
+		out += fmt.Sprintf("\n%s: %s", r, told(w.obstacles(r)))
+	}
 	return out
 }

@@ -81,8 +81,8 @@ func (w *world) submit(id uint64, sub *wire.Submit) (*program, error) {
 	if err := p.finishes(); err != nil {
 		return nil, err
 	}
-	if sub.Request.Overlap == wire.Request_OVERLAP_REFUSE && w.overlaps(p) {
-		return nil, fmt.Errorf("overlap")
+	if sub.Request.Overlap == wire.Request_OVERLAP_REFUSE {
+		return p, w.overlaps(p)
 	}
 	return p, nil
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 
 	"backfleet/pkg/wire"
@@ -378,16 +379,16 @@ func (r *row) blocksLater() bool {
 	return r.status == running || r.status.ice() && !r.p.auto // a node paused in the schedule may be run by hand
 }
 
-// overlaps says whether a new plan has cycles that unfinished plans have.
-func (w *world) overlaps(p *program) bool {
+// overlaps names a cycle of a new plan that an unfinished plan has.
+func (w *world) overlaps(p *program) error {
 	for _, r := range p.rows {
 		for _, o := range w.elsewhere(p, need{day{r.node, r.date}, r.unix}) {
-			if !r.isDry() && o.blocksLater() {
-				return true
+			if !r.isDry() && !p.gone[r.date] && !p.left[r.node] && o.blocksLater() {
+				return fmt.Errorf("%s overlaps with %s", r, o)
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // conflicting lists the rows against which a row is held by RULES R5.6: of the
