@@ -185,6 +185,8 @@ func (c *client) schedule() *wire.Schedule {
 		s.Kind, s.Weekdays = wire.Schedule_WEEKLY, 1+uint32(w.rnd.IntN(127))
 	case 4:
 		s.Kind, s.Days = wire.Schedule_MONTHLY, 1|1<<(1+w.rnd.IntN(28))|1<<(1+w.rnd.IntN(31))
+	case 5:
+		s.Kind, s.Days, s.Months = wire.Schedule_YEARLY, 1|1<<(1+w.rnd.IntN(31)), 1<<11|1<<1|1<<3
 	}
 	return s
 }

@@ -5,4 +5,7 @@ package sim
 const (
 	seedsByDefault   = 150
 	seasonsByDefault = 2
+	daysByDefault    = 165 // both changes of the clocks
+	runsTwice        = 12  // some of them seasons
+	breaksTried      = 14
 )

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -261,8 +262,12 @@ func (c *client) again() bool {
 	}
 }
 
-// retire switches the schedule off.
+// retire switches the schedule off, once nobody asks for anything else.
 func (c *client) retire() {
+	if c.busy() {
+		c.w.after(time.Minute, c.retire)
+		return
+	}
 	a := &wire.ApplyNodes{}
 	for i := range 6 {
 		if n := c.w.model.nodes[fmt.Sprint("n", i)]; n != nil {

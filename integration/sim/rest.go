@@ -183,6 +183,11 @@ func (m *model) expire(before, after *state.State, id uint64) {
 	if _, there := after.Plan(id); there {
 		m.w.violated("R10.1", "b%d is forgotten and still there", id)
 	}
+	for node := range p.nodes {
+		if slices.Contains(after.PlansOf(node), id) {
+			m.w.violated("R10.1", "b%d is forgotten and still listed under %s", id, node)
+		}
+	}
 	for i := range p.keys {
 		n := uint64(i)
 		switch s := m.status(before, p, n); {
