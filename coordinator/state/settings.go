@@ -42,7 +42,7 @@ func (s *State) GroupUse(name string) GroupUse {
 		for i, g := range a.Groups {
 			if g.Group == name {
 				u.Slots += int(g.Slots)
-				u.Used += int(a.Used[i])
+				u.Used += int(min(a.Used[i], g.Slots)) // it may have fewer now than it uses
 				u.Backfills += int(a.Backfills[i])
 			}
 		}
