@@ -113,6 +113,7 @@ func (t *trial) step() error {
 // settle takes every turn that decides something without slots.
 func (t *trial) settle() error {
 	t.e.sched.Tick(t.w.now)
+	t.w.notice() // before conflicts are decided: the engine queues what is ready for a moment
 	for range 1000 {
 		turn := &wire.Turn{Opens: t.e.sched.Opens(), DryRuns: t.e.sched.DryRuns(), Missed: t.e.sched.Missed(), Yields: t.e.sched.Yields()}
 		if len(turn.Opens)+len(turn.DryRuns)+len(turn.Missed)+len(turn.Yields) == 0 {

@@ -191,7 +191,7 @@ func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*ro
 	g := r.resourceGroup()
 	var rivals []*row
 	for _, o := range w.candidates() {
-		if o.resourceGroup() == g && o != r && w.roomy(o) {
+		if o.resourceGroup() == g && o != r && waited[o] && w.roomy(o) { // a grant of this turn may have freed others
 			rivals = append(rivals, o)
 		}
 	}
@@ -216,7 +216,7 @@ func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*ro
 		case o.p.auto != r.p.auto:
 		case o.p == r.p && (o.due() < r.due() || o.due() == r.due() && o.number < r.number):
 			return false, fmt.Errorf("R7.3: %s (due %d) starts before %s (due %d)", r, r.due(), o, o.due())
-		case o.p != r.p && waited[o] && given[r.level()][r.p] > given[r.level()][o.p]+1:
+		case o.p != r.p && given[r.level()][r.p] > given[r.level()][o.p]+1:
 			return false, fmt.Errorf("R7.3: %s starts, and it is the turn of b%d", r, o.p.id)
 		}
 	}
