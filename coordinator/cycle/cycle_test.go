@@ -493,6 +493,30 @@ func operate(k wire.Operate_Kind, id uint64) *wire.Command {
 	return &wire.Command{Actor: "ann", Body: &wire.Command_Operate{Operate: &wire.Operate{Kind: k, Targets: []*wire.Target{{Plan: id}}}}}
 }
 
+// TestR10_1_WhatChangesDuringAPassIsKept: by the round that looks at it, and by
+// the command that was made before.
+func TestR10_1_WhatChangesDuringAPassIsKept(t *testing.T) {
+	now := moment("2026-03-10 12:00")
+	w := newWorld(t, func() time.Time { return now })
+	w.apply(&wire.Node{Id: "a", Code: "true"})
+	early, late, rest := w.backfill("a", 1, nil), w.backfill("a", 2, nil), w.backfill("a", 3, nil)
+	for _, id := range []uint64{early, late, rest} {
+		w.must(operate(wire.Operate_PAUSE, id))
+	}
+	now = now.Add(31 * 24 * time.Hour)
+	e := NewExpiry(w.st, Defaults, now)
+	w.must(operate(wire.Operate_PAUSE, early))
+	ids, _ := e.Round(w.st)
+	if !slices.Equal(ids, []uint64{late, rest}) {
+		t.Fatalf("a pass forgets %v, expected %v", ids, []uint64{late, rest})
+	}
+	w.must(operate(wire.Operate_PAUSE, late))
+	c := &wire.Command{NowMs: now.UnixMilli(), Body: &wire.Command_Expire{Expire: e.Forget(ids)}}
+	if _, r := w.st.Apply(w.index+1, c); fault.CodeOf(r.Err) != fault.Conflict {
+		t.Errorf("what was paused a moment ago is forgotten: %v", r.Err)
+	}
+}
+
 func TestR10_1_ManyPlansAreForgottenInRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, time.Now)

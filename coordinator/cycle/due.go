@@ -216,8 +216,9 @@ const (
 
 // Expiry is one pass over the plans, oldest first, in rounds.
 type Expiry struct {
-	ids []uint64 // still to be looked at
-	at  time.Time
+	ids   []uint64 // still to be looked at
+	at    time.Time
+	since time.Time // what has changed later is kept
 	// Next is when the next plan will be old enough, as far as was seen.
 	Next time.Time
 }
@@ -226,7 +227,7 @@ type Expiry struct {
 // moment.
 func NewExpiry(st *state.State, set Settings, now time.Time) *Expiry {
 	set.complete()
-	e := &Expiry{at: now}
+	e := &Expiry{at: now, since: now.Add(-set.KeepInstances)}
 	st.Plans(0, func(p *state.Plan) bool {
 		over := time.UnixMilli(p.ChangedMs).Add(set.KeepInstances)
 		if !over.After(now) {
@@ -248,7 +249,7 @@ func (e *Expiry) Round(st *state.State) (plans []uint64, more bool) {
 		id := e.ids[0]
 		e.ids = e.ids[1:]
 		p, ok := st.Plan(id)
-		if !ok {
+		if !ok || time.UnixMilli(p.ChangedMs).After(e.since) {
 			continue
 		}
 		fresh := looks == maxLooks
@@ -261,4 +262,10 @@ func (e *Expiry) Round(st *state.State) (plans []uint64, more bool) {
 		}
 	}
 	return plans, len(e.ids) > 0
+}
+
+// Forget makes the command for plans that a round gave. Whoever changes one of
+// them before it is a fact keeps it.
+func (e *Expiry) Forget(plans []uint64) *wire.Expire {
+	return &wire.Expire{Plans: plans, UnchangedSinceMs: e.since.UnixMilli()}
 }

@@ -176,7 +176,8 @@ func (l *Loop) expire(ctx context.Context, now time.Time) (next time.Time, err e
 			l.passAt = now.Add(expireEvery) // some may become quiet
 		}
 	}
-	ids, more := l.expiry.Round(l.cfg.State())
+	pass := l.expiry
+	ids, more := pass.Round(l.cfg.State())
 	if !more {
 		l.expiry = nil
 		next = l.passAt
@@ -186,12 +187,12 @@ func (l *Loop) expire(ctx context.Context, now time.Time) (next time.Time, err e
 	if len(ids) == 0 {
 		return next, nil
 	}
-	_, r, err := l.cfg.Log.Propose(ctx, &wire.Command{Body: &wire.Command_Expire{Expire: &wire.Expire{Plans: ids}}})
+	_, r, err := l.cfg.Log.Propose(ctx, &wire.Command{Body: &wire.Command_Expire{Expire: pass.Forget(ids)}})
 	switch {
 	case err == nil:
 		l.cfg.Logger.Info("plans forgotten", "plans", len(ids), "instances", r.Answer.GetInstances())
 		l.cfg.Expired(len(ids))
-	case r != nil: // one has begun to move: the next pass finds the others
+	case r != nil: // one has changed: the next pass finds the others
 		l.cfg.Logger.Debug("plans are not forgotten yet", "error", err)
 	default:
 		l.expiry, l.passAt = nil, time.Time{}

@@ -173,6 +173,8 @@ func (e *Edit) expire(x *wire.Expire) (*wire.Answer, error) {
 			no.add(fault.NotFound, plan.FormatID(id), "there is no such backfill")
 		case p.Active() > 0:
 			no.add(fault.Conflict, plan.FormatID(id), fmt.Sprintf("%d of its instances run", p.Active()))
+		case x.UnchangedSinceMs > 0 && p.ChangedMs > x.UnchangedSinceMs:
+			no.add(fault.Conflict, plan.FormatID(id), "it has changed since it was found to be old: its time begins anew")
 		default:
 			answer.Instances += p.Size()
 		}

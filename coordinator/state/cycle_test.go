@@ -221,6 +221,25 @@ func TestR6_DryRunsByTheCalendarHaveNoLease(t *testing.T) {
 	}
 }
 
+func TestR10_1_WhatHasChangedMeanwhileIsKept(t *testing.T) {
+	m := ready(t, daily("a"))
+	m.must(submit(current("a", 1)))
+	m.must(submit(current("a", 2)))
+	p, _ := m.s.Plan(1)
+	old := p.ChangedMs
+	m.must(op(wire.Operate_PAUSE, of(1)))
+	late := &wire.Command{Body: &wire.Command_Expire{Expire: &wire.Expire{Plans: []uint64{1}, UnchangedSinceMs: old}}}
+	err := m.refused(fault.Conflict, late)
+	if len(err.Details) != 1 || err.Details[0].Field != "b1" {
+		t.Errorf("named %v", err.Details)
+	}
+	if _, ok := m.s.Plan(1); !ok {
+		t.Error("what a person did to a plan was forgotten with it")
+	}
+	late.GetExpire().UnchangedSinceMs = m.s.NowMs()
+	m.must(late)
+}
+
 func TestR10_1_ExpireForgetsAPlanAndAllThatIsIts(t *testing.T) {
 	m := ready(t, auto("a"), daily("b", "a"))
 	m.must(submit(&wire.Request{Mode: wire.Request_DESCENDANTS, Root: "a", Dates: days(2)}))

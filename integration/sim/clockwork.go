@@ -86,7 +86,8 @@ func (k *clockwork) expire(now time.Time) (proposed bool) {
 		k.expiry = agenda.NewExpiry(k.c.st, settings, now)
 		k.passAt = now.Add(min(time.Hour, w.keep/8))
 	}
-	ids, more := k.expiry.Round(k.c.st)
+	pass := k.expiry
+	ids, more := pass.Round(k.c.st)
 	if !more {
 		k.expiry = nil
 	}
@@ -94,7 +95,7 @@ func (k *clockwork) expire(now time.Time) (proposed bool) {
 		ids = nil
 	}
 	if len(ids) > 0 {
-		k.propose(&wire.Command{Body: &wire.Command_Expire{Expire: &wire.Expire{Plans: ids}}}, func(state.Result) {})
+		k.propose(&wire.Command{Body: &wire.Command_Expire{Expire: pass.Forget(ids)}}, func(state.Result) {})
 	}
 	return len(ids) > 0
 }

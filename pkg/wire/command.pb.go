@@ -1117,10 +1117,11 @@ func (x *EditPlan) GetWorkspaces() []string {
 
 // Expire forgets plans whose time is over (RULES R10.1).
 type Expire struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plans         []uint64               `protobuf:"varint,1,rep,packed,name=plans,proto3" json:"plans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Plans            []uint64               `protobuf:"varint,1,rep,packed,name=plans,proto3" json:"plans,omitempty"`
+	UnchangedSinceMs int64                  `protobuf:"varint,2,opt,name=unchanged_since_ms,json=unchangedSinceMs,proto3" json:"unchanged_since_ms,omitempty"` // if one of them has changed later, it is kept after all; 0: not asked
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Expire) Reset() {
@@ -1158,6 +1159,13 @@ func (x *Expire) GetPlans() []uint64 {
 		return x.Plans
 	}
 	return nil
+}
+
+func (x *Expire) GetUnchangedSinceMs() int64 {
+	if x != nil {
+		return x.UnchangedSinceMs
+	}
+	return 0
 }
 
 type PutResourceGroup struct {
@@ -2435,9 +2443,10 @@ const file_command_proto_rawDesc = "" +
 	"\a_groupsB\x0e\n" +
 	"\f_max_runningB\x11\n" +
 	"\x0f_resource_groupB\v\n" +
-	"\t_priority\"\x1e\n" +
+	"\t_priority\"L\n" +
 	"\x06Expire\x12\x14\n" +
-	"\x05plans\x18\x01 \x03(\x04R\x05plans\"\xda\x01\n" +
+	"\x05plans\x18\x01 \x03(\x04R\x05plans\x12,\n" +
+	"\x12unchanged_since_ms\x18\x02 \x01(\x03R\x10unchangedSinceMs\"\xda\x01\n" +
 	"\x10PutResourceGroup\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
 	"\x04kind\x18\x02 \x01(\x0e2#.backfleet.v1.PutResourceGroup.KindR\x04kind\x12(\n" +
