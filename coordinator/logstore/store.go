@@ -122,11 +122,24 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.dec.Close()
-	if err := s.db.Close(); err != nil {
-		return fault.Wrap(err, fault.Internal, "log folder %q: close", s.dir)
+	// The engine tries for ever to write what it has in memory. What was
+	// acknowledged is in its log on disk already, so that on a disk that refuses it
+	// can be left behind.
+	done := make(chan error, 1)
+	go func() { done <- s.db.Close() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fault.Wrap(err, fault.Internal, "log folder %q: close", s.dir)
+		}
+		return nil
+	case <-time.After(closeWithin):
+		return fault.New(fault.Timeout, "log folder %q: not closed within %s: see to the disk", s.dir, closeWithin)
 	}
-	return nil
 }
+
+// closeWithin bounds Close.
+const closeWithin = 5 * time.Second
 
 // enter holds the engine open until the returned function is called.
 func (s *Store) enter() (func(), error) {
