@@ -63,7 +63,7 @@ bench: ## the figures, each beside the bound measured in the same run
 .PHONY: soak
 soak: ## the simulation, and engine against rules, over many seeds
 	$(GO) test -timeout 0 ./integration/sim -sim.seeds $(SEEDS) -sim.seasons $$(($(SEEDS) / 200 + 1))
-	$(GO) test -timeout 0 ./integration/model -model.seeds $(SEEDS)
+	$(GO) test -timeout 0 ./integration/naive -naive.seeds $(SEEDS)
 
 # Losses of leaders and agents, again and again; `make drill TIMES=20` for longer.
 TIMES ?= 3

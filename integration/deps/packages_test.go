@@ -201,9 +201,6 @@ func TestSlimAgent(t *testing.T) {
 func TestPackageNames(t *testing.T) {
 	banned := []string{"util", "utils", "common", "helper", "helpers", "model", "models", "types", "base", "misc", "shared", "lib"}
 	for _, p := range packages(t) {
-		if p.short() == "integration/model" {
-			continue // what model-based testing calls it; nobody imports it
-		}
 		for _, name := range []string{p.Name, path.Base(p.ImportPath)} {
 			if slices.Contains(banned, name) {
 				t.Errorf("%s: %q says nothing of what it is: name it by what it does", p.short(), name)

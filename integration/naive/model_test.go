@@ -1,4 +1,4 @@
-package model
+package naive
 
 import (
 	"errors"
@@ -36,7 +36,7 @@ func TestR1_9_EngineAndRulesAgree(t *testing.T) {
 	for seed := *first; seed < *first+*nSeeds && bad < 5; seed++ {
 		if err := try(seed, *nSteps, seen, nil); err != nil {
 			bad++
-			t.Errorf("%v\nreproduce with: go test ./integration/model -run EngineAndRulesAgree -model.seed %d", err, seed)
+			t.Errorf("%v\nreproduce with: go test ./integration/naive -run EngineAndRulesAgree -naive.seed %d", err, seed)
 		}
 	}
 	t.Log(seen)

@@ -1,4 +1,4 @@
-package model
+package naive
 
 import (
 	"flag"
@@ -14,10 +14,10 @@ import (
 )
 
 var (
-	nSeeds  = flag.Uint64("model.seeds", seedsByDefault, "how many logs to try")
-	first   = flag.Uint64("model.first", 1, "the first of their seeds")
-	oneSeed = flag.Uint64("model.seed", 0, "try this seed only, and tell every entry")
-	nSteps  = flag.Int("model.steps", 60, "how many steps each log has")
+	nSeeds  = flag.Uint64("naive.seeds", seedsByDefault, "how many logs to try")
+	first   = flag.Uint64("naive.first", 1, "the first of their seeds")
+	oneSeed = flag.Uint64("naive.seed", 0, "try this seed only, and tell every entry")
+	nSteps  = flag.Int("naive.steps", 60, "how many steps each log has")
 )
 
 // TestR1_5_PlansAndRulesAgree: for random nodes and requests, and the schedule's
@@ -31,7 +31,7 @@ func TestR1_5_PlansAndRulesAgree(t *testing.T) {
 		}
 		if err := comparePlans(seed, seen); err != nil {
 			bad++
-			t.Errorf("seed %d: %v\nreproduce with: go test ./integration/model -run PlansAndRulesAgree -model.seed %d", seed, err, seed)
+			t.Errorf("seed %d: %v\nreproduce with: go test ./integration/naive -run PlansAndRulesAgree -naive.seed %d", seed, err, seed)
 		}
 		if *oneSeed != 0 {
 			return

@@ -1,6 +1,6 @@
 //go:build race
 
-package model
+package naive
 
 // fewer: the race detector is slow, and a run is one goroutine.
 const seedsByDefault = 100
