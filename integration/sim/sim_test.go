@@ -90,7 +90,6 @@ func TestBrokenFleetsAreFound(t *testing.T) {
 		Options
 		rules []string // one of them is broken first
 	}{
-		{"no margin and clocks that drift", Options{Terms: noMargin}, []string{"R13.2"}},
 		{"clocks that drift more than a margin does", Options{Drift: 0.3}, []string{"R13.2"}},
 		{"a leader that does not verify", Options{Break: Unverified}, []string{"R13.2"}},
 		{"any fence is taken", Options{Break: AnyFence}, []string{"R13.2", "R13.3", "R13.4"}},
@@ -104,6 +103,7 @@ func TestBrokenFleetsAreFound(t *testing.T) {
 		{"a schedule that leaves out dates", Options{Break: Skipping, Days: 30}, []string{"R1"}},
 		{"plans are forgotten too early", Options{Break: Hasty, Days: 30}, []string{"R10.1"}},
 		{"plans are never forgotten", Options{Break: Keeping, Days: 45}, []string{"R10.1"}},
+		{"no margin and clocks that drift", Options{Terms: noMargin}, []string{"R13.2"}},
 	}[:breaksTried] {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= 300; seed++ {
