@@ -16,17 +16,19 @@ import (
 // operates on them, and repeats a request under its idempotency key until it
 // has an answer.
 type client struct {
-	w           *world
-	requests    int
-	open        int // requests without an answer
-	version     int // of the nodes
-	stage       int // of the finale
-	accepted    []accepted
-	failRate    int // of processes, in percent
-	held        map[uint64]hold
-	asks        int  // for something to start again
-	calmed      bool // every process succeeds
-	conflicting bool // plans may overlap
+	w        *world
+	requests int
+	open     int // requests without an answer
+	version  int // of the nodes
+	stage    int // of the finale
+	accepted []accepted
+	failRate int // of processes, in percent
+	held     map[uint64]hold
+	// How often somebody asked for something of a plan to start again, and is
+	// still without an answer.
+	asks, unanswered map[uint64]int
+	calmed           bool // every process succeeds
+	conflicting      bool // plans may overlap
 }
 
 // accepted is a backfill whose acceptance was answered.
@@ -42,7 +44,7 @@ func (c *client) today() calendar.Date {
 }
 
 func newClient(w *world) *client {
-	c := &client{w: w, failRate: []int{0, 3, 10, 35}[w.rnd.IntN(4)], conflicting: w.oneIn(2), held: map[uint64]hold{}}
+	c := &client{w: w, failRate: []int{0, 3, 10, 35}[w.rnd.IntN(4)], conflicting: w.oneIn(2), held: map[uint64]hold{}, asks: map[uint64]int{}, unanswered: map[uint64]int{}}
 	if w.Days > 0 {
 		c.failRate /= 4
 	}

@@ -26,21 +26,24 @@ func holds(m *wire.Command) bool {
 }
 
 // do asks for an operation. From the answer to a pause or a stop on, nothing of
-// the plan may start (RULES R9) until somebody asks for it again.
+// the plan may start (RULES R9), unless somebody has asked for it meanwhile or
+// has no answer yet: that may be a fact later.
 func (c *client) do(m *wire.Command) {
-	for _, t := range m.GetOperate().GetTargets() {
-		if k := m.GetOperate().Kind; k == wire.Operate_RESUME || k == wire.Operate_RERUN || k == wire.Operate_RERUN_FAILED {
-			delete(c.held, t.Plan)
-			c.asks++
-		}
+	id, kind := m.GetOperate().Targets[0].Plan, m.GetOperate().Kind
+	starts := kind == wire.Operate_RESUME || kind == wire.Operate_RERUN || kind == wire.Operate_RERUN_FAILED
+	if starts {
+		delete(c.held, id)
+		c.asks[id]++
+		c.unanswered[id]++
 	}
-	asks := c.asks
+	asks := c.asks[id]
 	c.request(m, func(r state.Result, index uint64) {
-		if holds(m) && r.Err == nil && asks == c.asks { // nobody has asked for the opposite meanwhile
-			for _, t := range m.GetOperate().Targets {
-				c.held[t.Plan] = hold{m.GetOperate().Kind, index}
-				c.w.report.Holds++
-			}
+		if starts {
+			c.unanswered[id]--
+		}
+		if holds(m) && r.Err == nil && asks == c.asks[id] && c.unanswered[id] == 0 {
+			c.held[id] = hold{kind, index}
+			c.w.report.Holds++
 		}
 	})
 }
