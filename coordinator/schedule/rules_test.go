@@ -138,7 +138,7 @@ func TestR5_5_TheScheduleIsOne(t *testing.T) {
 			two(f)
 			f.run(1, 0, failed)
 			f.run(f.submit(0, on("a", 2)), 0, failed)
-		}, 2, 0, yesterday},
+		}, 2, 0, Block{Kind: Predecessor, Plan: 3}}, // the newest run, which failed
 		{"R5.5 it was set to success", a, func(f *facts) {
 			two(f)
 			f.run(1, 0, failed)

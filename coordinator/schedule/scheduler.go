@@ -417,19 +417,26 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 		return nil
 	}
 	s.unsettled = false
+	out := s.opensOf(func(p *state.Plan) func(int) bool { return NewMotion(s.st, p, s.nowMs, nil).QuietDate })
+	if len(out) == 0 {
+		// Dates may wait in a circle for dates behind their own gates, of several
+		// plans too. Not before all others are open: they might end the wait.
+		out = s.opensOf(func(p *state.Plan) func(int) bool {
+			return func(pos int) bool { return quietButForGates(s.st, p, pos, s.nowMs) }
+		})
+	}
+	return out
+}
+
+// opensOf goes through the plans in which dates may open after a failure.
+func (s *Scheduler) opensOf(quiet func(*state.Plan) func(pos int) bool) []*wire.OpenDate {
 	var out []*wire.OpenDate
 	for _, id := range s.order {
 		p, _ := s.st.Plan(id)
 		if p.Request.OnFailure != wire.Request_CONTINUE || p.Request.Gate == wire.Request_NONE || p.Paused || p.Stopped || p.Halted {
 			continue
 		}
-		m := NewMotion(s.st, p, s.nowMs, nil)
-		open := s.opens(p, m.QuietDate)
-		if len(open) == 0 {
-			// Dates may wait in a circle for dates behind their own gates.
-			open = s.opens(p, func(pos int) bool { return quietButForGates(s.st, p, pos, s.nowMs) })
-		}
-		out = append(out, open...)
+		out = append(out, s.opens(p, quiet(p))...)
 	}
 	return out
 }

@@ -346,15 +346,17 @@ func (m *model) use(group string) GroupUse {
 				continue
 			}
 			u.Slots += int(g.Slots)
+			used := 0
 			for k, l := range m.leases {
 				if l.agent != id || l.group != group {
 					continue
 				}
-				u.Used++
+				used++
 				if !m.plans[k.plan].p.Auto {
 					u.Backfills++
 				}
 			}
+			u.Used += min(used, int(g.Slots)) // it may have fewer now
 		}
 	}
 	return u
