@@ -168,7 +168,7 @@ func (t *trial) turn(turn *wire.Turn) error {
 	}
 	r := t.e.apply(t.w.now, &wire.Command{Body: &wire.Command_Turn{Turn: turn}})
 	if r.Err != nil || len(r.Refused) > 0 {
-		return fmt.Errorf("R13.2: the state refuses what the scheduler decided: %v %v", r.Err, r.Refused)
+		return fmt.Errorf("R13.2: the state refuses what the scheduler decided: %s", fmt.Sprint(r.Err, r.Refused))
 	}
 	t.seen["grant"] += len(turn.Grants)
 	t.seen["opened"] += len(turn.Opens)

@@ -1,6 +1,7 @@
 package naive
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -311,7 +312,7 @@ const unnumbered = 1<<64 - 1
 // agree holds an answer against the rules'.
 func agree(engine, rules error, what any) error {
 	if (engine == nil) != (rules == nil) {
-		return fmt.Errorf("the engine says %v, the rules say %v: %v", engine, rules, what)
+		return errors.New(fmt.Sprint("the engine says ", engine, ", the rules say ", rules, ": ", what))
 	}
 	return nil
 }
