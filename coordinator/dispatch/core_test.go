@@ -482,7 +482,10 @@ func TestCheckHello(t *testing.T) {
 	}
 }
 
-func TestTermsComplete(t *testing.T) {
+func TestR13_8_Terms(t *testing.T) {
+	if want := (Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: 3 * time.Second, Grace: 10 * time.Second}); DefaultTerms != want {
+		t.Errorf("the defaults are %+v, want %+v", DefaultTerms, want)
+	}
 	short := Terms{Lease: 5 * time.Second}
 	short.Complete()
 	if want := (Terms{Lease: 5 * time.Second, Renew: time.Second, Margin: time.Second, Grace: 5 * time.Second}); short != want {

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -51,6 +52,26 @@ func TestR2_2_Select(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestR12_OtherTypesAreRefusedByField(t *testing.T) {
+	for _, kind := range []string{"sql", "python", "integration", "logical_dimension"} {
+		_, _, err := node.Compile(&wire.Node{Id: "a", Type: kind, Code: "true"})
+		var e *fault.Error
+		if !errors.As(err, &e) || len(e.Details) != 1 || e.Details[0].Field != "type" {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+func TestR2_1_CurrentIsOneNode(t *testing.T) {
+	g := graph(t, "a", "b a", "c b")
+	for _, id := range []string{"a", "b", "c"} {
+		s, err := node.Select(g, &wire.Request{Mode: wire.Request_CURRENT, Root: id}, node.Scope{})
+		if err != nil || show(s) != id+":0" {
+			t.Errorf("%s: got %v %v", id, s, err)
+		}
 	}
 }
 

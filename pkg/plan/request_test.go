@@ -126,6 +126,14 @@ func TestR3_3_EarlyIsNeverLaterThanT(t *testing.T) {
 	}
 }
 
+func TestR3_6_ValuesOfDatesToComeAreKnownAtOnce(t *testing.T) {
+	g := graphOf(t, daily("a", param("dt", "${yyyymmdd}"), param("at", "$[yyyymmdd]")))
+	p := build(t, g, backfill("a", "2031-12-31"))
+	if got, want := values(t, p, plan.Place{}), "dt=20311231 at=20320101"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestR3_5_NotBeforeAGivenMoment(t *testing.T) {
 	g := graphOf(t, daily("a"))
 	r := backfill("a", "2021-08-01 2021-09-17")
