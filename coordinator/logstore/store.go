@@ -122,9 +122,14 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.dec.Close()
-	// The engine tries for ever to write what it has in memory. What was
-	// acknowledged is in its log on disk already, so that on a disk that refuses it
-	// can be left behind.
+	// Closing writes what the engine has in memory into a table, for which it needs
+	// room: it maps the file, and a full disk would end the process, a failing one
+	// would have it try for ever. What was acknowledged is in its log on disk
+	// already, so that it can be left as it is.
+	if err := checkFree(s.dir, 2*memTable); err != nil {
+		s.opts.Logger.Warn("the engine is left as it is", "reason", err)
+		return nil
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()
 	select {
@@ -151,6 +156,9 @@ func (s *Store) enter() (func(), error) {
 	return s.open.RUnlock, nil
 }
 
+// memTable is what the engine holds in memory before it writes a table, in bytes.
+const memTable = 8 << 20
+
 // engineOptions keeps the engine small: a coordinator that has nothing to do
 // should stay below 80 MB. Values live in the tree itself and never in a
 // value log, whose garbage collection would have to find what the daily
@@ -158,7 +166,7 @@ func (s *Store) enter() (func(), error) {
 func engineOptions(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).
-		WithMemTableSize(8 << 20).
+		WithMemTableSize(memTable).
 		WithNumMemtables(2).
 		WithValueThreshold(maxFrame + 4<<10).
 		WithValueLogFileSize(1 << 20).
