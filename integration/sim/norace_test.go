@@ -3,7 +3,7 @@
 package sim
 
 const (
-	seedsByDefault   = 120
+	seedsByDefault   = 250
 	seasonsByDefault = 2
 	daysByDefault    = 165 // both changes of the clocks
 	runsTwice        = 12  // some of them seasons
