@@ -72,8 +72,17 @@ type Lease struct {
 	Version        uint64 // of the node whose code it runs
 	Stopping       bool   // by a person
 	Yielding       bool   // for an auto instance of its node (RULES R5.6)
-	Cause          string // of either
+	Cause          string // of any of these
+	// Ahead: granted beyond the agent's slots, and not known to have started.
+	// It counts against every cap as one that runs, and is shown as waiting.
+	Ahead    bool
+	Recalled bool // granted ahead and wanted back: the agent gives it back unless its process runs
+	Freezing bool // of a recalled one: it is frozen when it comes back
 }
+
+// MaxAhead is how many instances an agent may hold ahead for a resource group,
+// beyond its slots there.
+const MaxAhead = 256
 
 // Ending says whether its agent has been, or is to be, told to stop the
 // attempt.

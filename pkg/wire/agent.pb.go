@@ -281,6 +281,7 @@ type Report struct {
 	Held          []*AttemptRef          `protobuf:"bytes,3,rep,name=held,proto3" json:"held,omitempty"` // complete list; present only when renews is set
 	Renews        bool                   `protobuf:"varint,4,opt,name=renews,proto3" json:"renews,omitempty"`
 	Draining      bool                   `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
+	Started       []*AttemptRef          `protobuf:"bytes,6,rep,name=started,proto3" json:"started,omitempty"` // granted ahead, and running now; what has ended since is in results alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +349,13 @@ func (x *Report) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *Report) GetStarted() []*AttemptRef {
+	if x != nil {
+		return x.Started
+	}
+	return nil
 }
 
 type AttemptResult struct {
@@ -538,7 +546,8 @@ type Welcome struct {
 	LeaseMs       int64                  `protobuf:"varint,1,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	RenewMs       int64                  `protobuf:"varint,2,opt,name=renew_ms,json=renewMs,proto3" json:"renew_ms,omitempty"`
 	MarginMs      int64                  `protobuf:"varint,3,opt,name=margin_ms,json=marginMs,proto3" json:"margin_ms,omitempty"`
-	Unknown       []*AttemptRef          `protobuf:"bytes,4,rep,name=unknown,proto3" json:"unknown,omitempty"` // held by the agent, not by the leader: end them
+	Unknown       []*AttemptRef          `protobuf:"bytes,4,rep,name=unknown,proto3" json:"unknown,omitempty"`                 // held by the agent, not by the leader: end them
+	AheadMs       int64                  `protobuf:"varint,5,opt,name=ahead_ms,json=aheadMs,proto3" json:"ahead_ms,omitempty"` // work granted ahead that has not started after this is given back (RECALLED)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,6 +608,13 @@ func (x *Welcome) GetUnknown() []*AttemptRef {
 		return x.Unknown
 	}
 	return nil
+}
+
+func (x *Welcome) GetAheadMs() int64 {
+	if x != nil {
+		return x.AheadMs
+	}
+	return 0
 }
 
 // Assign hands out work and takes it back.
@@ -754,7 +770,9 @@ type Work struct {
 	DataTimestamp  int32                  `protobuf:"zigzag32,3,opt,name=data_timestamp,json=dataTimestamp,proto3" json:"data_timestamp,omitempty"` // D
 	ScheduledDate  int32                  `protobuf:"zigzag32,4,opt,name=scheduled_date,json=scheduledDate,proto3" json:"scheduled_date,omitempty"` // T, wall clock
 	ScheduledClock int32                  `protobuf:"varint,5,opt,name=scheduled_clock,json=scheduledClock,proto3" json:"scheduled_clock,omitempty"`
-	Values         []*Assignment          `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty"` // rendered, in the order of the node's parameters
+	Values         []*Assignment          `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty"`      // rendered, in the order of the node's parameters
+	Ahead          bool                   `protobuf:"varint,7,opt,name=ahead,proto3" json:"ahead,omitempty"`       // may have to wait at the agent for a slot of its group
+	Priority       int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"` // of what waits there, the higher starts first
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -831,11 +849,26 @@ func (x *Work) GetValues() []*Assignment {
 	return nil
 }
 
+func (x *Work) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+func (x *Work) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
 type StopWork struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	GraceMs       int64                  `protobuf:"varint,2,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"` // 0: SIGKILL at once
 	Cause         string                 `protobuf:"bytes,3,opt,name=cause,proto3" json:"cause,omitempty"`
+	Recall        bool                   `protobuf:"varint,4,opt,name=recall,proto3" json:"recall,omitempty"` // only if its process has not started; otherwise it goes on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -889,6 +922,13 @@ func (x *StopWork) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *StopWork) GetRecall() bool {
+	if x != nil {
+		return x.Recall
+	}
+	return false
 }
 
 // Ack answers a Report: the renewal counts, and these results are facts now.
@@ -1208,6 +1248,11 @@ type StartAttempt struct {
 	Arguments     []string               `protobuf:"bytes,8,rep,name=arguments,proto3" json:"arguments,omitempty"`                   // after the script
 	LogMaxBytes   int64                  `protobuf:"varint,9,opt,name=log_max_bytes,json=logMaxBytes,proto3" json:"log_max_bytes,omitempty"`
 	DeadlineNs    int64                  `protobuf:"varint,10,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"` // the lease's end on the host's CLOCK_MONOTONIC; when set, lease_ms is not read
+	Group         string                 `protobuf:"bytes,11,opt,name=group,proto3" json:"group,omitempty"`                              // whose slot it takes
+	Slots         uint32                 `protobuf:"varint,12,opt,name=slots,proto3" json:"slots,omitempty"`                             // of that group here; 0: as many as come
+	Ahead         bool                   `protobuf:"varint,13,opt,name=ahead,proto3" json:"ahead,omitempty"`                             // may wait for one of them
+	Priority      int32                  `protobuf:"varint,14,opt,name=priority,proto3" json:"priority,omitempty"`                       // of what waits, the higher starts first
+	AheadMs       int64                  `protobuf:"varint,15,opt,name=ahead_ms,json=aheadMs,proto3" json:"ahead_ms,omitempty"`          // how long it may wait before it is given back (RECALLED)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1308,6 +1353,41 @@ func (x *StartAttempt) GetLogMaxBytes() int64 {
 func (x *StartAttempt) GetDeadlineNs() int64 {
 	if x != nil {
 		return x.DeadlineNs
+	}
+	return 0
+}
+
+func (x *StartAttempt) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *StartAttempt) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *StartAttempt) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+func (x *StartAttempt) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *StartAttempt) GetAheadMs() int64 {
+	if x != nil {
+		return x.AheadMs
 	}
 	return 0
 }
@@ -1449,6 +1529,7 @@ type StopAttempt struct {
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	GraceMs       int64                  `protobuf:"varint,2,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"`
 	Cause         string                 `protobuf:"bytes,3,opt,name=cause,proto3" json:"cause,omitempty"`
+	Recall        bool                   `protobuf:"varint,4,opt,name=recall,proto3" json:"recall,omitempty"` // only if its process has not started
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1502,6 +1583,13 @@ func (x *StopAttempt) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *StopAttempt) GetRecall() bool {
+	if x != nil {
+		return x.Recall
+	}
+	return false
 }
 
 type StoppedAttempt struct {
@@ -1680,6 +1768,7 @@ type KeptAttempt struct {
 	Result        *AttemptResult         `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`                                 // when not running; on disk before it is sent
 	LogDirectory  string                 `protobuf:"bytes,4,opt,name=log_directory,json=logDirectory,proto3" json:"log_directory,omitempty"` // what the segments' paths begin with; .000000.log, .000001.log, … follows
 	LogBytes      uint64                 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`            // complete lines written so far
+	Log           []byte                 `protobuf:"bytes,7,opt,name=log,proto3" json:"log,omitempty"`                                       // when not running: the whole log, if it is short; then it is in no file
 	Complete      bool                   `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`                            // alone: all attempts there are have been sent, changes follow
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1748,6 +1837,13 @@ func (x *KeptAttempt) GetLogBytes() uint64 {
 		return x.LogBytes
 	}
 	return 0
+}
+
+func (x *KeptAttempt) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
 }
 
 func (x *KeptAttempt) GetComplete() bool {
@@ -1937,13 +2033,14 @@ const file_agent_proto_rawDesc = "" +
 	"\x04body\"`\n" +
 	"\x05Hello\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12,\n" +
-	"\x04held\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\"\xb3\x01\n" +
+	"\x04held\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\"\xe7\x01\n" +
 	"\x06Report\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x125\n" +
 	"\aresults\x18\x02 \x03(\v2\x1b.backfleet.v1.AttemptResultR\aresults\x12,\n" +
 	"\x04held\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\x12\x16\n" +
 	"\x06renews\x18\x04 \x01(\bR\x06renews\x12\x1a\n" +
-	"\bdraining\x18\x05 \x01(\bR\bdraining\"\xd9\x01\n" +
+	"\bdraining\x18\x05 \x01(\bR\bdraining\x122\n" +
+	"\astarted\x18\x06 \x03(\v2\x18.backfleet.v1.AttemptRefR\astarted\"\xd9\x01\n" +
 	"\rAttemptResult\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12/\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x15.backfleet.v1.OutcomeR\aoutcome\x12\x1b\n" +
@@ -1956,12 +2053,13 @@ const file_agent_proto_rawDesc = "" +
 	"\awelcome\x18\x01 \x01(\v2\x15.backfleet.v1.WelcomeH\x00R\awelcome\x12.\n" +
 	"\x06assign\x18\x02 \x01(\v2\x14.backfleet.v1.AssignH\x00R\x06assign\x12%\n" +
 	"\x03ack\x18\x03 \x01(\v2\x11.backfleet.v1.AckH\x00R\x03ackB\x06\n" +
-	"\x04body\"\x90\x01\n" +
+	"\x04body\"\xab\x01\n" +
 	"\aWelcome\x12\x19\n" +
 	"\blease_ms\x18\x01 \x01(\x03R\aleaseMs\x12\x19\n" +
 	"\brenew_ms\x18\x02 \x01(\x03R\arenewMs\x12\x1b\n" +
 	"\tmargin_ms\x18\x03 \x01(\x03R\bmarginMs\x122\n" +
-	"\aunknown\x18\x04 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\x9a\x01\n" +
+	"\aunknown\x18\x04 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\x12\x19\n" +
+	"\bahead_ms\x18\x05 \x01(\x03R\aaheadMs\"\x9a\x01\n" +
 	"\x06Assign\x12:\n" +
 	"\vdefinitions\x18\x01 \x03(\v2\x18.backfleet.v1.DefinitionR\vdefinitions\x12&\n" +
 	"\x04work\x18\x02 \x03(\v2\x12.backfleet.v1.WorkR\x04work\x12,\n" +
@@ -1973,7 +2071,7 @@ const file_agent_proto_rawDesc = "" +
 	"\fcode_version\x18\x03 \x01(\x04R\vcodeVersion\x12\x1c\n" +
 	"\tgenerated\x18\x04 \x01(\x11R\tgenerated\x12%\n" +
 	"\x0eresource_group\x18\x05 \x01(\tR\rresourceGroup\x12\x1b\n" +
-	"\tplan_name\x18\x06 \x01(\tR\bplanName\"\xfb\x01\n" +
+	"\tplan_name\x18\x06 \x01(\tR\bplanName\"\xad\x02\n" +
 	"\x04Work\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x1e\n" +
 	"\n" +
@@ -1982,11 +2080,14 @@ const file_agent_proto_rawDesc = "" +
 	"\x0edata_timestamp\x18\x03 \x01(\x11R\rdataTimestamp\x12%\n" +
 	"\x0escheduled_date\x18\x04 \x01(\x11R\rscheduledDate\x12'\n" +
 	"\x0fscheduled_clock\x18\x05 \x01(\x05R\x0escheduledClock\x120\n" +
-	"\x06values\x18\x06 \x03(\v2\x18.backfleet.v1.AssignmentR\x06values\"g\n" +
+	"\x06values\x18\x06 \x03(\v2\x18.backfleet.v1.AssignmentR\x06values\x12\x14\n" +
+	"\x05ahead\x18\a \x01(\bR\x05ahead\x12\x1a\n" +
+	"\bpriority\x18\b \x01(\x05R\bpriority\"\x7f\n" +
 	"\bStopWork\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x14\n" +
-	"\x05cause\x18\x03 \x01(\tR\x05cause\"\x7f\n" +
+	"\x05cause\x18\x03 \x01(\tR\x05cause\x12\x16\n" +
+	"\x06recall\x18\x04 \x01(\bR\x06recall\"\x7f\n" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x122\n" +
 	"\aresults\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\aresults\x122\n" +
@@ -2007,7 +2108,7 @@ const file_agent_proto_rawDesc = "" +
 	"KeeperInfo\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
-	"\x03pid\x18\x03 \x01(\x03R\x03pid\"\xe3\x02\n" +
+	"\x03pid\x18\x03 \x01(\x03R\x03pid\"\xdc\x03\n" +
 	"\fStartAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x12\x18\n" +
@@ -2021,17 +2122,23 @@ const file_agent_proto_rawDesc = "" +
 	"\rlog_max_bytes\x18\t \x01(\x03R\vlogMaxBytes\x12\x1f\n" +
 	"\vdeadline_ns\x18\n" +
 	" \x01(\x03R\n" +
-	"deadlineNs\"\x10\n" +
+	"deadlineNs\x12\x14\n" +
+	"\x05group\x18\v \x01(\tR\x05group\x12\x14\n" +
+	"\x05slots\x18\f \x01(\rR\x05slots\x12\x14\n" +
+	"\x05ahead\x18\r \x01(\bR\x05ahead\x12\x1a\n" +
+	"\bpriority\x18\x0e \x01(\x05R\bpriority\x12\x19\n" +
+	"\bahead_ms\x18\x0f \x01(\x03R\aaheadMs\"\x10\n" +
 	"\x0eStartedAttempt\"y\n" +
 	"\rStartAttempts\x126\n" +
 	"\battempts\x18\x01 \x03(\v2\x1a.backfleet.v1.StartAttemptR\battempts\x120\n" +
 	"\x06forget\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x06forget\"-\n" +
 	"\x0fStartedAttempts\x12\x1a\n" +
-	"\brefusals\x18\x01 \x03(\tR\brefusals\"j\n" +
+	"\brefusals\x18\x01 \x03(\tR\brefusals\"\x82\x01\n" +
 	"\vStopAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x14\n" +
-	"\x05cause\x18\x03 \x01(\tR\x05cause\"\x10\n" +
+	"\x05cause\x18\x03 \x01(\tR\x05cause\x12\x16\n" +
+	"\x06recall\x18\x04 \x01(\bR\x06recall\"\x10\n" +
 	"\x0eStoppedAttempt\"z\n" +
 	"\x0eExtendAttempts\x12,\n" +
 	"\x04refs\x18\x01 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04refs\x12\x19\n" +
@@ -2039,13 +2146,14 @@ const file_agent_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\x03 \x01(\x03R\n" +
 	"deadlineNs\"\x12\n" +
 	"\x10ExtendedAttempts\"\x0f\n" +
-	"\rWatchAttempts\"\xe6\x01\n" +
+	"\rWatchAttempts\"\xf8\x01\n" +
 	"\vKeptAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\bR\arunning\x123\n" +
 	"\x06result\x18\x03 \x01(\v2\x1b.backfleet.v1.AttemptResultR\x06result\x12#\n" +
 	"\rlog_directory\x18\x04 \x01(\tR\flogDirectory\x12\x1b\n" +
-	"\tlog_bytes\x18\x05 \x01(\x04R\blogBytes\x12\x1a\n" +
+	"\tlog_bytes\x18\x05 \x01(\x04R\blogBytes\x12\x10\n" +
+	"\x03log\x18\a \x01(\fR\x03log\x12\x1a\n" +
 	"\bcomplete\x18\x06 \x01(\bR\bcomplete\"i\n" +
 	"\rForgetAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12,\n" +
@@ -2124,58 +2232,59 @@ var file_agent_proto_depIdxs = []int32{
 	1,  // 3: backfleet.v1.Hello.held:type_name -> backfleet.v1.AttemptRef
 	5,  // 4: backfleet.v1.Report.results:type_name -> backfleet.v1.AttemptResult
 	1,  // 5: backfleet.v1.Report.held:type_name -> backfleet.v1.AttemptRef
-	1,  // 6: backfleet.v1.AttemptResult.ref:type_name -> backfleet.v1.AttemptRef
-	32, // 7: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
-	7,  // 8: backfleet.v1.LeaderMessage.welcome:type_name -> backfleet.v1.Welcome
-	8,  // 9: backfleet.v1.LeaderMessage.assign:type_name -> backfleet.v1.Assign
-	12, // 10: backfleet.v1.LeaderMessage.ack:type_name -> backfleet.v1.Ack
-	1,  // 11: backfleet.v1.Welcome.unknown:type_name -> backfleet.v1.AttemptRef
-	9,  // 12: backfleet.v1.Assign.definitions:type_name -> backfleet.v1.Definition
-	10, // 13: backfleet.v1.Assign.work:type_name -> backfleet.v1.Work
-	11, // 14: backfleet.v1.Assign.stops:type_name -> backfleet.v1.StopWork
-	33, // 15: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
-	1,  // 16: backfleet.v1.Work.ref:type_name -> backfleet.v1.AttemptRef
-	34, // 17: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
-	1,  // 18: backfleet.v1.StopWork.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 19: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
-	1,  // 20: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
-	1,  // 21: backfleet.v1.LogChunk.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 22: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 23: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	34, // 24: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
-	17, // 25: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
-	1,  // 26: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
-	1,  // 27: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 28: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 29: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 30: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	1,  // 31: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 32: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 33: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 34: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 35: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 36: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 37: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	21, // 38: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	23, // 39: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	25, // 40: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	27, // 41: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	29, // 42: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 43: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 44: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 45: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 46: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 47: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	22, // 48: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	24, // 49: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	26, // 50: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	28, // 51: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	30, // 52: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	43, // [43:53] is the sub-list for method output_type
-	33, // [33:43] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	1,  // 6: backfleet.v1.Report.started:type_name -> backfleet.v1.AttemptRef
+	1,  // 7: backfleet.v1.AttemptResult.ref:type_name -> backfleet.v1.AttemptRef
+	32, // 8: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
+	7,  // 9: backfleet.v1.LeaderMessage.welcome:type_name -> backfleet.v1.Welcome
+	8,  // 10: backfleet.v1.LeaderMessage.assign:type_name -> backfleet.v1.Assign
+	12, // 11: backfleet.v1.LeaderMessage.ack:type_name -> backfleet.v1.Ack
+	1,  // 12: backfleet.v1.Welcome.unknown:type_name -> backfleet.v1.AttemptRef
+	9,  // 13: backfleet.v1.Assign.definitions:type_name -> backfleet.v1.Definition
+	10, // 14: backfleet.v1.Assign.work:type_name -> backfleet.v1.Work
+	11, // 15: backfleet.v1.Assign.stops:type_name -> backfleet.v1.StopWork
+	33, // 16: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
+	1,  // 17: backfleet.v1.Work.ref:type_name -> backfleet.v1.AttemptRef
+	34, // 18: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
+	1,  // 19: backfleet.v1.StopWork.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 20: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
+	1,  // 21: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
+	1,  // 22: backfleet.v1.LogChunk.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 23: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 24: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	34, // 25: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
+	17, // 26: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
+	1,  // 27: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
+	1,  // 28: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 29: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 30: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 31: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	1,  // 32: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 33: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 34: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	13, // 35: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	15, // 36: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	17, // 37: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	19, // 38: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	21, // 39: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	23, // 40: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	25, // 41: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	27, // 42: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	29, // 43: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 44: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	14, // 45: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	16, // 46: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	18, // 47: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	20, // 48: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	22, // 49: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	24, // 50: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	26, // 51: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	28, // 52: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	30, // 53: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	44, // [44:54] is the sub-list for method output_type
+	34, // [34:44] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }

@@ -34,6 +34,7 @@ const (
 	Outcome_STOPPED             Outcome = 4
 	Outcome_LOST                Outcome = 5 // the lease ended without a result
 	Outcome_YIELDED             Outcome = 6 // stopped for an auto instance of its node (RULES R5.6)
+	Outcome_RECALLED            Outcome = 7 // granted ahead and given back before its process started; nothing ran
 )
 
 // Enum value maps for Outcome.
@@ -46,6 +47,7 @@ var (
 		4: "STOPPED",
 		5: "LOST",
 		6: "YIELDED",
+		7: "RECALLED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -55,6 +57,7 @@ var (
 		"STOPPED":             4,
 		"LOST":                5,
 		"YIELDED":             6,
+		"RECALLED":            7,
 	}
 )
 
@@ -256,7 +259,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21, 0}
+	return file_command_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type NodeChange_Kind int32
@@ -308,7 +311,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24, 0}
+	return file_command_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type Command struct {
@@ -1368,6 +1371,7 @@ type Turn struct {
 	Agents        []*Agent               `protobuf:"bytes,6,rep,name=agents,proto3" json:"agents,omitempty"` // takes effect first: registered, or known differently
 	Yields        []*Yield               `protobuf:"bytes,7,rep,name=yields,proto3" json:"yields,omitempty"`
 	Missed        []*Missed              `protobuf:"bytes,8,rep,name=missed,proto3" json:"missed,omitempty"`
+	Started       []*Started             `protobuf:"bytes,9,rep,name=started,proto3" json:"started,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1454,6 +1458,13 @@ func (x *Turn) GetYields() []*Yield {
 func (x *Turn) GetMissed() []*Missed {
 	if x != nil {
 		return x.Missed
+	}
+	return nil
+}
+
+func (x *Turn) GetStarted() []*Started {
+	if x != nil {
+		return x.Started
 	}
 	return nil
 }
@@ -1871,6 +1882,7 @@ type Grant struct {
 	Instance      uint64                 `protobuf:"varint,2,opt,name=instance,proto3" json:"instance,omitempty"`
 	Agent         string                 `protobuf:"bytes,3,opt,name=agent,proto3" json:"agent,omitempty"`
 	ResourceGroup string                 `protobuf:"bytes,4,opt,name=resource_group,json=resourceGroup,proto3" json:"resource_group,omitempty"`
+	Ahead         bool                   `protobuf:"varint,5,opt,name=ahead,proto3" json:"ahead,omitempty"` // beyond the agent's slots: it waits there for the next one that is free
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1933,6 +1945,74 @@ func (x *Grant) GetResourceGroup() string {
 	return ""
 }
 
+func (x *Grant) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+// Started records that the process of an attempt that was granted ahead runs.
+type Started struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          uint64                 `protobuf:"varint,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Instance      uint64                 `protobuf:"varint,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Fence         uint64                 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Started) Reset() {
+	*x = Started{}
+	mi := &file_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Started) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Started) ProtoMessage() {}
+
+func (x *Started) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Started.ProtoReflect.Descriptor instead.
+func (*Started) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Started) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *Started) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *Started) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
 // PutServer makes the addresses of a coordinator known to all.
 type PutServer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1947,7 +2027,7 @@ type PutServer struct {
 
 func (x *PutServer) Reset() {
 	*x = PutServer{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2039,7 @@ func (x *PutServer) String() string {
 func (*PutServer) ProtoMessage() {}
 
 func (x *PutServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2052,7 @@ func (x *PutServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServer.ProtoReflect.Descriptor instead.
 func (*PutServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PutServer) GetId() string {
@@ -2019,7 +2099,7 @@ type RemoveServer struct {
 
 func (x *RemoveServer) Reset() {
 	*x = RemoveServer{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2111,7 @@ func (x *RemoveServer) String() string {
 func (*RemoveServer) ProtoMessage() {}
 
 func (x *RemoveServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2124,7 @@ func (x *RemoveServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
 func (*RemoveServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveServer) GetId() string {
@@ -2069,7 +2149,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2161,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2174,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Agent) GetId() string {
@@ -2156,7 +2236,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2248,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2261,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -2213,7 +2293,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2305,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2318,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -2287,7 +2367,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2379,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2392,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NodeChange) GetId() string {
@@ -2464,7 +2544,7 @@ const file_command_proto_rawDesc = "" +
 	"\x0e_advanced_mode\"@\n" +
 	"\tPutRegion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
-	"\radvanced_mode\x18\x02 \x01(\bR\fadvancedMode\"\xf9\x02\n" +
+	"\radvanced_mode\x18\x02 \x01(\bR\fadvancedMode\"\xaa\x03\n" +
 	"\x04Turn\x120\n" +
 	"\bfinishes\x18\x01 \x03(\v2\x14.backfleet.v1.FinishR\bfinishes\x12*\n" +
 	"\x06losses\x18\x02 \x03(\v2\x12.backfleet.v1.LossR\x06losses\x12,\n" +
@@ -2473,7 +2553,8 @@ const file_command_proto_rawDesc = "" +
 	"\x06grants\x18\x05 \x03(\v2\x13.backfleet.v1.GrantR\x06grants\x12+\n" +
 	"\x06agents\x18\x06 \x03(\v2\x13.backfleet.v1.AgentR\x06agents\x12+\n" +
 	"\x06yields\x18\a \x03(\v2\x13.backfleet.v1.YieldR\x06yields\x12,\n" +
-	"\x06missed\x18\b \x03(\v2\x14.backfleet.v1.MissedR\x06missed\"\xec\x01\n" +
+	"\x06missed\x18\b \x03(\v2\x14.backfleet.v1.MissedR\x06missed\x12/\n" +
+	"\astarted\x18\t \x03(\v2\x15.backfleet.v1.StartedR\astarted\"\xec\x01\n" +
 	"\x06Finish\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
@@ -2504,12 +2585,17 @@ const file_command_proto_rawDesc = "" +
 	"toInstance\":\n" +
 	"\x06Missed\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1c\n" +
-	"\tinstances\x18\x02 \x03(\x04R\tinstances\"t\n" +
+	"\tinstances\x18\x02 \x03(\x04R\tinstances\"\x8a\x01\n" +
 	"\x05Grant\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
 	"\x05agent\x18\x03 \x01(\tR\x05agent\x12%\n" +
-	"\x0eresource_group\x18\x04 \x01(\tR\rresourceGroup\"\x9c\x01\n" +
+	"\x0eresource_group\x18\x04 \x01(\tR\rresourceGroup\x12\x14\n" +
+	"\x05ahead\x18\x05 \x01(\bR\x05ahead\"O\n" +
+	"\aStarted\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\x04R\x05fence\"\x9c\x01\n" +
 	"\tPutServer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x1f\n" +
@@ -2552,7 +2638,7 @@ const file_command_proto_rawDesc = "" +
 	"\tUNCHANGED\x10\x00\x12\t\n" +
 	"\x05ADDED\x10\x01\x12\v\n" +
 	"\aCHANGED\x10\x02\x12\v\n" +
-	"\aREMOVED\x10\x03*p\n" +
+	"\aREMOVED\x10\x03*~\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSUCCEEDED\x10\x01\x12\n" +
@@ -2561,7 +2647,8 @@ const file_command_proto_rawDesc = "" +
 	"\tTIMED_OUT\x10\x03\x12\v\n" +
 	"\aSTOPPED\x10\x04\x12\b\n" +
 	"\x04LOST\x10\x05\x12\v\n" +
-	"\aYIELDED\x10\x06B\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\aYIELDED\x10\x06\x12\f\n" +
+	"\bRECALLED\x10\aB\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_command_proto_rawDescOnce sync.Once
@@ -2576,7 +2663,7 @@ func file_command_proto_rawDescGZIP() []byte {
 }
 
 var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_command_proto_goTypes = []any{
 	(Outcome)(0),               // 0: backfleet.v1.Outcome
 	(Operate_Kind)(0),          // 1: backfleet.v1.Operate.Kind
@@ -2602,25 +2689,26 @@ var file_command_proto_goTypes = []any{
 	(*Yield)(nil),              // 21: backfleet.v1.Yield
 	(*Missed)(nil),             // 22: backfleet.v1.Missed
 	(*Grant)(nil),              // 23: backfleet.v1.Grant
-	(*PutServer)(nil),          // 24: backfleet.v1.PutServer
-	(*RemoveServer)(nil),       // 25: backfleet.v1.RemoveServer
-	(*Agent)(nil),              // 26: backfleet.v1.Agent
-	(*GroupSlots)(nil),         // 27: backfleet.v1.GroupSlots
-	(*Answer)(nil),             // 28: backfleet.v1.Answer
-	(*NodeChange)(nil),         // 29: backfleet.v1.NodeChange
-	(*Node)(nil),               // 30: backfleet.v1.Node
-	(*Request)(nil),            // 31: backfleet.v1.Request
-	(*Zone)(nil),               // 32: backfleet.v1.Zone
-	(*DateRange)(nil),          // 33: backfleet.v1.DateRange
-	(*Period)(nil),             // 34: backfleet.v1.Period
-	(*Assignment)(nil),         // 35: backfleet.v1.Assignment
+	(*Started)(nil),            // 24: backfleet.v1.Started
+	(*PutServer)(nil),          // 25: backfleet.v1.PutServer
+	(*RemoveServer)(nil),       // 26: backfleet.v1.RemoveServer
+	(*Agent)(nil),              // 27: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 28: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 29: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 30: backfleet.v1.NodeChange
+	(*Node)(nil),               // 31: backfleet.v1.Node
+	(*Request)(nil),            // 32: backfleet.v1.Request
+	(*Zone)(nil),               // 33: backfleet.v1.Zone
+	(*DateRange)(nil),          // 34: backfleet.v1.DateRange
+	(*Period)(nil),             // 35: backfleet.v1.Period
+	(*Assignment)(nil),         // 36: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
 	6,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
 	7,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
 	16, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	24, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	25, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	25, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	26, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
 	9,  // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
 	11, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
 	8,  // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
@@ -2628,37 +2716,38 @@ var file_command_proto_depIdxs = []int32{
 	13, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
 	14, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
 	15, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
-	30, // 12: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	31, // 13: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	32, // 14: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	32, // 15: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	31, // 12: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	32, // 13: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	33, // 14: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	33, // 15: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
 	1,  // 16: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
 	10, // 17: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
-	33, // 18: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
-	34, // 19: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
-	33, // 20: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
-	33, // 21: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
-	32, // 22: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	34, // 18: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	35, // 19: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	34, // 20: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	34, // 21: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	33, // 22: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
 	2,  // 23: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
 	17, // 24: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
 	18, // 25: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
 	19, // 26: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
 	20, // 27: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
 	23, // 28: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	26, // 29: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	27, // 29: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
 	21, // 30: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
 	22, // 31: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
-	0,  // 32: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	27, // 33: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	35, // 34: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	3,  // 35: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	29, // 36: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	4,  // 37: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	24, // 32: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
+	0,  // 33: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	28, // 34: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	36, // 35: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	3,  // 36: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	30, // 37: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	4,  // 38: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -2689,7 +2778,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1362,6 +1362,9 @@ type SnapshotLease struct {
 	Stopping      bool                   `protobuf:"varint,9,opt,name=stopping,proto3" json:"stopping,omitempty"`
 	Cause         string                 `protobuf:"bytes,10,opt,name=cause,proto3" json:"cause,omitempty"`
 	Yielding      bool                   `protobuf:"varint,11,opt,name=yielding,proto3" json:"yielding,omitempty"`
+	Ahead         bool                   `protobuf:"varint,12,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	Recalled      bool                   `protobuf:"varint,13,opt,name=recalled,proto3" json:"recalled,omitempty"`
+	Freezing      bool                   `protobuf:"varint,14,opt,name=freezing,proto3" json:"freezing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1469,6 +1472,27 @@ func (x *SnapshotLease) GetCause() string {
 func (x *SnapshotLease) GetYielding() bool {
 	if x != nil {
 		return x.Yielding
+	}
+	return false
+}
+
+func (x *SnapshotLease) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+func (x *SnapshotLease) GetRecalled() bool {
+	if x != nil {
+		return x.Recalled
+	}
+	return false
+}
+
+func (x *SnapshotLease) GetFreezing() bool {
+	if x != nil {
+		return x.Freezing
 	}
 	return false
 }
@@ -1771,7 +1795,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\rR\x04leaf\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\fR\x06status\x12\x1a\n" +
-	"\battempts\x18\x04 \x01(\fR\battempts\"\xbc\x02\n" +
+	"\battempts\x18\x04 \x01(\fR\battempts\"\x8a\x03\n" +
 	"\rSnapshotLease\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x18\n" +
@@ -1785,7 +1809,10 @@ const file_snapshot_proto_rawDesc = "" +
 	"\bstopping\x18\t \x01(\bR\bstopping\x12\x14\n" +
 	"\x05cause\x18\n" +
 	" \x01(\tR\x05cause\x12\x1a\n" +
-	"\byielding\x18\v \x01(\bR\byielding\"m\n" +
+	"\byielding\x18\v \x01(\bR\byielding\x12\x14\n" +
+	"\x05ahead\x18\f \x01(\bR\x05ahead\x12\x1a\n" +
+	"\brecalled\x18\r \x01(\bR\brecalled\x12\x1a\n" +
+	"\bfreezing\x18\x0e \x01(\bR\bfreezing\"m\n" +
 	"\rSnapshotAgent\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
