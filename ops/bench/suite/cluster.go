@@ -153,21 +153,28 @@ func request(round, dates int) v1.BackfillRequest {
 	}
 }
 
-// finished waits until a backfill has succeeded and says when that was seen.
+// finished waits until a backfill has succeeded and says when it did, by the
+// leader's clock, which is this machine's: however seldom one looks, the time
+// is that of the entry with the last result.
 func (c *cluster) finished(ctx context.Context, id string) (time.Time, error) {
-	var at time.Time
+	var last v1.BackfillSummary
 	err := fleet.Until(ctx, "backfill "+id+" has finished", func(ctx context.Context) (bool, error) {
 		b, err := c.client.Backfill(ctx, id)
-		at = time.Now()
 		if err != nil {
 			return false, err
 		}
-		if b.Summary.State == v1.StateFailed {
-			return true, fmt.Errorf("backfill %s failed: %d instances", id, b.Summary.Counts.Failed)
-		}
-		return b.Summary.State == v1.StateSucceeded, nil
+		last = b.Summary
+		return last.State == v1.StateSucceeded || last.State == v1.StateFailed, nil
 	})
-	return at, err
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case last.State == v1.StateFailed:
+		return time.Time{}, fmt.Errorf("backfill %s failed: %d instances", id, last.Counts.Failed)
+	case last.ChangedAt == nil:
+		return time.Time{}, fmt.Errorf("backfill %s does not say when it changed last", id)
+	}
+	return *last.ChangedAt, nil
 }
 
 // residentMB is the memory of a process that is in RAM.

@@ -231,20 +231,30 @@ func (f *Fleet) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Until polls until a condition of the world outside holds. The error of the
-// last look tells why it never did.
+// Looks at the world outside are a tenth of the time waited so far apart,
+// within these bounds: whoever waits long must not load what is watched.
+const (
+	soonest = 20 * time.Millisecond
+	latest  = 250 * time.Millisecond
+)
+
+// Until polls until a condition of the world outside holds, at first every
+// 20 ms and after some seconds four times a second. The error of the last look
+// tells why it never did.
 func Until(ctx context.Context, what string, holds func(context.Context) (bool, error)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	began := time.Now()
+	look := time.NewTimer(soonest)
+	defer look.Stop()
 	for {
 		ok, err := holds(ctx)
 		if ok {
 			return nil
 		}
+		look.Reset(min(max(time.Since(began)/10, soonest), latest))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting until %s: %w", what, errors.Join(ctx.Err(), err))
-		case <-tick.C:
+		case <-look.C:
 		}
 	}
 }
