@@ -1770,6 +1770,9 @@ type KeptAttempt struct {
 	LogBytes      uint64                 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`            // complete lines written so far
 	Log           []byte                 `protobuf:"bytes,7,opt,name=log,proto3" json:"log,omitempty"`                                       // when not running: the whole log, if it is short; then it is in no file
 	Complete      bool                   `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`                            // alone: all attempts there are have been sent, changes follow
+	Queued        bool                   `protobuf:"varint,8,opt,name=queued,proto3" json:"queued,omitempty"`                                // counts as running, but waits for a slot: there is no process yet
+	Ahead         bool                   `protobuf:"varint,9,opt,name=ahead,proto3" json:"ahead,omitempty"`                                  // granted ahead, as in StartAttempt
+	More          []*KeptAttempt         `protobuf:"bytes,10,rep,name=more,proto3" json:"more,omitempty"`                                    // of Watch, beside this one: others that changed at the same time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1851,6 +1854,27 @@ func (x *KeptAttempt) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *KeptAttempt) GetQueued() bool {
+	if x != nil {
+		return x.Queued
+	}
+	return false
+}
+
+func (x *KeptAttempt) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+func (x *KeptAttempt) GetMore() []*KeptAttempt {
+	if x != nil {
+		return x.More
+	}
+	return nil
 }
 
 type ForgetAttempt struct {
@@ -2146,7 +2170,7 @@ const file_agent_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\x03 \x01(\x03R\n" +
 	"deadlineNs\"\x12\n" +
 	"\x10ExtendedAttempts\"\x0f\n" +
-	"\rWatchAttempts\"\xf8\x01\n" +
+	"\rWatchAttempts\"\xd5\x02\n" +
 	"\vKeptAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\bR\arunning\x123\n" +
@@ -2154,7 +2178,11 @@ const file_agent_proto_rawDesc = "" +
 	"\rlog_directory\x18\x04 \x01(\tR\flogDirectory\x12\x1b\n" +
 	"\tlog_bytes\x18\x05 \x01(\x04R\blogBytes\x12\x10\n" +
 	"\x03log\x18\a \x01(\fR\x03log\x12\x1a\n" +
-	"\bcomplete\x18\x06 \x01(\bR\bcomplete\"i\n" +
+	"\bcomplete\x18\x06 \x01(\bR\bcomplete\x12\x16\n" +
+	"\x06queued\x18\b \x01(\bR\x06queued\x12\x14\n" +
+	"\x05ahead\x18\t \x01(\bR\x05ahead\x12-\n" +
+	"\x04more\x18\n" +
+	" \x03(\v2\x19.backfleet.v1.KeptAttemptR\x04more\"i\n" +
 	"\rForgetAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12,\n" +
 	"\x04refs\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04refs\"\x12\n" +
@@ -2258,33 +2286,34 @@ var file_agent_proto_depIdxs = []int32{
 	1,  // 29: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
 	1,  // 30: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
 	5,  // 31: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	1,  // 32: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 33: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 34: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 35: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 36: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 37: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 38: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	21, // 39: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	23, // 40: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	25, // 41: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	27, // 42: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	29, // 43: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 44: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 45: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 46: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 47: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 48: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	22, // 49: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	24, // 50: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	26, // 51: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	28, // 52: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	30, // 53: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	26, // 32: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
+	1,  // 33: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 34: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 35: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	13, // 36: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	15, // 37: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	17, // 38: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	19, // 39: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	21, // 40: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	23, // 41: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	25, // 42: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	27, // 43: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	29, // 44: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 45: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	14, // 46: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	16, // 47: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	18, // 48: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	20, // 49: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	22, // 50: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	24, // 51: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	26, // 52: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	28, // 53: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	30, // 54: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	45, // [45:55] is the sub-list for method output_type
+	35, // [35:45] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }

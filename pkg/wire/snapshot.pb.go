@@ -1365,6 +1365,7 @@ type SnapshotLease struct {
 	Ahead         bool                   `protobuf:"varint,12,opt,name=ahead,proto3" json:"ahead,omitempty"`
 	Recalled      bool                   `protobuf:"varint,13,opt,name=recalled,proto3" json:"recalled,omitempty"`
 	Freezing      bool                   `protobuf:"varint,14,opt,name=freezing,proto3" json:"freezing,omitempty"`
+	Started       bool                   `protobuf:"varint,15,opt,name=started,proto3" json:"started,omitempty"` // granted ahead, and its process is known to run
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1493,6 +1494,13 @@ func (x *SnapshotLease) GetRecalled() bool {
 func (x *SnapshotLease) GetFreezing() bool {
 	if x != nil {
 		return x.Freezing
+	}
+	return false
+}
+
+func (x *SnapshotLease) GetStarted() bool {
+	if x != nil {
+		return x.Started
 	}
 	return false
 }
@@ -1795,7 +1803,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\rR\x04leaf\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\fR\x06status\x12\x1a\n" +
-	"\battempts\x18\x04 \x01(\fR\battempts\"\x8a\x03\n" +
+	"\battempts\x18\x04 \x01(\fR\battempts\"\xa4\x03\n" +
 	"\rSnapshotLease\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x18\n" +
@@ -1812,7 +1820,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\byielding\x18\v \x01(\bR\byielding\x12\x14\n" +
 	"\x05ahead\x18\f \x01(\bR\x05ahead\x12\x1a\n" +
 	"\brecalled\x18\r \x01(\bR\brecalled\x12\x1a\n" +
-	"\bfreezing\x18\x0e \x01(\bR\bfreezing\"m\n" +
+	"\bfreezing\x18\x0e \x01(\bR\bfreezing\x12\x18\n" +
+	"\astarted\x18\x0f \x01(\bR\astarted\"m\n" +
 	"\rSnapshotAgent\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
