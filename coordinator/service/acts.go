@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"backfleet/api/convert"
@@ -80,5 +81,43 @@ func ended(p *state.Plan, i uint64, attempts int) string {
 		return "it could have started while it was frozen; unfrozen by " + deed(o)
 	default:
 		return ""
+	}
+}
+
+// operationsOf is how many lines a plan's log has. They are numbered from 1
+// without a gap, so that it takes a few looks and not one at each.
+func operationsOf(p *state.Plan) uint64 {
+	over := uint64(1)
+	for {
+		if _, ok := p.Operation(over); !ok {
+			break
+		}
+		over *= 2
+	}
+	below := over / 2 // is there, or 0
+	for below+1 < over {
+		middle := (below + over) / 2
+		if _, ok := p.Operation(middle); ok {
+			below = middle
+		} else {
+			over = middle
+		}
+	}
+	return below
+}
+
+// newestFirst gives a plan's operations, those below a number (0: all),
+// without reading the others.
+func newestFirst(p *state.Plan, below uint64) iter.Seq[*wire.Operation] {
+	return func(yield func(*wire.Operation) bool) {
+		number := operationsOf(p)
+		if below > 0 {
+			number = min(number, below-1)
+		}
+		for ; number > 0; number-- {
+			if o, ok := p.Operation(number); !ok || !yield(o) {
+				return
+			}
+		}
 	}
 }

@@ -53,7 +53,7 @@ func (s *Service) edited(w server.Write, planID uint64) (*v1.EditResult, error) 
 		return nil, err
 	}
 	out := &v1.EditResult{Backfill: plan.FormatID(planID), Changes: []v1.EditChange{}, Warnings: []v1.Warning{}}
-	for _, o := range slices.Backward(p.Operations()) {
+	for o := range newestFirst(p, 0) {
 		if o.Edit && o.Actor == w.Actor && o.Why == w.Why {
 			out.Changes = append(out.Changes, v1.EditChange{Field: "all", After: o.Detail})
 			break

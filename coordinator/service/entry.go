@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"backfleet/api/convert"
@@ -12,60 +13,89 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// entryLooks bounds how many instances are looked at to describe one entry.
+// entryLooks bounds how many instances are looked at to say how a plan stands.
 const entryLooks = 2000
 
 // describeEntry tells what an entry changed, the same on every coordinator: it
 // goes by the facts and the entry's own time. Instances are told one by one
 // unless there are many; every plan that changed is told once, with its counts,
-// and every date that was completed.
+// and every date that was completed. It runs for every entry whether somebody
+// listens or not, so what is frequent is only noted here.
 func describeEntry(before *state.State, a machine.Applied) []told {
-	d := &entry{before: before, reading: &reading{st: a.State, nowMs: a.State.NowMs(), left: entryLooks}, moved: map[uint64]int{}, done: map[[2]uint64]bool{}}
-	for _, c := range a.Changes {
-		if c.Kind == state.InstanceChanged {
-			d.moved[c.Plan]++
+	d := &entry{before: before, st: a.State, nowMs: a.State.NowMs()}
+	for i := range a.Changes {
+		if c := &a.Changes[i]; c.Kind == state.InstanceChanged {
+			d.of(c.Plan).moved++
 		}
 	}
-	for _, c := range a.Changes {
-		d.change(c)
+	for i := range a.Changes {
+		d.change(&a.Changes[i])
 	}
-	for _, id := range d.order {
-		d.plan(id)
+	for _, t := range d.order {
+		d.plan(t)
 	}
 	return d.out
 }
 
 type entry struct {
-	*reading
-	before *state.State
-	moved  map[uint64]int // instances changed, by plan
-	done   map[[2]uint64]bool
-	order  []uint64          // plans touched
-	texts  map[uint64]string // what was done to them
-	out    []told
+	st, before *state.State
+	nowMs      int64
+	plans      map[uint64]*touched
+	last       *touched   // asked for last: changes of a plan come together
+	order      []*touched // in which they are told
+	out        []told
 }
 
-func (d *entry) add(planID uint64, merge bool, e *v1.Event) {
+// touched is a plan that an entry changed something of.
+type touched struct {
+	id       uint64
+	now, was *state.Plan // nil: it is gone, or new
+	moved    int         // instances changed
+	told     bool
+	text     string // what was done to it
+	asked    int    // position whose end was asked for last, -1: none
+	done     []int  // positions that ended
+}
+
+// of gives a plan's place in the entry.
+func (d *entry) of(id uint64) *touched {
+	if d.last != nil && d.last.id == id {
+		return d.last
+	}
+	t := d.plans[id]
+	if t == nil {
+		if d.plans == nil {
+			d.plans = map[uint64]*touched{}
+		}
+		t = &touched{id: id, asked: -1}
+		t.now, _ = d.st.Plan(id)
+		t.was, _ = d.before.Plan(id)
+		d.plans[id] = t
+	}
+	d.last = t
+	return t
+}
+
+func (d *entry) add(planID uint64, e *v1.Event) {
 	e.At = moment(d.nowMs)
 	if planID > 0 {
 		e.Backfill = plan.FormatID(planID)
 	}
-	d.out = append(d.out, told{event: e, plan: planID, merge: merge})
+	d.out = append(d.out, told{kind: e.Type, event: e, plan: planID})
 }
 
 func (d *entry) touch(planID uint64, text string) {
-	if d.texts == nil {
-		d.texts = map[uint64]string{}
+	t := d.of(planID)
+	if !t.told {
+		t.told = true
+		d.order = append(d.order, t)
 	}
-	if _, ok := d.texts[planID]; !ok {
-		d.order = append(d.order, planID)
-	}
-	if text != "" || d.texts[planID] == "" {
-		d.texts[planID] = text
+	if text != "" {
+		t.text = text
 	}
 }
 
-func (d *entry) change(c state.Change) {
+func (d *entry) change(c *state.Change) {
 	switch c.Kind {
 	case state.PlanAccepted:
 		text := "accepted"
@@ -86,18 +116,18 @@ func (d *entry) change(c state.Change) {
 		d.yielding(c)
 	case state.DateOpened:
 		p, _ := d.st.Plan(c.Plan)
-		d.add(c.Plan, false, &v1.Event{Type: v1.EventTypeDate, Date: p.Dates[c.Instance].String(),
+		d.add(c.Plan, &v1.Event{Type: v1.EventTypeDate, Date: p.Dates[c.Instance].String(),
 			Text: "may start although the date before it has not succeeded"})
 	case state.AgentChanged:
 		if a, ok := d.st.Agent(c.Agent); ok {
-			d.add(0, false, &v1.Event{Type: v1.EventTypeAgent, Agent: a.Id, AgentState: agentWords[a.State]})
+			d.add(0, &v1.Event{Type: v1.EventTypeAgent, Agent: a.Id, AgentState: agentWords[a.State]})
 		}
 	case state.NodesChanged:
-		d.add(0, false, &v1.Event{Type: v1.EventTypeNode, Text: "nodes were applied"})
+		d.add(0, &v1.Event{Type: v1.EventTypeNode, Text: "nodes were applied"})
 	case state.ServersChanged:
-		d.add(0, false, &v1.Event{Type: v1.EventTypeCluster, Text: "the coordinators or their addresses changed"})
+		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "the coordinators or their addresses changed"})
 	case state.SettingsChanged:
-		d.add(0, false, &v1.Event{Type: v1.EventTypeCluster, Text: "a resource group, a workspace or a region was set"})
+		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a resource group, a workspace or a region was set"})
 	}
 }
 
@@ -108,23 +138,24 @@ func (d *entry) planChanged(id uint64) {
 	if !ok {
 		return
 	}
-	known := 0
+	known := uint64(0)
 	if old, ok := d.before.Plan(id); ok {
-		known = len(old.Operations())
+		known = operationsOf(old)
 	}
-	log := p.Operations()
-	if len(log) == known {
+	last := operationsOf(p)
+	if last == known {
 		d.touch(id, "extended: the schedule got more nodes")
 		return
 	}
 	d.touch(id, "changed by "+p.ChangedBy)
-	for _, o := range log[known:] {
+	for number := known + 1; number <= last; number++ {
+		o, _ := p.Operation(number)
 		e := &v1.Event{Type: v1.EventTypeOperation, Operation: convert.OperationKind(o), Actor: o.Actor,
 			Text: fmt.Sprintf("%s by %s: %s", convert.OperationKind(o), deed(o), operationText(o))}
 		if o.Count == 1 && len(o.Instances) == 1 {
 			e.Instance = plan.FormatInstance(id, o.Instances[0])
 		}
-		d.add(id, false, e)
+		d.add(id, e)
 	}
 }
 
@@ -139,14 +170,14 @@ func operationText(o *wire.Operation) string {
 
 // yielding tells that an attempt makes way for the schedule (RULES R5.6). That
 // one is stopped is told with the operation.
-func (d *entry) yielding(c state.Change) {
+func (d *entry) yielding(c *state.Change) {
 	l, ok := d.st.Lease(c.Plan, c.Instance)
 	if !ok || !l.Yielding || l.Stopping {
 		return
 	}
 	p, _ := d.st.Plan(c.Plan)
 	at, _ := p.Locate(c.Instance)
-	d.add(c.Plan, false, &v1.Event{
+	d.add(c.Plan, &v1.Event{
 		Type: v1.EventTypeConflict, Instance: plan.FormatInstance(c.Plan, c.Instance), Node: p.Nodes[at.Node].Spec.Id,
 		Date: p.Dates[at.Pos].String(), Other: madeWayFor(l), Text: fmt.Sprintf("attempt %d is stopped: it %s", l.Attempt, l.Cause),
 	})
@@ -163,45 +194,109 @@ func madeWayFor(l *state.Lease) v1.InstanceID {
 
 func (d *entry) expired(id uint64) {
 	if p, ok := d.before.Plan(id); ok {
-		d.add(id, false, &v1.Event{Type: v1.EventTypeBackfill, Text: fmt.Sprintf("%s has expired: its instances are forgotten", planText(p))})
+		d.add(id, &v1.Event{Type: v1.EventTypeBackfill, Text: fmt.Sprintf("%s has expired: its instances are forgotten", planText(p))})
 	}
 }
 
-func (d *entry) instance(c state.Change) {
-	p, ok := d.st.Plan(c.Plan)
-	if !ok {
+// instance notes what became of an instance, and tells that its date is
+// complete.
+func (d *entry) instance(c *state.Change) {
+	t := d.of(c.Plan)
+	p := t.now
+	if p == nil {
 		return // it expired in the same entry
 	}
+	if t.moved <= burst {
+		one := told{kind: v1.EventTypeInstance, plan: c.Plan, atMs: d.nowMs, instance: c.Instance, to: c.To}
+		if c.To == state.Running {
+			if l, ok := d.st.Lease(c.Plan, c.Instance); ok {
+				one.agent = l.Agent
+			}
+		}
+		d.out = append(d.out, one)
+	}
+	if !c.To.Success() {
+		return // the date has not ended by this one
+	}
 	place, _ := p.Locate(c.Instance)
-	if d.moved[c.Plan] <= burst {
-		e := &v1.Event{
-			Type: v1.EventTypeInstance, Instance: plan.FormatInstance(c.Plan, c.Instance), Node: p.Nodes[place.Node].Spec.Id,
-			Date: p.Dates[place.Pos].String(), State: statusWord(c.To),
-		}
-		if l, ok := d.st.Lease(c.Plan, c.Instance); ok && c.To == state.Running {
-			e.Agent = l.Agent
-		}
-		d.add(c.Plan, false, e)
-	}
-	key := [2]uint64{c.Plan, uint64(place.Pos)}
-	if d.done[key] || !p.DateSucceeded(place.Pos) {
+	if place.Pos == t.asked {
 		return
 	}
-	d.done[key] = true
-	if old, ok := d.before.Plan(c.Plan); ok && old.DateSucceeded(place.Pos) {
+	t.asked = place.Pos
+	if !p.DateSucceeded(place.Pos) || slices.Contains(t.done, place.Pos) || t.was != nil && t.was.DateSucceeded(place.Pos) {
 		return
 	}
-	d.add(c.Plan, false, &v1.Event{Type: v1.EventTypeDate, Date: p.Dates[place.Pos].String(), State: v1.StateSucceeded,
+	t.done = append(t.done, place.Pos)
+	d.add(c.Plan, &v1.Event{Type: v1.EventTypeDate, Date: p.Dates[place.Pos].String(), State: v1.StateSucceeded,
 		Text: fmt.Sprintf("every instance of %s has succeeded", p.Dates[place.Pos])})
 }
 
 // plan tells where a plan stands after the entry.
-func (d *entry) plan(id uint64) {
-	p, ok := d.st.Plan(id)
-	if !ok {
+func (d *entry) plan(t *touched) {
+	if t.now == nil {
 		return
 	}
-	counts := shownCounts(p.Total(), int64(p.Total()[state.Retrying]))
-	text := d.texts[id]
-	d.add(id, text == "", &v1.Event{Type: v1.EventTypeBackfill, State: d.motion(p).plan(), Counts: &counts, Text: text})
+	counts := t.now.Total()
+	one := told{kind: v1.EventTypeBackfill, plan: t.id, atMs: d.nowMs, counts: &counts, merge: t.text == ""}
+	if t.text != "" { // seldom, and of this moment
+		one.event = one.progress(d.st)
+		one.event.Text = t.text
+	}
+	d.out = append(d.out, one)
+}
+
+// render makes an event of what was kept of it, for somebody who reads it now;
+// nil when its plan is forgotten. What is told of an instance is what it was
+// told then. How a plan stands is told as of now where the numbers kept do not
+// tell it alone: whoever reads it wants to know the newest.
+func (t *told) render(st *state.State) *v1.Event {
+	if t.event != nil {
+		return t.event
+	}
+	var e *v1.Event
+	if t.kind == v1.EventTypeInstance {
+		e = t.change(st)
+	} else {
+		e = t.progress(st)
+	}
+	if e != nil {
+		e.ID = t.at.id()
+	}
+	return e
+}
+
+func (t *told) change(st *state.State) *v1.Event {
+	p, ok := st.Plan(t.plan)
+	if !ok {
+		return nil
+	}
+	at, ok := p.Locate(t.instance)
+	if !ok {
+		return nil
+	}
+	return &v1.Event{
+		Type: v1.EventTypeInstance, At: moment(t.atMs), Backfill: plan.FormatID(t.plan), Instance: plan.FormatInstance(t.plan, t.instance),
+		Node: p.Nodes[at.Node].Spec.Id, Date: p.Dates[at.Pos].String(), State: statusWord(t.to), Agent: t.agent,
+	}
+}
+
+func (t *told) progress(st *state.State) *v1.Event {
+	p, ok := st.Plan(t.plan)
+	if !ok {
+		return nil
+	}
+	e := &v1.Event{Type: v1.EventTypeBackfill, At: moment(t.atMs), Backfill: plan.FormatID(t.plan), State: v1.StateRunning}
+	c := *t.counts
+	switch {
+	case c[state.Running] > 0:
+	case c.Success() == p.Size():
+		e.State = v1.StateSucceeded
+	default:
+		c = p.Total()
+		r := &reading{st: st, nowMs: st.NowMs(), left: entryLooks}
+		e.State = r.motion(p).plan()
+	}
+	counts := shownCounts(c, int64(c[state.Retrying]))
+	e.Counts = &counts
+	return e
 }

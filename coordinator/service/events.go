@@ -49,18 +49,30 @@ func parsePlace(s string) (place, bool) {
 	return place{index, ordinal}, ok && errA == nil && errB == nil
 }
 
+// told is one event as it is kept. The many, of instances and of plans'
+// progress, are kept as a few numbers and made into words only for who reads
+// them: most coordinators are followed by nobody most of the time.
 type told struct {
 	at    place
-	event *v1.Event
+	kind  v1.EventType
+	event *v1.Event // nil: to be made by render
 	plan  uint64
 	merge bool // a newer one of the same plan says all that it does
 	local bool // not of the log: it bears the place of what was told before it
+
+	// What an event is made of: of an instance, or of a plan's counts.
+	atMs     int64
+	instance uint64
+	to       state.Status
+	agent    string
+	counts   *state.Counts
 }
 
 // hub keeps the newest events and wakes who follows them.
 type hub struct {
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced at every change
+	changed chan struct{} // closed and replaced at the next change
+	awaited bool          // somebody waits on changed
 	events  []told
 	first   uint64 // number of events[0] since the beginning
 	floor   place  // events up to here are not kept any more
@@ -91,14 +103,18 @@ func (h *hub) end() {
 }
 
 func (h *hub) wake() {
+	if !h.awaited {
+		return
+	}
 	close(h.changed)
-	h.changed = make(chan struct{})
+	h.changed, h.awaited = make(chan struct{}), false
 }
 
 // news is closed at the next change.
 func (h *hub) news() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.awaited = true
 	return h.changed
 }
 
@@ -117,7 +133,7 @@ func (h *hub) observe(a machine.Applied) {
 		h.events = h.events[:0]
 		h.floor = place{index: a.Index + 1}
 		h.last, h.state, h.reset = h.floor, a.State, h.first
-		h.add(told{at: h.floor, local: true, event: resetEvent(a.State.NowMs())})
+		h.add(told{at: h.floor, kind: v1.EventTypeReset, local: true, event: resetEvent(a.State.NowMs())})
 		h.wake()
 		return
 	}
@@ -132,7 +148,9 @@ func (h *hub) observe(a machine.Applied) {
 }
 
 func (h *hub) add(t told) {
-	t.event.ID = t.at.id()
+	if t.event != nil {
+		t.event.ID = t.at.id()
+	}
 	h.events = append(h.events, t)
 	if h.last.before(t.at) {
 		h.last = t.at
@@ -152,7 +170,7 @@ func (h *hub) leader(id string, now time.Time) {
 	if id != "" {
 		text = "coordinator " + id + " leads"
 	}
-	h.add(told{at: h.last, local: true, event: &v1.Event{Type: v1.EventTypeCluster, At: now.UTC(), Leader: id, Text: text}})
+	h.add(told{at: h.last, kind: v1.EventTypeCluster, local: true, event: &v1.Event{Type: v1.EventTypeCluster, At: now.UTC(), Leader: id, Text: text}})
 	h.wake()
 }
 
@@ -179,23 +197,31 @@ func (h *hub) join(after string) (next uint64, known place, lost bool) {
 	return next, known, false
 }
 
-// take gives a batch of events from a number on, and a channel to wait on when
-// there are none.
-func (h *hub) take(next uint64) (batch []told, after uint64, news <-chan struct{}, err error) {
+// batch is what a follower takes at once.
+type batch struct {
+	events []told
+	after  uint64          // number of the event after them
+	state  *state.State    // newer than all of them
+	news   <-chan struct{} // to wait on when there are none
+}
+
+// take gives a batch of events from a number on.
+func (h *hub) take(next uint64) (batch, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.done {
-		return nil, next, nil, errStopping()
+		return batch{}, errStopping()
 	}
 	if next < h.reset {
 		next = h.reset
 	}
 	if next < h.first {
-		return nil, next, nil, fault.New(fault.Overloaded, "events come faster than they are read: go on from the last one that came")
+		return batch{}, fault.New(fault.Overloaded, "events come faster than they are read: go on from the last one that came")
 	}
 	from := next - h.first
 	to := min(uint64(len(h.events)), from+batchMost)
-	return slices.Clone(h.events[from:to]), next + to - from, h.changed, nil
+	h.awaited = h.awaited || from == to
+	return batch{slices.Clone(h.events[from:to]), next + to - from, h.state, h.changed}, nil
 }
 
 func errStopping() error {
@@ -213,18 +239,18 @@ func (s *Service) Events(ctx context.Context, f server.EventFilter, after string
 		}
 	}
 	for {
-		batch, to, news, err := s.hub.take(next)
+		b, err := s.hub.take(next)
 		if err != nil {
 			return err
 		}
-		next = to
-		sent, err := deliver(batch, f, known, send)
+		next = b.after
+		sent, err := deliver(b, f, known, send)
 		if err != nil {
 			return err
 		}
-		wait := news
+		wait := b.news
 		var pause *time.Timer
-		if len(batch) > 0 {
+		if len(b.events) > 0 {
 			wait = nil
 		}
 		if sent > 0 {
@@ -263,18 +289,23 @@ func (h *hub) newest() string {
 
 // deliver sends what a filter keeps of a batch, and of the progress of each
 // plan only the newest.
-func deliver(batch []told, f server.EventFilter, known place, send func(*v1.Event) error) (sent int, err error) {
+func deliver(b batch, f server.EventFilter, known place, send func(*v1.Event) error) (sent int, err error) {
 	newest := map[uint64]int{}
-	for i, t := range batch {
-		if t.merge {
+	for i := range b.events {
+		if t := &b.events[i]; t.merge {
 			newest[t.plan] = i
 		}
 	}
-	for i, t := range batch {
+	for i := range b.events {
+		t := &b.events[i]
 		if t.merge && newest[t.plan] != i || !wanted(t, f) || !t.local && !known.before(t.at) {
 			continue
 		}
-		if err := send(t.event); err != nil {
+		e := t.render(b.state)
+		if e == nil {
+			continue
+		}
+		if err := send(e); err != nil {
 			return sent, err
 		}
 		sent++
@@ -282,8 +313,8 @@ func deliver(batch []told, f server.EventFilter, known place, send func(*v1.Even
 	return sent, nil
 }
 
-func wanted(t told, f server.EventFilter) bool {
-	kind := t.event.Type
+func wanted(t *told, f server.EventFilter) bool {
+	kind := t.kind
 	switch {
 	case kind == v1.EventTypeReset:
 		return true

@@ -86,7 +86,7 @@ func heldReason(p *state.Plan, kind schedule.Kind) *v1.Reason {
 // newest is the last operation of a kind on a plan as a whole; nil when its log
 // has none.
 func newest(p *state.Plan, kind wire.Operate_Kind) *wire.Operation {
-	for _, o := range slices.Backward(p.Operations()) {
+	for o := range newestFirst(p, 0) {
 		if o.Kind == kind && !o.Edit && len(o.Instances) == 0 {
 			return o
 		}

@@ -124,8 +124,7 @@ func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOpe
 // changedBy is how many instances of a plan an operation changed, by the plan's
 // log: of a retry too.
 func changedBy(p *state.Plan, w server.Write, kind wire.Operate_Kind) int64 {
-	log := p.Operations()
-	for _, o := range slices.Backward(log) {
+	for o := range newestFirst(p, 0) {
 		if !o.Edit && o.Kind == kind && o.Actor == w.Actor && o.Why == w.Why {
 			return int64(o.Count)
 		}
@@ -145,9 +144,15 @@ func (s *Service) Operations(_ context.Context, planID uint64, page server.Page)
 		return nil, "", err
 	}
 	out := []v1.OperationRecord{}
-	for _, o := range slices.Backward(p.Operations()) {
+	below := uint64(0)
+	if after > 0 {
+		below = after - 1 // newest first: on from the one named, downwards
+		if below == 0 {
+			return out, "", nil
+		}
+	}
+	for o := range newestFirst(p, below) {
 		switch {
-		case after > 0 && o.Number >= after-1: // newest first: on from the one named, downwards
 		case len(out) == page.Limit:
 			return out, numberCursor(list, out[len(out)-1].Number), nil
 		default:
