@@ -8,24 +8,48 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
+	"backfleet/agent/dial"
+	"backfleet/agent/monotonic"
+	"backfleet/agent/session"
 	"backfleet/pkg/wire"
 )
 
-// simulated is an agent that speaks the real protocol over a real socket and
-// runs nothing: every attempt succeeds the moment it is granted.
-type simulated struct {
-	id    string
-	slots int
-	tally *tally
+// simulation says how simulated agents are. They are the real agent's core
+// over real sockets, with a keeper that has no processes: everything a leader
+// can tell from outside is as with real agents.
+type simulation struct {
+	coordinators []string // rpc addresses; agents go round them and follow hints to the leader
+	agents       int
+	slots        int                   // of each
+	group        string                // resource group; empty: default
+	prefix       string                // of the agents' ids, before their number; empty: sim
+	ramp         time.Duration         // over which they come
+	takes        func() time.Duration  // how long an attempt runs; nil: no time
+	tally        *tally                // counts acknowledged results; may be nil
+	ledger       *ledger               // remembers each instance; may be nil
+	onWelcome    func(agent time.Time) // each time a leader has accepted one; may be nil
+}
 
-	mu   sync.Mutex
-	held map[uint64]*wire.AttemptRef // granted, the result not yet acknowledged
-	done []*wire.AttemptResult       // to be reported
-	wake chan struct{}
+// simulated is an agent of a simulation.
+type simulated struct {
+	of   *simulation
+	pool *dial.Pool
+
+	mu     sync.Mutex
+	core   *session.Core
+	keeper simulatedKeeper
+	timer  *time.Timer
+	stream *simulatedStream
+}
+
+// simulatedStream is one stream to one coordinator.
+type simulatedStream struct {
+	cancel context.CancelFunc
+	wake   chan struct{}
+	out    []*wire.AgentMessage // under the agent's lock
 }
 
 // tally counts for all agents of a round.
@@ -54,136 +78,205 @@ func simulate(ctx context.Context, address string, n, slots int, t *tally) (welc
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var first atomic.Int64
-	g, inner := errgroup.WithContext(ctx)
-	for i := range n {
-		a := &simulated{
-			id: "sim" + strconv.Itoa(i+1), slots: slots, tally: t,
-			held: map[uint64]*wire.AttemptRef{}, wake: make(chan struct{}, 1),
-		}
-		g.Go(func() error {
-			return a.run(inner, address, func() { first.CompareAndSwap(0, time.Now().UnixNano()) })
-		})
+	s := &simulation{
+		coordinators: []string{address}, agents: n, slots: slots, tally: t,
+		onWelcome: func(at time.Time) { first.CompareAndSwap(0, at.UnixNano()) },
 	}
-	g.Go(func() error {
-		select {
-		case <-t.reached:
-			cancel()
-		case <-inner.Done():
-		}
-		return nil
-	})
-	err = g.Wait()
+	wait := s.start(ctx)
 	select {
 	case <-t.reached:
+		cancel()
+		wait()
 		return time.Unix(0, first.Load()), nil
-	default:
-		if err == nil {
-			err = ctx.Err()
-		}
-		return time.Time{}, fmt.Errorf("after %d of %d instances: %w", t.acked.Load(), t.want, err)
+	case <-ctx.Done():
+		wait()
+		return time.Time{}, fmt.Errorf("after %d of %d instances: %w", t.acked.Load(), t.want, ctx.Err())
 	}
 }
 
-func (a *simulated) run(ctx context.Context, address string, welcomed func()) error {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// start lets the agents live until ctx ends; wait returns when all are gone.
+func (s *simulation) start(ctx context.Context) (wait func()) {
+	if s.prefix == "" {
+		s.prefix = "sim"
+	}
+	if s.group == "" {
+		s.group = "default"
+	}
+	incarnation := strconv.FormatInt(time.Now().UnixNano(), 36)
+	var all sync.WaitGroup
+	for i := range s.agents {
+		a := s.agent(s.prefix+strconv.Itoa(i+1), incarnation)
+		delay := time.Duration(i) * s.ramp / time.Duration(s.agents)
+		all.Go(func() {
+			select {
+			case <-ctx.Done():
+			case <-time.After(delay):
+				a.live(ctx)
+			}
+		})
+	}
+	return all.Wait
+}
+
+func (s *simulation) agent(id, incarnation string) *simulated {
+	a := &simulated{of: s, pool: dial.NewPool(s.coordinators, nil, "")}
+	a.core = session.NewCore(&wire.Agent{
+		Id: id, Host: "simulated", Version: "bench", State: wire.Agent_READY,
+		Groups: []*wire.GroupSlots{{Group: s.group, Slots: uint32(s.slots)}},
+	}, nothingToRun{})
+	a.keeper = newSimulatedKeeper(s, a.core)
+	a.core.KeeperSynced(incarnation, nil)
+	a.timer = time.AfterFunc(time.Hour, func() { a.do(func(time.Duration) {}) })
+	return a
+}
+
+// nothingToRun prepares what the simulated keeper takes for a process.
+type nothingToRun struct{}
+
+// Prepare implements session.Preparer.
+func (nothingToRun) Prepare(*wire.Definition, *wire.Work) (*wire.StartAttempt, error) {
+	return &wire.StartAttempt{}, nil
+}
+
+// live goes from stream to stream as the real session does: hints are followed
+// once and at once, then it is the coordinators' turn to agree.
+func (a *simulated) live(ctx context.Context) {
+	defer a.timer.Stop()
+	var backoff dial.Backoff
+	hint, hinted := "", false
+	for ctx.Err() == nil {
+		address := hint
+		if hint == "" || hinted {
+			address = a.pool.Next()
+		}
+		hinted = hint != "" && !hinted
+		welcomed, err := a.one(ctx, address)
+		hint = leaderNamed(err)
+		if welcomed {
+			backoff.Reset()
+		}
+		if hint != "" && hint != address && !hinted {
+			continue
+		}
+		if !backoff.Wait(ctx) {
+			return
+		}
+	}
+}
+
+// leaderNamed finds the address of the leader in a refusal.
+func leaderNamed(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if n, ok := d.(*wire.NotLeader); ok {
+			return n.LeaderRpcAddress
+		}
+	}
+	return ""
+}
+
+// welcomePatience is how long Hello may stay without an answer.
+const welcomePatience = 5 * time.Second
+
+// one lives through one stream and returns what ended it.
+func (a *simulated) one(ctx context.Context, address string) (welcomed bool, err error) {
+	conn, err := a.pool.Connect(address)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := wire.NewAgentsClient(conn).Session(ctx)
+	patience := time.AfterFunc(welcomePatience, cancel)
+	defer patience.Stop()
+	remote, err := wire.NewAgentsClient(conn).Session(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	hello := &wire.Hello{Agent: &wire.Agent{
-		Id: a.id, Incarnation: "1", Host: "simulated", Version: "bench", State: wire.Agent_READY,
-		Groups: []*wire.GroupSlots{{Group: "default", Slots: uint32(a.slots)}},
-	}}
-	if err := stream.Send(&wire.AgentMessage{Body: &wire.AgentMessage_Hello{Hello: hello}}); err != nil {
-		return err
-	}
+	mine := &simulatedStream{cancel: cancel, wake: make(chan struct{}, 1)}
+	a.do(func(now time.Duration) {
+		a.stream = mine
+		a.core.Connected(now)
+	})
+	defer a.do(func(time.Duration) {
+		a.stream = nil
+		a.core.Disconnected()
+	})
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	defer cancel()
-	sending.Go(func() { a.report(ctx, stream) })
+	sending.Go(func() { a.send(ctx, remote, mine) })
 	for {
-		m, err := stream.Recv()
+		m, err := remote.Recv()
 		if err != nil {
-			return err
+			return welcomed, err
 		}
-		switch {
-		case m.GetWelcome() != nil:
-			welcomed()
-		case m.GetAssign() != nil:
-			a.take(m.GetAssign())
-		case m.GetAck() != nil:
-			a.settle(m.GetAck())
+		if !welcomed && m.GetWelcome() != nil {
+			welcomed = true
+			patience.Stop()
+			if a.of.onWelcome != nil {
+				a.of.onWelcome(time.Now())
+			}
+		}
+		a.do(func(now time.Duration) { a.core.Received(now, m) })
+		if n := len(m.GetAck().GetResults()); n > 0 && a.of.tally != nil {
+			a.of.tally.acks.Add(1)
+			a.of.tally.add(n)
 		}
 	}
 }
 
-// take succeeds with everything at once.
-func (a *simulated) take(m *wire.Assign) {
-	if len(m.Work) == 0 {
-		return
-	}
-	now := time.Now().UnixMilli()
-	a.mu.Lock()
-	for _, w := range m.Work {
-		a.held[key(w.Ref)] = w.Ref
-		a.done = append(a.done, &wire.AttemptResult{Ref: w.Ref, Outcome: wire.Outcome_SUCCEEDED, StartedMs: now, EndedMs: now})
-	}
-	a.mu.Unlock()
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
-
-// key is unique among the live attempts of one round's few plans.
-func key(r *wire.AttemptRef) uint64 { return r.Plan<<40 | r.Instance }
-
-func (a *simulated) settle(m *wire.Ack) {
-	if len(m.Results) == 0 {
-		return
-	}
-	a.mu.Lock()
-	for _, ref := range m.Results {
-		delete(a.held, key(ref))
-	}
-	a.mu.Unlock()
-	a.tally.acks.Add(1)
-	a.tally.add(len(m.Results))
-}
-
-// report sends results as they come and renews every three seconds.
-func (a *simulated) report(ctx context.Context, stream grpc.BidiStreamingClient[wire.AgentMessage, wire.LeaderMessage]) {
-	renew := time.NewTicker(3 * time.Second)
-	defer renew.Stop()
-	for seq := uint64(1); ; seq++ {
-		m := &wire.Report{Seq: seq}
+func (a *simulated) send(ctx context.Context, remote grpc.BidiStreamingClient[wire.AgentMessage, wire.LeaderMessage], s *simulatedStream) {
+	for {
+		a.mu.Lock()
+		out := s.out
+		s.out = nil
+		a.mu.Unlock()
+		for _, m := range out {
+			if len(m.GetReport().GetResults()) > 0 && a.of.tally != nil {
+				a.of.tally.reports.Add(1)
+			}
+			if remote.Send(m) != nil {
+				return // Recv says why
+			}
+		}
 		select {
+		case <-s.wake:
 		case <-ctx.Done():
 			return
-		case <-a.wake:
-			a.mu.Lock()
-			m.Results, a.done = a.done, nil
-			a.mu.Unlock()
-			if len(m.Results) == 0 {
-				continue
-			}
-			a.tally.reports.Add(1)
-		case <-renew.C:
-			m.Renews = true
-			a.mu.Lock()
-			for _, ref := range a.held {
-				m.Held = append(m.Held, ref)
-			}
-			a.mu.Unlock()
-		}
-		if stream.Send(&wire.AgentMessage{Body: &wire.AgentMessage_Report{Report: m}}) != nil {
-			return // Recv says why
 		}
 	}
+}
+
+// do takes in something that happened, then does what the core says until it
+// has nothing more to say.
+func (a *simulated) do(happened func(now time.Duration)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := monotonic.Now()
+	happened(now)
+	a.keeper.due(now)
+	for {
+		e := a.core.Take(now)
+		quiet := a.keeper.obey(now, e)
+		if a.stream != nil && e.Redial != "" {
+			a.stream.cancel()
+		} else if a.stream != nil && len(e.Send) > 0 {
+			a.stream.out = append(a.stream.out, e.Send...)
+			select {
+			case a.stream.wake <- struct{}{}:
+			default:
+			}
+		}
+		if quiet {
+			break
+		}
+	}
+	next := now + time.Hour
+	if at, ok := a.core.NextWake(); ok {
+		next = at
+	}
+	if at, ok := a.keeper.next(); ok {
+		next = min(next, at)
+	}
+	a.timer.Reset(max(next-now, time.Millisecond))
 }
