@@ -215,11 +215,16 @@ func (l *look) checkNeed(p *state.Plan, n plan.Need) (planID, instance uint64, w
 }
 
 // newestRun finds the newest finished or running instance of a cycle outside a
-// plan, and whether it has not succeeded. None: nothing to wait for.
+// plan, and whether it has not succeeded. None: nothing to wait for. One that is
+// to run again after this plan's own instance of the cycle does not count: in
+// descending order that comes later, and each would wait for the other.
 func (l *look) newestRun(p *state.Plan, n plan.Need) (planID, instance uint64, waits bool) {
 	newest, found := uint64(0), false
 	l.st.Elsewhere(p.ID, n.Node, n.Date, n.Unix, func(q *state.Plan, i uint64) bool {
 		status := q.Status(i)
+		if status.Waits() && followsOwn(p, q, n) {
+			return true
+		}
 		if fence, ran := lastRun(l.st, q, i, status); ran && (!found || fence > newest) {
 			newest, found = fence, true
 			planID, instance, waits = q.ID, i, !status.Success()
@@ -227,6 +232,16 @@ func (l *look) newestRun(p *state.Plan, n plan.Need) (planID, instance uint64, w
 		return true
 	})
 	return planID, instance, waits
+}
+
+// followsOwn says that of a cycle which two plans have q's waiting instance goes
+// after p's (RULES R5.8).
+func followsOwn(p, q *state.Plan, n plan.Need) bool {
+	if q.Auto || q.ID < p.ID {
+		return false
+	}
+	own, has := p.Find(n.Node, n.Date, n.Unix)
+	return has && p.Holds(own)
 }
 
 // lastRun is the fence with which an instance runs or ran last; false when it

@@ -92,3 +92,30 @@ func TestR5_3_AnAutoInstanceWaitsForTheRepairThatRuns(t *testing.T) {
 		t.Errorf("%+v: expected to wait for the repair that runs", b)
 	}
 }
+
+// TestR5_5_ADescendingPlanDoesNotWaitForWhatWaitsForIt: the same cycle of a later
+// plan failed once, while the earlier plan was stopped, and runs again after
+// that plan's own, which comes last in its order.
+func TestR5_5_ADescendingPlanDoesNotWaitForWhatWaitsForIt(t *testing.T) {
+	for _, gate := range []wire.Request_Gate{wire.Request_DAY, wire.Request_NODE} {
+		f := newFacts(t, onItself(daily("a")))
+		plan := f.submit(2, &wire.Request{Root: "a", Gate: gate, Order: wire.Request_DESCENDING})
+		f.operate(plan, stopped)
+		other := f.submit(0, &wire.Request{Root: "a", Dates: []*wire.DateRange{{From: int32(today) - 2, To: int32(today) - 2}}})
+		f.run(other, 0, failed)
+		f.operate(plan, wire.Operate_RESUME)
+		if b := f.check(plan, 0); b != (Block{Kind: Predecessor, Plan: other}) {
+			t.Errorf("%s: %+v: expected to wait for the failed run of the date before", gate, b)
+		}
+		f.rerun(other, 0)
+		if b := f.check(other, 0); b != (Block{Kind: Overlap, Plan: plan, Instance: 1}) {
+			t.Errorf("%s: %+v: expected the later plan to wait for the earlier one's instance of its cycle", gate, b)
+		}
+		for i, want := range []name{{plan, 0}, {plan, 1}, {other, 0}} {
+			if got := f.grants(2); len(got) != 1 || got[0] != want {
+				t.Fatalf("%s: %v is granted as number %d: expected %v", gate, got, i, want)
+			}
+			f.run(want.plan, want.instance, ok)
+		}
+	}
+}

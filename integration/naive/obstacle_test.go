@@ -333,6 +333,9 @@ func (w *world) lacks(p *program, c need) *row {
 		if o.p.auto {
 			auto = o
 		}
+		if own := p.find(c.node, c.date, c.unix); own != nil && o.status.waits() && !o.p.auto && o.p.id > p.id && own.blocksLater() {
+			continue // it goes after the plan's own (R5.8)
+		}
 		if (o.fence > 0 || o.status.good()) && (newest == nil || o.fence > newest.fence) {
 			newest = o
 		}

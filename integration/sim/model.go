@@ -525,6 +525,9 @@ func (m *model) newest(st *state.State, but *planModel, c cycle) (newest *planMo
 		if !has || q == but {
 			continue
 		}
+		if own, both := but.number[c]; both && m.status(st, q, n).Waits() && !q.auto && q.id > but.id && m.holdsLater(st, but, own) {
+			continue // it goes after the plan's own (R5.8)
+		}
 		good := m.status(st, q, n).Success()
 		when := m.runs[c][q.id]
 		if good {
@@ -566,13 +569,18 @@ func (m *model) overlap(st *state.State, p *planModel, key cycle) obstacle {
 		if !ok || q == p || q.dry(key) {
 			continue
 		}
-		s := m.status(st, q, n)
-		earlier := !p.auto && q.id < p.id && (s.Frozen() && !q.auto || s.Waits() && (!q.stopped || q.named[n]))
-		if s == state.Running || earlier {
-			return obstacle{rule: "R5.8", kind: "the same cycle is another plan's first", plan: q.id, instance: n, running: s == state.Running}
+		runs := m.status(st, q, n) == state.Running
+		if runs || !p.auto && q.id < p.id && m.holdsLater(st, q, n) {
+			return obstacle{rule: "R5.8", kind: "the same cycle is another plan's first", plan: q.id, instance: n, running: runs}
 		}
 	}
 	return obstacle{}
+}
+
+// holdsLater says whether an instance keeps its cycle from plans accepted later.
+func (m *model) holdsLater(st *state.State, q *planModel, n uint64) bool {
+	s := m.status(st, q, n)
+	return !q.dry(q.keys[n]) && (s == state.Running || s.Frozen() && !q.auto || s.Waits() && (!q.stopped || q.named[n]))
 }
 
 // conflict applies as much of RULES R5.6 as is true at any moment: backfill and
