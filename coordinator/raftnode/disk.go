@@ -23,6 +23,7 @@ const diskPatience = 5 * time.Second
 // reading the log afresh, in a new process, can tell.
 type guardedLog struct {
 	raft.LogStore
+	tail     *tail
 	dir      string
 	patience time.Duration
 	onFail   func(error)
@@ -39,8 +40,8 @@ type diskJob struct {
 	done chan error // buffered: an overdue write must not block its goroutine
 }
 
-func guardLog(inner raft.LogStore, dir string, patience time.Duration, onFail func(error)) *guardedLog {
-	g := &guardedLog{LogStore: inner, dir: dir, patience: patience, onFail: onFail, jobs: make(chan diskJob), closed: make(chan struct{})}
+func guardLog(inner raft.LogStore, known *tail, dir string, patience time.Duration, onFail func(error)) *guardedLog {
+	g := &guardedLog{LogStore: inner, tail: known, dir: dir, patience: patience, onFail: onFail, jobs: make(chan diskJob), closed: make(chan struct{})}
 	go g.write()
 	return g
 }
@@ -113,10 +114,23 @@ func (g *guardedLog) space() string {
 func (g *guardedLog) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
 
 func (g *guardedLog) StoreLogs(logs []*raft.Log) error {
-	return g.do("be written", func() error { return g.LogStore.StoreLogs(logs) })
+	err := g.do("be written", func() error { return g.LogStore.StoreLogs(logs) })
+	if err == nil {
+		g.tail.stored(logs)
+	}
+	return err
+}
+
+// GetLog serves the newest entries from memory.
+func (g *guardedLog) GetLog(index uint64, l *raft.Log) error {
+	if g.tail.get(index, l) {
+		return nil
+	}
+	return g.LogStore.GetLog(index, l)
 }
 
 func (g *guardedLog) DeleteRange(lo, hi uint64) error {
+	g.tail.deleted(lo, hi)
 	return g.do("be shortened", func() error { return g.LogStore.DeleteRange(lo, hi) })
 }
 
@@ -130,45 +144,47 @@ func (g *guardedLog) close() { g.once.Do(func() { close(g.closed) }) }
 
 // verifyLog reads the whole log and checks each entry, and that log and
 // snapshots together reach back to the beginning: raft panics on the former
-// and does not notice the latter.
-func verifyLog(logs raft.LogStore, snapshots raft.SnapshotStore) error {
+// and does not notice the latter. It gives what it found.
+func verifyLog(logs raft.LogStore, snapshots raft.SnapshotStore) (*tail, error) {
+	found := newTail()
 	first, err := logs.FirstIndex()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last, err := logs.LastIndex()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var term uint64
 	for i := first; i <= last && i > 0; i++ {
 		var l raft.Log
 		if err := logs.GetLog(i, &l); err != nil {
-			return fmt.Errorf("log entry %d cannot be read: %w", i, err)
+			return nil, fmt.Errorf("log entry %d cannot be read: %w", i, err)
 		}
 		if l.Index != i || l.Term < term {
-			return fmt.Errorf("log entry %d says it is %d of term %d, after term %d", i, l.Index, l.Term, term)
+			return nil, fmt.Errorf("log entry %d says it is %d of term %d, after term %d", i, l.Index, l.Term, term)
 		}
 		term = l.Term
 		if l.Type == raft.LogCommand {
 			if _, _, err := checkEntry(i, l.Data); err != nil {
-				return err
+				return nil, err
 			}
 		}
+		found.known(&l)
 	}
 	covered, err := newestReadable(snapshots)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if first > covered+1 {
-		return fmt.Errorf("the log begins at entry %d, but the newest readable snapshot ends at %d", first, covered)
+		return nil, fmt.Errorf("the log begins at entry %d, but the newest readable snapshot ends at %d", first, covered)
 	}
 	if first != 0 && last < covered {
 		// A crash after a received snapshot was kept and before the log it
 		// replaces was dropped. raft-wal takes no gap, so drop it now.
-		return logs.DeleteRange(first, last)
+		return newTail(), logs.DeleteRange(first, last)
 	}
-	return nil
+	return found, nil
 }
 
 // newestReadable opens snapshots, which verifies their checksums, and gives

@@ -55,6 +55,10 @@ type machine struct {
 	// configured is the index of the last membership applied, 0 when that is
 	// the snapshot's.
 	configured atomic.Uint64
+	// frozenSize is the bytes of the newest snapshot, and frozen is told where
+	// one ends that was received or read at the start.
+	frozenSize atomic.Int64
+	frozen     func(index uint64)
 }
 
 func (m *machine) Apply(l *raft.Log) any {
@@ -116,11 +120,12 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	}
 	stage := m.stage
 	stage.parts = stage.parts[:len(stage.parts):len(stage.parts)]
-	return frozen{m.visible.Load(), stage, state}, nil
+	return frozen{m.visible.Load(), stage, state, &m.frozenSize}, nil
 }
 
 func (m *machine) Restore(source io.ReadCloser) error {
-	r := bufio.NewReaderSize(source, 1<<20)
+	counted := &counter{r: source}
+	r := bufio.NewReaderSize(counted, 1<<20)
 	index, stage, err := readHeader(r)
 	if err != nil {
 		return err
@@ -130,8 +135,29 @@ func (m *machine) Restore(source io.ReadCloser) error {
 	}
 	m.stage = stage
 	m.configured.Store(0)
+	m.frozenSize.Store(counted.bytes)
+	m.frozen(index)
 	m.advance(index)
 	return nil
+}
+
+// counter counts what passes through it.
+type counter struct {
+	r     io.Reader
+	w     io.Writer
+	bytes int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.bytes += int64(n)
+	return n, err
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.bytes += int64(n)
+	return n, err
 }
 
 // snapshotMagic: the last byte is the version of the header.
@@ -141,15 +167,21 @@ type frozen struct {
 	index uint64
 	stage staging
 	state Snapshot
+	size  *atomic.Int64
 }
 
 func (f frozen) Persist(sink raft.SnapshotSink) error {
-	w := bufio.NewWriterSize(sink, 1<<20)
+	counted := &counter{w: sink}
+	w := bufio.NewWriterSize(counted, 1<<20)
 	writeHeader(w, f.index, f.stage)
 	if err := f.state.Encode(w); err != nil {
 		return err
 	}
-	return w.Flush() // a failed header write comes back here
+	if err := w.Flush(); err != nil { // a failed header write comes back here
+		return err
+	}
+	f.size.Store(counted.bytes)
+	return nil
 }
 
 func (f frozen) Release() {}

@@ -43,8 +43,10 @@ type Config struct {
 	TLS *mtls.Material
 	// Profile is ProfileLAN (default) or ProfileWAN.
 	Profile string
-	FSM     FSM
-	Logger  *slog.Logger // default: none
+	// Compaction bounds the log on disk.
+	Compaction Compaction
+	FSM        FSM
+	Logger     *slog.Logger // default: none
 
 	// For simulation and fault injection; each replaces the real part.
 	Transport     raft.Transport
@@ -73,10 +75,12 @@ type Node struct {
 	ours    bool    // the folder is ours to close
 	stores  *stores
 
-	flight  chan struct{} // a token per proposal in flight
-	staging chan struct{} // held while one proposal is staged
-	reads   readRounds
-	leading leadership
+	flight     chan struct{} // a token per proposal in flight
+	staging    chan struct{} // held while one proposal is staged
+	freezing   chan struct{} // held while a snapshot is taken
+	compaction Compaction
+	reads      readRounds
+	leading    leadership
 
 	mu       sync.Mutex
 	failure  error
@@ -107,8 +111,8 @@ func Open(cfg Config) (*Node, error) {
 		cfg.DiskPatience = diskPatience
 	}
 	n := &Node{
-		id: cfg.ID, log: cfg.Logger, timing: t, reached: &progress{},
-		flight: make(chan struct{}, maxInFlight), staging: make(chan struct{}, 1),
+		id: cfg.ID, log: cfg.Logger, timing: t, reached: &progress{}, compaction: cfg.Compaction.complete(),
+		flight: make(chan struct{}, maxInFlight), staging: make(chan struct{}, 1), freezing: make(chan struct{}, 1),
 		failed: make(chan struct{}), stopping: make(chan struct{}), dead: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	n.leading.changed = make(chan struct{})
@@ -121,6 +125,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n.tasks.Go(func() { n.followLeadership(cfg.leaderSignals) })
 	n.tasks.Go(n.watchFailure)
+	n.tasks.Go(n.compact)
 	return n, nil
 }
 
@@ -132,8 +137,9 @@ func (n *Node) open(cfg Config) error {
 	if n.trans, err = openTransport(cfg, n.log); err != nil {
 		return err
 	}
-	n.disk = guardLog(n.stores.logs, walDir, cfg.DiskPatience, n.fail)
-	n.machine = &machine{fsm: cfg.FSM, halt: n.fail, reached: n.reached}
+	n.disk = guardLog(n.stores.logs, n.stores.tail, walDir, cfg.DiskPatience, n.fail)
+	n.trans.lastLog = func() uint64 { last, _ := n.disk.LastIndex(); return last }
+	n.machine = &machine{fsm: cfg.FSM, halt: n.fail, reached: n.reached, frozen: n.disk.tail.mark}
 	rc := raftConfig(cfg.ID, n.timing, obs.HCLog(n.log, "raft"))
 	if cfg.Bootstrap {
 		if err := n.bootstrap(rc); err != nil {
@@ -150,7 +156,8 @@ func (n *Node) open(cfg Config) error {
 func (n *Node) openStores(cfg Config) (dir string, err error) {
 	if cfg.LogStore != nil {
 		n.stores = &stores{logs: cfg.LogStore, stable: cfg.StableStore, snapshots: cfg.SnapshotStore, close: func() error { return nil }}
-		return "", verifyLog(cfg.LogStore, cfg.SnapshotStore)
+		n.stores.tail, err = verifyLog(cfg.LogStore, cfg.SnapshotStore)
+		return "", err
 	}
 	if n.folder = cfg.Folder; n.folder == nil {
 		if n.folder, err = Claim(cfg.DataDir, cfg.ID); err != nil {

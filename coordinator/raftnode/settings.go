@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"math"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -58,11 +59,12 @@ func raftConfig(id string, t timing, logger hclog.Logger) *raft.Config {
 		BatchApplyCh:       true,
 		// A removed coordinator stays up, says so, and can be asked why.
 		ShutdownOnRemove: false,
-		// Fewer, and a follower that takes a snapshot may find the log after
-		// it gone when done, and start over for ever.
-		TrailingLogs:      10240,
-		SnapshotInterval:  30 * time.Second,
-		SnapshotThreshold: 16384,
+		// When a snapshot is taken, and how much of the log it leaves, is
+		// decided in compaction.go, by bytes as well as entries: raft by
+		// itself never takes one, and is told what to leave before each.
+		TrailingLogs:      DefaultCompaction().TrailingEntries,
+		SnapshotInterval:  24 * time.Hour,
+		SnapshotThreshold: math.MaxUint64,
 		// The state machine lives in memory: it needs the snapshot at start.
 		NoSnapshotRestoreOnStart: false,
 		// raft-wal does not track commits; the leader tells soon enough.

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestEverySetting(t *testing.T) {
 			"ProtocolVersion": raft.ProtocolVersion(3), "LocalID": raft.ServerID("c1"),
 			"HeartbeatTimeout": times[0], "ElectionTimeout": times[1], "LeaderLeaseTimeout": times[2], "CommitTimeout": times[3],
 			"MaxAppendEntries": 64, "BatchApplyCh": true, "ShutdownOnRemove": false,
-			"TrailingLogs": uint64(10240), "SnapshotInterval": 30 * time.Second, "SnapshotThreshold": uint64(16384),
+			"TrailingLogs": uint64(10240), "SnapshotInterval": 24 * time.Hour, "SnapshotThreshold": uint64(math.MaxUint64),
 			"NotifyCh": (chan<- bool)(nil), "LogOutput": nil, "LogLevel": "", "Logger": logger,
 			"NoSnapshotRestoreOnStart": false, "PreVoteDisabled": false, "NoLegacyTelemetry": true, "RestoreCommittedLogs": false,
 		}

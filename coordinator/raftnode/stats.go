@@ -1,12 +1,8 @@
 package raftnode
 
 import (
-	"context"
-	"errors"
 	"strconv"
 	"time"
-
-	"backfleet/pkg/fault"
 
 	"github.com/hashicorp/raft"
 )
@@ -50,18 +46,4 @@ func (n *Node) Stats() Stats {
 		s.Failure = err.Error()
 	}
 	return s
-}
-
-// Snapshot writes the state to disk now and drops the log entries that it
-// makes superfluous, except the newest 10,240. Raft does so by itself; this is
-// for an operator before a backup, and for tests.
-func (n *Node) Snapshot(ctx context.Context) error {
-	if err := n.unavailable(); err != nil {
-		return err
-	}
-	err := await(ctx, n.dead, n.raft.Snapshot())
-	if err == nil || errors.Is(err, raft.ErrNothingNewToSnapshot) {
-		return nil
-	}
-	return fault.Wrap(err, fault.Unavailable, "coordinator %s could not take a snapshot", n.id)
 }

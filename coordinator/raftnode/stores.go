@@ -20,15 +20,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	walSegment = 64 << 20
-	// cachedEntries spare reading back what followers are about to be sent.
-	cachedEntries = 512
-)
+const walSegment = 64 << 20
 
 // stores are the three durable parts raft stands on.
 type stores struct {
 	logs      raft.LogStore
+	tail      *tail
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	close     func() error
@@ -76,14 +73,12 @@ func (s *stores) finish(f *Folder, log *wal.WAL, logger *slog.Logger) (err error
 		err = fmt.Errorf("the log ends at entry %d, but ended at %d when this coordinator last stopped", last, f.id.CleanEnd)
 	}
 	if err == nil {
-		err = verifyLog(log, s.snapshots)
+		s.tail, err = verifyLog(log, s.snapshots)
 	}
 	if err != nil {
 		return broken(f.Dir, err)
 	}
-	if s.logs, err = raft.NewLogCache(cachedEntries, log); err != nil {
-		return err
-	}
+	s.logs = log
 	f.id.Log, f.id.CleanEnd = true, 0
 	return f.save()
 }

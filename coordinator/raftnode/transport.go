@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -27,7 +28,7 @@ const (
 
 // openTransport gives the injected transport, or listens on TCP.
 func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
-	p := &peers{Transport: cfg.Transport, seen: map[raft.ServerID]contact{}}
+	p := &peers{Transport: cfg.Transport, seen: map[raft.ServerID]contact{}, behind: map[raft.ServerID]uint64{}}
 	if p.Transport != nil {
 		if _, ok := p.Transport.(raft.WithPreVote); !ok {
 			return nil, fault.New(fault.Invalid, "transport %T has no pre-vote; a returning coordinator would depose the leader", p.Transport)
@@ -155,8 +156,40 @@ type peers struct {
 	raft.Transport
 	layer *streams // nil when the transport was injected
 
-	mu   sync.Mutex
-	seen map[raft.ServerID]contact
+	mu      sync.Mutex
+	seen    map[raft.ServerID]contact
+	behind  map[raft.ServerID]uint64 // who gets a snapshot: the entry with which it has caught up
+	lastLog func() uint64            // where the own log ends
+}
+
+// given is in behind while a snapshot is on its way.
+const given = math.MaxUint64
+
+// forgotten is how long after its last answer nobody waits for a follower.
+const forgotten = 10 * time.Second
+
+// catchingUp reports whether a follower is being sent a snapshot, or needs what
+// the log has behind the one that it got.
+func (p *peers) catchingUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, until := range p.behind {
+		c := p.seen[id]
+		here := time.Since(c.at) <= forgotten
+		if here && c.lastLog < until {
+			return true
+		}
+		if until != given {
+			delete(p.behind, id)
+		}
+	}
+	return false
+}
+
+func (p *peers) setBehind(id raft.ServerID, until uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.behind[id] = until
 }
 
 // contact is the last answer of a follower.
@@ -207,7 +240,10 @@ func (p *peers) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args
 
 func (p *peers) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	p.expect(id, target)
-	return p.Transport.InstallSnapshot(id, target, args, resp, data)
+	p.setBehind(id, given)
+	err := p.Transport.InstallSnapshot(id, target, args, resp, data)
+	p.setBehind(id, p.lastLog())
+	return err
 }
 
 func (p *peers) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {

@@ -42,6 +42,9 @@ type Config struct {
 	Join []string
 	// Profile is raftnode.ProfileLAN (default) or raftnode.ProfileWAN.
 	Profile string
+	// Compaction bounds the replicated log on disk. Default:
+	// raftnode.DefaultCompaction.
+	Compaction raftnode.Compaction
 	// Zone is the cluster's time zone, an IANA name. Default: UTC.
 	Zone string
 	// TLS secures all three listeners.
@@ -112,6 +115,9 @@ func (c *Config) complete() error {
 	if err := c.Settings.check(); err != nil {
 		return err
 	}
+	if err := checkCompaction(c.Compaction); err != nil {
+		return err
+	}
 	if _, err := time.LoadLocation(c.Zone); err != nil {
 		return fault.Field("zone", "%q is not a time zone: expected an IANA name, such as Asia/Shanghai", c.Zone)
 	}
@@ -121,6 +127,24 @@ func (c *Config) complete() error {
 		}
 		if err := mtls.RequireSecure(addr, c.TLS.Configured(), c.TokenFile != "", c.AllowInsecure); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkCompaction refuses bounds of the log with which it could not work, by
+// the name of the flag. 0 is the default.
+func checkCompaction(c raftnode.Compaction) error {
+	const mostEntries, mostBytes = 10_000_000, 64 << 30
+	for _, b := range []struct {
+		field       string
+		value, most int64
+	}{
+		{"raft-snapshot-entries", int64(c.SnapshotEntries), mostEntries}, {"raft-trailing-entries", int64(c.TrailingEntries), mostEntries},
+		{"raft-snapshot-bytes", c.SnapshotBytes, mostBytes}, {"raft-trailing-bytes", c.TrailingBytes, mostBytes},
+	} {
+		if b.value < 0 || b.value > b.most {
+			return fault.Field(b.field, "%d: expected 1 to %d, or 0 for the default", b.value, b.most)
 		}
 	}
 	return nil

@@ -195,7 +195,7 @@ func (s *Server) openNode(context.Context) (err error) {
 	}
 	s.node, err = raftnode.Open(raftnode.Config{
 		ID: s.cfg.ID, Folder: s.folder, Listen: s.cfg.Raft, Advertise: advertise, Bootstrap: s.cfg.Bootstrap,
-		TLS: s.secure, Profile: s.cfg.Profile, FSM: s.machine, Logger: s.cfg.Logger,
+		TLS: s.secure, Profile: s.cfg.Profile, Compaction: s.cfg.Compaction, FSM: s.machine, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -308,6 +308,7 @@ func (s *Server) sweeper() *logstore.Sweeper {
 	set := s.cfg.Settings
 	return logstore.NewSweeper(s.reader, logstore.SweepOptions{
 		Fate: s.fate, KeepUnknown: max(set.KeepLogsShared, set.KeepLogsExclusive), At: sinceMidnight(set.LogsCutAt), Zone: zone,
+		Every: min(set.KeepLogsShared, set.KeepLogsExclusive),
 		Swept: s.metrics.swept, Logger: s.cfg.Logger,
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	agent "backfleet/agent/command"
 	"backfleet/api/cli"
+	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/server"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
@@ -51,7 +52,7 @@ type coordinatorOptions struct {
 }
 
 func coordinatorCommand(version string) *cobra.Command {
-	o := &coordinatorOptions{config: server.Config{Version: version}, settings: settings(server.DefaultSettings())}
+	o := &coordinatorOptions{config: server.Config{Version: version, Compaction: raftnode.DefaultCompaction()}, settings: settings(server.DefaultSettings())}
 	o.config.Settings = (*server.Settings)(&o.settings)
 	cmd := &cobra.Command{
 		Use:   "coordinator",
@@ -91,6 +92,7 @@ ends in order.`,
 	f.DurationVar(&c.Terms.Lease, "lease", 0, "how long an attempt may run without renewal (default 15s)")
 	f.DurationVar(&c.Terms.Renew, "renew", 0, "how often agents renew (default a fifth of the lease)")
 	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "listen beyond the loopback without TLS and tokens: something else protects the network")
+	addCompaction(f, &c.Compaction)
 	o.settings.addFlags(f)
 	addTLS(f, &c.TLS, &c.TokenFile)
 	addLog(f, &o.log)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/server"
 	"backfleet/pkg/calendar"
 )
@@ -25,6 +26,14 @@ func (s *settings) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&s.ConflictYields, "conflict-yields", s.ConflictYields, "how often an instance of a backfill gives way to the schedule before it lets the schedule wait")
 	f.DurationVar(&s.BackfillPatience, "backfill-patience", s.BackfillPatience, "how long a backfill's instance waits for a slot before it goes ahead of more urgent ones, once in that time and resource group")
 	f.IntVar(&s.MaxGroups, "limit-groups", s.MaxGroups, "the most groups of a backfill")
+}
+
+// addCompaction adds what bounds the replicated log on disk.
+func addCompaction(f *pflag.FlagSet, c *raftnode.Compaction) {
+	f.Uint64Var(&c.SnapshotEntries, "raft-snapshot-entries", c.SnapshotEntries, "entries of the replicated log after which a snapshot of the facts is taken")
+	f.Int64Var(&c.SnapshotBytes, "raft-snapshot-bytes", c.SnapshotBytes, "the same in bytes of entries, or after as many as the last snapshot has if that is more")
+	f.Uint64Var(&c.TrailingEntries, "raft-trailing-entries", c.TrailingEntries, "newest entries kept behind a snapshot, for coordinators that were away shortly; those away for longer get the snapshot")
+	f.Int64Var(&c.TrailingBytes, "raft-trailing-bytes", c.TrailingBytes, "the most bytes of these entries")
 }
 
 // clockFlag is a time of day, as 22:00.
