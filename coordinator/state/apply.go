@@ -100,6 +100,9 @@ func (e *Edit) Turn(t *wire.Turn) []Refused {
 	for _, l := range t.Losses {
 		e.Lose(l)
 	}
+	for _, s := range t.Started {
+		e.Start(s)
+	}
 	for _, y := range t.Yields {
 		e.Yield(y)
 	}

@@ -138,7 +138,7 @@ func (e *Edit) letGo(p *Plan, diff *plan.Difference) (unstarted uint64) {
 				at, _ := p.Locate(i)
 				e.set(p, at, i, was.of(p, i))
 			}
-			if st.Waits() || st.Frozen() {
+			if st.Waits() || st.Frozen() || e.recallDropped(p, i, st) {
 				unstarted++
 			}
 		}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -48,12 +49,14 @@ const (
 	NodesChanged
 	ServersChanged
 	// LeaseEnding: the attempt of Instance of Plan is to be stopped, for a
-	// person or for an auto instance.
+	// person or for an auto instance, or was granted ahead and is wanted back.
 	LeaseEnding
 	// PlanExpired: Plan is forgotten (RULES R10.1).
 	PlanExpired
 	// SettingsChanged: a resource group, a workspace or a region.
 	SettingsChanged
+	// LeaseStarted: Instance of Plan was granted ahead, and runs now.
+	LeaseStarted
 )
 
 // Change is one thing that an entry changed, for those who follow the facts.
@@ -142,7 +145,7 @@ func (e *Edit) agent(id string) (*Agent, bool) {
 		return old, ok
 	}
 	a := *old
-	a.Used, a.Backfills = slices.Clone(a.Used), slices.Clone(a.Backfills)
+	a.Used, a.Backfills, a.Ahead = slices.Clone(a.Used), slices.Clone(a.Backfills), slices.Clone(a.Ahead)
 	e.putAgent(&a)
 	return &a, true
 }
@@ -208,7 +211,8 @@ func (e *Edit) PutAgent(a *wire.Agent) {
 }
 
 func newAgent(a *wire.Agent, readyMs int64) *Agent {
-	return &Agent{Agent: a, Used: make([]uint32, len(a.Groups)), Backfills: make([]uint32, len(a.Groups)), ReadyMs: readyMs}
+	n := len(a.Groups)
+	return &Agent{Agent: a, Used: make([]uint32, n), Backfills: make([]uint32, n), Ahead: make([]uint32, n), ReadyMs: readyMs}
 }
 
 // recount takes over the slots used. The leases are only gone through for a
@@ -218,7 +222,7 @@ func (e *Edit) recount(next, old *Agent) {
 	for i, g := range next.Groups {
 		k := slices.IndexFunc(old.Groups, func(o *wire.GroupSlots) bool { return o.Group == g.Group })
 		if known = known && k >= 0; known {
-			next.Used[i], next.Backfills[i] = old.Used[k], old.Backfills[k]
+			next.Used[i], next.Backfills[i], next.Ahead[i] = old.Used[k], old.Backfills[k], old.Ahead[k]
 		}
 	}
 	if known {
@@ -226,6 +230,7 @@ func (e *Edit) recount(next, old *Agent) {
 	}
 	clear(next.Used)
 	clear(next.Backfills)
+	clear(next.Ahead)
 	e.leases.each(func(l *Lease) {
 		if l.Agent == next.Id {
 			next.use(l, 1)
@@ -236,7 +241,11 @@ func (e *Edit) recount(next, old *Agent) {
 // use counts the slot of a lease as used or free again.
 func (a *Agent) use(l *Lease, by int32) {
 	for i, g := range a.Groups {
-		if g.Group == l.Group {
+		switch {
+		case g.Group != l.Group:
+		case l.Ahead:
+			a.Ahead[i] = uint32(int32(a.Ahead[i]) + by)
+		default:
 			a.Used[i] = uint32(int32(a.Used[i]) + by)
 			if !l.Auto {
 				a.Backfills[i] = uint32(int32(a.Backfills[i]) + by)
@@ -246,7 +255,8 @@ func (a *Agent) use(l *Lease, by int32) {
 }
 
 // Free is the number of slots of a group that the agent could take work for
-// now.
+// now: those that no lease is known to use. What it holds ahead will take them
+// first, so whoever wants a slot to itself leaves as many free as Ahead says.
 func (a *Agent) Free(group string) int {
 	if a.State != wire.Agent_READY {
 		return 0
@@ -278,7 +288,9 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
 	case p.Dry(at) != wire.DryRun_DRY_RUN_NONE:
 		return fault.New(fault.Conflict, "instance %s is a dry run: it needs no agent", plan.FormatInstance(g.Plan, g.Instance))
-	case agent.Free(g.ResourceGroup) == 0:
+	case g.Ahead && agent.Room(g.ResourceGroup) == 0:
+		return fault.New(fault.Conflict, "agent %q holds all of %q ahead that it may, or has no slot there", g.Agent, g.ResourceGroup)
+	case !g.Ahead && agent.Free(g.ResourceGroup) == 0:
 		return fault.New(fault.Conflict, "agent %q has no free slot in %q", g.Agent, g.ResourceGroup)
 	case !p.Status(g.Instance).Waits():
 		return fault.New(fault.Conflict, "instance %s does not wait to start", plan.FormatInstance(g.Plan, g.Instance))
@@ -297,6 +309,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	l := &Lease{
 		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
 		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
+		Ahead: g.Ahead,
 	}
 	if n := e.s.bySlot.get(uint64(p.slots[at.Node])); !n.Removed && !p.Request.PinCode {
 		l.Version = n.Version // the newest code (RULES R1.6)
@@ -337,24 +350,24 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	agent, _ := e.agent(l.Agent)
 	agent.use(l, -1)
 	a := Attempt{
-		Number: l.Attempt, Outcome: known(f.Outcome), Fence: l.Fence, GrantedMs: l.GrantedMs,
+		Number: l.Attempt, Outcome: l.outcome(f.Outcome), Fence: l.Fence, GrantedMs: l.GrantedMs,
 		StartedMs: f.StartedMs, EndedMs: f.EndedMs, ExitCode: f.ExitCode, Version: l.Version, Cause: clip(f.Cause),
 		SettledMs: e.s.nowMs,
 	}
-	if l.Ending() && f.Outcome != wire.Outcome_SUCCEEDED {
-		a.Outcome = wire.Outcome_YIELDED
-		if l.Stopping {
-			a.Outcome = wire.Outcome_STOPPED
-		}
-		if l.Cause != "" {
-			a.Cause = l.Cause
-		}
+	switch {
+	case f.Outcome == wire.Outcome_SUCCEEDED:
+	case l.Stopping, l.Yielding, a.Outcome == wire.Outcome_RECALLED:
+		a.Cause = cmp.Or(l.Cause, a.Cause)
+	case f.Outcome == wire.Outcome_RECALLED:
+		a.Cause = "its agent gave it back as not started, after it had said that it runs: taken for lost"
 	}
 	e.record(p, f.Instance, func(b []byte, slot uint64) []byte {
 		return appendAttempt(b, slot, &a, agent.Number, p.AcceptedMs)
 	})
-	e.noteAttempt(p, at, &a)
-	e.settle(p, at, f.Instance, a.Outcome)
+	if a.Outcome != wire.Outcome_RECALLED { // of which nothing ran
+		e.noteAttempt(p, at, &a)
+	}
+	e.settle(p, at, l, a.Outcome)
 	return true
 }
 
@@ -379,11 +392,25 @@ func (e *Edit) ended(p *Plan, at plan.Place) ended {
 	return r
 }
 
-// known takes an outcome that is none, or one of a newer agent, for a failure:
-// the attempt has ended, and not in a way known to be good. That an attempt
-// yielded is for the lease to say, not for the agent.
-func known(o wire.Outcome) wire.Outcome {
-	if o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST {
+// outcome is what an attempt came to of which its agent reports o. A report of
+// none, or of one that is newer than this binary, is a failure: the attempt has
+// ended, and not in a way known to be good. That it was stopped or yielded is
+// for the lease to say, not for the agent; that it never started is believed
+// unless the agent has said that it runs.
+func (l *Lease) outcome(o wire.Outcome) wire.Outcome {
+	never := o == wire.Outcome_RECALLED && !l.Started
+	switch {
+	case o == wire.Outcome_SUCCEEDED:
+		return o
+	case l.Stopping:
+		return wire.Outcome_STOPPED
+	case never:
+		return o
+	case l.Yielding:
+		return wire.Outcome_YIELDED
+	case o == wire.Outcome_RECALLED:
+		return wire.Outcome_LOST
+	case o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST:
 		return wire.Outcome_FAILED
 	}
 	return o
@@ -391,13 +418,18 @@ func known(o wire.Outcome) wire.Outcome {
 
 // settle gives an instance the status that follows from its attempt's outcome
 // (RULES R9, retries).
-func (e *Edit) settle(p *Plan, at plan.Place, instance uint64, outcome wire.Outcome) {
+func (e *Edit) settle(p *Plan, at plan.Place, l *Lease, outcome wire.Outcome) {
+	instance := l.Instance
 	switch outcome {
 	case wire.Outcome_SUCCEEDED:
 		e.set(p, at, instance, Succeeded)
 	case wire.Outcome_STOPPED:
 		e.set(p, at, instance, Stopped)
-	case wire.Outcome_LOST, wire.Outcome_YIELDED:
+	case wire.Outcome_LOST, wire.Outcome_YIELDED, wire.Outcome_RECALLED:
+		if l.Freezing {
+			e.set(p, at, instance, Frozen)
+			return
+		}
 		e.set(p, at, instance, Again)
 	default:
 		if p.tally(instance).retriesUsed <= p.Nodes[at.Node].Spec.Retries {
@@ -409,6 +441,7 @@ func (e *Edit) settle(p *Plan, at plan.Place, instance uint64, outcome wire.Outc
 		if n := p.Request.StopAfter; n > 0 && p.Failures >= uint32(n) && !p.Halted {
 			p.Halted = true
 			e.changes = append(e.changes, Change{Kind: PlanHalted, Plan: p.ID})
+			e.recallAll(p, "its backfill was halted")
 		}
 	}
 }

@@ -57,23 +57,38 @@ func (m *model) allows(o *wire.Operate) bool {
 			return false
 		}
 		for _, i := range t.Instances {
-			if i >= p.p.Size() || !p.allows(o, i) {
+			if i >= p.p.Size() || !m.allowsOn(o, ref{t.Plan, i}) {
 				return false
 			}
 		}
 		for _, r := range t.Dates {
 			within := func(i uint64) bool { return p.dateOf(i) >= r.From && p.dateOf(i) <= r.To }
 			if !p.any(func(i uint64) bool {
-				return within(i) && (o.Kind == wire.Operate_FREEZE && p.waits(i) || o.Kind == wire.Operate_UNFREEZE && p.frozen(i))
+				return within(i) && m.allowsOn(o, ref{t.Plan, i})
 			}) {
 				return false
 			}
 		}
-		if len(t.Instances)+len(t.Dates) == 0 && !p.allowsWhole(o.Kind) {
+		if len(t.Instances)+len(t.Dates) == 0 && !m.allowsWhole(t.Plan, o) {
 			return false
 		}
 	}
 	return true
+}
+
+// allowsOn says whether an operation is possible on an instance. One that was
+// granted ahead waits, and can only be frozen, unfrozen and stopped.
+func (m *model) allowsOn(o *wire.Operate, k ref) bool {
+	l := m.leases[k]
+	switch {
+	case l == nil || !l.ahead:
+		return m.plans[k.plan].allows(o, k.instance)
+	case o.Kind == wire.Operate_FREEZE:
+		return !l.stopping && !l.freezing
+	case o.Kind == wire.Operate_UNFREEZE:
+		return !l.stopping && l.freezing
+	}
+	return o.Kind == wire.Operate_STOP
 }
 
 func (p *modelPlan) allows(o *wire.Operate, i uint64) bool {
@@ -100,8 +115,9 @@ func (p *modelPlan) allows(o *wire.Operate, i uint64) bool {
 	}
 }
 
-func (p *modelPlan) allowsWhole(k wire.Operate_Kind) bool {
-	switch k {
+func (m *model) allowsWhole(id uint64, o *wire.Operate) bool {
+	p := m.plans[id]
+	switch o.Kind {
 	case wire.Operate_STOP:
 		return p.unfinished()
 	case wire.Operate_PAUSE:
@@ -110,10 +126,8 @@ func (p *modelPlan) allowsWhole(k wire.Operate_Kind) bool {
 		return p.unfinished() || p.stopped || p.halted
 	case wire.Operate_RERUN_FAILED:
 		return p.any(p.failed)
-	case wire.Operate_FREEZE:
-		return p.any(p.waits)
-	case wire.Operate_UNFREEZE:
-		return p.any(p.frozen)
+	case wire.Operate_FREEZE, wire.Operate_UNFREEZE:
+		return p.any(func(i uint64) bool { return m.allowsOn(o, ref{id, i}) })
 	}
 	return false
 }
@@ -136,14 +150,16 @@ func (m *model) operate(o *wire.Operate) {
 			}
 			switch {
 			case !in:
-			case o.Kind == wire.Operate_FREEZE && p.waits(i), o.Kind == wire.Operate_UNFREEZE && p.frozen(i),
+			case (o.Kind == wire.Operate_FREEZE || o.Kind == wire.Operate_UNFREEZE) && m.allowsOn(o, ref{t.Plan, i}),
 				o.Kind == wire.Operate_RERUN_FAILED && p.failed(i):
 				named[ref{t.Plan, i}] = true
 			}
 		}
 	}
+	whole := map[uint64]bool{}
 	for _, t := range o.Targets {
-		if len(t.Instances)+len(t.Dates) == 0 {
+		if len(t.Instances)+len(t.Dates) == 0 && !whole[t.Plan] {
+			whole[t.Plan] = true // once, however often it is named
 			m.operateWhole(t.Plan, o.Kind)
 		}
 	}
@@ -162,7 +178,7 @@ func (m *model) operateWhole(id uint64, kind wire.Operate_Kind) {
 		p.stopped, p.paused, p.named = true, false, map[uint64]bool{}
 		for k, l := range m.leases {
 			if k.plan == id {
-				l.stopping = true
+				l.stop()
 				p.marks[k.instance]++
 			}
 		}
@@ -174,6 +190,7 @@ func (m *model) operateWhole(id uint64, kind wire.Operate_Kind) {
 		}
 	case wire.Operate_PAUSE:
 		p.paused = true
+		m.recall(id)
 	case wire.Operate_RESUME:
 		p.stopped, p.paused, p.halted, p.failures, p.named = false, false, false, 0, map[uint64]bool{}
 	}
@@ -188,7 +205,7 @@ func (m *model) operateOn(k ref, o *wire.Operate) {
 		case l != nil && l.stopping:
 			return
 		case l != nil:
-			l.stopping = true
+			l.stop()
 		case p.waits(i):
 			p.end(i, Stopped)
 		}
@@ -203,12 +220,20 @@ func (m *model) operateOn(k ref, o *wire.Operate) {
 		p.end(i, SetToSuccess)
 		m.last[p.where(i)] = modelOutcome{wire.Outcome_SUCCEEDED, 0}
 	case wire.Operate_FREEZE:
+		if l := m.leases[k]; l != nil {
+			l.freezing = true
+			l.recalled = l.recalled || !l.ending()
+			break
+		}
 		p.was[i] = p.status[i]
 		p.end(i, Frozen)
 	case wire.Operate_UNFREEZE:
-		if p.status[i] == Missed {
+		switch l := m.leases[k]; {
+		case l != nil:
+			l.freezing = false
+		case p.status[i] == Missed:
 			p.status[i] = Failed
-		} else {
+		default:
 			p.status[i] = p.was[i]
 		}
 	case wire.Operate_FORCE_RUN:
@@ -221,14 +246,24 @@ func (m *model) operateOn(k ref, o *wire.Operate) {
 	p.marks[i]++
 }
 
-// edit follows a change of a plan: what it drops is not frozen any more.
+func (l *modelLease) stop() { l.stopping, l.recalled, l.freezing = true, false, false }
+
+// edit follows a change of a plan: what it drops is not frozen any more, and
+// called back if it was granted ahead.
 func (m *model) edit(e *wire.EditPlan, after *plan.Plan) {
 	p := m.plans[e.Plan]
 	for i := range p.p.Size() {
 		at, _ := p.p.Locate(i)
 		date := slices.ContainsFunc(e.DropDates, func(r *wire.DateRange) bool { return p.dateOf(i) >= r.From && p.dateOf(i) <= r.To })
-		if (date && !p.p.DateDropped(at.Pos) || slices.Contains(e.DropNodes, p.p.Nodes[at.Node].Spec.Id)) && p.frozen(i) {
+		if !date && !slices.Contains(e.DropNodes, p.p.Nodes[at.Node].Spec.Id) || p.p.Dry(at) == wire.DryRun_DROPPED {
+			continue
+		}
+		if p.frozen(i) {
 			p.status[i] = p.was[i]
+		}
+		if l := m.leases[ref{e.Plan, i}]; l != nil && l.ahead && !l.stopping {
+			l.freezing = false
+			l.recalled = l.recalled || !l.ending()
 		}
 	}
 	p.lines++
@@ -349,6 +384,10 @@ func (m *model) use(group string) GroupUse {
 			used := 0
 			for k, l := range m.leases {
 				if l.agent != id || l.group != group {
+					continue
+				}
+				if l.ahead {
+					u.Ahead++
 					continue
 				}
 				used++

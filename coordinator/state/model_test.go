@@ -42,7 +42,14 @@ type modelLease struct {
 	version  uint64
 	stopping bool
 	yielding bool
+	ahead    bool
+	recalled bool
+	freezing bool
+	started  bool
 }
+
+// ending says whether its agent is to let go of it.
+func (l *modelLease) ending() bool { return l.stopping || l.yielding || l.recalled }
 
 type modelPlan struct {
 	p        *plan.Plan
@@ -164,9 +171,14 @@ func (m *model) turn(index uint64, t *wire.Turn, after *State, r Result) error {
 	for _, l := range t.Losses {
 		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST)
 	}
+	for _, s := range t.Started {
+		if l := m.leases[ref{s.Plan, s.Instance}]; l != nil && l.fence == s.Fence && l.ahead {
+			l.started, l.ahead, l.recalled, l.freezing = true, false, false, false
+		}
+	}
 	for _, y := range t.Yields {
 		l, p := m.leases[ref{y.Plan, y.Instance}], m.plans[y.Plan]
-		if l != nil && l.fence == y.Fence && !l.stopping && !p.p.Auto && p.p.Request.OnConflict == wire.Request_YIELD {
+		if l != nil && l.fence == y.Fence && !l.ending() && !p.p.Auto && p.p.Request.OnConflict == wire.Request_YIELD {
 			l.yielding = true
 		}
 	}
@@ -201,7 +213,7 @@ func (m *model) turn(index uint64, t *wire.Turn, after *State, r Result) error {
 		if !ok {
 			return fmt.Errorf("%v was granted and has no lease", k)
 		}
-		m.leases[k] = &modelLease{fence: index, agent: g.Agent, group: g.ResourceGroup, version: l.Version}
+		m.leases[k] = &modelLease{fence: index, agent: g.Agent, group: g.ResourceGroup, version: l.Version, ahead: g.Ahead}
 		m.plans[g.Plan].status[g.Instance] = Running
 	}
 	if refused != len(r.Refused) {
@@ -221,8 +233,11 @@ func (m *model) mayGrant(g *wire.Grant) bool {
 			free = int(s.Slots)
 		}
 	}
+	if g.Ahead && free > 0 {
+		free += MaxAhead
+	}
 	for k, l := range m.leases {
-		if l.agent == g.Agent && l.group == g.ResourceGroup {
+		if l.agent == g.Agent && l.group == g.ResourceGroup && (g.Ahead || !l.ahead) {
 			free--
 		}
 		if m.plans[k.plan].cycle(k.instance) == p.cycle(g.Instance) {
@@ -243,12 +258,23 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
 	delete(m.leases, k)
 	p := m.plans[planID]
 	p.attempts[i]++
+	waits := Again
+	if l.freezing {
+		waits = Frozen
+		p.was[i] = Again
+	}
+	if o == wire.Outcome_RECALLED && !l.stopping && !l.started { // nothing ran
+		p.wait(i, waits)
+		return
+	}
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
 	case l.stopping:
 		o = wire.Outcome_STOPPED
 	case l.yielding:
 		o = wire.Outcome_YIELDED
+	case o == wire.Outcome_RECALLED:
+		o = wire.Outcome_LOST
 	case o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST:
 		o = wire.Outcome_FAILED
 	}
@@ -260,9 +286,9 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
 	case wire.Outcome_STOPPED:
 		p.end(i, Stopped)
 	case wire.Outcome_LOST:
-		p.status[i] = Again
+		p.wait(i, waits)
 	case wire.Outcome_YIELDED:
-		p.status[i] = Again
+		p.wait(i, waits)
 		p.yields[i]++
 	default:
 		if p.used[i]++; p.used[i] <= p.p.Nodes[at.Node].Spec.Retries {
@@ -273,7 +299,23 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
 		p.failures++
 		if n := p.p.Request.StopAfter; n > 0 && p.failures >= n {
 			p.halted = true
+			m.recall(planID)
 		}
+	}
+}
+
+// recall calls back what was granted ahead of a plan.
+func (m *model) recall(planID uint64) {
+	for k, l := range m.leases {
+		l.recalled = l.recalled || k.plan == planID && l.ahead && !l.ending()
+	}
+}
+
+// wait has an instance wait again, or be frozen.
+func (p *modelPlan) wait(i uint64, st Status) {
+	p.status[i] = st
+	if st == Frozen {
+		p.end(i, st)
 	}
 }
 
@@ -295,11 +337,11 @@ func (m *model) check(t testing.TB, s *State) {
 		t.Fatalf("%d leases, expected %d", s.LeaseCount(), len(m.leases))
 	}
 	cycles := map[string]ref{}
-	slots := map[[2]string]uint32{}
+	slots, ahead := map[[2]string]uint32{}, map[[2]string]uint32{}
 	s.Leases(func(l *Lease) {
 		k := ref{l.Plan, l.Instance}
 		if want := m.leases[k]; want == nil || want.fence != l.Fence || want.agent != l.Agent || want.stopping != l.Stopping ||
-			want.yielding != l.Yielding || want.version != l.Version || l.Auto != m.plans[l.Plan].p.Auto {
+			want.yielding != l.Yielding || want.ahead != l.Ahead || want.recalled != l.Recalled || want.freezing != l.Freezing || want.started != l.Started || want.version != l.Version || l.Auto != m.plans[l.Plan].p.Auto {
 			t.Fatalf("R13.2: lease %+v, expected %+v", l, want)
 		}
 		cycle := m.plans[l.Plan].cycle(l.Instance)
@@ -307,12 +349,17 @@ func (m *model) check(t testing.TB, s *State) {
 			t.Fatalf("R5.8: %v and %v of the same cycle run at once", other, k)
 		}
 		cycles[cycle] = k
-		slots[[2]string{l.Agent, l.Group}]++
+		if l.Ahead {
+			ahead[[2]string{l.Agent, l.Group}]++
+		} else {
+			slots[[2]string{l.Agent, l.Group}]++
+		}
 	})
 	s.Agents(func(a *Agent) {
 		for i, g := range a.Groups {
-			if used := slots[[2]string{a.Id, g.Group}]; a.Used[i] != used {
-				t.Fatalf("agent %s uses %d slots of %s, expected %d", a.Id, a.Used[i], g.Group, used)
+			k := [2]string{a.Id, g.Group}
+			if a.Used[i] != slots[k] || a.Ahead[i] != ahead[k] {
+				t.Fatalf("agent %s uses %d slots of %s and holds %d ahead, expected %d and %d", a.Id, a.Used[i], g.Group, a.Ahead[i], slots[k], ahead[k])
 			}
 		}
 	})

@@ -53,6 +53,8 @@ type target struct {
 	dates []*wire.DateRange
 	named []uint64 // ascending, without doubles
 	list  []uint64 // what it comes to: the instances that change, likewise
+	// leases as they stand: what is granted ahead waits, whatever its status.
+	leases *leaseEdit
 }
 
 // operate does what a person asks for, to everything named or to nothing (RULES
@@ -129,7 +131,7 @@ func (e *Edit) targets(o *wire.Operate) []*target {
 	for _, w := range o.Targets {
 		t := byPlan[w.Plan]
 		if t == nil {
-			t = &target{id: w.Plan}
+			t = &target{id: w.Plan, leases: &e.leases}
 			t.p, _ = e.plan(w.Plan)
 			byPlan[w.Plan] = t
 		}
@@ -161,10 +163,8 @@ func (t *target) resolve(o *wire.Operate, no *refusal) {
 		if len(t.list) == 0 {
 			no.add(fault.Conflict, id, "it has nothing to run again: give instances, or wait for a failure")
 		}
-	case t.whole && o.Kind == wire.Operate_FREEZE:
-		t.list = t.p.where(Status.Waits, nil)
-	case t.whole && o.Kind == wire.Operate_UNFREEZE:
-		t.list = t.p.where(Status.Frozen, nil)
+	case t.whole && (o.Kind == wire.Operate_FREEZE || o.Kind == wire.Operate_UNFREEZE):
+		t.list = t.where(o.Kind, nil)
 	}
 	if (o.Kind == wire.Operate_FREEZE || o.Kind == wire.Operate_UNFREEZE) && t.whole && len(t.list) == 0 {
 		no.add(fault.Conflict, id, nothingTo[o.Kind])
@@ -173,7 +173,7 @@ func (t *target) resolve(o *wire.Operate, no *refusal) {
 	for _, i := range t.named {
 		if at, ok := t.p.Locate(i); !ok {
 			no.add(fault.NotFound, plan.FormatInstance(t.id, i), fmt.Sprintf("there is no such instance: %s has %d, numbered from 0", id, t.p.Size()))
-		} else if why := t.p.inTheWay(o, at, i); why != "" {
+		} else if why := t.inTheWay(o, at, i); why != "" {
 			no.add(fault.Conflict, plan.FormatInstance(t.id, i), why)
 		}
 	}
@@ -189,12 +189,8 @@ var nothingTo = map[wire.Operate_Kind]string{
 
 // resolveDates finds the instances of dates that an operation is about.
 func (t *target) resolveDates(o *wire.Operate, no *refusal) {
-	is := Status.Waits
-	if o.Kind == wire.Operate_UNFREEZE {
-		is = Status.Frozen
-	}
 	for _, r := range t.dates {
-		found := t.p.where(is, r)
+		found := t.where(o.Kind, r)
 		text := calendar.Date(r.From).String()
 		if r.To > r.From {
 			text += ".." + calendar.Date(r.To).String()
@@ -210,15 +206,33 @@ func (t *target) resolveDates(o *wire.Operate, no *refusal) {
 }
 
 func (p *Plan) hasDate(r *wire.DateRange) bool {
-	return slices.ContainsFunc(p.Dates, func(d calendar.Date) bool { return int32(d) >= r.From && int32(d) <= r.To })
+	return slices.ContainsFunc(p.Dates, func(d calendar.Date) bool { return within(d, r) })
 }
+
+// where lists what is to be frozen or unfrozen, of some dates or (nil) of all.
+func (t *target) where(k wire.Operate_Kind, dates *wire.DateRange) []uint64 {
+	is := Status.Waits
+	if k == wire.Operate_UNFREEZE {
+		is = Status.Frozen
+	}
+	out := t.p.where(is, dates)
+	t.leases.eachOf(t.id, func(l *Lease) {
+		at, _ := t.p.Locate(l.Instance)
+		if l.allows(k) && (dates == nil || within(t.p.Dates[at.Pos], dates)) {
+			out = append(out, l.Instance)
+		}
+	})
+	return out
+}
+
+func within(d calendar.Date, r *wire.DateRange) bool { return int32(d) >= r.From && int32(d) <= r.To }
 
 // where lists the instances of a status, of some dates or (nil) of all. Only
 // dates that have some are looked at.
 func (p *Plan) where(is func(Status) bool, dates *wire.DateRange) []uint64 {
 	var out []uint64
 	for pos, d := range p.Dates {
-		if dates != nil && (int32(d) < dates.From || int32(d) > dates.To) {
+		if dates != nil && !within(d, dates) {
 			continue
 		}
 		some, counts := false, p.DateCounts(pos)
@@ -256,8 +270,11 @@ func (p *Plan) refuses(k wire.Operate_Kind) string {
 
 // inTheWay says why an operation cannot be done to an instance; empty when it
 // can (RULES R9).
-func (p *Plan) inTheWay(o *wire.Operate, at plan.Place, i uint64) string {
-	st := p.Status(i)
+func (t *target) inTheWay(o *wire.Operate, at plan.Place, i uint64) string {
+	if l, ok := t.leases.get(t.id, i); ok && l.Ahead {
+		return l.inTheWay(o.Kind)
+	}
+	p, st := t.p, t.p.Status(i)
 	switch o.Kind {
 	case wire.Operate_STOP:
 		if st == Running || st.Waits() {

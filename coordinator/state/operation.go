@@ -71,6 +71,7 @@ func (e *Edit) toPlan(p *Plan, k wire.Operate_Kind, line *wire.Operation) (chang
 		return e.stop(p, line)
 	case wire.Operate_PAUSE:
 		p.Paused = true
+		e.recallAll(p, byWhom("paused", line))
 	case wire.Operate_RESUME:
 		p.Paused, p.Stopped, p.Halted, p.Failures = false, false, false, 0
 		p.named = iradix.New[struct{}]()
@@ -101,13 +102,19 @@ func (e *Edit) stop(p *Plan, line *wire.Operation) (changed uint64) {
 
 func (e *Edit) stopLease(l *Lease, line *wire.Operation) {
 	next := *l
-	next.Stopping, next.Cause = true, "stopped by "+line.Actor
-	if line.Why != "" {
-		next.Cause += ": " + line.Why
-	}
-	next.Cause = clip(next.Cause)
+	next.Stopping, next.Cause = true, byWhom("stopped", line)
+	next.Recalled, next.Freezing = false, false
 	e.leases.put(&next)
 	e.changes = append(e.changes, Change{Kind: LeaseEnding, Plan: l.Plan, Instance: l.Instance})
+}
+
+// byWhom says who did what to an attempt, and in whose words why.
+func byWhom(what string, line *wire.Operation) string {
+	text := what + " by " + line.Actor
+	if line.Why != "" {
+		text += ": " + line.Why
+	}
+	return clip(text)
 }
 
 // toInstance does an operation to an instance that was found to allow it; false
@@ -132,9 +139,17 @@ func (e *Edit) toInstance(p *Plan, i uint64, o *wire.Operate, line *wire.Operati
 		e.noted = append(e.noted, r)
 		e.set(p, at, i, SetToSuccess)
 	case wire.Operate_FREEZE:
-		e.set(p, at, i, Frozen)
+		if l, ok := e.leases.get(p.ID, i); ok {
+			e.recall(l, byWhom("frozen", line), true)
+		} else {
+			e.set(p, at, i, Frozen)
+		}
 	case wire.Operate_UNFREEZE:
-		e.unfreeze(p, at, i, was)
+		if l, ok := e.leases.get(p.ID, i); ok {
+			e.keepWaiting(l)
+		} else {
+			e.unfreeze(p, at, i, was)
+		}
 	case wire.Operate_FORCE_RUN:
 		p.forced, _, _ = p.forced.Insert(key1(i), struct{}{})
 	case wire.Operate_REMOVE_UPSTREAM:

@@ -295,11 +295,14 @@ func (g *generator) turn(s *State) *wire.Turn {
 	}
 	s.Leases(func(l *Lease) {
 		f := &wire.Finish{
-			Plan: l.Plan, Instance: l.Instance, Fence: l.Fence, Outcome: wire.Outcome(g.IntN(7)),
+			Plan: l.Plan, Instance: l.Instance, Fence: l.Fence, Outcome: wire.Outcome(g.IntN(9)),
 			StartedMs: l.GrantedMs + g.Int64N(50), EndedMs: l.GrantedMs + 50, ExitCode: int32(g.IntN(300) - 20), Cause: "because",
 		}
 		if g.oneIn(2) {
 			f.Outcome = wire.Outcome_SUCCEEDED
+			if l.Ahead && g.oneIn(2) {
+				f.Outcome = wire.Outcome_RECALLED
+			}
 		}
 		if g.oneIn(10) {
 			f.Fence -= g.Uint64N(3) // stale
@@ -313,6 +316,8 @@ func (g *generator) turn(s *State) *wire.Turn {
 			if g.oneIn(3) {
 				t.Losses = append(t.Losses, &wire.Loss{Plan: l.Plan, Instance: l.Instance, Fence: f.Fence, Cause: "silent"})
 			}
+		case 4:
+			t.Started = append(t.Started, &wire.Started{Plan: l.Plan, Instance: l.Instance, Fence: f.Fence})
 		case 3:
 			t.Yields = append(t.Yields, &wire.Yield{Plan: l.Plan, Instance: l.Instance, Fence: f.Fence, ToPlan: 1, ToInstance: 2})
 		}
@@ -320,7 +325,7 @@ func (g *generator) turn(s *State) *wire.Turn {
 	for range g.IntN(8) {
 		id := g.plan(s)
 		t.Grants = append(t.Grants, &wire.Grant{
-			Plan: id, Instance: g.instance(s, id), Agent: pick(g, agentIDs), ResourceGroup: pick(g, []string{"default", "default", "default", "default", "default", "big", "none"}),
+			Plan: id, Instance: g.instance(s, id), Agent: pick(g, agentIDs), Ahead: g.oneIn(3), ResourceGroup: pick(g, []string{"default", "default", "default", "default", "default", "big", "none"}),
 		})
 		if g.oneIn(3) {
 			t.DryRuns = append(t.DryRuns, &wire.DryRuns{Plan: id, Instances: []uint64{g.instance(s, id), g.instance(s, id)}})

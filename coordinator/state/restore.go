@@ -405,6 +405,7 @@ func (d *decoder) restoreLeases() error {
 		own := &Lease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, Group: l.ResourceGroup,
 			GrantedMs: l.GrantedMs, Auto: p.Auto, Version: l.CodeVersion, Stopping: l.Stopping, Yielding: l.Yielding, Cause: l.Cause,
+			Ahead: l.Ahead, Recalled: l.Recalled, Freezing: l.Freezing, Started: l.Started,
 		}
 		t.put(own)
 		a.use(own, 1)

@@ -30,6 +30,7 @@ type GroupUse struct {
 	Slots     int // of all ready agents
 	Used      int // of them
 	Backfills int // of those used, by instances that are not the schedule's own
+	Ahead     int // held ahead: none of these uses a slot yet
 }
 
 // GroupUse counts a group's slots. It looks at every agent.
@@ -44,6 +45,7 @@ func (s *State) GroupUse(name string) GroupUse {
 				u.Slots += int(g.Slots)
 				u.Used += int(min(a.Used[i], g.Slots)) // it may have fewer now than it uses
 				u.Backfills += int(a.Backfills[i])
+				u.Ahead += int(a.Ahead[i])
 			}
 		}
 	})

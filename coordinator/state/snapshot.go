@@ -105,6 +105,7 @@ func (enc *encoder) state(s *State) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Lease{Lease: &wire.SnapshotLease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, ResourceGroup: l.Group,
 			GrantedMs: l.GrantedMs, CodeVersion: l.Version, Stopping: l.Stopping, Cause: l.Cause, Yielding: l.Yielding,
+			Ahead: l.Ahead, Recalled: l.Recalled, Freezing: l.Freezing, Started: l.Started,
 		}}})
 	})
 	s.Servers(func(v *wire.PutServer) {

@@ -2,7 +2,9 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -62,7 +64,8 @@ func story(t testing.TB) *machine {
 // add the next one beside them.
 const (
 	golden1 = "testdata/snapshot-1.zst" // before operations and the schedule
-	golden2 = "testdata/snapshot-2.zst"
+	golden2 = "testdata/snapshot-2.zst" // before work was granted ahead
+	golden3 = "testdata/snapshot-3.zst"
 )
 
 // TestGoldenSnapshotOfTheFirstForm: what it held is held still, and goes on.
@@ -157,20 +160,74 @@ func longStory(t testing.TB) *machine {
 }
 
 func TestGoldenSnapshotOfTheSecondForm(t *testing.T) {
-	want := longStory(t)
+	holds(t, golden2, longStory(t), (*machine).goOnLong)
+}
+
+func (m *machine) goOnLong() {
+	m.t.Helper()
+	m.goOn()
+	l, _ := m.s.Lease(6, 0)
+	m.finish(6, 0, l.Fence, wire.Outcome_STOPPED)
+	m.status(6, 0, Again)
+	m.must(op(wire.Operate_UNFREEZE, of(6), of(3, 3)))
+	m.status(6, 1, Pending)
+	m.status(6, 2, Failed)
+	m.run(3, 0, wire.Outcome_SUCCEEDED)
+}
+
+// longerStory is longStory with work granted ahead: of plan 7, one instance was
+// given back, one runs, one waits, two are wanted back and one of them frozen.
+func longerStory(t testing.TB) *machine {
+	m := longStory(t)
+	m.must(submit(current("c", 9)))
+	m.finish(7, 0, m.ahead(7, 0), wire.Outcome_RECALLED)
+	fence := m.ahead(7, 1, 2, 3)
+	m.must(turn(&wire.Turn{Started: []*wire.Started{{Plan: 7, Instance: 1, Fence: fence}}}))
+	m.must(operate(7, wire.Operate_PAUSE))
+	m.must(op(wire.Operate_FREEZE, of(7, 3)))
+	m.must(operate(7, wire.Operate_RESUME))
+	m.ahead(7, 4)
+	return m
+}
+
+func TestGoldenSnapshotOfTheThirdForm(t *testing.T) {
+	holds(t, golden3, longerStory(t), func(m *machine) {
+		m.goOnLong()
+		for i, want := range []Status{Again, Succeeded, Again, Frozen, Again} {
+			i := uint64(i)
+			l, leased := m.s.Lease(7, i)
+			if !leased {
+				m.status(7, i, want)
+				continue
+			}
+			o := wire.Outcome_RECALLED
+			if l.Started {
+				o = wire.Outcome_SUCCEEDED
+			}
+			m.finish(7, i, l.Fence, o)
+			m.status(7, i, want)
+		}
+		m.run(7, 0, wire.Outcome_SUCCEEDED)
+	})
+}
+
+// holds checks that a golden snapshot holds what a story tells today, and that
+// it can be gone on with.
+func holds(t *testing.T, file string, want *machine, goOn func(*machine)) {
+	t.Helper()
 	if *writeGolden {
-		f, err := os.OpenFile(golden2, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := want.s.WriteTo(f); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
+		if f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); err == nil {
+			if _, err := want.s.WriteTo(f); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		} else if !errors.Is(err, fs.ErrExist) {
 			t.Fatal(err)
 		}
 	}
-	f, err := os.Open(golden2)
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,15 +241,8 @@ func TestGoldenSnapshotOfTheSecondForm(t *testing.T) {
 	}
 	// Both go on alike: what is computed again after a restore is right too.
 	twin := &machine{t: t, s: got, index: want.index, now: want.now}
-	for _, m := range []*machine{want, twin} {
-		m.goOn()
-		m.finish(6, 0, lease(t, m.s, 6, 0).Fence, wire.Outcome_STOPPED)
-		m.status(6, 0, Again)
-		m.must(op(wire.Operate_UNFREEZE, of(6), of(3, 3)))
-		m.status(6, 1, Pending)
-		m.status(6, 2, Failed)
-		m.run(3, 0, wire.Outcome_SUCCEEDED)
-	}
+	goOn(want)
+	goOn(twin)
 	if twin.s.Hash() != want.s.Hash() {
 		t.Error("the restored state and its twin went apart")
 	}
@@ -200,7 +250,7 @@ func TestGoldenSnapshotOfTheSecondForm(t *testing.T) {
 
 func TestReadRefusesDamage(t *testing.T) {
 	var b bytes.Buffer
-	if _, err := longStory(t).s.WriteTo(&b); err != nil {
+	if _, err := longerStory(t).s.WriteTo(&b); err != nil {
 		t.Fatal(err)
 	}
 	plain := decompress(t, b.Bytes())

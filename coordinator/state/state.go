@@ -77,16 +77,14 @@ type Lease struct {
 	// It counts against every cap as one that runs, and is shown as waiting.
 	Ahead    bool
 	Recalled bool // granted ahead and wanted back: the agent gives it back unless its process runs
-	Freezing bool // of a recalled one: it is frozen when it comes back
+	Freezing bool // of one that is Ahead: it is frozen when it comes back
+	Started  bool // granted ahead, and its process is known to run
 }
 
-// MaxAhead is how many instances an agent may hold ahead for a resource group,
-// beyond its slots there.
-const MaxAhead = 256
-
 // Ending says whether its agent has been, or is to be, told to stop the
-// attempt.
-func (l *Lease) Ending() bool { return l.Stopping || l.Yielding }
+// attempt or to give it back. A stop outdoes a recall: Recalled is no longer
+// set then.
+func (l *Lease) Ending() bool { return l.Stopping || l.Yielding || l.Recalled }
 
 // Ref is the lease's attempt as the agent protocol names it.
 func (l *Lease) Ref() *wire.AttemptRef {
@@ -101,6 +99,9 @@ type Agent struct {
 	ReadyMs int64
 	// Backfills is how many of the slots used are not the schedule's own.
 	Backfills []uint32
+	// Ahead is how many leases it holds ahead, of Groups too: they use no slot
+	// before they are known to have started.
+	Ahead []uint32
 }
 
 type request struct {
