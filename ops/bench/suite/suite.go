@@ -59,7 +59,7 @@ func (o *options) complete() {
 	or(&o.rounds, 1, 3, 5)
 	or(&o.nodes, 1_000, 10_000, 10_000)
 	or(&o.dates, 100, 1_000, 1_000)
-	or(&o.noops, 20_000, 200_000, 1_000_000)
+	or(&o.noops, 20_000, 1_000_000, 1_000_000)
 	or(&o.agents, 2, 4, 4)
 	or(&o.slots, 4_000, 4_000, 4_000)
 	or(&o.shells, 1_000, 4_000, 20_000)
