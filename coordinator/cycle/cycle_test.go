@@ -539,3 +539,26 @@ func TestR10_1_ManyPlansAreForgottenInRounds(t *testing.T) {
 		}
 	})
 }
+
+// TestR10_1_PlansKeptForMinutesGoInMinutes: passes lie closer together the
+// shorter plans are kept.
+func TestR10_1_PlansKeptForMinutesGoInMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Now)
+		w.apply(&wire.Node{Id: "a", Code: "true"})
+		w.must(operate(wire.Operate_PAUSE, w.backfill("a", 1, nil)))
+		var at []time.Duration
+		begin := time.Now()
+		l := New(Config{
+			Settings: Settings{KeepInstances: 10 * time.Minute}, Log: w, State: w.state, Changed: make(chan struct{}),
+			Expired: func(int) { at = append(at, time.Since(begin)) },
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		time.AfterFunc(7*time.Minute, func() { w.must(operate(wire.Operate_PAUSE, w.backfill("a", 1, nil))) })
+		l.Lead(ctx)
+		if len(at) != 2 || at[0] > 12*time.Minute || at[1] < 17*time.Minute || at[1] > 19*time.Minute {
+			t.Errorf("forgotten after %v, want the first after 10 minutes and the second after 17, at most 2 later", at)
+		}
+	})
+}

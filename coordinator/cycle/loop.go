@@ -44,7 +44,8 @@ type Loop struct {
 const (
 	// retryAfter is the pause after a date was refused or a proposal failed.
 	retryAfter = time.Minute
-	// expireEvery is the shortest time between two passes over the plans.
+	// expireEvery is the shortest time between two passes over the plans, or a
+	// fifth of the time that they are kept, if that is shorter.
 	expireEvery = time.Hour
 	// lookEvery bounds every wait: the clock may be set meanwhile.
 	lookEvery = time.Hour
@@ -160,20 +161,22 @@ func (l *Loop) propose(ctx context.Context, c *Calendar, d calendar.Date) error 
 	return nil
 }
 
-// expire forgets what is old enough, a command at a time. Between two passes
-// lies an hour at least.
+// expireEvery is how long after the beginning of a pass the next one may begin.
+func (l *Loop) expireEvery() time.Duration { return min(expireEvery, l.cfg.Settings.KeepInstances/5) }
+
+// expire forgets what is old enough, a command at a time.
 func (l *Loop) expire(ctx context.Context, now time.Time) (next time.Time, err error) {
 	if l.expiry == nil && now.Before(l.passAt) {
 		return l.passAt, nil
 	}
 	if l.expiry == nil {
 		l.expiry = NewExpiry(l.cfg.State(), l.cfg.Settings, now)
-		l.passAt = now.Add(expireEvery)
+		l.passAt = now.Add(l.expireEvery())
 		if l.expiry.Next.After(l.passAt) {
 			l.passAt = l.expiry.Next
 		}
 		if len(l.expiry.ids) > 0 || l.expiry.Next.IsZero() {
-			l.passAt = now.Add(expireEvery) // some may become quiet
+			l.passAt = now.Add(l.expireEvery()) // some may become quiet
 		}
 	}
 	pass := l.expiry

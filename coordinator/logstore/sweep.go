@@ -31,6 +31,9 @@ type SweepOptions struct {
 	At time.Duration
 	// Zone is the cluster's. Default: UTC.
 	Zone *time.Location
+	// Every is the longest pause between sweeps: logs that are kept for less than
+	// a day cannot wait for the daily one. Default: a day.
+	Every time.Duration
 	// Swept is told what was cleared. Default: nobody is.
 	Swept func(Swept)
 	// Logger. Default: none.
@@ -43,9 +46,10 @@ type Swept struct {
 	ClearedBytes, CutBytes uint64 // uncompressed, that could be read before and cannot any more
 }
 
-// Sweeper clears, once a day, the logs of one coordinator: those whose time is
-// over, and of long ones the middle (RULES R10.2, R10.3). Each coordinator
-// does it for itself; what it needs to cut a log as the others do, it fetches.
+// Sweeper clears, once a day or more often, the logs of one coordinator: those
+// whose time is over, and of long ones the middle (RULES R10.2, R10.3). Each
+// coordinator does it for itself; what it needs to cut a log as the others do,
+// it fetches.
 type Sweeper struct {
 	store  *Store
 	reader *Reader
@@ -59,6 +63,9 @@ func NewSweeper(reader *Reader, o SweepOptions) *Sweeper {
 	}
 	if o.Zone == nil {
 		o.Zone = time.UTC
+	}
+	if o.Every <= 0 || o.Every > everyDay {
+		o.Every = everyDay
 	}
 	if o.Swept == nil {
 		o.Swept = func(Swept) {}
@@ -82,6 +89,7 @@ func (w *Sweeper) Run(ctx context.Context) {
 }
 
 const (
+	everyDay   = 24 * time.Hour
 	lookEvery  = time.Hour // the clock may be set meanwhile
 	retryAfter = 10 * time.Minute
 )
@@ -111,7 +119,11 @@ func (w *Sweeper) next() time.Time {
 			_ = w.store.noteSweep(last)
 		}
 	}
-	return nextAt(last, w.o.At, w.o.Zone)
+	next := nextAt(last, w.o.At, w.o.Zone)
+	if soon := last.Add(w.o.Every); w.o.Every < everyDay && soon.Before(next) {
+		return soon
+	}
+	return next
 }
 
 // nextAt is the first moment after t at which it is so long after midnight.

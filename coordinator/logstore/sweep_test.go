@@ -554,3 +554,25 @@ func TestR10_3_ASweepIsRememberedOverARestart(t *testing.T) {
 		t.Fatalf("after the sweep at %v, want %v", got, next.Add(2*day))
 	}
 }
+
+// TestR10_2_LogsKeptForMinutesAreSweptAsOften: a daily sweep would keep them a
+// day.
+func TestR10_2_LogsKeptForMinutesAreSweptAsOften(t *testing.T) {
+	now := begin
+	s := openStore(t, t.TempDir(), Options{Now: func() time.Time { return now }})
+	for _, c := range []struct{ every, after time.Duration }{
+		{10 * time.Minute, 10 * time.Minute},
+		{0, begin.Truncate(day).Add(day + 3*time.Hour).Sub(begin)},
+		{7 * day, begin.Truncate(day).Add(day + 3*time.Hour).Sub(begin)},
+	} {
+		w := NewSweeper(NewReader(s, nobody, nil), SweepOptions{
+			At: 3 * time.Hour, Every: c.every, Fate: func(Key) (Fate, bool) { return Fate{}, false },
+		})
+		if _, err := w.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.next(); !got.Equal(now.Add(c.after)) {
+			t.Errorf("every %v: the next sweep at %v, want it after %v", c.every, got, c.after)
+		}
+	}
+}

@@ -56,9 +56,9 @@ func (s *Settings) check() error {
 		least0, what string
 	}{
 		{"schedule-catch-up", s.CatchUp, 0, mostCatchUp, "0", "366d"},
-		{"keep-instances", s.KeepInstances, time.Hour, longestKept, "1h", "3660d"},
-		{"keep-logs-shared", s.KeepLogsShared, time.Hour, longestKept, "1h", "3660d"},
-		{"keep-logs-exclusive", s.KeepLogsExclusive, time.Hour, longestKept, "1h", "3660d"},
+		{"keep-instances", s.KeepInstances, time.Minute, longestKept, "1m", "3660d"},
+		{"keep-logs-shared", s.KeepLogsShared, time.Minute, longestKept, "1m", "3660d"},
+		{"keep-logs-exclusive", s.KeepLogsExclusive, time.Minute, longestKept, "1m", "3660d"},
 		{"backfill-patience", s.BackfillPatience, time.Second, 24 * time.Hour, "1s", "24h"},
 	} {
 		if d.value < d.least || d.value > d.most {
