@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,7 +28,11 @@ const KeeperVariable = "BACKFLEET_KEEPER"
 type kept struct {
 	keeper  *Keeper
 	key     attempt.Key
-	running bool // until its result is saved
+	running bool // until its result is announced
+	group   *group
+	start   *wire.StartAttempt // until it has a slot
+	slot    bool               // it has one
+	ahead   bool               // it was granted without
 	process *runner.Process
 	folder  *folder // where it works; nil: not one of the keeper's
 	left    bool    // some process of it may still work there
@@ -38,6 +43,7 @@ type kept struct {
 	lease   time.Duration
 	timeout time.Duration
 	kill    time.Duration
+	giveUp  time.Duration // the wait for a slot
 	limit   time.Duration // the timeout as it was asked for
 	timer   *time.Timer
 
@@ -45,40 +51,68 @@ type kept struct {
 	cause    string
 	result   *wire.AttemptResult
 	logBytes uint64
+	log      []byte // the whole of it, if it is in no file
 }
 
-// start begins an attempt. Asking twice is fine; nil says that it is to run,
-// runs or ran.
-func (k *Keeper) start(m *wire.StartAttempt) error {
-	a, before, err := k.admit(m)
-	if a == nil {
-		return err
-	}
-	if before != nil {
-		<-before.dead
-	}
-	if err := k.store.begin(a.key, time.Now()); err != nil {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.running--
-		delete(k.attempts, a.key)
-		if k.newest[a.key.Of()] == a {
-			delete(k.newest, a.key.Of())
+// start begins attempts, or has them wait for a slot. Asking twice is fine; nil
+// says that one is to run, waits, runs or ran.
+func (k *Keeper) start(list ...*wire.StartAttempt) []error {
+	errs := make([]error, len(list))
+	var fresh []*kept
+	var places []int // of those in the list
+	var before []*kept
+	k.mu.Lock()
+	for i, m := range list {
+		a, b, err := k.admit(m)
+		if errs[i] = err; a != nil {
+			fresh, places, before = append(fresh, a), append(places, i), append(before, b)
 		}
-		close(a.dead)
-		return fault.Wrap(err, fault.Internal, "attempt %s: its beginning cannot be written down; look for a full disk", a.key)
 	}
-	if err := k.launch(a, m); err != nil {
-		a.Started(nil, err)
+	k.mu.Unlock()
+	if len(fresh) == 0 {
+		return errs
 	}
-	return nil
+	err := k.store.begin(fresh, time.Now())
+	k.mu.Lock()
+	defer k.unlock()
+	for i, a := range fresh {
+		switch {
+		case err != nil:
+			errs[places[i]] = k.dismiss(a, err)
+		case before[i] == nil || before[i].result != nil:
+			k.enter(a)
+		default:
+			go k.enterAfter(before[i], a)
+		}
+	}
+	for _, a := range fresh { // when all stand in line, so that the most urgent goes first
+		k.fill(a.group)
+	}
+	for _, a := range fresh {
+		if a.waits() {
+			a.arm()
+		}
+	}
+	return errs
+}
+
+// dismiss takes an attempt whose beginning cannot be written down out of the
+// books again. The keeper's lock is held.
+func (k *Keeper) dismiss(a *kept, err error) error {
+	k.running--
+	delete(k.attempts, a.key)
+	if k.newest[a.key.Of()] == a {
+		delete(k.newest, a.key.Of())
+	}
+	close(a.dead)
+	return fault.Wrap(err, fault.Internal, "attempt %s: its beginning cannot be written down; look for a full disk", a.key)
 }
 
 // Started implements runner.Events.
 func (a *kept) Started(process *runner.Process, err error) {
 	k := a.keeper
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock()
 	if err != nil {
 		a.finish(wire.Outcome_FAILED, 127, time.Now(), "could not be started: "+err.Error())
 		return
@@ -91,19 +125,17 @@ func (a *kept) Started(process *runner.Process, err error) {
 		process.Signal(syscall.SIGKILL) // ended before there was a process to signal
 	}
 	a.arm()
-	k.mention(a) // nobody waits for it
 }
 
 // admit books an attempt in. It gives nil without an error for one that is
-// known, and the older attempt of the instance whose end must be awaited.
+// known, and the older attempt of the instance whose end must be awaited. The
+// lock is held.
 func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
 	key, now := attempt.KeyOf(m.Ref), monotonic.Now()
 	lease := time.Duration(m.DeadlineNs)
 	if lease == 0 {
 		lease = now + time.Duration(m.LeaseMs)*time.Millisecond
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	switch known := k.attempts[key]; {
 	case known != nil:
 		return nil, nil, nil
@@ -122,7 +154,10 @@ func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
 		n.end(wire.Outcome_LOST, fmt.Sprintf("a newer attempt with fence %d took its place", key.Fence), 0)
 		before = n
 	}
-	a = &kept{keeper: k, key: key, running: true, started: time.Now(), lease: lease, dead: make(chan struct{})}
+	a = &kept{keeper: k, key: key, running: true, start: m, group: k.group(m), ahead: m.Ahead, lease: lease, dead: make(chan struct{})}
+	if m.Ahead && m.AheadMs > 0 {
+		a.giveUp = now + time.Duration(m.AheadMs)*time.Millisecond
+	}
 	if m.TimeoutMs > 0 {
 		a.limit = time.Duration(m.TimeoutMs) * time.Millisecond
 	}
@@ -215,8 +250,8 @@ func (a *kept) Grew(bytes uint64) {
 func (a *kept) Exited(e runner.Exit) {
 	k := a.keeper
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	a.logBytes, a.left = e.LogBytes, e.Left
+	defer k.unlock()
+	a.logBytes, a.log, a.left = e.LogBytes, e.Log, e.Left
 	outcome, code, cause := wire.Outcome_SUCCEEDED, int32(e.Status.ExitStatus()), ""
 	switch {
 	case e.Status.Signaled():
@@ -231,18 +266,22 @@ func (a *kept) Exited(e runner.Exit) {
 	a.finish(outcome, code, e.Ended, cause)
 }
 
-// finish queues the result for saving. The keeper's lock is held.
+// finish queues the result for saving, and gives its slot to the next. The
+// keeper's lock is held.
 func (a *kept) finish(outcome wire.Outcome, code int32, ended time.Time, cause string) {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	a.result = &wire.AttemptResult{
-		Ref: a.key.Ref(), Outcome: outcome, ExitCode: code, Cause: cause,
-		StartedMs: a.started.UnixMilli(), EndedMs: ended.UnixMilli(),
+	k := a.keeper
+	a.result = &wire.AttemptResult{Ref: a.key.Ref(), Outcome: outcome, ExitCode: code, Cause: cause, EndedMs: ended.UnixMilli()}
+	if !a.started.IsZero() {
+		a.result.StartedMs = a.started.UnixMilli()
 	}
 	close(a.dead)
-	a.keeper.unsaved = append(a.keeper.unsaved, a)
-	a.keeper.wakeSaver()
+	k.unsaved = append(k.unsaved, a)
+	if taken := k.vacate(a); !taken || len(k.unsaved) == 1 {
+		k.wakeSaver() // else it waits already, and nothing makes it wait less
+	}
 }
 
 // end stops an attempt: SIGTERM to its group and SIGKILL after the grace, at
@@ -259,8 +298,17 @@ func (a *kept) end(verdict wire.Outcome, cause string, grace time.Duration) {
 	if a.kill == 0 || at < a.kill {
 		a.kill = at
 	}
+	if a.waits() {
+		if slices.Contains(a.group.waiting, a) { // else it waits for the end of an older one
+			a.finish(a.verdict, 0, time.Now(), a.cause)
+		}
+		return
+	}
+	if verdict == wire.Outcome_LOST {
+		a.keeper.vacate(a) // for the leader it has no slot any more, however long the kernel takes
+	}
 	if a.process == nil {
-		return // start kills it as soon as there is something to kill
+		return // it is ended as soon as there is something to end
 	}
 	if grace > 0 {
 		a.process.Signal(syscall.SIGTERM)
@@ -278,7 +326,7 @@ func (a *kept) arm() {
 		return
 	}
 	next := a.lease
-	for _, at := range []time.Duration{a.timeout, a.kill} {
+	for _, at := range []time.Duration{a.timeout, a.kill, a.giveUp} {
 		if at > 0 && at < next {
 			next = at
 		}
@@ -294,7 +342,7 @@ func (a *kept) arm() {
 // due ends what must end now.
 func (a *kept) due() {
 	a.keeper.mu.Lock()
-	defer a.keeper.mu.Unlock()
+	defer a.keeper.unlock()
 	if a.result != nil {
 		return
 	}
@@ -303,7 +351,9 @@ func (a *kept) due() {
 	case now >= a.lease: // RULES R13.8: at once, without grace
 		a.lease = now + time.Second // should the kernel take its time, say it again
 		a.end(wire.Outcome_LOST, "its lease ended: no coordinator renewed it in time", 0)
-	case a.kill > 0 && now >= a.kill:
+	case a.giveUp > 0 && now >= a.giveUp:
+		a.end(wire.Outcome_RECALLED, "it waited too long for a slot here, and was given back", 0)
+	case a.kill > 0 && now >= a.kill && a.process != nil:
 		a.kill = now + time.Second
 		a.process.Signal(syscall.SIGKILL)
 		a.arm()
@@ -336,11 +386,13 @@ func (k *Keeper) forget(refs []*wire.AttemptRef) error {
 	if err != nil {
 		return err
 	}
+	held := 0
 	for _, a := range list {
-		if a.logBytes > 0 {
+		if held += len(a.log); a.logBytes > 0 && len(a.log) == 0 {
 			k.store.removeLog(a.key)
 		}
 	}
+	k.runner.Hold(-held)
 	return nil
 }
 

@@ -71,8 +71,11 @@ type Keeper struct {
 	mu       sync.Mutex
 	attempts map[attempt.Key]*kept
 	newest   map[attempt.Instance]*kept
-	running  int // attempts without a saved result
+	groups   map[string]*group
+	next     []launching // got their slots in this section of the lock
+	running  int         // attempts without an announced result
 	unsaved  []*kept
+	untold   bool // something has begun that the watchers should hear of soon
 	watchers map[*watcher]struct{}
 	clients  int
 	closing  bool // nothing starts any more
@@ -148,6 +151,7 @@ func open(config Config) (*Keeper, error) {
 		incarnation: rand.Text(),
 		attempts:    map[attempt.Key]*kept{},
 		newest:      map[attempt.Instance]*kept{},
+		groups:      map[string]*group{},
 		watchers:    map[*watcher]struct{}{},
 		save:        make(chan struct{}, 1),
 		quit:        make(chan struct{}),
@@ -176,8 +180,12 @@ func open(config Config) (*Keeper, error) {
 		k.guard.stop()
 		return nil, err
 	}
+	for _, m := range finished {
+		k.runner.Hold(len(m.Log))
+	}
 	k.idle = time.AfterFunc(config.IdleExit, k.checkIdle)
 	go k.saver()
+	go k.store.syncer(k.quit)
 	k.wakeSaver()
 	config.Logger.Info("keeper started", "incarnation", k.incarnation, "pid", os.Getpid(),
 		"finished", len(finished), "lost", len(lost))
@@ -186,7 +194,7 @@ func open(config Config) (*Keeper, error) {
 
 // adopt puts an ended attempt of a predecessor into the books.
 func (k *Keeper) adopt(m *wire.KeptAttempt) *kept {
-	a := &kept{keeper: k, key: attempt.KeyOf(m.Ref), result: m.Result, logBytes: m.LogBytes, dead: make(chan struct{})}
+	a := &kept{keeper: k, key: attempt.KeyOf(m.Ref), result: m.Result, logBytes: m.LogBytes, log: m.Log, dead: make(chan struct{})}
 	close(a.dead)
 	k.attempts[a.key] = a
 	if n := k.newest[a.key.Of()]; n == nil || n.key.Fence < a.key.Fence {
@@ -232,7 +240,7 @@ func (k *Keeper) endAll() {
 	for _, a := range k.attempts {
 		a.end(wire.Outcome_LOST, "the keeper was told to end", k.config.Grace)
 	}
-	k.mu.Unlock()
+	k.unlock()
 	for {
 		k.mu.Lock()
 		w := k.watch()
@@ -245,85 +253,5 @@ func (k *Keeper) endAll() {
 		if left == 0 {
 			return
 		}
-	}
-}
-
-func (k *Keeper) wakeSaver() {
-	select {
-	case k.save <- struct{}{}:
-	default:
-	}
-}
-
-// saveEvery is the least time from one batch of results to the next when there
-// is a crowd: then many share the cost of the disk, of a report and of its
-// answer. Alone, a result is saved at once.
-const saveEvery = 10 * time.Millisecond
-
-// crowd says whether attempts run that could end in time for the next batch.
-func (k *Keeper) crowd() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.running > len(k.unsaved)
-}
-
-// saver makes results durable, all that wait in one batch, and only then
-// announces them. A full disk delays the announcement, it loses nothing.
-func (k *Keeper) saver() {
-	for last := (time.Time{}); ; last = time.Now() {
-		select {
-		case <-k.save:
-		case <-k.quit:
-			return
-		}
-		if wait := saveEvery - time.Since(last); wait > 0 && k.crowd() {
-			select {
-			case <-time.After(wait):
-			case <-k.quit:
-				return
-			}
-		}
-		k.mu.Lock()
-		batch := k.unsaved
-		k.unsaved = nil
-		list := make([]*wire.KeptAttempt, len(batch))
-		for i, a := range batch {
-			list[i] = &wire.KeptAttempt{Ref: a.key.Ref(), Result: a.result, LogBytes: a.logBytes}
-		}
-		k.mu.Unlock()
-		if len(batch) == 0 {
-			continue
-		}
-		for _, a := range batch { // before the saving: it may need the room on the disk
-			if a.folder != nil {
-				k.folders.give(a.folder, !a.left)
-			}
-		}
-		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-			err := k.store.save(list)
-			if err == nil {
-				break
-			}
-			k.config.Logger.Error("results cannot be saved; the keeper tries again", "results", len(list), "error", err)
-			select {
-			case <-time.After(pause):
-			case <-k.quit:
-				return
-			}
-		}
-		k.saved(batch)
-	}
-}
-
-func (k *Keeper) saved(batch []*kept) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, a := range batch {
-		a.running = false
-		k.running--
-		k.changed(a)
-	}
-	if k.running == 0 {
-		k.idle.Reset(k.config.IdleExit)
 	}
 }

@@ -75,7 +75,11 @@ func ensure(t *testing.T, dir string, idle time.Duration) *kept {
 			if err != nil {
 				return
 			}
-			k.watch <- m
+			more := m.More
+			m.More = nil
+			for _, m := range append([]*wire.KeptAttempt{m}, more...) {
+				k.watch <- m
+			}
 		}
 	}()
 	pid := int(client.Info.Pid)
@@ -338,9 +342,9 @@ func TestAnAttemptFindsItsFolderEmptyAndMayRemoveIt(t *testing.T) {
 		n := uint64(i + 1)
 		k.start(sh(ref(n, 10), `echo in "$PWD" with $(ls -A | wc -l) at $(stat -c %a .); `+code+`; echo done`))
 		m := k.result(n)
-		log, err := os.ReadFile(m.LogDirectory + ".000000.log")
-		if err != nil || !strings.Contains(string(log), "with 0 at 700\n") || !strings.Contains(string(log), "done\n") || m.Result.Outcome != wire.Outcome_SUCCEEDED {
-			t.Errorf("after %q: result %v, log %q (%v); want an empty folder of mode 700 and a whole log", codes[:i], m.Result, log, err)
+		log := string(m.Log)
+		if !strings.Contains(log, "with 0 at 700\n") || !strings.Contains(log, "done\n") || m.Result.Outcome != wire.Outcome_SUCCEEDED {
+			t.Errorf("after %q: result %v, log %q; want an empty folder of mode 700 and a whole log", codes[:i], m.Result, log)
 		}
 	}
 	eventually(t, "that what was left is removed", func() bool {

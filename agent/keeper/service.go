@@ -78,13 +78,13 @@ func (s service) Info(context.Context, *wire.KeeperInfoRequest) (*wire.KeeperInf
 }
 
 func (s service) Start(_ context.Context, m *wire.StartAttempt) (*wire.StartedAttempt, error) {
-	return &wire.StartedAttempt{}, toStatus(s.start(m))
+	return &wire.StartedAttempt{}, toStatus(s.start(m)[0])
 }
 
 func (s service) StartAll(_ context.Context, m *wire.StartAttempts) (*wire.StartedAttempts, error) {
 	refusals := make([]string, len(m.Attempts))
-	for i, one := range m.Attempts {
-		if err := s.start(one); err != nil {
+	for i, err := range s.start(m.Attempts...) {
+		if err != nil {
 			refusals[i] = err.Error()
 		}
 	}
@@ -96,10 +96,16 @@ func (s service) StartAll(_ context.Context, m *wire.StartAttempts) (*wire.Start
 
 func (s service) Stop(_ context.Context, m *wire.StopAttempt) (*wire.StoppedAttempt, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	a := s.attempts[attempt.KeyOf(m.Ref)]
-	if a == nil {
+	switch {
+	case a == nil:
 		return nil, toStatus(fault.New(fault.NotFound, "attempt %s: not known here", attempt.KeyOf(m.Ref)))
+	case m.Recall && a.waits():
+		a.end(wire.Outcome_RECALLED, m.Cause, 0)
+		return &wire.StoppedAttempt{}, nil
+	case m.Recall: // too late
+		return &wire.StoppedAttempt{}, nil
 	}
 	a.end(wire.Outcome_STOPPED, m.Cause, time.Duration(m.GraceMs)*time.Millisecond)
 	return &wire.StoppedAttempt{}, nil
@@ -135,7 +141,7 @@ func (s service) Watch(_ *wire.WatchAttempts, stream grpc.ServerStreamingServer[
 	for _, a := range s.attempts {
 		w.add(a)
 	}
-	first := s.take(w)
+	first := fold(s.take(w))
 	s.mu.Unlock()
 	defer s.unwatch(w)
 	for list := append(first, &wire.KeptAttempt{Complete: true}); ; {
@@ -152,7 +158,7 @@ func (s service) Watch(_ *wire.WatchAttempts, stream grpc.ServerStreamingServer[
 			return stream.Context().Err()
 		}
 		s.mu.Lock()
-		list = s.take(w)
+		list = fold(s.take(w))
 		s.mu.Unlock()
 	}
 }
@@ -196,6 +202,11 @@ func (k *Keeper) mention(a *kept) {
 // changed tells the watchers. The lock is held.
 func (k *Keeper) changed(a *kept) {
 	k.mention(a)
+	k.wakeWatchers()
+}
+
+// wakeWatchers tells what was mentioned. The lock is held.
+func (k *Keeper) wakeWatchers() {
 	for w := range k.watchers {
 		select {
 		case w.wake <- struct{}{}:
@@ -206,17 +217,41 @@ func (k *Keeper) changed(a *kept) {
 
 // take gives what changed, as it stands now. The lock is held.
 func (k *Keeper) take(w *watcher) []*wire.KeptAttempt {
-	list := make([]*wire.KeptAttempt, 0, len(w.queue)+1)
+	list := make([]*wire.KeptAttempt, 0, len(w.queue))
 	for _, a := range w.queue {
-		m := &wire.KeptAttempt{Ref: a.key.Ref(), Running: a.running, LogDirectory: k.store.log(a.key), LogBytes: a.logBytes}
+		m := &wire.KeptAttempt{Ref: a.key.Ref(), Running: a.running, LogBytes: a.logBytes, Queued: a.waits(), Ahead: a.ahead}
 		if !a.running {
-			m.Result = a.result // on disk, and never changed again
+			m.Result, m.Log = a.result, a.log // in the journal, and never changed again
+		}
+		if len(m.Log) == 0 {
+			m.LogDirectory = k.store.log(a.key)
 		}
 		list = append(list, m)
 	}
 	w.queue = w.queue[:0]
 	clear(w.queued)
 	return list
+}
+
+const (
+	// mostTogether and mostLog bound the attempts, and the bytes of their logs, in
+	// one message.
+	mostTogether = 500
+	mostLog      = 1 << 20
+)
+
+// fold puts attempts together into messages, in their order.
+func fold(list []*wire.KeptAttempt) (messages []*wire.KeptAttempt) {
+	log := 0
+	for _, m := range list {
+		n := len(messages) - 1
+		if log += len(m.Log); n < 0 || log > mostLog || len(messages[n].More) == mostTogether-1 {
+			messages, log = append(messages, m), len(m.Log)
+			continue
+		}
+		messages[n].More = append(messages[n].More, m)
+	}
+	return messages
 }
 
 // toStatus keeps the code over the wire.

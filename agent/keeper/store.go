@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -23,31 +24,35 @@ import (
 
 // store is the keeper's folder: a journal of the attempts that are kept, and
 // their logs. A record of the journal is a length, a checksum and a
-// KeptAttempt: running, that it was begun; with a result, that it ended; with
-// neither, that it is forgotten. The last one of an attempt counts.
+// KeptAttempt: running, that it was begun; with a result, that it ended, and
+// with its log if that is short; with neither, that it is forgotten. The last
+// one of an attempt counts.
 //
-// Only the end of an attempt is synced, and all that end together at once. A
-// beginning need not be: a keeper that is killed loses nothing it has written,
-// and if the host dies the process is dead, too, and the leader sees the lease
-// end. The file is made of zeros that are written over, because to sync those
+// A keeper that is killed loses nothing it has written. The file is synced soon
+// after an end was written, but nobody waits for it: if the host dies first, the
+// leader either has the result already, and refuses a second one, or sees the
+// lease end, as with a process that would have ended a moment later. The file is made of zeros that are written over, because to sync those
 // costs a third of syncing a file that grows.
 type store struct {
 	dir    string
 	logger *slog.Logger
 
+	dirty chan struct{} // wakes the syncer
+
 	mu     sync.Mutex
 	file   *os.File
-	end    int64                  // of the records
-	size   int64                  // of the zeros written ahead
-	live   map[attempt.Key][]byte // the last record of each kept attempt
-	bytes  int64                  // of those
-	broken bool                   // a sync failed: only a new file is to be trusted
+	end    int64                             // of the records
+	size   int64                             // of the zeros written ahead
+	live   map[attempt.Key]*wire.KeptAttempt // the last record of each kept attempt
+	broken bool                              // a sync failed: only a new file is to be trusted
 }
 
 const (
 	// journalBytes is the size of an empty journal, some 8,000 attempts.
-	journalBytes = 1 << 20
-	headerBytes  = 8
+	journalBytes = 2 << 20
+	// syncEvery is the least time between two syncs.
+	syncEvery   = 20 * time.Millisecond
+	headerBytes = 8
 )
 
 var checksums = crc32.MakeTable(crc32.Castagnoli)
@@ -61,7 +66,7 @@ func (s *store) log(k attempt.Key) string { return filepath.Join(s.logs(), k.Fol
 // openStore reads what a predecessor left: every kept attempt, those without a
 // result as lost (RULES R13.2: its attempts died with it).
 func openStore(dir string, now time.Time, logger *slog.Logger) (s *store, ended, lost []*wire.KeptAttempt, err error) {
-	s = &store{dir: dir, logger: logger, live: map[attempt.Key][]byte{}}
+	s = &store{dir: dir, logger: logger, live: map[attempt.Key]*wire.KeptAttempt{}, dirty: make(chan struct{}, 1)}
 	if err := os.MkdirAll(s.logs(), 0o700); err != nil {
 		return nil, nil, nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
@@ -70,12 +75,11 @@ func openStore(dir string, now time.Time, logger *slog.Logger) (s *store, ended,
 		return nil, nil, nil, err
 	}
 	for key, m := range found {
-		m.LogDirectory = s.log(key)
 		if !m.Running {
 			ended = append(ended, m)
 			continue
 		}
-		m.Running, m.LogBytes = false, runner.WholeLines(m.LogDirectory)
+		m.Running, m.LogBytes = false, runner.WholeLines(s.log(key))
 		m.Result.Ref, m.Result.Outcome, m.Result.EndedMs = m.Ref, wire.Outcome_LOST, now.UnixMilli()
 		m.Result.Cause = "the keeper died, and the attempt with it"
 		lost = append(lost, m)
@@ -109,7 +113,7 @@ func (s *store) read() (map[attempt.Key]*wire.KeptAttempt, error) {
 			break
 		}
 		key := attempt.KeyOf(m.Ref)
-		s.note(key, m, rest[:headerBytes+n])
+		s.note(key, m)
 		if found[key] = m; m.Result == nil {
 			delete(found, key)
 		}
@@ -135,71 +139,122 @@ func (s *store) sweep(found map[attempt.Key]*wire.KeptAttempt) error {
 }
 
 // note books a record in memory. The lock is held, or nobody else has s.
-func (s *store) note(key attempt.Key, m *wire.KeptAttempt, record []byte) {
-	s.bytes -= int64(len(s.live[key]))
-	if m.Result == nil {
+func (s *store) note(key attempt.Key, m *wire.KeptAttempt) {
+	if s.live[key] = m; m.Result == nil {
 		delete(s.live, key)
-		return
 	}
-	s.bytes += int64(len(record))
-	s.live[key] = record
+}
+
+// appendRecord adds a record to those in a buffer.
+func appendRecord(all []byte, m *wire.KeptAttempt) ([]byte, error) {
+	from := len(all)
+	all, err := (proto.MarshalOptions{}).MarshalAppend(append(all, make([]byte, headerBytes)...), m)
+	if err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint32(all[from:], uint32(len(all)-from-headerBytes))
+	binary.BigEndian.PutUint32(all[from+4:], crc32.Checksum(all[from+headerBytes:], checksums))
+	return all, nil
 }
 
 // append writes records. The lock is held.
 func (s *store) append(list []*wire.KeptAttempt) error {
 	var all []byte
-	ends := make([]int, len(list))
-	for i, m := range list {
-		from := len(all)
-		all = append(all, make([]byte, headerBytes)...)
-		var err error
-		if all, err = (proto.MarshalOptions{}).MarshalAppend(all, m); err != nil {
+	var err error
+	for _, m := range list {
+		if all, err = appendRecord(all, m); err != nil {
 			return err
 		}
-		binary.BigEndian.PutUint32(all[from:], uint32(len(all)-from-headerBytes))
-		binary.BigEndian.PutUint32(all[from+4:], crc32.Checksum(all[from+headerBytes:], checksums))
-		ends[i] = len(all)
 	}
-	if _, err := s.file.WriteAt(all, s.end); err != nil {
+	if _, err = s.file.WriteAt(all, s.end); err != nil {
 		return err // the next one is written over whatever part of it is there
 	}
 	s.end += int64(len(all))
-	from := 0
-	for i, m := range list {
-		s.note(attempt.KeyOf(m.Ref), m, append([]byte(nil), all[from:ends[i]]...))
-		from = ends[i]
+	for _, m := range list {
+		s.note(attempt.KeyOf(m.Ref), m)
 	}
 	return nil
 }
 
-// begin says that an attempt is about to start.
-func (s *store) begin(key attempt.Key, now time.Time) error {
+// begin says that attempts are about to start.
+func (s *store) begin(list []*kept, now time.Time) error {
+	records := make([]*wire.KeptAttempt, len(list))
+	for i, a := range list {
+		records[i] = &wire.KeptAttempt{Ref: a.key.Ref(), Running: true, Result: &wire.AttemptResult{StartedMs: now.UnixMilli()}}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.append([]*wire.KeptAttempt{{Ref: key.Ref(), Running: true, Result: &wire.AttemptResult{StartedMs: now.UnixMilli()}}})
+	return s.append(records)
 }
 
-// save makes results durable. Only one save runs at a time.
+// save writes results down, and has them synced soon. The records are the
+// store's from then on.
 func (s *store) save(list []*wire.KeptAttempt) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	err := s.append(list)
 	if err == nil && (s.broken || s.end > s.size) {
-		err = s.rewrite()
-		s.mu.Unlock()
-		return err
+		return s.rewrite()
 	}
-	file := s.file
+	if err == nil {
+		select {
+		case s.dirty <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// syncer syncs the journal beside the work, all that was written since in one go.
+func (s *store) syncer(quit <-chan struct{}) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-pause.C:
+		case <-quit:
+			return
+		}
+		select {
+		case <-s.dirty:
+		case <-quit:
+			return
+		}
+		next := syncEvery
+		if err := s.sync(); err != nil {
+			next = time.Second
+			s.logger.Error("the keeper's journal cannot be synced; the keeper tries again", "error", err)
+			select {
+			case s.dirty <- struct{}{}:
+			default:
+			}
+		}
+		pause.Reset(next)
+	}
+}
+
+// sync makes what was written durable.
+func (s *store) sync() error {
+	s.mu.Lock()
+	if s.broken {
+		defer s.mu.Unlock()
+		return s.rewrite()
+	}
+	raw, err := s.file.SyscallConn() // which holds it open, should it be replaced meanwhile
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := syscall.Fdatasync(int(file.Fd())); err != nil {
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = syscall.Fdatasync(int(fd)) }); err != nil {
+		return nil // it was replaced by one that is synced
+	}
+	if failed != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.broken = true // the kernel may take the pages for clean now
-		return err
 	}
-	return nil
+	return failed
 }
 
 // forget says that attempts are not kept any more.
@@ -226,17 +281,13 @@ func (s *store) removeLog(key attempt.Key) {
 // again. The lock is held, or nobody else has s.
 func (s *store) rewrite() error {
 	s.broken = true
-	data := make([]byte, max(journalBytes, 2*s.bytes))
-	end := 0
-	for _, record := range s.live {
-		end += copy(data[end:], record)
-	}
 	temporary := s.journal() + ".new"
 	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err == nil {
+	end, size, err := s.fill(f)
+	if err == nil {
 		err = f.Sync()
 	}
 	if err == nil {
@@ -249,7 +300,7 @@ func (s *store) rewrite() error {
 	if s.file != nil {
 		s.file.Close()
 	}
-	s.file, s.end, s.size = f, int64(end), int64(len(data))
+	s.file, s.end, s.size = f, end, size
 	if err := syncFolder(s.dir); err != nil {
 		return err
 	}
@@ -257,7 +308,30 @@ func (s *store) rewrite() error {
 	return nil
 }
 
+// fill writes the live records to a new journal, and zeros behind them.
+func (s *store) fill(f *os.File) (end, size int64, err error) {
+	w := bufio.NewWriterSize(f, 64<<10)
+	var one []byte
+	for _, r := range s.live {
+		if one, err = appendRecord(one[:0], r); err != nil {
+			return 0, 0, err
+		}
+		end += int64(len(one))
+		_, _ = w.Write(one) // Flush says
+	}
+	size = max(journalBytes, 2*end)
+	zeros := make([]byte, 32<<10)
+	for at := end; at < size; at += int64(len(zeros)) {
+		_, _ = w.Write(zeros[:min(int64(len(zeros)), size-at)])
+	}
+	return end, size, w.Flush()
+}
+
+// close syncs what was written last.
 func (s *store) close() {
+	if err := s.sync(); err != nil {
+		s.logger.Error("the keeper's journal cannot be synced", "error", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.file.Close()

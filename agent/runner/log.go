@@ -18,16 +18,18 @@ const (
 	DefaultLogBytes = 2 << 30
 	// lineBytes bounds the text of one log line; longer lines come in parts.
 	lineBytes = 16 << 10
-	// bufferBytes is how much of a log waits in memory before it is written
-	// although its flush is not yet due.
-	bufferBytes = 64 << 10
+	// ShortLogBytes is the most that waits in memory before it is written to a
+	// file although its flush is not yet due, and so the longest log that can do
+	// without one.
+	ShortLogBytes = 32 << 10
 )
 
 // SegmentPath names the n-th segment, from 0, of the log that begins with base.
 func SegmentPath(base string, n int) string { return fmt.Sprintf("%s.%06d.log", base, n) }
 
 // logWriter turns what a process prints into CRI log lines, in order of
-// arrival, in segment files. It is used by one goroutine.
+// arrival, in segment files; what is short and ends before its first flush is
+// due never becomes a file. It is used by one goroutine.
 type logWriter struct {
 	base  string
 	max   int64
@@ -81,17 +83,22 @@ func (w *logWriter) emit(at time.Time, stream int, partial bool, text []byte) {
 
 // flush writes everything, unfinished lines as partial ones.
 func (w *logWriter) flush(at time.Time) {
+	w.finishParts(at)
+	w.write()
+}
+
+// finishParts makes partial lines of unfinished ones.
+func (w *logWriter) finishParts(at time.Time) {
 	for stream, part := range w.parts {
 		if len(part) > 0 {
 			w.emit(at, stream, true, nil)
 		}
 	}
-	w.write()
 }
 
-// pending says whether a flush would do anything.
-func (w *logWriter) pending() bool {
-	return len(w.buffer)+len(w.parts[0])+len(w.parts[1]) > 0
+// pending gives the bytes that a flush would write, about.
+func (w *logWriter) pending() int {
+	return len(w.buffer) + len(w.parts[0]) + len(w.parts[1])
 }
 
 // line adds one line, in a new segment when this one has no room for it.
@@ -113,7 +120,7 @@ func (w *logWriter) line(at time.Time, stream int, partial bool, text []byte) {
 		w.buffer = append(w.buffer, next[:n]...)
 	}
 	w.lines++
-	if len(w.buffer) >= bufferBytes {
+	if len(w.buffer) >= ShortLogBytes {
 		w.write()
 	}
 }
@@ -180,16 +187,28 @@ func (w *logWriter) rotate() {
 	w.size = 0
 }
 
-// close writes what is left and, when lines were dropped, one that says so.
-func (w *logWriter) close(at time.Time) {
-	w.flush(at)
+// close ends the log and, when lines were dropped, says so in a last line. What
+// has no file yet is given back if it is short and may stay in memory; the rest
+// is written.
+func (w *logWriter) close(at time.Time, inMemory bool) (log []byte) {
+	w.finishParts(at)
+	inMemory = inMemory && w.segment == 0 && len(w.buffer) <= ShortLogBytes
+	if !inMemory {
+		w.write()
+	}
 	if w.dropped > 0 {
 		w.full, w.max = false, w.max+lineBytes // the note may exceed the limit it tells of
 		w.line(at, 1, false, fmt.Appendf(nil, "backfleet: %d lines dropped: %s", w.dropped, w.cause))
+	}
+	if inMemory && w.segment == 0 { // the note may have been too much
+		log = bytes.Clone(w.buffer) // without the room that it grew by
+		w.written = int64(len(log))
+	} else {
 		w.write()
 	}
 	w.rotate()
 	w.buffer, w.parts = nil, [2][]byte{}
+	return log
 }
 
 // WholeLines gives the length of a log whose writer died: the bytes up to the

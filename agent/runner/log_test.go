@@ -63,7 +63,7 @@ func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
 	for i := range lines + 1 {
 		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
 	}
-	w.close(noon)
+	w.close(noon, false)
 	segments, all := readLog(t, base)
 	if len(segments) != 2 || segments[0] != SegmentBytes || segments[1] != 1024 {
 		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes)
@@ -79,7 +79,7 @@ func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
 	for i := range lines - 1 {
 		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
 	}
-	w.close(noon)
+	w.close(noon, false)
 	if segments, _ = readLog(t, base); len(segments) != 2 || segments[0] != SegmentBytes-1023 || segments[1] != 1024 {
 		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes-1023)
 	}
@@ -105,7 +105,7 @@ func TestWhatWasPrintedComesBackByteForByte(t *testing.T) {
 			w.flush(noon)
 		}
 	}
-	w.close(noon)
+	w.close(noon, false)
 	segments, all := readLog(t, base)
 	got := plain(t, all)
 	for i := range got {
@@ -159,7 +159,7 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 			base := filepath.Join(t.TempDir(), "log")
 			w := logWriter{base: base, max: DefaultLogBytes}
 			c.do(&w)
-			w.close(noon)
+			w.close(noon, false)
 			if _, got := readLog(t, base); string(got) != c.want {
 				t.Errorf("got %.200q, want %.200q", got, c.want)
 			}
@@ -173,7 +173,7 @@ func TestR10_3_BeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 	for range 100 {
 		w.take(0, []byte("0123456789\n"), noon)
 	}
-	w.close(noon)
+	w.close(noon, false)
 	_, all := readLog(t, base)
 	lines := strings.Split(strings.TrimSuffix(string(all), "\n"), "\n")
 	kept := len(lines) - 1
@@ -189,7 +189,7 @@ func TestR10_3_NothingSlipsInBehindADroppedLine(t *testing.T) {
 	w.take(0, []byte("kept\n"+strings.Repeat("x", 200)+"\nshort\n"), noon)
 	w.flush(noon)
 	w.take(0, []byte("short too\n"), noon)
-	w.close(noon)
+	w.close(noon, false)
 	_, all := readLog(t, base)
 	if got := string(all); strings.Contains(got, "short") || !strings.Contains(got, " kept\n") || !strings.Contains(got, "3 lines dropped") {
 		t.Errorf("the log is %q, want the first line and the count of the other three", got)
@@ -209,7 +209,7 @@ func TestAFullDiskDropsWholeLines(t *testing.T) {
 		t.Fatalf("dropped %d lines and wrote %d bytes, want 2 and 0", w.dropped, w.written)
 	}
 	w.take(0, []byte("kept\n"), noon) // there is room again
-	w.close(noon)
+	w.close(noon, false)
 	data, err := os.ReadFile(SegmentPath(w.base, 1))
 	if err != nil || !bytes.Contains(data, []byte("stdout F kept\n")) || !bytes.Contains(data, []byte("2 lines dropped: ")) {
 		t.Errorf("segment %q (%v), want the line kept and the count of those dropped", data, err)

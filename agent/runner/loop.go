@@ -35,6 +35,9 @@ func (r *Runner) loop() {
 		if err != nil && err != unix.EINTR {
 			panic("the runner cannot wait for its processes: " + err.Error()) // the epoll set is broken: only a new keeper helps
 		}
+		if next == nil {
+			r.awake()
+		}
 		now := time.Now()
 		for _, event := range events[:max(n, 0)] {
 			e, known := r.entries[event.Fd]
@@ -69,6 +72,14 @@ func (r *Runner) take() (next *fork, stopped bool) {
 	return next, r.stopped
 }
 
+// awake says that the thread need not be woken: it looks at the queue by itself
+// before it sleeps again, so what an end starts costs no system call.
+func (r *Runner) awake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asleep = false
+}
+
 // timeout gives the milliseconds until something is due, -1 for never.
 func (r *Runner) timeout(now time.Time) int {
 	wait := -1
@@ -101,10 +112,15 @@ func (r *Runner) read(p *Process, stream int, now time.Time) {
 	case n > 0:
 		before := p.log.written
 		p.log.take(stream, r.room[:n], now)
+		r.count(p, p.log.pending())
+		if r.held.Load() > r.config.LogMemory {
+			p.log.write()
+			r.count(p, p.log.pending())
+		}
 		if p.log.written != before {
 			p.events.Grew(uint64(p.log.written))
 		}
-		if p.flushAt.IsZero() && p.log.pending() {
+		if p.flushAt.IsZero() && p.held > 0 {
 			p.flushAt = now.Add(r.config.FlushEvery)
 			r.flushes = append(r.flushes, p)
 		}
@@ -113,6 +129,12 @@ func (r *Runner) read(p *Process, stream int, now time.Time) {
 		r.close(p, stream)
 		r.finish(p)
 	}
+}
+
+// count books how much of a process's log is in no file.
+func (r *Runner) count(p *Process, bytes int) {
+	r.held.Add(int64(bytes - p.held))
+	p.held = bytes
 }
 
 func (r *Runner) close(p *Process, stream int) {
@@ -152,10 +174,11 @@ func (r *Runner) finish(p *Process) bool {
 	if p.events == nil {
 		return true
 	}
-	p.log.close(time.Now())
+	log := p.log.close(time.Now(), r.held.Load() <= r.config.LogMemory)
+	r.count(p, len(log)) // from here on they are whose the events are
 	events := p.events
 	p.events = nil
-	events.Exited(Exit{Status: p.status, Ended: p.ended, LogBytes: uint64(p.log.written), Left: p.left})
+	events.Exited(Exit{Status: p.status, Ended: p.ended, LogBytes: uint64(p.log.written), Log: log, Left: p.left})
 	return true
 }
 
@@ -170,6 +193,7 @@ func (r *Runner) due(now time.Time) {
 		}
 		before := p.log.written
 		p.log.flush(now)
+		r.count(p, p.log.pending())
 		if p.log.written != before {
 			p.events.Grew(uint64(p.log.written))
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,8 +28,12 @@ type Groups interface {
 type Config struct {
 	// Groups is told of process groups; nil: nobody is.
 	Groups Groups
-	// FlushEvery is how late a line may reach its segment file. Default 100 ms.
+	// FlushEvery is how late a line may reach its segment file. Default 250 ms.
 	FlushEvery time.Duration
+	// LogMemory bounds the bytes of log that are in no file: of running
+	// processes, and of those that ended (Exit.Log) until Hold lets go of them.
+	// Default 8 MiB.
+	LogMemory int64
 	// DrainFor bounds the wait for output of processes that left the group and
 	// still hold its pipes after its end. Default 500 ms.
 	DrainFor time.Duration
@@ -42,7 +47,7 @@ type Spec struct {
 	Env    []string // complete, "name=value"
 	Dir    string   // working folder; must exist
 	Script string   // what the process finds at ScriptPath; empty: nothing
-	Log    string   // what the segments' paths begin with; made when there is output
+	Log    string   // what the segments' paths begin with; made when a file is needed
 	LogMax int64    // bytes of log; 0: DefaultLogBytes
 }
 
@@ -55,6 +60,7 @@ type Exit struct {
 	Status   syscall.WaitStatus
 	Ended    time.Time
 	LogBytes uint64 // the log's final length
+	Log      []byte // the whole of it, if it is in no file
 	Left     bool   // a process that left the group lives on, as far as can be seen
 }
 
@@ -77,6 +83,7 @@ type Runner struct {
 	epoll  int
 	wake   int // an eventfd: there is something in queue, or stopped is set
 	done   chan struct{}
+	held   atomic.Int64 // bytes of log in no file
 
 	mu      sync.Mutex
 	queue   []fork
@@ -105,6 +112,7 @@ type Process struct {
 	status  syscall.WaitStatus
 	ended   time.Time
 	flushAt time.Time // zero: nothing to flush
+	held    int       // bytes of its log that count as held
 	closeAt time.Time // when the pipes are given up; zero: still running
 	left    bool      // they were
 }
@@ -126,7 +134,10 @@ type fork struct {
 // New makes a Runner and starts its thread. Stop ends it.
 func New(config Config) (*Runner, error) {
 	if config.FlushEvery <= 0 {
-		config.FlushEvery = 100 * time.Millisecond
+		config.FlushEvery = 250 * time.Millisecond
+	}
+	if config.LogMemory <= 0 {
+		config.LogMemory = 8 << 20
 	}
 	if config.DrainFor <= 0 {
 		config.DrainFor = 500 * time.Millisecond
@@ -195,6 +206,10 @@ func (r *Runner) nudge() {
 		_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
 }
+
+// Hold counts bytes of log that are kept in memory beside those the runner has;
+// negative: that an Exit.Log is kept no longer.
+func (r *Runner) Hold(bytes int) { r.held.Add(int64(bytes)) }
 
 // Stop ends the runner. The processes should have ended before: the rest are
 // killed without further events.

@@ -87,11 +87,21 @@ func start(t *testing.T, r *Runner, spec Spec) *ending {
 func run(t *testing.T, r *Runner, spec Spec) (Exit, []byte) {
 	t.Helper()
 	x := start(t, r, spec).wait(t)
-	_, log := readLog(t, spec.Log)
+	return x, whole(t, spec.Log, x)
+}
+
+// whole is the log of a process that has ended, which is in files or in memory.
+func whole(t *testing.T, base string, x Exit) []byte {
+	t.Helper()
+	_, log := readLog(t, base)
+	if len(x.Log) > 0 && len(log) > 0 {
+		t.Fatalf("%d bytes of log are in memory and %d in files, want it in one place", len(x.Log), len(log))
+	}
+	log = append(log, x.Log...)
 	if uint64(len(log)) != x.LogBytes {
 		t.Fatalf("the end was announced with %d bytes of log, %d are there", x.LogBytes, len(log))
 	}
-	return x, log
+	return log
 }
 
 func TestOutputIsCompleteAndInOrder(t *testing.T) {
@@ -150,9 +160,7 @@ func stateOf(pid int) string {
 func TestAProcessThatLeftTheGroupDoesNotHoldUpTheResult(t *testing.T) {
 	spec := script(t, `setsid sh -c 'echo $$ >pid; echo $$; exec sleep 1000' & while [ ! -s pid ]; do :; done`)
 	e := start(t, newRunner(t, Config{DrainFor: 100 * time.Millisecond}), spec)
-	e.wait(t)
-	_, log := readLog(t, spec.Log)
-	out := plain(t, log)
+	out := plain(t, whole(t, spec.Log, e.wait(t)))
 	escaped, err := strconv.Atoi(strings.TrimSpace(out[0].String()))
 	if err != nil || escaped == e.process.Pid() {
 		t.Fatalf("output %q", out[0].String())

@@ -32,6 +32,7 @@ type Core struct {
 	prepare  Preparer
 	attempts map[attempt.Key]*held
 	unsent   []*held // with a result that this stream has not carried yet
+	started  []*held // granted ahead, with a slot by now, which this stream has not carried yet
 	finished recent
 
 	keeper    bool // a keeper is there and its attempts are known
@@ -51,7 +52,7 @@ type Core struct {
 	out Effects
 }
 
-type terms struct{ lease, renew, margin time.Duration }
+type terms struct{ lease, renew, margin, ahead time.Duration }
 
 type renewal struct {
 	seq  uint64
@@ -61,6 +62,10 @@ type renewal struct {
 
 type held struct {
 	key       attempt.Key
+	ref       *wire.AttemptRef // the same, never changed
+	ahead     bool             // it may wait at the keeper for a slot
+	runs      bool             // the keeper has given it one
+	givenBack bool             // unless it runs already: the agent is draining
 	deadline  time.Duration
 	start     *wire.StartAttempt // given to the keeper, which has not shown it yet
 	result    *wire.AttemptResult
@@ -69,6 +74,9 @@ type held struct {
 	acked     bool // the result is a fact, or stale
 	logIsSafe bool
 }
+
+// waits says that an attempt is not known to have more than a place in line.
+func (h *held) waits() bool { return h.ahead && !h.runs && h.result == nil }
 
 // Effects is what to do now, in the order of the fields.
 type Effects struct {
@@ -115,8 +123,19 @@ func (c *Core) NextWake() (time.Duration, bool) {
 // taken for gone. Two such waits and a reconnect fit into a lease.
 func (c *Core) patience() time.Duration { return c.terms.renew }
 
-// Drained says that the leader knows the agent takes no more work.
-func (c *Core) Drained() bool { return c.drained }
+// Drained says that the leader knows the agent takes no more work, and has back
+// what had not begun.
+func (c *Core) Drained() bool {
+	if !c.drained {
+		return false
+	}
+	for _, h := range c.attempts {
+		if h.givenBack && !h.runs && !h.acked {
+			return false
+		}
+	}
+	return true
+}
 
 // Running counts the attempts without a result.
 func (c *Core) Running() int {
@@ -154,6 +173,9 @@ func (c *Core) KeeperSynced(incarnation string, list []*wire.KeptAttempt) {
 			c.finishHere(h, wire.Outcome_LOST, "the keeper died, and the attempt with it")
 		}
 	}
+	if c.draining {
+		c.giveBack()
+	}
 }
 
 // keys gives the attempts in a fixed order: what is sent must not depend on
@@ -185,6 +207,13 @@ func (c *Core) KeeperChanged(m *wire.KeptAttempt) {
 		h = c.add(key)
 	}
 	h.start = nil
+	h.ahead = h.ahead || m.Ahead
+	if m.Running && !m.Queued && !h.runs {
+		h.runs = true
+		if h.ahead {
+			c.started = append(c.started, h)
+		}
+	}
 	if !m.Running && m.Result != nil && h.result == nil {
 		h.result = m.Result
 		c.unsent = append(c.unsent, h)
@@ -206,8 +235,22 @@ func (c *Core) LogSafe(key attempt.Key) {
 	}
 }
 
-// Drain asks for no more work.
-func (c *Core) Drain() { c.draining = true }
+// Drain asks for no more work, and gives back what waits for a slot.
+func (c *Core) Drain() {
+	c.draining = true
+	c.giveBack()
+}
+
+const draining = "the agent takes no more work"
+
+func (c *Core) giveBack() {
+	for _, key := range c.keys() {
+		if h := c.attempts[key]; h.waits() {
+			h.givenBack = true
+			c.out.Stop = append(c.out.Stop, &wire.StopAttempt{Ref: h.ref, Recall: true, Cause: draining})
+		}
+	}
+}
 
 // Ready says whether a stream would be of use: Hello needs the keeper's list.
 func (c *Core) Ready() bool { return c.keeper }
@@ -220,15 +263,18 @@ func (c *Core) Connected(now time.Duration) {
 	c.defs = map[uint64]*wire.Definition{}
 	c.out.Send, c.out.Redial = nil, ""
 	hello := &wire.Hello{Agent: c.agent}
-	c.unsent = nil
+	c.unsent, c.started = nil, nil
 	for _, key := range c.keys() {
 		h := c.attempts[key]
 		if h.acked {
 			continue
 		}
-		hello.Held = append(hello.Held, key.Ref())
-		if h.result != nil {
+		hello.Held = append(hello.Held, h.ref)
+		switch {
+		case h.result != nil:
 			c.unsent = append(c.unsent, h)
+		case h.ahead && h.runs:
+			c.started = append(c.started, h) // the stream before may have lost it
 		}
 	}
 	c.send(&wire.AgentMessage{Body: &wire.AgentMessage_Hello{Hello: hello}})
@@ -258,7 +304,7 @@ func (c *Core) Received(now time.Duration, m *wire.LeaderMessage) {
 
 func (c *Core) welcome(now time.Duration, m *wire.Welcome) {
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-	c.terms = terms{ms(m.LeaseMs), ms(m.RenewMs), ms(m.MarginMs)}
+	c.terms = terms{ms(m.LeaseMs), ms(m.RenewMs), ms(m.MarginMs), ms(m.AheadMs)}
 	if c.terms.renew <= 0 || c.terms.lease <= c.terms.margin {
 		c.out.Redial = fmt.Sprintf("the leader offers impossible terms: lease %s, renewal %s, margin %s",
 			c.terms.lease, c.terms.renew, c.terms.margin)
@@ -301,7 +347,7 @@ func (c *Core) renewed(r renewal, unknown []*wire.AttemptRef) {
 			continue
 		}
 		h.deadline = deadline
-		extend.Refs = append(extend.Refs, key.Ref())
+		extend.Refs = append(extend.Refs, h.ref)
 	}
 	if len(extend.Refs) > 0 {
 		c.out.Extend = append(c.out.Extend, extend)
@@ -317,11 +363,14 @@ func (c *Core) endUnknown(refs []*wire.AttemptRef) {
 
 func (c *Core) stop(s *wire.StopWork) {
 	h := c.attempts[attempt.KeyOf(s.Ref)]
-	if h == nil || h.result != nil || (h.stopped && s.GraceMs > 0) {
+	switch {
+	case h == nil || h.result != nil:
+		return
+	case s.Recall && !h.waits(), !s.Recall && h.stopped && s.GraceMs > 0:
 		return
 	}
-	h.stopped = true
-	c.out.Stop = append(c.out.Stop, &wire.StopAttempt{Ref: h.key.Ref(), GraceMs: s.GraceMs, Cause: s.Cause})
+	h.stopped = h.stopped || !s.Recall
+	c.out.Stop = append(c.out.Stop, &wire.StopAttempt{Ref: h.ref, GraceMs: s.GraceMs, Cause: s.Cause, Recall: s.Recall})
 }
 
 func (c *Core) assign(now time.Duration, m *wire.Assign) {
@@ -348,6 +397,7 @@ func (c *Core) begin(now time.Duration, w *wire.Work) {
 		return
 	}
 	h := c.add(key)
+	h.ahead = w.Ahead
 	h.deadline = c.answered + c.terms.lease - c.terms.margin
 	definition := c.defs[w.Definition]
 	if definition == nil {
@@ -358,18 +408,34 @@ func (c *Core) begin(now time.Duration, w *wire.Work) {
 		c.finishHere(h, wire.Outcome_LOST, "it reached the agent too late, or while its keeper was being replaced")
 		return
 	}
+	if c.draining && h.ahead {
+		c.finishHere(h, wire.Outcome_RECALLED, draining)
+		return
+	}
 	start, err := c.prepare.Prepare(definition, w)
 	if err != nil {
 		c.finishHere(h, wire.Outcome_FAILED, err.Error())
 		return
 	}
-	start.Ref, start.DeadlineNs = key.Ref(), int64(h.deadline)
+	start.Ref, start.DeadlineNs = h.ref, int64(h.deadline)
+	start.Group, start.Slots = definition.ResourceGroup, c.slots(definition.ResourceGroup)
+	start.Ahead, start.Priority, start.AheadMs = w.Ahead, w.Priority, c.terms.ahead.Milliseconds()
 	h.start = start
 	c.out.Start = append(c.out.Start, start)
 }
 
+// slots gives how many attempts of a group may run here at once.
+func (c *Core) slots(group string) uint32 {
+	for _, g := range c.agent.Groups {
+		if g.Group == group {
+			return g.Slots
+		}
+	}
+	return 0
+}
+
 func (c *Core) add(key attempt.Key) *held {
-	h := &held{key: key}
+	h := &held{key: key, ref: key.Ref()}
 	c.attempts[key] = h
 	return h
 }
@@ -377,7 +443,7 @@ func (c *Core) add(key attempt.Key) *held {
 // finishHere makes a result for an attempt that the keeper does not have.
 func (c *Core) finishHere(h *held, outcome wire.Outcome, cause string) {
 	h.local, h.start = true, nil
-	h.result = &wire.AttemptResult{Ref: h.key.Ref(), Outcome: outcome, Cause: cause}
+	h.result = &wire.AttemptResult{Ref: h.ref, Outcome: outcome, Cause: cause}
 	if outcome == wire.Outcome_FAILED {
 		h.result.ExitCode = 127
 	}
@@ -393,7 +459,7 @@ func (c *Core) settle(h *held) {
 	delete(c.attempts, h.key)
 	c.finished.add(h.key)
 	if !h.local {
-		c.out.Forget = append(c.out.Forget, h.key.Ref())
+		c.out.Forget = append(c.out.Forget, h.ref)
 	}
 }
 
@@ -410,9 +476,14 @@ func (c *Core) report(now time.Duration) {
 	for _, h := range c.unsent {
 		r.Results = append(r.Results, h.result)
 	}
-	c.unsent = nil
+	for _, h := range c.started {
+		if h.result == nil { // else the result says all
+			r.Started = append(r.Started, h.ref)
+		}
+	}
+	c.unsent, c.started = nil, nil
 	sayDrain := c.draining && c.drainSent == 0
-	if !r.Renews && len(r.Results) == 0 && !sayDrain {
+	if !r.Renews && len(r.Results)+len(r.Started) == 0 && !sayDrain {
 		return
 	}
 	c.seq++
@@ -430,9 +501,9 @@ func (c *Core) renew(now time.Duration, r *wire.Report) {
 	c.renewAt = now + c.terms.renew
 	sent := renewal{seq: r.Seq, at: now}
 	for _, key := range c.keys() {
-		if !c.attempts[key].acked {
+		if h := c.attempts[key]; !h.acked {
 			sent.keys = append(sent.keys, key)
-			r.Held = append(r.Held, key.Ref())
+			r.Held = append(r.Held, h.ref)
 		}
 	}
 	c.renewals = append(c.renewals, sent)

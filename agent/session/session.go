@@ -42,6 +42,8 @@ const (
 	// forgetWithin is how long the keeper may keep what it could forget, so that
 	// it need not be called for that alone.
 	forgetWithin = 500 * time.Millisecond
+	// safeWithin is how late the loop may hear that a log is safe.
+	safeWithin = 100 * time.Millisecond
 )
 
 // Session moves messages between a Core, the keeper and the leader.
@@ -51,6 +53,7 @@ type Session struct {
 
 	mu     sync.Mutex
 	inbox  []func(now time.Duration) // what happened, in order
+	safe   []attempt.Key             // whose logs became safe, after all that
 	wake   chan struct{}
 	ready  chan struct{} // signals that a stream would be of use
 	client *keeper.Client
@@ -80,9 +83,14 @@ func New(config Config) *Session {
 	}
 }
 
-// LogSafe says that an attempt's whole log is kept by the coordinators.
+// LogSafe says that an attempt's whole log is kept by the coordinators. Nothing
+// but forgetting follows from it, so the loop is not woken for each.
 func (s *Session) LogSafe(key attempt.Key) {
-	s.post(func(time.Duration) { s.core.LogSafe(key) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.safe = append(s.safe, key); len(s.safe) == 1 {
+		time.AfterFunc(safeWithin, func() { signal(s.wake) })
+	}
 }
 
 // post hands the loop something that happened.
@@ -148,11 +156,14 @@ func (s *Session) loop(ctx context.Context) {
 
 func (s *Session) step() {
 	s.mu.Lock()
-	inbox := s.inbox
-	s.inbox = nil
+	inbox, safe := s.inbox, s.safe
+	s.inbox, s.safe = nil, nil
 	s.mu.Unlock()
 	for _, f := range inbox {
 		f(monotonic.Now())
+	}
+	for _, key := range safe {
+		s.core.LogSafe(key)
 	}
 	e := s.core.Take(monotonic.Now())
 	s.toKeeper(e)
@@ -291,10 +302,18 @@ func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
 				s.config.Shipper.Track(m)
 			}
 		case synced:
-			s.post(func(time.Duration) { s.core.KeeperChanged(m) })
+			s.post(func(time.Duration) {
+				s.core.KeeperChanged(m)
+				for _, m := range m.More {
+					s.core.KeeperChanged(m)
+				}
+			})
 			s.config.Shipper.Track(m)
+			for _, m := range m.More {
+				s.config.Shipper.Track(m)
+			}
 		default:
-			list = append(list, m)
+			list = append(append(list, m), m.More...)
 		}
 	}
 }

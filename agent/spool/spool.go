@@ -37,6 +37,9 @@ const (
 	windowLogs  = 1024
 	// stallAfter is how long acknowledgements may stay away.
 	stallAfter = 10 * time.Second
+	// shipEvery is the least time between two bursts of chunks: sent together they
+	// cost one wake-up of each side, and alone none waits.
+	shipEvery = 20 * time.Millisecond
 	// noteEvery is how often the offsets are written to disk.
 	noteEvery = time.Second
 )
@@ -52,6 +55,7 @@ type Spool struct {
 	queue    []*log // with something to send, oldest first
 	inFlight int    // uncompressed bytes
 	chunks   int    // in flight
+	full     bool   // something waited for room in the window
 	wake     chan struct{}
 }
 
@@ -59,6 +63,7 @@ type Spool struct {
 type log struct {
 	key    attempt.Key
 	dir    string
+	data   []byte // the whole of it, when it is in no file
 	size   uint64 // of complete lines, by the keeper's word
 	ended  bool   // size is final
 	acked  uint64 // everything before it is safe
@@ -105,7 +110,7 @@ func (s *Spool) Track(m *wire.KeptAttempt) {
 		l.sent = l.acked
 		s.logs[key] = l
 	}
-	l.dir, l.size, l.ended = m.LogDirectory, max(l.size, m.LogBytes), l.ended || !m.Running
+	l.dir, l.data, l.size, l.ended = m.LogDirectory, m.Log, max(l.size, m.LogBytes), l.ended || !m.Running
 	s.enqueue(l)
 }
 
@@ -182,6 +187,12 @@ func (s *Spool) connection(ctx context.Context, address string) (progress bool, 
 		return false, err
 	}
 	stall := time.AfterFunc(stallAfter, func() {
+		s.mu.Lock()
+		owed := s.chunks > 0
+		s.mu.Unlock()
+		if !owed {
+			return // the next chunk sets it again
+		}
 		cancel(fault.New(fault.Timeout, "coordinator %s: no acknowledgement of logs for %s", address, stallAfter))
 	})
 	defer stall.Stop()
@@ -224,55 +235,74 @@ func (l *log) rewind(to uint64) {
 // transmit sends until the stream fails.
 func (s *Spool) transmit(ctx context.Context, stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], stall *time.Timer) error {
 	room := make([]byte, chunkBytes)
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
 	for {
-		m, first, err := s.next(room)
-		if err != nil {
-			return err
-		}
-		if m != nil {
+		begin := time.Now()
+		for {
+			m, first := s.next(room)
+			if m == nil {
+				break
+			}
 			if first {
 				stall.Reset(stallAfter)
 			}
 			if err := stream.Send(m); err != nil {
 				return err
 			}
-			continue
 		}
-		s.mu.Lock()
-		if s.chunks == 0 {
-			stall.Stop() // nothing is owed
-		}
-		s.mu.Unlock()
 		select {
 		case <-s.wake:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if wait := shipEvery - time.Since(begin); wait > 0 {
+			pause.Reset(wait)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 	}
 }
 
 // next makes the next chunk; nil when there is none to send now. first says
 // that nothing else is in flight.
-func (s *Spool) next(room []byte) (m *wire.LogChunk, first bool, err error) {
+func (s *Spool) next(room []byte) (m *wire.LogChunk, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.pick()
-	if l == nil {
-		return nil, false, nil
+	for l := s.pick(); l != nil; l = s.pick() {
+		if m, first := s.chunk(l, room); m != nil {
+			return m, first
+		}
 	}
+	return nil, false
+}
+
+// chunk makes the next chunk of a log; nil when it has none after all. The lock
+// is held, but not while the log is read and compressed.
+func (s *Spool) chunk(l *log, room []byte) (m *wire.LogChunk, first bool) {
 	want := min(uint64(len(room)), l.size-min(l.sent, l.size))
-	from, final, dir, hint := l.sent, l.ended, l.dir, l.hint
+	from, final, dir, hint, text := l.sent, l.ended, l.dir, l.hint, l.data
 	s.mu.Unlock()
-	n, err := 0, error(nil)
-	if want > 0 {
+	var err error
+	switch {
+	case want == 0:
+		text = nil
+	case uint64(len(text)) > from:
+		text = text[from:min(from+want, uint64(len(text)))]
+	default:
+		var n int
 		n, err = readAt(dir, from, room[:want], &hint)
+		text = room[:n]
 	}
 	data := []byte(nil)
-	if n > 0 {
-		data = s.encode.EncodeAll(room[:n], nil)
+	if len(text) > 0 {
+		data = s.encode.EncodeAll(text, nil)
 	}
 	s.mu.Lock()
-	if err != nil || (want > 0 && n == 0) {
+	if err != nil || (want > 0 && len(text) == 0) {
 		// The file is gone or cannot be read: what is there is all there is.
 		s.config.Logger.Error("a log cannot be read and is closed where it is", "attempt", l.key, "offset", from, "error", err)
 		l.size = from
@@ -280,27 +310,28 @@ func (s *Spool) next(room []byte) (m *wire.LogChunk, first bool, err error) {
 	l.queued = false
 	if s.logs[l.key] != l || l.sent != from { // an acknowledgement moved it meanwhile
 		s.enqueue(l)
-		s.nudge()
-		return nil, false, nil
+		return nil, false
 	}
+	n := len(text)
 	l.hint = hint
 	l.sent = from + uint64(n)
 	l.last = final && l.sent >= l.size && (n == 0 || l.refused.IsZero())
 	if n == 0 && !l.last {
-		return nil, false, nil
+		return nil, false
 	}
 	first = s.chunks == 0
 	l.sends = append(l.sends, chunk{end: l.sent, size: n, last: l.last})
 	s.inFlight += n
 	s.chunks++
 	s.enqueue(l)
-	return &wire.LogChunk{Ref: l.key.Ref(), Offset: from, Size: uint32(n), Data: data, Last: l.last}, first, nil
+	return &wire.LogChunk{Ref: l.key.Ref(), Offset: from, Size: uint32(n), Data: data, Last: l.last}, first
 }
 
 // pick takes the next log in line, if the window has room and it is not
 // pausing. The lock is held.
 func (s *Spool) pick() *log {
 	if s.inFlight >= windowBytes || s.chunks >= windowLogs {
+		s.full = true
 		return nil
 	}
 	for range len(s.queue) {
@@ -348,7 +379,6 @@ const (
 func (s *Spool) drop(l *log) {
 	delete(s.logs, l.key)
 	s.notes.drop(l.key)
-	s.nudge()
 }
 
 // acknowledged takes in one answer: coordinators give one for each chunk, in
@@ -367,6 +397,10 @@ func (s *Spool) acknowledged(m *wire.LogAck) (key attempt.Key, safe bool) {
 	l.sends = l.sends[1:]
 	s.inFlight -= c.size
 	s.chunks--
+	if s.full {
+		s.full = false
+		s.nudge()
+	}
 	switch {
 	case c.void: // sent before the last rewind; the chunks after it tell how things stand
 	case m.Error != "":
@@ -395,6 +429,5 @@ func (s *Spool) acknowledged(m *wire.LogAck) (key attempt.Key, safe bool) {
 	}
 	s.notes.set(key, l.acked)
 	s.enqueue(l)
-	s.nudge() // the window has room
 	return key, false
 }
