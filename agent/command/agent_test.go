@@ -57,7 +57,13 @@ type process struct {
 // agent starts a session process on a data folder, whose keeper the test ends.
 func agent(t testing.TB, data string, coordinators ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command("/proc/self/exe", "--id", "a1", "--data", data, "--group", "default=4",
+	return agentOf(t, 4, data, coordinators...)
+}
+
+// agentOf starts one with some slots.
+func agentOf(t testing.TB, slots int, data string, coordinators ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command("/proc/self/exe", "--id", "a1", "--data", data, "--group", fmt.Sprint("default=", slots),
 		"--coordinators", strings.Join(coordinators, ",")), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asAgent+"=1")
 	p.Stderr = &p.output

@@ -23,7 +23,8 @@ type leader struct {
 	wire.UnimplementedAgentsServer
 	t       testing.TB
 	terms   *wire.Welcome
-	hint    string // not empty: another one leads
+	hint    string                          // not empty: another one leads
+	turn    func(*wire.Report) *wire.Assign // not nil: what it hands out on a report
 	decode  *zstd.Decoder
 	address string
 	server  *grpc.Server
@@ -93,6 +94,11 @@ func (l *leader) Session(stream grpc.BidiStreamingServer[wire.AgentMessage, wire
 				l.results <- result
 			}
 			err = stream.Send(&wire.LeaderMessage{Body: &wire.LeaderMessage_Ack{Ack: answer}})
+			if l.turn != nil && err == nil {
+				if a := l.turn(r); len(a.Work) > 0 {
+					err = stream.Send(&wire.LeaderMessage{Body: &wire.LeaderMessage_Assign{Assign: a}})
+				}
+			}
 		}
 		l.mu.Unlock()
 		if err != nil {
