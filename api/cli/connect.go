@@ -68,6 +68,9 @@ func (k *connection) client() (*client.Client, error) {
 			told = now
 		}
 	}
+	o.OnOverload = func(try, of int, wait time.Duration, err error) {
+		fmt.Fprintf(k.app.Err, "overloaded: %s; try %d of %d in %s\n", firstLine(err), try, of, wait.Round(100*time.Millisecond))
+	}
 	return client.New(o)
 }
 

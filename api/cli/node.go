@@ -134,19 +134,22 @@ func changedIDs(r *v1.NodeApplicationResult) []string {
 }
 
 func (o *nodeApplyOptions) show(w io.Writer, r *v1.NodeApplicationResult) {
-	counts := map[v1.Change]int{}
+	n := r.Counts
+	told := 0
 	for _, c := range r.Changes {
-		counts[c.Change]++
 		if c.Change != v1.ChangeUnchanged {
+			told++
 			fmt.Fprintf(w, "%-8s %s\n", c.Change, c.ID)
 		}
+	}
+	if more := n.Added + n.Changed + n.Removed - told; more > 0 {
+		fmt.Fprintf(w, "and %d more\n", more)
 	}
 	would := ""
 	if r.DryRun {
 		would = " (dry run: nothing was changed)"
 	}
-	fmt.Fprintf(w, "%d added, %d changed, %d removed, %d unchanged%s\n", counts[v1.ChangeAdded], counts[v1.ChangeChanged],
-		counts[v1.ChangeRemoved], counts[v1.ChangeUnchanged], would)
+	fmt.Fprintf(w, "%d added, %d changed, %d removed, %d unchanged%s\n", n.Added, n.Changed, n.Removed, n.Unchanged, would)
 }
 
 // listOptions are those of every list.

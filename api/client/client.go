@@ -39,6 +39,13 @@ type Options struct {
 	// Backoff is the pause after the first failure; it doubles up to 20 times
 	// that. Default 100 ms.
 	Backoff time.Duration
+	// Tries bounds how often a call is sent that coordinators refuse as
+	// overloaded. Each of them waits as long as the refusal asks, and a little
+	// more by chance. Default 8.
+	Tries int
+	// OnOverload is told before such a wait: which try comes after it, of how
+	// many. Default: nobody.
+	OnOverload func(try, of int, wait time.Duration, err error)
 	// OnRetry is told what went wrong before a call is repeated. Default: nobody.
 	OnRetry func(server string, err error)
 }
@@ -55,6 +62,7 @@ func New(o Options) (*Client, error) {
 	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, 40*time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 45*time.Second)
 	o.Backoff = cmp.Or(o.Backoff, 100*time.Millisecond)
+	o.Tries = cmp.Or(o.Tries, 8)
 	t := &transport{Options: o}
 	for _, s := range o.Servers {
 		u, err := url.Parse(strings.TrimRight(strings.TrimSpace(s), "/"))

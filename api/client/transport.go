@@ -2,11 +2,13 @@ package client
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,6 +38,9 @@ const maxBackoff = 20
 // Do sends the request (v1.HttpRequestDoer).
 func (t *transport) Do(request *http.Request) (*http.Response, error) {
 	t.prepare(request)
+	if err := pack(request); err != nil {
+		return nil, err
+	}
 	ctx := request.Context()
 	var giveUp <-chan time.Time
 	if t.Patience > 0 {
@@ -43,10 +48,11 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 		defer timer.Stop()
 		giveUp = timer.C
 	}
+	refused := 0
 	for pause := t.Backoff; ; pause = min(2*pause, maxBackoff*t.Backoff) {
 		turn := t.current.Load()
 		server := t.servers[turn%uint64(len(t.servers))]
-		response, err := t.try(request, server)
+		response, after, err := t.try(request, server)
 		if err == nil {
 			return response, nil
 		}
@@ -57,7 +63,19 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		t.current.CompareAndSwap(turn, turn+1) // not twice for calls side by side
-		if t.OnRetry != nil {
+		rest := pause
+		if fault.Is(err, fault.Overloaded) {
+			if refused++; refused >= t.Tries {
+				return nil, err
+			}
+			// By chance a little more, so that those who were refused together do
+			// not come back together.
+			rest = max(pause, after)
+			rest += mathrand.N(rest/2 + 1)
+			if t.OnOverload != nil {
+				t.OnOverload(refused+1, t.Tries, rest, err)
+			}
+		} else if t.OnRetry != nil {
 			t.OnRetry(server.String(), err)
 		}
 		select {
@@ -65,9 +83,45 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 			return nil, ended(ctx, err)
 		case <-giveUp:
 			return nil, err
-		case <-time.After(pause):
+		case <-time.After(rest):
 		}
 	}
+}
+
+// packFrom is from how many bytes on a body is sent packed.
+const packFrom = 64 << 10
+
+// pack makes the body of a large request smaller, once for all tries.
+func pack(r *http.Request) error {
+	if r.GetBody == nil || r.ContentLength < packFrom || r.Header.Get("Content-Encoding") != "" {
+		return nil
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return err
+	}
+	var packed bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // the level exists
+	if _, err := io.Copy(w, body); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil }
+	r.ContentLength = int64(packed.Len())
+	r.Header.Set("Content-Encoding", "gzip")
+	return nil
+}
+
+// retryAfter is how long a refusal asks to wait, at most a minute; 0: it does
+// not say.
+func retryAfter(r *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(r.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 60)) * time.Second
 }
 
 // ended says why a call ended with its context: what kept it from an answer
@@ -110,8 +164,9 @@ func (t *transport) prepare(r *http.Request) {
 }
 
 // try sends the request to one server. Unless it is a stream, the whole answer
-// is read, so that one that breaks off can be asked for again.
-func (t *transport) try(request *http.Request, server *url.URL) (*http.Response, error) {
+// is read, so that one that breaks off can be asked for again. after is how long
+// a refusal asks to wait.
+func (t *transport) try(request *http.Request, server *url.URL) (_ *http.Response, after time.Duration, _ error) {
 	ctx, cancel := context.WithCancel(request.Context())
 	isStream := request.Header.Get("Accept") == eventStream
 	if !isStream {
@@ -124,31 +179,31 @@ func (t *transport) try(request *http.Request, server *url.URL) (*http.Response,
 		body, err := request.GetBody()
 		if err != nil {
 			cancel()
-			return nil, err
+			return nil, 0, err
 		}
 		r.Body = body
 	}
 	response, err := t.http.Do(r)
 	if err != nil {
 		cancel()
-		return nil, unreachable(request, server, err)
+		return nil, 0, unreachable(request, server, err)
 	}
 	t.see(response)
 	if isStream && response.StatusCode == http.StatusOK {
 		response.Body = &streamBody{response.Body, cancel}
-		return response, nil
+		return response, 0, nil
 	}
 	defer cancel()
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return nil, unreachable(request, server, err)
+		return nil, 0, unreachable(request, server, err)
 	}
 	if response.StatusCode >= 300 {
-		return nil, problem(response, server, body)
+		return nil, retryAfter(response), problem(response, server, body)
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
-	return response, nil
+	return response, 0, nil
 }
 
 // streamBody frees what belongs to a stream when it is closed.
@@ -189,6 +244,8 @@ func problem(r *http.Response, server *url.URL, body []byte) error {
 		if r.Request.Method != http.MethodGet {
 			code = fault.Unknown
 		}
+	case http.StatusTooManyRequests:
+		code = fault.Overloaded
 	case http.StatusUnauthorized:
 		code = fault.Unauthenticated
 	case http.StatusForbidden:

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,9 +111,19 @@ func quoted(s string) string {
 
 // findings collects everything wrong with a message, so that a person mends it in
 // one go.
-type findings struct{ details []fault.Detail }
+type findings struct {
+	details []fault.Detail
+	more    int // beyond mostFindings
+}
+
+// mostFindings is how many mistakes one error names.
+const mostFindings = 100
 
 func (f *findings) add(field, format string, args ...any) {
+	if len(f.details) == mostFindings {
+		f.more++
+		return
+	}
 	e := fault.Field(field, format, args...)
 	f.details = append(f.details, fault.Detail{Field: field, Message: e.Message})
 }
@@ -126,13 +137,17 @@ func (f *findings) refused(field string, err error) {
 
 // err is nil without findings; a single one is told as the error itself.
 func (f *findings) err(what string) error {
-	switch len(f.details) {
+	mistakes := len(f.details) + f.more
+	switch mistakes {
 	case 0:
 		return nil
 	case 1:
 		return fault.Field(f.details[0].Field, "%s", f.details[0].Message)
 	}
-	return fault.New(fault.Invalid, "%s has %d mistakes", what, len(f.details)).WithDetails(f.details...)
+	if f.more > 0 {
+		f.details = append(f.details, fault.Detail{Message: fmt.Sprintf("and %d more", f.more)})
+	}
+	return fault.New(fault.Invalid, "%s has %d mistakes", what, mistakes).WithDetails(f.details...)
 }
 
 func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

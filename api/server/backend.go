@@ -77,7 +77,9 @@ type Reads interface {
 	Receipt(ctx context.Context, plan uint64, by v1.ReceiptBy, filter InstanceFilter, page Page) (*v1.Receipt, error)
 	// Dates in the order of groups, and in a group in that in which they run.
 	Dates(ctx context.Context, plan uint64, filter DateFilter, page Page) ([]v1.DateProgress, Next, error)
-	// Instances by number. A page must cost what it shows, not what the plan holds.
+	// Instances by number. A page must cost what it shows, not what the plan
+	// holds: like every page it may be short, even empty, and have a Next, when
+	// so much was looked at. The server then calls it incomplete.
 	Instances(ctx context.Context, plan uint64, filter InstanceFilter, page Page) ([]v1.Instance, Next, error)
 	// Operations that people did to a plan, newest first.
 	Operations(ctx context.Context, plan uint64, page Page) ([]v1.OperationRecord, Next, error)
@@ -225,6 +227,9 @@ type InstanceFilter struct {
 	Node     string         // id
 	From, To *calendar.Date // data timestamps, inclusive
 	State    v1.State
+	// Descending: the highest number first. It is no filter, and previews and
+	// receipts never set it.
+	Descending bool
 }
 
 // DateFilter keeps what matches all that is set.

@@ -244,7 +244,7 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"PUT", "/v1/resource-groups/etl", `{"reserveForAuto":-1}`, "reserveForAuto", "whole number"},
 		{"PUT", "/v1/resource-groups/etl", `{"kind":"private"}`, "kind", "shared or exclusive"},
 		{"PUT", "/v1/workspaces/two%20words", `{}`, "workspace", "one word"},
-		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","schedule":{"kind":"monthly","days":["first"]}}]}`, "nodes.schedule.days", "last"},
+		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","schedule":{"kind":"monthly","days":["first"]}}]}`, "nodes[0].schedule.days[0]", "last"},
 		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","mode":"off"}]}`, `nodes["a"].mode`, "normal, dryRun or paused"},
 		{"GET", "/v1/backfills?kind=mine", "", "kind", "openapi"},
 		{"GET", "/v1/schedule?date_to=2012-02-30", "", "date_to", "no such day"},

@@ -132,7 +132,7 @@ func (h handlers) ListBackfills(c *gin.Context, p v1.ListBackfillsParams) {
 	}
 	filter := BackfillFilter{Contains: strings.ToLower(p.Contains), State: p.State, Kind: cmp.Or(p.Kind, v1.PlanFilterBackfill)}
 	items, next, err := h.Backend.Backfills(c.Request.Context(), filter, pg)
-	h.reply(c, http.StatusOK, &v1.BackfillPage{Items: items, Next: next}, err)
+	h.reply(c, http.StatusOK, &v1.BackfillPage{Items: items, Next: next, Incomplete: short(items, pg, next)}, err)
 }
 
 func (h handlers) GetBackfill(c *gin.Context, id v1.BackfillID, _ v1.GetBackfillParams) {
@@ -155,6 +155,9 @@ func (h handlers) GetReceipt(c *gin.Context, id v1.BackfillID, p v1.GetReceiptPa
 	}
 	filter := InstanceFilter{Node: p.Node, From: from, To: to}
 	result, err := h.Backend.Receipt(c.Request.Context(), plan, cmp.Or(p.By, v1.ReceiptByNode), filter, pg)
+	if err == nil {
+		result.Incomplete = short(result.Rows, pg, result.Next)
+	}
 	h.reply(c, http.StatusOK, result, err)
 }
 
@@ -167,19 +170,20 @@ func (h handlers) ListDates(c *gin.Context, id v1.BackfillID, p v1.ListDatesPara
 		return
 	}
 	items, next, err := h.Backend.Dates(c.Request.Context(), plan, DateFilter{Group: p.Group, From: from, To: to, State: p.State}, pg)
-	h.reply(c, http.StatusOK, &v1.DatePage{Items: items, Next: next}, err)
+	h.reply(c, http.StatusOK, &v1.DatePage{Items: items, Next: next, Incomplete: short(items, pg, next)}, err)
 }
 
 func (h handlers) ListInstances(c *gin.Context, id v1.BackfillID, p v1.ListInstancesParams) {
 	plan, errID := convert.ParsePlanID(id)
 	from, to, errDates := dates(p.DateFrom, p.DateTo)
 	pg, errPage := page(p.Cursor, p.Limit)
-	if err := cmp.Or(errID, errDates, errPage, word("state", p.State)); err != nil {
+	if err := cmp.Or(errID, errDates, errPage, word("state", p.State), word("order", p.Order)); err != nil {
 		h.fail(c, err)
 		return
 	}
-	items, next, err := h.Backend.Instances(c.Request.Context(), plan, InstanceFilter{Node: p.Node, From: from, To: to, State: p.State}, pg)
-	h.reply(c, http.StatusOK, &v1.InstancePage{Items: items, Next: next}, err)
+	filter := InstanceFilter{Node: p.Node, From: from, To: to, State: p.State, Descending: p.Order == v1.OrderDescending}
+	items, next, err := h.Backend.Instances(c.Request.Context(), plan, filter, pg)
+	h.reply(c, http.StatusOK, &v1.InstancePage{Items: items, Next: next, Incomplete: short(items, pg, next)}, err)
 }
 
 func (h handlers) GetInstance(c *gin.Context, id v1.InstanceID, _ v1.GetInstanceParams) {
@@ -191,6 +195,10 @@ func (h handlers) GetInstance(c *gin.Context, id v1.InstanceID, _ v1.GetInstance
 	result, err := h.Backend.Instance(c.Request.Context(), plan, number)
 	h.reply(c, http.StatusOK, result, err)
 }
+
+// short says that a page ended before it was full and not at its list's end: so
+// much was looked at.
+func short[T any](items []T, pg Page, next Next) bool { return next != "" && len(items) < pg.Limit }
 
 func (h handlers) ListAgents(c *gin.Context, p v1.ListAgentsParams) {
 	pg, err := page(p.Cursor, p.Limit)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -29,6 +30,8 @@ const (
 	headerActor     = "Backfleet-Actor"
 	headerKey       = "Idempotency-Key"
 	headerRequestID = "X-Request-Id"
+
+	headerRetryAfter = "Retry-After"
 )
 
 // Keys of what middleware leaves for handlers in the gin context.
@@ -37,6 +40,7 @@ const (
 	keyWorkspaces = "workspaces"
 	keyBody       = "body"
 	keyWrite      = "write"
+	keySorted     = "sorted" // func(body []byte) bool: finds the class by what the body asks for
 )
 
 // identify gives the request an id, or keeps the one that it came with.
@@ -138,24 +142,88 @@ func (s *Server) receive(c *gin.Context) {
 	}
 	if c.Request.Method != http.MethodGet {
 		_ = control.SetReadDeadline(time.Now().Add(s.RequestTimeout))
-		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, s.MaxBody))
+		body, done, err := s.body(c)
 		_ = control.SetReadDeadline(time.Time{})
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			s.fail(c, fault.New(fault.TooLarge, "the request has more than %d bytes: send it in parts", s.MaxBody))
+		defer done()
+		if err != nil {
+			s.fail(c, err)
 			return
-		case err != nil:
-			s.fail(c, fault.New(fault.Invalid, "the request broke off before its end"))
+		}
+		if sorted, ok := c.Get(keySorted); ok && !sorted.(func([]byte) bool)(body) {
 			return
 		}
 		c.Set(keyBody, body)
-		c.Request.Body = io.NopCloser(bytes.NewReader(body))
+		c.Request.Body, c.Request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		if !s.keyed(c, body) {
 			return
 		}
 	}
 	c.Next() // here, so that the timeout ends after the handler
+}
+
+// smallBody is how many bytes a request may have without taking one of the few
+// places for large ones.
+const smallBody = 1 << 20
+
+// body reads the whole body of a request, unpacked. done frees its place.
+func (s *Server) body(c *gin.Context) (body []byte, done func(), err error) {
+	done = func() {}
+	packed := c.GetHeader("Content-Encoding")
+	r := io.Reader(c.Request.Body)
+	switch packed {
+	case "", "identity":
+	case "gzip":
+		// As much again as it may unpack to: what is packed is smaller.
+		unpack, err := gzip.NewReader(http.MaxBytesReader(c.Writer, c.Request.Body, s.MaxBody))
+		if err != nil {
+			return nil, done, fault.New(fault.Invalid, "the request says Content-Encoding gzip and is not packed so")
+		}
+		defer unpack.Close()
+		r = unpack
+		c.Request.Header.Del("Content-Encoding") // it is unpacked for whom it is passed on to
+	default:
+		return nil, done, fault.Field("Content-Encoding", "%q is not known: expected gzip, or none", clip(packed))
+	}
+	said := int64(0) // how long it will be, as far as is known
+	if packed == "" {
+		if said = c.Request.ContentLength; said > s.MaxBody {
+			return nil, done, s.tooLarge()
+		}
+	}
+	var buffer bytes.Buffer
+	buffer.Grow(int(max(0, min(said, smallBody))) + bytes.MinRead)
+	_, err = io.CopyN(&buffer, r, smallBody)
+	if err == nil { // there may be more
+		if !s.gates.large.enter(c.Request.Context()) {
+			c.Header(headerRetryAfter, strconv.Itoa(s.gates.large.after))
+			return nil, done, s.gates.large.err()
+		}
+		done = s.gates.large.leave
+		buffer.Grow(int(max(0, said-smallBody)) + bytes.MinRead)
+		_, err = io.CopyN(&buffer, r, s.MaxBody-smallBody+1)
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil && int64(buffer.Len()) > s.MaxBody, errors.As(err, &tooLarge), int64(buffer.Len()) > s.MaxBody:
+		return nil, done, s.tooLarge()
+	case err == nil, errors.Is(err, io.EOF):
+		return buffer.Bytes(), done, nil
+	default:
+		return nil, done, fault.New(fault.Invalid, "the request broke off before its end")
+	}
+}
+
+func (s *Server) tooLarge() error {
+	return fault.New(fault.TooLarge, "the request has more than %d bytes, the most that one may have unpacked: send it in parts", s.MaxBody)
+}
+
+// clip cuts foreign text, so that it cannot flood a message.
+func clip(text string) string {
+	const most = 64
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
 }
 
 // keyed makes sure that the request has an idempotency key, before it is

@@ -35,8 +35,8 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if c.Writer.Written() {
 		return // a stream that broke: its end is all that can be said
 	}
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
-		c.Header("Retry-After", "1")
+	if (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests) && c.Writer.Header().Get(headerRetryAfter) == "" {
+		c.Header(headerRetryAfter, "1")
 	}
 	c.Header("Content-Type", "application/problem+json")
 	c.PureJSON(p.Status, p)

@@ -48,7 +48,7 @@ type ServerInterface interface {
 	// FreezeBackfill Hold all that wait, of some dates or of the whole backfill.
 	// (POST /v1/backfills/{backfill}/freeze)
 	FreezeBackfill(c *gin.Context, backfill BackfillParam, params FreezeBackfillParams)
-	// ListInstances Instances of a backfill by number.
+	// ListInstances Instances of a backfill by number, in either direction.
 	// (GET /v1/backfills/{backfill}/instances)
 	ListInstances(c *gin.Context, backfill BackfillParam, params ListInstancesParams)
 	// ListOperations What people did to a backfill, newest first.
@@ -731,6 +731,14 @@ func (siw *ServerInterfaceWrapper) ListInstances(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter state: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", c.Request.URL.Query(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter order: %w", err), http.StatusBadRequest)
 		return
 	}
 

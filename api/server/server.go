@@ -31,7 +31,8 @@ type Options struct {
 	// Transport reaches the leader. Default: http.DefaultTransport's settings.
 	Transport http.RoundTripper
 
-	MaxBody        int64         // bytes of a request; default 32 MiB
+	Limits         Limits        // of requests at the same time
+	MaxBody        int64         // bytes of a request, unpacked; default 64 MiB, as much as the log takes
 	RequestTimeout time.Duration // of all that is not a stream; default 30 s
 	WaitTimeout    time.Duration // for a read's index; default 10 s
 	Heartbeat      time.Duration // of an idle stream; default 15 s
@@ -49,6 +50,7 @@ type Token struct {
 type Server struct {
 	Options
 	handler http.Handler
+	gates   *gates
 	streams context.Context // ends when the server stops: streams have no other end
 	cancel  context.CancelFunc
 
@@ -61,7 +63,7 @@ func init() { gin.SetMode(gin.ReleaseMode) } // gin prints its routes otherwise
 
 // New makes a server; it does not listen yet.
 func New(o Options) *Server {
-	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.MaxBody = cmp.Or(o.MaxBody, 64<<20)
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, 30*time.Second)
 	o.WaitTimeout = cmp.Or(o.WaitTimeout, 10*time.Second)
 	o.Heartbeat = cmp.Or(o.Heartbeat, 15*time.Second)
@@ -71,7 +73,7 @@ func New(o Options) *Server {
 	if o.Transport == nil {
 		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
-	s := &Server{Options: o}
+	s := &Server{Options: o, gates: newGates(o.Limits)}
 	s.streams, s.cancel = context.WithCancel(context.Background())
 	s.handler = compress(s.routes())
 	return s
@@ -93,7 +95,7 @@ func (s *Server) routes() http.Handler {
 	})
 	e.NoRoute(s.elsewhere)
 	e.GET("/metrics", s.authenticate, gin.WrapH(s.Metrics))
-	guarded := e.Group("", s.authenticate, s.receive, s.forward, s.settle)
+	guarded := e.Group("", s.authenticate, s.admit, s.receive, s.forward, s.settle)
 	RegisterHandlersWithOptions(guarded, handlers{s}, GinServerOptions{ErrorHandler: s.badParameter})
 	return e
 }

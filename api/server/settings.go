@@ -21,6 +21,9 @@ func (h handlers) ListSchedule(c *gin.Context, p v1.ListScheduleParams) {
 		return
 	}
 	result, err := h.Backend.Schedule(c.Request.Context(), DateFilter{From: from, To: to, State: p.State}, pg)
+	if err == nil {
+		result.Incomplete = short(result.Items, pg, result.Next)
+	}
 	h.reply(c, http.StatusOK, result, err)
 }
 

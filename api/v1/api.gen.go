@@ -43,6 +43,7 @@ const (
 	AttemptStateFailed    AttemptState = "failed"
 	AttemptStateLost      AttemptState = "lost"
 	AttemptStateQueued    AttemptState = "queued"
+	AttemptStateRecalled  AttemptState = "recalled"
 	AttemptStateRunning   AttemptState = "running"
 	AttemptStateStopped   AttemptState = "stopped"
 	AttemptStateSucceeded AttemptState = "succeeded"
@@ -58,6 +59,8 @@ func (e AttemptState) Valid() bool {
 	case AttemptStateLost:
 		return true
 	case AttemptStateQueued:
+		return true
+	case AttemptStateRecalled:
 		return true
 	case AttemptStateRunning:
 		return true
@@ -624,6 +627,7 @@ const (
 	ReasonCodePaused         ReasonCode = "paused"
 	ReasonCodePreviousCycle  ReasonCode = "previousCycle"
 	ReasonCodeQueued         ReasonCode = "queued"
+	ReasonCodeQueuedAtAgent  ReasonCode = "queuedAtAgent"
 	ReasonCodeRetry          ReasonCode = "retry"
 	ReasonCodeSchedule       ReasonCode = "schedule"
 	ReasonCodeSelfDependency ReasonCode = "selfDependency"
@@ -657,6 +661,8 @@ func (e ReasonCode) Valid() bool {
 	case ReasonCodePreviousCycle:
 		return true
 	case ReasonCodeQueued:
+		return true
+	case ReasonCodeQueuedAtAgent:
 		return true
 	case ReasonCodeRetry:
 		return true
@@ -929,8 +935,10 @@ type BackfillOperation string
 
 // BackfillPage defines model for BackfillPage.
 type BackfillPage struct {
-	Items []BackfillSummary `json:"items"`
-	Next  string            `json:"next,omitempty"`
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool              `json:"incomplete,omitempty"`
+	Items      []BackfillSummary `json:"items"`
+	Next       string            `json:"next,omitempty"`
 }
 
 // BackfillRequest defines model for BackfillRequest.
@@ -1022,6 +1030,9 @@ type BackfillSummary struct {
 	// ID Examples: b12
 	ID BackfillID `json:"id"`
 
+	// Incomplete Not every instance was looked at: `waitingTime` is at least so many, and what may have come to rest is told as running.
+	Incomplete bool `json:"incomplete,omitempty"`
+
 	// Kind Asked for by a person, or a day of the schedule.
 	Kind   PlanKind `json:"kind"`
 	Name   string   `json:"name"`
@@ -1091,8 +1102,10 @@ type Date = string
 
 // DatePage defines model for DatePage.
 type DatePage struct {
-	Items []DateProgress `json:"items"`
-	Next  string         `json:"next,omitempty"`
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool           `json:"incomplete,omitempty"`
+	Items      []DateProgress `json:"items"`
+	Next       string         `json:"next,omitempty"`
 }
 
 // DateProgress defines model for DateProgress.
@@ -1103,6 +1116,9 @@ type DateProgress struct {
 	// Date A calendar date, yyyy-mm-dd.
 	Date  Date `json:"date"`
 	Group int  `json:"group"`
+
+	// Incomplete Not every instance was looked at: `waitingTime` is at least so many, and what may have come to rest is told as running.
+	Incomplete bool `json:"incomplete,omitempty"`
 
 	// Place In its group, from 1.
 	Place int `json:"place"`
@@ -1356,8 +1372,10 @@ type InstanceOperation string
 
 // InstancePage defines model for InstancePage.
 type InstancePage struct {
-	Items []Instance `json:"items"`
-	Next  string     `json:"next,omitempty"`
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool       `json:"incomplete,omitempty"`
+	Items      []Instance `json:"items"`
+	Next       string     `json:"next,omitempty"`
 }
 
 // InstancesOperation defines model for InstancesOperation.
@@ -1501,16 +1519,26 @@ type NodeApplication struct {
 
 // NodeApplicationResult defines model for NodeApplicationResult.
 type NodeApplicationResult struct {
-	Changes  []NodeChange `json:"changes"`
-	DryRun   bool         `json:"dryRun"`
-	Index    LogIndex     `json:"index"`
-	Warnings []Warning    `json:"warnings"`
+	// Changes The first 1000, what is unchanged last; `counts` has all of them.
+	Changes  []NodeChange     `json:"changes"`
+	Counts   NodeChangeCounts `json:"counts"`
+	DryRun   bool             `json:"dryRun"`
+	Index    LogIndex         `json:"index"`
+	Warnings []Warning        `json:"warnings"`
 }
 
 // NodeChange defines model for NodeApplicationResult.changes.
 type NodeChange struct {
 	Change Change `json:"change"`
 	ID     string `json:"id"`
+}
+
+// NodeChangeCounts defines model for NodeApplicationResult.counts.
+type NodeChangeCounts struct {
+	Added     int `json:"added"`
+	Changed   int `json:"changed"`
+	Removed   int `json:"removed"`
+	Unchanged int `json:"unchanged"`
 }
 
 // NodeDetail defines model for NodeDetail.
@@ -1841,10 +1869,13 @@ type Reasoned struct {
 // Receipt defines model for Receipt.
 type Receipt struct {
 	// Backfill Examples: b12
-	Backfill BackfillID   `json:"backfill"`
-	By       ReceiptBy    `json:"by"`
-	Next     string       `json:"next,omitempty"`
-	Rows     []ReceiptRow `json:"rows"`
+	Backfill BackfillID `json:"backfill"`
+	By       ReceiptBy  `json:"by"`
+
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool         `json:"incomplete,omitempty"`
+	Next       string       `json:"next,omitempty"`
+	Rows       []ReceiptRow `json:"rows"`
 
 	// Totals generated = succeeded + setToSuccess + dryRun + failed + stopped + frozen + running + waiting (RULES R13.6).
 	Totals ReceiptTotals `json:"totals"`
@@ -2001,9 +2032,12 @@ type ScheduleKind string
 // SchedulePage defines model for SchedulePage.
 type SchedulePage struct {
 	// GeneratedThrough The last data timestamp whose instances were generated; absent before the first.
-	GeneratedThrough Date          `json:"generatedThrough,omitempty"`
-	Items            []ScheduleDay `json:"items"`
-	Next             string        `json:"next,omitempty"`
+	GeneratedThrough Date `json:"generatedThrough,omitempty"`
+
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool          `json:"incomplete,omitempty"`
+	Items      []ScheduleDay `json:"items"`
+	Next       string        `json:"next,omitempty"`
 }
 
 // ServerRole defines model for ServerRole.
@@ -2304,6 +2338,9 @@ type ListInstancesParams struct {
 	// DateTo Data timestamps up to and with this one.
 	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
 	State  State  `form:"state,omitempty" json:"state,omitempty"`
+
+	// Order By number: ascending (default), or descending, the last first.
+	Order Order `form:"order,omitempty" json:"order,omitempty"`
 
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -2891,7 +2928,7 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
 	FreezeBackfill(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListInstances Instances of a backfill by number.
+	// ListInstances Instances of a backfill by number, in either direction.
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 	ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3411,7 +3448,7 @@ func (c *Client) FreezeBackfill(ctx context.Context, backfill BackfillParam, par
 	return c.Client.Do(req)
 }
 
-// ListInstances Instances of a backfill by number.
+// ListInstances Instances of a backfill by number, in either direction.
 //
 // Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 func (c *Client) ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4870,6 +4907,14 @@ func NewListInstancesRequest(server string, backfill BackfillParam, params *List
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -7102,7 +7147,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
 	FreezeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeBackfillResponse, error)
 
-	// ListInstancesWithResponse Instances of a backfill by number.
+	// ListInstancesWithResponse Instances of a backfill by number, in either direction.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9097,7 +9142,7 @@ func (c *ClientWithResponses) FreezeBackfillWithResponse(ctx context.Context, ba
 	return ParseFreezeBackfillResponse(rsp)
 }
 
-// ListInstancesWithResponse Instances of a backfill by number.
+// ListInstancesWithResponse Instances of a backfill by number, in either direction.
 //
 // Returns a wrapper object for the known response body format(s).
 //

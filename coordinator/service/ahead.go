@@ -25,6 +25,9 @@ type ahead struct {
 	zones map[string]*calendar.Zone
 }
 
+// aheadLooks bounds each part of what a preview finds out.
+const aheadLooks = 100_000
+
 // mostNamed is how many of a kind a preview lists.
 const mostNamed = 100
 
@@ -40,7 +43,7 @@ func (a *ahead) look(ctx context.Context, sub *wire.Submit, first bool) {
 	}
 	a.warnOfDemand()
 	for _, part := range []func(){a.missing, a.predecessors, a.conflicts, a.dueTimes} {
-		a.left = lookAtMost // so that none keeps the next from looking
+		a.left = aheadLooks // so that none keeps the next from looking
 		part()
 	}
 }

@@ -12,8 +12,13 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// listLooks bounds how many instances are looked at for one line of a list.
-const listLooks = 5000
+// So many instances are looked at for one line of a list of plans: what the
+// request has left, shared out among the lines to come, within these bounds. So
+// one large plan does not blur the others.
+const (
+	lineLooksMost  = 2000
+	lineLooksLeast = 100
+)
 
 // Backfills implements server.Reads. A page may be short and have a Next: so
 // much was looked at, and there may be more.
@@ -66,24 +71,45 @@ func (r *reading) summaries(list string, page server.Page, want v1.State, keep f
 			return false
 		}
 		last = p.ID
-		if !keep(p) {
+		if !keep(p) || !r.maybe(p, want) {
 			return true
 		}
-		// A bound for each, so that one large plan does not blur the others.
-		own := &reading{st: r.st, nowMs: r.nowMs, left: listLooks}
-		item := own.summary(own.motion(p))
-		r.left -= listLooks - max(0, own.left)
-		if want != "" && item.State != want {
-			return true
+		looks := min(lineLooksMost, max(lineLooksLeast, r.left/(page.Limit-len(out)+1)))
+		own := &reading{st: r.st, nowMs: r.nowMs, left: looks}
+		m := own.motion(p)
+		shown := m.plan()
+		if want == "" || shown == want {
+			if len(out) == page.Limit {
+				next = numberCursor(list, lastID(out))
+				return false
+			}
+			out = append(out, own.summary(m, shown, m.TimedIn(0, len(p.Dates))))
 		}
-		if len(out) == page.Limit {
-			next = numberCursor(list, lastID(out))
-			return false
-		}
-		out = append(out, item)
+		r.left -= looks - max(0, own.left)
 		return true
 	})
 	return out, next, nil
+}
+
+// maybe says whether a plan's counters let it have a state.
+func (r *reading) maybe(p *state.Plan, want v1.State) bool {
+	if want == "" {
+		return true
+	}
+	c := p.Total()
+	runs := c[state.Running] > 0
+	switch want {
+	case v1.StateSucceeded:
+		return p.Succeeded()
+	case v1.StateRunning:
+		return !p.Succeeded()
+	case v1.StateFailed:
+		return !runs && c[state.Failed]+c[state.Stopped] > 0
+	case v1.StateFrozen:
+		return !runs && c.Frozen() > 0
+	default:
+		return !runs && !p.Succeeded()
+	}
 }
 
 func kindWord(p *state.Plan) v1.PlanKind {
@@ -98,12 +124,14 @@ func lastID(list []v1.BackfillSummary) uint64 {
 	return id
 }
 
-func (r *reading) summary(m *motion) v1.BackfillSummary {
+// summary tells how a plan stands, given its state and how many of its
+// instances wait for their time.
+func (r *reading) summary(m *motion, shown v1.State, timed int64) v1.BackfillSummary {
 	p := m.p
 	return v1.BackfillSummary{
-		ID: plan.FormatID(p.ID), Kind: kindWord(p), Name: p.Name, Root: p.Request.Root, State: m.plan(), Quiet: m.Quiet(),
+		ID: plan.FormatID(p.ID), Kind: kindWord(p), Name: p.Name, Root: p.Request.Root, State: shown, Quiet: m.Quiet(),
 		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
-		Counts:    shownCounts(p.Total(), m.TimedIn(0, len(p.Dates))),
+		Counts: shownCounts(p.Total(), timed), Incomplete: r.short(),
 		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),
 	}
 }
@@ -117,15 +145,20 @@ func (s *Service) Backfill(_ context.Context, planID uint64) (*v1.Backfill, erro
 	}
 	m := r.motion(p)
 	out := &v1.Backfill{
-		Summary: r.summary(m), Request: convert.Request(p.Request), Groups: []v1.GroupProgress{},
+		Request: convert.Request(p.Request), Groups: []v1.GroupProgress{},
 		Receipt: planTotals(p), Warnings: warnings(p.Warnings(), ""),
 	}
 	if p.Auto {
 		out.Request.Mode = v1.ModeAdvanced // of every node that is switched on
 	}
+	shown := m.plan() // before the groups take what may be looked at
+	timed := int64(0)
 	for g := range p.Groups {
-		out.Groups = append(out.Groups, m.progress(g))
+		one := m.progress(g)
+		timed += one.Counts.WaitingTime // every date is in one group
+		out.Groups = append(out.Groups, one)
 	}
+	out.Summary = r.summary(m, shown, timed)
 	out.Rate.PerSecond = s.rates.perSecond(planID, s.Now())
 	if left := out.Receipt.Waiting + out.Receipt.Running; out.Rate.PerSecond > 0 && !out.Summary.Quiet && !p.Paused && !p.Stopped && !p.Halted {
 		seconds := float64(left) / out.Rate.PerSecond
@@ -232,6 +265,7 @@ func (m *motion) dateProgress(g, pos int) v1.DateProgress {
 		Date: p.Dates[pos].String(), Group: g + 1, Place: pos - p.Groups[g].From + 1, State: m.date(pos),
 		Counts: shownCounts(p.DateCounts(pos), m.Timed(pos)),
 	}
+	out.Incomplete = m.short()
 	switch {
 	case p.DateSucceeded(pos):
 	case m.Held(pos):

@@ -16,51 +16,95 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// walk calls visit for the instances of a plan that a filter on node and dates
-// keeps, by number, from one on, until visit returns false. Dates that skip
-// says hold nothing of interest cost little.
-func walk(p *plan.Plan, f server.InstanceFilter, from uint64, skip func(pos int) bool, visit func(i uint64) bool) {
+// walk goes through the instances of a plan that a filter on node and dates
+// keeps, by number.
+type walk struct {
+	p    *plan.Plan
+	f    server.InstanceFilter
+	skip func(pos int) bool // dates that hold nothing of interest cost little
+	// from is the first number, or going down the one above the first; 0 there:
+	// from the end.
+	from uint64
+}
+
+// each calls visit until it returns false.
+func (w *walk) each(visit func(i uint64) bool) {
 	node := -1
-	if f.Node != "" {
-		n, ok := p.NodeIndex(f.Node)
+	if w.f.Node != "" {
+		n, ok := w.p.NodeIndex(w.f.Node)
 		if !ok {
 			return
 		}
 		node = n
 	}
-	for _, s := range stretches(p, f, from, node, skip) {
-		for i := max(s.from, from); i < s.to; i++ {
-			if !visit(i) {
-				return
-			}
+	list := w.stretches(node)
+	for k := range list {
+		s := &list[k]
+		if w.f.Descending {
+			s = &list[len(list)-1-k]
+		}
+		if w.skip(s.pos) {
+			continue
+		}
+		if !w.along(s, visit) {
+			return
 		}
 	}
 }
 
-// stretch is a half-open range of numbers.
-type stretch struct{ from, to uint64 }
+func (w *walk) along(s *stretch, visit func(i uint64) bool) bool {
+	if !w.f.Descending {
+		for i := max(s.from, w.from); i < s.to; i++ {
+			if !visit(i) {
+				return false
+			}
+		}
+		return true
+	}
+	to := s.to
+	if w.from > 0 {
+		to = min(to, w.from)
+	}
+	for i := to; i > s.from; i-- {
+		if !visit(i - 1) {
+			return false
+		}
+	}
+	return true
+}
 
-// stretches lists the numbers of the dates that a filter keeps. They come in
-// order unless the plan was extended: then a date has several, between those of
-// others.
-func stretches(p *plan.Plan, f server.InstanceFilter, from uint64, node int, skip func(pos int) bool) []stretch {
+// stretch is a half-open range of numbers of one position.
+type stretch struct {
+	from, to uint64
+	pos      int
+}
+
+// stretches lists the numbers of the dates that the filter keeps, from the
+// cursor on. They come in order unless the plan was extended: then a date has
+// several, between those of others.
+func (w *walk) stretches(node int) []stretch {
 	var out []stretch
 	sorted := true
-	add := func(lo, hi uint64) {
-		if lo == hi || hi <= from {
+	add := func(lo, hi uint64, pos int) {
+		beyond := hi <= w.from
+		if w.f.Descending {
+			beyond = w.from > 0 && lo >= w.from
+		}
+		if lo == hi || beyond {
 			return
 		}
 		sorted = sorted && (len(out) == 0 || out[len(out)-1].from < lo)
-		out = append(out, stretch{lo, hi})
+		out = append(out, stretch{lo, hi, pos})
 	}
-	for pos, d := range p.Dates {
+	for pos, d := range w.p.Dates {
 		switch {
-		case !within(d, f.From, f.To) || skip(pos):
+		case !within(d, w.f.From, w.f.To):
 		case node >= 0:
-			add(p.NodeRange(pos, node))
+			lo, hi := w.p.NodeRange(pos, node)
+			add(lo, hi, pos)
 		default:
-			for lo, hi := range p.Ranges(pos) {
-				add(lo, hi)
+			for lo, hi := range w.p.Ranges(pos) {
+				add(lo, hi, pos)
 			}
 		}
 	}
@@ -74,8 +118,9 @@ func within(d calendar.Date, from, to *calendar.Date) bool {
 	return (from == nil || d >= *from) && (to == nil || d <= *to)
 }
 
-// mayHave says whether counts leave room for an instance of a state.
-func mayHave(c state.Counts, want v1.State) bool {
+// mayHave says whether counts leave room for an instance of a state. What runs
+// for the counts may wait at its agent (ahead).
+func mayHave(c state.Counts, want v1.State, ahead bool) bool {
 	waits := c[state.Pending] + c[state.Retrying] + c[state.Again]
 	switch want {
 	case v1.StateRunning:
@@ -86,69 +131,110 @@ func mayHave(c state.Counts, want v1.State) bool {
 		return c[state.Failed]+c[state.Stopped] > 0
 	case v1.StateFrozen:
 		return c.Frozen() > 0
-	case v1.StateNotRunning, v1.StateWaitingTime:
+	case v1.StateNotRunning:
+		return waits > 0 || ahead && c[state.Running] > 0
+	case v1.StateWaitingTime:
 		return waits > 0
 	default:
 		return true
 	}
 }
 
+// ahead says whether something of a plan waits at an agent that it was granted
+// to ahead of a free slot.
+func (r *reading) ahead(p *state.Plan) (found bool) {
+	if p.Active() > 0 {
+		r.st.LeasesOf(p.ID, func(l *state.Lease) { found = found || l.Ahead })
+	}
+	return found
+}
+
+// shown is the state shown of an instance, and what keeps it from starting. An
+// instance that waits at an agent has a lease, and does not run (RULES R8).
+func (r *reading) shown(p *state.Plan, at plan.Place, i uint64) (v1.State, schedule.Block) {
+	shown, b := schedule.Instance(r.st, p, at, r.nowMs)
+	if shown == schedule.Running && r.queued(p, i) != nil {
+		return v1.StateNotRunning, b
+	}
+	return shownWords[shown], b
+}
+
+// queued is the lease of an instance that waits at its agent for a slot; nil
+// for every other.
+func (r *reading) queued(p *state.Plan, i uint64) *state.Lease {
+	if l, ok := r.st.Lease(p.ID, i); ok && l.Ahead {
+		return l
+	}
+	return nil
+}
+
 // is says whether an instance has a state, by its status alone where that
-// tells.
-func (r *reading) is(p *state.Plan, i uint64, want v1.State) bool {
+// tells. known: there was a look left where it does not.
+func (r *reading) is(p *state.Plan, i uint64, want v1.State) (is, known bool) {
 	status := p.Status(i)
 	switch {
 	case want == "":
-		return true
-	case !status.Waits():
-		return statusWord(status) == want
-	case want != v1.StateNotRunning && want != v1.StateWaitingTime:
-		return false
+		return true, true
+	case !status.Waits() && status != state.Running:
+		return statusWord(status) == want, true
+	case status == state.Running && want != v1.StateRunning && want != v1.StateNotRunning:
+		return false, true
+	case status.Waits() && want != v1.StateNotRunning && want != v1.StateWaitingTime:
+		return false, true
+	case !r.spend():
+		return false, false
 	}
 	place, _ := p.Locate(i)
-	shown, _ := schedule.Instance(r.st, p, place, r.nowMs)
-	return shownWords[shown] == want
+	shown, _ := r.shown(p, place, i)
+	return shown == want, true
 }
 
 // Instances implements server.Reads. A page may be short, even empty, and have
 // a Next: so much was looked at, and there may be more.
 func (s *Service) Instances(_ context.Context, planID uint64, f server.InstanceFilter, page server.Page) ([]v1.Instance, server.Next, error) {
-	const list = "instance"
 	r := s.read()
 	p, err := r.plan(planID)
 	if err != nil {
 		return nil, "", err
 	}
+	return r.instances(p, f, page)
+}
+
+func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.Page) ([]v1.Instance, server.Next, error) {
+	list, past := "instance", uint64(1) // what a page begins with lies past what is named
+	if f.Descending {
+		list, past = "instance-down", 0
+	}
 	from, err := afterNumber(page, list)
 	if err != nil {
 		return nil, "", err
 	}
-	if f.Node != "" {
-		n, ok := p.NodeIndex(f.Node)
-		if !ok || f.State != "" && !mayHave(p.NodeCounts(n), f.State) {
-			return nil, "", nil
-		}
+	if from > 0 {
+		from += past - 1
 	}
-	m := r.motion(p)
-	skip := func(pos int) bool {
-		c := p.DateCounts(pos)
-		if !mayHave(c, f.State) {
-			return true
-		}
-		return f.State == v1.StateWaitingTime && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))
+	ahead := f.State == v1.StateNotRunning && r.ahead(p)
+	if n, ok := p.NodeIndex(f.Node); f.Node != "" && (!ok || f.State != "" && !mayHave(p.NodeCounts(n), f.State, ahead)) {
+		return nil, "", nil
 	}
 	var out []v1.Instance
 	var next server.Next
 	var last uint64
-	walk(p.Plan, f, from, skip, func(i uint64) bool {
-		if !r.spend() {
-			next = numberCursor(list, i-1)
+	w := &walk{p: p.Plan, f: f, from: from, skip: r.holdsNone(p, f.State, ahead)}
+	w.each(func(i uint64) bool {
+		is, known := false, r.glance()
+		if known {
+			is, known = r.is(p, i, f.State)
+		}
+		switch {
+		case !known && f.Descending:
+			next = numberCursor(list, i+1)
 			return false
-		}
-		if !r.is(p, i, f.State) {
+		case !known:
+			next = numberCursor(list, i-1) // something was looked at, so i is not the first
+			return false
+		case !is:
 			return true
-		}
-		if len(out) == page.Limit {
+		case len(out) == page.Limit:
 			next = numberCursor(list, last)
 			return false
 		}
@@ -159,15 +245,31 @@ func (s *Service) Instances(_ context.Context, planID uint64, f server.InstanceF
 	return out, next, nil
 }
 
+// holdsNone says of which positions the counts tell that nothing there has a
+// state.
+func (r *reading) holdsNone(p *state.Plan, want v1.State, ahead bool) func(pos int) bool {
+	if want == "" {
+		return func(int) bool { return false }
+	}
+	m := r.motion(p)
+	return func(pos int) bool {
+		c := p.DateCounts(pos)
+		if !mayHave(c, want, ahead) {
+			return true
+		}
+		return want == v1.StateWaitingTime && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))
+	}
+}
+
 // instance describes an instance as lists show it.
 func (r *reading) instance(p *state.Plan, i uint64) v1.Instance {
 	place, _ := p.Locate(i)
-	shown, _ := schedule.Instance(r.st, p, place, r.nowMs)
+	shown, _ := r.shown(p, place, i)
 	status := p.Status(i)
 	out := v1.Instance{
 		ID: plan.FormatInstance(p.ID, i), Backfill: plan.FormatID(p.ID), Kind: kindWord(p), Node: p.Nodes[place.Node].Spec.Id,
 		Date: p.Dates[place.Pos].String(), ScheduledTime: scheduled(p.Plan, place),
-		Group: p.Group(place.Pos) + 1, State: shownWords[shown], DryRun: dryRunWords[dry(p, place, status)],
+		Group: p.Group(place.Pos) + 1, State: shown, DryRun: dryRunWords[dry(p, place, status)],
 		Priority: int(p.PriorityOf(place)), SetToSuccess: status == state.SetToSuccess, Forced: p.Forced(i),
 	}
 	if status == state.Pending {
@@ -221,8 +323,12 @@ func (r *reading) attempts(p *state.Plan, i uint64) []v1.Attempt {
 		out = append(out, t)
 	}
 	if l, ok := r.st.Lease(p.ID, i); ok {
+		word := v1.AttemptStateRunning
+		if l.Ahead {
+			word = v1.AttemptStateQueued
+		}
 		out = append(out, v1.Attempt{
-			Number: int(l.Attempt), State: v1.AttemptStateRunning, Agent: l.Agent, Fence: l.Fence, CodeVersion: l.Version,
+			Number: int(l.Attempt), State: word, Agent: l.Agent, Fence: l.Fence, CodeVersion: l.Version,
 			GrantedAt: maybe(l.GrantedMs), Cause: l.Cause,
 		})
 	}
@@ -254,7 +360,7 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 	}
 	out.Values = append(out.Values, assignments(values)...)
 	r.acts(p, place, number, out)
-	_, block := schedule.Instance(r.st, p, place, r.nowMs)
+	_, block := r.shown(p, place, number)
 	before, inLine := 0, false
 	if block.Kind == schedule.Nothing {
 		err := s.Inspect(ctx, func(sch *schedule.Scheduler) { before, inLine = sch.Place(planID, number) })
@@ -262,7 +368,9 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 			return nil, err
 		}
 	}
-	out.Reason = s.reason(r, p, place, block)
+	if out.Reason = s.reason(r, p, place, block); out.Reason == nil {
+		out.Reason = r.queuedReason(p, number)
+	}
 	out.Conflict = s.waiting(r, p, place)
 	if inLine && out.Reason.Code == v1.ReasonCodeSlot {
 		out.Reason.Place = before + 1

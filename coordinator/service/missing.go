@@ -58,7 +58,7 @@ func (a *ahead) missing() {
 	}
 	a.out.Warnings = append(a.out.Warnings, missingWarnings(gaps)...)
 	if !whole {
-		a.warn("missingUpstream", "", "only the first %d partitions outside the backfill were looked at: preview fewer dates for the rest", lookAtMost)
+		a.warn("missingUpstream", "", "only the first %d partitions outside the backfill were looked at: preview fewer dates for the rest", aheadLooks)
 	}
 }
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -40,17 +41,35 @@ func (s *Service) Nodes(_ context.Context, contains string, page server.Page) ([
 		i, _ := g.Index(id)
 		return g.Node(i).Spec
 	}
-	ids := make([]string, g.Len())
-	for i := range ids {
-		ids[i] = g.Node(i).Spec.Id
-	}
-	slices.Sort(ids)
-	shown, next, err := names(ids, page, "node", func(id string) bool { return matches(contains, id, spec(id).Name) })
+	shown, next, err := names(s.nodeIDs(g), page, "node", func(id string) bool {
+		return contains == "" || matches(contains, id, spec(id).Name)
+	})
 	var out []*wire.Node
 	for _, id := range shown {
 		out = append(out, spec(id))
 	}
 	return out, next, err
+}
+
+// ordered is the ids of a graph's nodes, in order.
+type ordered struct {
+	of  *node.Graph
+	ids []string
+}
+
+// nodeIDs gives the ids of a graph's nodes in order. The graph stays the same
+// until nodes are applied, so that they are sorted once for all pages.
+func (s *Service) nodeIDs(g *node.Graph) []string {
+	if o := s.ordered.Load(); o != nil && o.of == g {
+		return o.ids
+	}
+	o := &ordered{of: g, ids: make([]string, g.Len())}
+	for i := range o.ids {
+		o.ids[i] = g.Node(i).Spec.Id
+	}
+	slices.Sort(o.ids)
+	s.ordered.Store(o)
+	return o.ids
 }
 
 // matches says whether an id or name contains a lower-case text.
@@ -66,24 +85,67 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		if err != nil {
 			return nil, err
 		}
-		return &v1.NodeApplicationResult{
-			Changes: foreseen(change), Warnings: findings(change.Warnings), DryRun: true, Index: st.Index(),
-		}, nil
+		out := application(foreseen(change), findings(change.Warnings), st.Index())
+		out.DryRun = true
+		return out, nil
 	}
-	found := nodeWarnings(nodes)
+	var found []v1.Warning
+	tried := false
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
 		change, err := node.Apply(allNodes(st), nodes, remove)
 		if err != nil {
 			return err
 		}
-		found = findings(change.Warnings)
+		found, tried = findings(change.Warnings), true
 		c.Body = &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes, Remove: remove}}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return applied(answer, found), nil
+	if !tried { // it was answered before
+		found = nodeWarnings(nodes)
+	}
+	changes := make([]v1.NodeChange, 0, len(answer.Nodes))
+	for _, c := range answer.Nodes {
+		changes = append(changes, v1.NodeChange{ID: c.Id, Change: changeWords[c.Kind]})
+	}
+	return application(changes, found, answer.Index), nil
+}
+
+// Of an application so many changes and warnings are told one by one.
+const (
+	changesTold  = 1000
+	warningsTold = 100
+)
+
+// application tells what became of the nodes: how many in all, and the first
+// of them, those that are unchanged last.
+func application(all []v1.NodeChange, w []v1.Warning, index uint64) *v1.NodeApplicationResult {
+	out := &v1.NodeApplicationResult{Warnings: w, Index: index}
+	var rest []v1.NodeChange
+	out.Changes = []v1.NodeChange{}
+	for _, c := range all {
+		switch c.Change {
+		case v1.ChangeAdded:
+			out.Counts.Added++
+		case v1.ChangeChanged:
+			out.Counts.Changed++
+		case v1.ChangeRemoved:
+			out.Counts.Removed++
+		default:
+			out.Counts.Unchanged++
+			rest = append(rest, c)
+			continue
+		}
+		out.Changes = append(out.Changes, c)
+	}
+	out.Changes = append(out.Changes, rest...)
+	out.Changes = out.Changes[:min(changesTold, len(out.Changes))]
+	if more := len(w) - warningsTold; more > 0 {
+		out.Warnings = append(w[:warningsTold:warningsTold], v1.Warning{Message: fmt.Sprintf("and %d more", more)})
+	}
+	return out
 }
 
 func allNodes(st *state.State) []*node.Node {
@@ -91,14 +153,6 @@ func allNodes(st *state.State) []*node.Node {
 	out := make([]*node.Node, g.Len())
 	for i := range out {
 		out[i] = g.Node(i)
-	}
-	return out
-}
-
-func applied(answer *wire.Answer, w []v1.Warning) *v1.NodeApplicationResult {
-	out := &v1.NodeApplicationResult{Changes: []v1.NodeChange{}, Warnings: w, Index: answer.Index}
-	for _, c := range answer.Nodes {
-		out.Changes = append(out.Changes, v1.NodeChange{ID: c.Id, Change: changeWords[c.Kind]})
 	}
 	return out
 }

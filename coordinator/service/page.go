@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,8 +56,12 @@ func names(sorted []string, page server.Page, list string, match func(string) bo
 		return nil, "", err
 	}
 	var out []string
-	for _, id := range sorted {
-		if id <= last || !match(id) {
+	first, found := slices.BinarySearch(sorted, last)
+	if found {
+		first++
+	}
+	for _, id := range sorted[first:] {
+		if !match(id) {
 			continue
 		}
 		if len(out) == page.Limit {

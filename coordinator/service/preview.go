@@ -41,7 +41,8 @@ func (s *Service) Preview(ctx context.Context, w server.Write, request *wire.Req
 	}
 	a := &ahead{s: s, reading: r, p: p, out: out}
 	a.look(ctx, sub, page.Cursor == "")
-	walk(p, f, from, func(int) bool { return false }, func(i uint64) bool {
+	shown := &walk{p: p, f: f, from: from, skip: func(int) bool { return false }}
+	shown.each(func(i uint64) bool {
 		if n := len(out.Instances); n == page.Limit {
 			out.Next = numberCursor(list, out.Instances[n-1].Number)
 			return false

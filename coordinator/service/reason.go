@@ -48,6 +48,28 @@ func (s *Service) reason(r *reading, p *state.Plan, at plan.Place, b schedule.Bl
 	}
 }
 
+// queuedReason is the reason of one that was granted ahead of a free slot and
+// waits at its agent; nil for every other.
+func (r *reading) queuedReason(p *state.Plan, i uint64) *v1.Reason {
+	l := r.queued(p, i)
+	if l == nil {
+		return nil
+	}
+	out := &v1.Reason{
+		Code: v1.ReasonCodeQueuedAtAgent, Agent: l.Agent, ResourceGroup: l.Group, Since: maybe(l.GrantedMs),
+		Text: fmt.Sprintf("queued at agent %s, which starts it as soon as a slot of resource group %q is free there, or gives it back", l.Agent, l.Group),
+	}
+	switch {
+	case l.Freezing:
+		out.Text = fmt.Sprintf("queued at agent %s and wanted back, to be frozen: it %s", l.Agent, l.Cause)
+	case l.Recalled:
+		out.Text = fmt.Sprintf("queued at agent %s and wanted back: it %s", l.Agent, l.Cause)
+	case l.Ending():
+		out.Text = fmt.Sprintf("queued at agent %s, which is told not to start it: it %s", l.Agent, l.Cause)
+	}
+	return out
+}
+
 // periodText says when instances may start: daily 22:00 to 06:00, UTC.
 func (s *Service) periodText(req *wire.Request) string {
 	day := "daily"

@@ -44,8 +44,9 @@ func planTotals(p *state.Plan) v1.ReceiptTotals {
 	return totals(p.Total(), bridges)
 }
 
-// instancesMost bounds the instances that one page of a receipt adds up.
-const instancesMost = 4_000_000
+// instancesMost bounds the ranges and instances that one page of a receipt goes
+// through.
+const instancesMost = 2_000_000
 
 // receipt gathers the rows of one page.
 type receipt struct {
@@ -55,6 +56,8 @@ type receipt struct {
 	nodes []int // those that the filter keeps
 	dates []int // positions that the filter keeps, by date
 	cost  uint64
+	m     *motion
+	apart bool // something was forced or run again in spite of what holds the rest
 }
 
 // Receipt implements server.Reads. Rows by node are in the plan's order,
@@ -66,7 +69,9 @@ func (s *Service) Receipt(_ context.Context, planID uint64, by v1.ReceiptBy, f s
 		return nil, err
 	}
 	out := &v1.Receipt{Backfill: plan.FormatID(planID), By: by, Totals: planTotals(p), Rows: []v1.ReceiptRow{}}
-	t := &receipt{reading: r, p: p, f: f}
+	t := &receipt{reading: r, p: p, f: f, m: r.motion(p)}
+	p.EachForced(func(uint64) { t.apart = true })
+	p.EachNamed(func(uint64) { t.apart = true })
 	if err := t.choose(); err != nil {
 		return nil, err
 	}
@@ -76,7 +81,7 @@ func (s *Service) Receipt(_ context.Context, planID uint64, by v1.ReceiptBy, f s
 		return nil, err
 	}
 	for k := first; k < t.rows(by); k++ {
-		if len(out.Rows) == page.Limit || t.cost > instancesMost {
+		if len(out.Rows) == page.Limit || len(out.Rows) > 0 && (t.cost > instancesMost || t.left <= 0) {
 			out.Next = cursor(list, t.key(by, k-1))
 			break
 		}
@@ -198,20 +203,24 @@ func (t *receipt) add(nodes, dates []int) (c state.Counts, bridges uint64) {
 		t.cost += uint64(len(dates))
 	case len(nodes) == len(t.p.Nodes) && len(dates) == 1:
 		c = t.p.DateCounts(dates[0])
-		t.each(nodes, dates, func(n int, from, to uint64) bool {
+		t.each(nodes, dates, func(_, n int, from, to uint64) bool {
 			if isBridge(t.p, n) {
 				bridges += to - from
 			}
 			return true
 		})
 	default:
-		t.each(nodes, dates, func(n int, from, to uint64) bool {
+		t.each(nodes, dates, func(pos, n int, from, to uint64) bool {
+			if isBridge(t.p, n) {
+				bridges += to - from
+			}
+			if status, all := t.uniform(pos); all {
+				c[status] += uint32(to - from)
+				return true
+			}
 			part := countRange(t.p, from, to)
 			for i := range c {
 				c[i] += part[i]
-			}
-			if isBridge(t.p, n) {
-				bridges += to - from
 			}
 			t.cost += to - from
 			return true
@@ -220,11 +229,25 @@ func (t *receipt) add(nodes, dates []int) (c state.Counts, bridges uint64) {
 	return c, bridges
 }
 
-func (t *receipt) each(nodes, dates []int, f func(n int, from, to uint64) bool) {
+// uniform says that all instances of a position have one status, by its
+// counters.
+func (t *receipt) uniform(pos int) (state.Status, bool) {
+	c := t.p.DateCounts(pos)
+	switch {
+	case c.Started() == 0:
+		return state.Pending, true
+	case uint64(c[state.Succeeded]) == t.p.DateSize(pos):
+		return state.Succeeded, true
+	default:
+		return 0, false
+	}
+}
+
+func (t *receipt) each(nodes, dates []int, f func(pos, n int, from, to uint64) bool) {
 	for _, pos := range dates {
 		for _, n := range nodes {
 			t.cost++
-			if from, to := t.p.NodeRange(pos, n); from < to && !f(n, from, to) {
+			if from, to := t.p.NodeRange(pos, n); from < to && !f(pos, n, from, to) {
 				return
 			}
 		}
@@ -232,6 +255,7 @@ func (t *receipt) each(nodes, dates []int, f func(n int, from, to uint64) bool) 
 }
 
 // reasons says why instances that did not plainly succeed are where they are.
+// Dates that have not begun are told by what holds them all, not one by one.
 func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason {
 	open := c.Started() + uint64(c[state.Pending]) - uint64(c[state.Succeeded])
 	if open == 0 {
@@ -239,19 +263,30 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 	}
 	found := map[string]int64{}
 	looked := uint64(0)
-	t.each(nodes, dates, func(n int, from, to uint64) bool {
-		for i := from; i < to; i++ {
-			if t.p.Status(i) == state.Succeeded {
-				continue
-			}
-			if !t.spend() {
-				return false
-			}
-			looked++
-			found[t.why(i)]++
+	for _, pos := range dates {
+		if looked >= open || t.left < 0 {
+			break
 		}
-		return looked < open
-	})
+		status, all := t.uniform(pos)
+		if all && status == state.Succeeded {
+			continue
+		}
+		held := ""
+		if all {
+			held = t.held(pos)
+		}
+		if held == "" {
+			looked += t.one(nodes, pos, open-looked, found)
+			continue
+		}
+		n := t.p.DateSize(pos)
+		if len(nodes) < len(t.p.Nodes) {
+			n = 0
+			t.each(nodes, []int{pos}, func(_, _ int, from, to uint64) bool { n += to - from; return true })
+		}
+		found[held] += int64(n)
+		looked += n
+	}
 	if rest := open - looked; rest > 0 {
 		found["not looked at: ask for fewer nodes or dates"] = int64(rest)
 	}
@@ -265,9 +300,50 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 	return out
 }
 
+// one asks the instances of a position one by one, until so many were found.
+func (t *receipt) one(nodes []int, pos int, open uint64, found map[string]int64) (looked uint64) {
+	t.each(nodes, []int{pos}, func(_, _ int, from, to uint64) bool {
+		for i := from; i < to && looked < open; i++ {
+			t.cost++
+			if t.p.Status(i) == state.Succeeded {
+				continue
+			}
+			if !t.spend() {
+				return false
+			}
+			looked++
+			found[t.why(i)]++
+		}
+		return looked < open
+	})
+	return looked
+}
+
+// held is why nothing of a position that has not begun can start, where that
+// holds for all of it: the plan as a whole, or the date before. Empty: each has
+// to be asked.
+func (t *receipt) held(pos int) string {
+	switch {
+	case t.apart:
+		return ""
+	case t.p.Stopped:
+		return kindTexts[schedule.PlanStopped]
+	case t.p.Paused:
+		return kindTexts[schedule.PlanPaused]
+	case t.p.Halted:
+		return kindTexts[schedule.PlanHalted]
+	case t.m.Held(pos):
+		return kindTexts[schedule.Gate]
+	default:
+		return ""
+	}
+}
+
 // why says in a few words, the same for many, where an instance stands.
 func (t *receipt) why(i uint64) string {
 	switch status := t.p.Status(i); {
+	case status == state.Running && t.queued(t.p, i) != nil:
+		return "queued at an agent"
 	case status == state.Running:
 		return "running"
 	case status == state.DryRun:

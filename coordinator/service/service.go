@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"backfleet/api/server"
@@ -97,6 +98,7 @@ type Service struct {
 	hub         *hub
 	rates       *rates
 	forecasting chan struct{} // holds one element while a forecast runs
+	ordered     atomic.Pointer[ordered]
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // nil: not running
@@ -219,17 +221,22 @@ func (s *Service) today() (calendar.Date, error) {
 // reading is one request's look at the facts: one State, one moment, and a
 // bound on the work.
 type reading struct {
-	st    *state.State
-	nowMs int64
-	left  int // instances that may still be looked at
+	st      *state.State
+	nowMs   int64
+	left    int // instances that may still be asked what they wait for; below 0: one was not
+	glances int // instances whose status may still be read
 }
 
-// lookAtMost is how many instances one request looks at: some tens of
-// milliseconds.
-const lookAtMost = 100_000
+// What one request may do: lookAtMost instances are asked what they wait for,
+// about a microsecond each, and of glanceAtMost the status is read, a few
+// nanoseconds each.
+const (
+	lookAtMost   = 50_000
+	glanceAtMost = 2_000_000
+)
 
 func (s *Service) read() *reading {
-	return &reading{st: s.Machine.State(), nowMs: s.Now().UnixMilli(), left: lookAtMost}
+	return &reading{st: s.Machine.State(), nowMs: s.Now().UnixMilli(), left: lookAtMost, glances: glanceAtMost}
 }
 
 // spend takes one look; false when there is none left.
@@ -237,6 +244,15 @@ func (r *reading) spend() bool {
 	r.left--
 	return r.left >= 0
 }
+
+// glance takes one glance; false when there is none left.
+func (r *reading) glance() bool {
+	r.glances--
+	return r.glances >= 0
+}
+
+// short says that something was not looked at.
+func (r *reading) short() bool { return r.left < 0 }
 
 func (r *reading) plan(id uint64) (*state.Plan, error) {
 	if p, ok := r.st.Plan(id); ok {

@@ -55,6 +55,7 @@ var outcomeWords = map[wire.Outcome]v1.AttemptState{
 	wire.Outcome_SUCCEEDED: v1.AttemptStateSucceeded, wire.Outcome_FAILED: v1.AttemptStateFailed,
 	wire.Outcome_TIMED_OUT: v1.AttemptStateTimedOut, wire.Outcome_STOPPED: v1.AttemptStateStopped,
 	wire.Outcome_LOST: v1.AttemptStateLost, wire.Outcome_YIELDED: v1.AttemptStateYielded,
+	wire.Outcome_RECALLED: v1.AttemptStateRecalled,
 }
 
 var agentWords = map[wire.Agent_State]v1.AgentState{

@@ -167,7 +167,9 @@ func (b *Backend) ApplyNodes(_ context.Context, w server.Write, nodes []*wire.No
 	if err != nil {
 		return nil, err
 	}
-	result := &v1.NodeApplicationResult{Index: b.index, DryRun: dryRun}
+	result := &v1.NodeApplicationResult{Index: b.index, DryRun: dryRun, Counts: v1.NodeChangeCounts{
+		Added: len(change.Added), Changed: len(change.Changed), Unchanged: len(change.Unchanged), Removed: len(change.Removed),
+	}}
 	for _, list := range []struct {
 		ids []string
 		as  v1.Change
