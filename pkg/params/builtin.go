@@ -7,11 +7,12 @@ import (
 )
 
 // builtin is a value that the system gives: a date, the business month, or an
-// id. Exactly one of date and value is set.
+// id. Exactly one of date and append is set.
 type builtin struct {
-	rule  string
-	date  *dateExpr
-	value func(Context) (string, error)
+	rule   string
+	date   *dateExpr
+	append func([]byte, Context) ([]byte, error)
+	id     bool // of the plan, the node or the instance
 }
 
 var (
@@ -20,38 +21,38 @@ var (
 )
 
 // builtins are the words of the language, by name. The list is the PARAMS one.
-var builtins = map[string]builtin{
+var builtins = map[string]*builtin{
 	"bizdate":  {rule: "the data timestamp, yyyymmdd", date: &dateExpr{base: fromData, format: compactDate}},
 	"cyctime":  {rule: "the scheduled time, yyyymmddhh24miss", date: &dateExpr{base: fromScheduled, format: compactTime}},
 	"gmtdate":  {rule: "the day after the data timestamp, yyyymmdd", date: &dateExpr{base: fromData, format: compactDate, seconds: 86_400}},
-	"bizmonth": {rule: "the month of the data timestamp, yyyymm; the month before it when the instance is generated in that same month", value: bizMonth},
-	"jobid":    {rule: "the plan's id", value: func(c Context) (string, error) { return c.PlanID, nil }},
-	"nodeid":   {rule: "the node's id", value: func(c Context) (string, error) { return c.NodeID, nil }},
-	"taskid":   {rule: "the instance's id", value: func(c Context) (string, error) { return c.InstanceID, nil }},
+	"bizmonth": {rule: "the month of the data timestamp, yyyymm; the month before it when the instance is generated in that same month", append: bizMonth},
+	"jobid":    {rule: "the plan's id", id: true, append: func(b []byte, c Context) ([]byte, error) { return append(b, c.PlanID...), nil }},
+	"nodeid":   {rule: "the node's id", id: true, append: func(b []byte, c Context) ([]byte, error) { return append(b, c.NodeID...), nil }},
+	"taskid":   {rule: "the instance's id", id: true, append: func(b []byte, c Context) ([]byte, error) { return append(b, c.InstanceID...), nil }},
 }
 
 // systemPrefix begins the other names of bizdate and cyctime, as in
 // ${bdp.system.bizdate}.
 const systemPrefix = "bdp.system."
 
-func (b builtin) render(c Context) (string, error) {
-	if b.date != nil {
-		return b.date.render(c)
+func (v *builtin) render(b []byte, c Context) ([]byte, error) {
+	if v.date != nil {
+		return v.date.append(b, c)
 	}
-	return b.value(c)
+	return v.append(b, c)
 }
 
 // bizMonth is the month of D or, when the instance is generated in that same
 // month, the one before.
-func bizMonth(c Context) (string, error) {
+func bizMonth(b []byte, c Context) ([]byte, error) {
 	d := c.Data
 	if d.MonthStart() == c.Generated.MonthStart() {
 		d = d.MonthStart() - 1
 	}
 	if err := checkYear(calendar.Wall{Date: d}); err != nil {
-		return "", err
+		return b, err
 	}
-	return d.Compact()[:len("yyyymm")], nil
+	return compactDate[:2].append(b, calendar.Wall{Date: d}), nil
 }
 
 // isBuiltin reports whether $name is a builtin.

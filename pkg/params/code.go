@@ -155,8 +155,8 @@ func (c *Code) Expand(ctx Context, values []Assignment) (string, error) {
 		given[c.dialect.key(v.Name)] = v.Value
 	}
 	var b strings.Builder
-	for _, s := range c.segments {
-		text, err := s.expand(c.dialect, ctx, given)
+	for i := range c.segments {
+		text, err := c.segments[i].expand(ctx, given)
 		if err != nil {
 			return "", err
 		}
@@ -168,9 +168,14 @@ func (c *Code) Expand(ctx Context, values []Assignment) (string, error) {
 	return b.String(), nil
 }
 
-func (s segment) expand(d Dialect, ctx Context, given map[string]string) (string, error) {
-	if s.use == "" {
-		return s.render(d, ctx, noKeys)
+func (s *segment) expand(ctx Context, given map[string]string) (string, error) {
+	switch {
+	case s.use != "":
+	case s.kind == pieceText:
+		return s.text, nil
+	default:
+		b, err := s.append(nil, ctx, nil)
+		return string(b), err
 	}
 	v, ok := given[s.use]
 	if !ok {

@@ -33,47 +33,69 @@ type dateExpr struct {
 	seconds int64 // exact days, cut to the second
 }
 
-// move is one step of the way from the base to the moment that is written.
-type move struct {
-	what string
-	to   calendar.Wall
-}
-
-// moves gives the base moment and each moved one; the last is the one that is
-// written. A moment outside the years 0001 to 9999 is an error of code Invalid.
-func (e *dateExpr) moves(c Context) ([]move, error) {
+// moment is the one that is written. Each on the way to it, from the base on,
+// is passed, unless nobody asks. One outside the years 0001 to 9999 is an error
+// of code Invalid.
+func (e *dateExpr) moment(c Context, passed func(step, calendar.Wall)) (calendar.Wall, error) {
 	at := c.Scheduled
 	if e.base == fromData {
 		at = calendar.Wall{Date: c.Data}
 	}
-	all := []move{{e.base.String(), at}}
-	if err := checkYear(at); err != nil {
-		return all, err
-	}
-	if e.months != 0 {
-		at = at.AddMonths(e.months)
-		all = append(all, move{monthsInWords(e.months), at})
+	for s := fromBase; s <= bySeconds; s++ {
+		switch {
+		case s == fromBase:
+		case s == byMonths && e.months != 0:
+			at = at.AddMonths(e.months)
+		case s == bySeconds && e.seconds != 0:
+			at = at.AddSeconds(e.seconds)
+		default:
+			continue
+		}
+		if passed != nil {
+			passed(s, at)
+		}
 		if err := checkYear(at); err != nil {
-			return all, err
+			return at, err
 		}
 	}
-	if e.seconds != 0 {
-		at = at.AddSeconds(e.seconds)
-		all = append(all, move{secondsInWords(e.seconds), at})
-	}
-	return all, checkYear(at)
+	return at, nil
 }
 
-func (e *dateExpr) render(c Context) (string, error) {
-	all, err := e.moves(c)
-	if err != nil {
-		return "", err
+// step is one of the ways by which a moment is reached.
+type step uint8
+
+const (
+	fromBase step = iota
+	byMonths
+	bySeconds
+)
+
+// inWords says what a step does.
+func (e *dateExpr) inWords(s step) string {
+	switch s {
+	case byMonths:
+		return monthsInWords(e.months)
+	case bySeconds:
+		return secondsInWords(e.seconds)
+	default:
+		return e.base.String()
 	}
-	return e.format.render(all[len(all)-1].to), nil
 }
+
+func (e *dateExpr) append(b []byte, c Context) ([]byte, error) {
+	at, err := e.moment(c, nil)
+	if err != nil {
+		return b, err
+	}
+	return e.format.append(b, at), nil
+}
+
+// The first and the last date that can be written.
+var firstDate, lastDate = calendar.DateOf(1, 1, 1), calendar.DateOf(9999, 12, 31)
 
 func checkYear(w calendar.Wall) error {
-	if y, _, _ := w.Date.YMD(); y < 1 || y > 9999 {
+	if w.Date < firstDate || w.Date > lastDate {
+		y, _, _ := w.Date.YMD()
 		return fault.New(fault.Invalid, "the moment is in the year %d: expected years 0001 to 9999", y)
 	}
 	return nil

@@ -30,14 +30,15 @@ func (e *Expr) Explain(c Context) []Step {
 	for _, p := range e.pieces {
 		s := Step{Text: p.src, Rule: p.rule(e.dialect)}
 		if date := p.moments(); date != nil {
-			moves, _ := date.moves(c) // an error is shown by render below
-			for _, m := range moves {
-				s.Moments = append(s.Moments, Moment{m.what, m.to})
-			}
+			_, _ = date.moment(c, func(by step, to calendar.Wall) { // an error is shown below
+				s.Moments = append(s.Moments, Moment{date.inWords(by), to})
+			})
 		}
-		value, err := p.render(e.dialect, c, noKeys)
-		if s.Value = value; err != nil {
+		value, err := p.append(nil, c, nil)
+		if err != nil {
 			s.Error = err.Error()
+		} else {
+			s.Value = string(value)
 		}
 		steps = append(steps, s)
 	}
@@ -47,7 +48,10 @@ func (e *Expr) Explain(c Context) []Step {
 // moments is the date behind a piece, if any.
 func (p piece) moments() *dateExpr {
 	if p.kind == pieceName {
-		return builtins[systemName(p.text)].date
+		if p.of == nil {
+			return nil
+		}
+		return p.of.date
 	}
 	return p.date
 }

@@ -1,7 +1,6 @@
 package params
 
 import (
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -77,47 +76,40 @@ func (f format) smallest() unit {
 	return u
 }
 
-// render writes a moment in the format.
-func (f format) render(w calendar.Wall) string {
-	var b strings.Builder
-	for _, t := range f {
-		b.WriteString(t.render(w))
-	}
-	return b.String()
-}
-
-func (t token) render(w calendar.Wall) string {
+// append writes a moment of the years 0001 to 9999 in the format.
+func (f format) append(b []byte, w calendar.Wall) []byte {
 	y, m, d := w.Date.YMD()
 	h, mi, s := w.Clock.HMS()
-	switch t.unit {
-	case year:
-		if t.text == "yy" {
-			return pad(y%100, 2)
+	for i := range f {
+		switch t := &f[i]; t.unit {
+		case year:
+			if t.text != "yy" {
+				b = twoDigits(b, y/100)
+			}
+			b = twoDigits(b, y%100)
+		case month:
+			b = twoDigits(b, int(m))
+		case day:
+			b = twoDigits(b, d)
+		case hour:
+			shown := h
+			if t.text == "hh" || t.text == "hh12" {
+				shown = (h+11)%12 + 1 // 00 and 12 are both 12
+			}
+			b = twoDigits(b, shown)
+		case minute:
+			b = twoDigits(b, mi)
+		case second:
+			b = twoDigits(b, s)
+		default:
+			b = append(b, t.text...)
 		}
-		return pad(y, 4)
-	case month:
-		return pad(int(m), 2)
-	case day:
-		return pad(d, 2)
-	case hour:
-		if t.text == "hh" || t.text == "hh12" {
-			h = (h+11)%12 + 1 // 00 and 12 are both 12
-		}
-		return pad(h, 2)
-	case minute:
-		return pad(mi, 2)
-	case second:
-		return pad(s, 2)
-	default:
-		return t.text
 	}
+	return b
 }
 
-// pad writes n with zeros in front.
-func pad(n, width int) string {
-	s := strconv.Itoa(n)
-	return strings.Repeat("0", max(0, width-len(s))) + s
-}
+// twoDigits writes a number below 100.
+func twoDigits(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 
 // format reads up to the offset or to a sign that no format holds. Blanks at
 // either end are not part of it.

@@ -6,6 +6,7 @@ package params
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"backfleet/pkg/calendar"
@@ -63,6 +64,8 @@ type Context struct {
 type Expr struct {
 	dialect Dialect
 	pieces  []piece
+	fixed   bool   // constant text alone,
+	text    string // this
 }
 
 // piece is one part of a value.
@@ -71,6 +74,7 @@ type piece struct {
 	src  string    // as written
 	text string    // pieceText: the text; pieceName: the name looked up
 	date *dateExpr // pieceDate
+	of   *builtin  // pieceName: the system's value of this name; nil when there is none
 }
 
 type pieceKind uint8
@@ -93,7 +97,7 @@ func Parse(d Dialect, src string) (*Expr, error) {
 	e := &Expr{dialect: d}
 	at := 0
 	for m, ok := nextMark(src, 0); ok; m, ok = nextMark(src, m.end) {
-		e.text(src[at:m.start])
+		e.constant(src[at:m.start])
 		p, err := parseMark(d, src, m)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "column %d: %s", column(src, err.pos), err.message)
@@ -101,12 +105,18 @@ func Parse(d Dialect, src string) (*Expr, error) {
 		e.pieces = append(e.pieces, p)
 		at = m.end
 	}
-	e.text(src[at:])
+	e.constant(src[at:])
+	e.fixed = !slices.ContainsFunc(e.pieces, func(p piece) bool { return p.kind != pieceText })
+	if e.fixed {
+		for _, p := range e.pieces {
+			e.text += p.text
+		}
+	}
 	return e, nil
 }
 
-// text adds constant text, if any.
-func (e *Expr) text(s string) {
+// constant adds constant text, if any.
+func (e *Expr) constant(s string) {
 	if s != "" {
 		e.pieces = append(e.pieces, piece{kind: pieceText, src: s, text: s})
 	}
@@ -118,15 +128,14 @@ func parseMark(d Dialect, src string, m mark) (piece, *syntaxError) {
 	switch {
 	case m.kind == markEscape:
 		return piece{kind: pieceText, src: written, text: written[1:]}, nil
-	case m.kind == markWord && (d == Dataphin || isBuiltin(d, m.inner)):
-		return piece{kind: pieceName, src: written, text: d.key(m.inner)}, nil
+	case m.kind == markWord && (d == Dataphin || isBuiltin(d, m.inner)), m.kind == markBrace && !m.open && isSystemName(d, m.inner):
+		key := d.key(m.inner)
+		return piece{kind: pieceName, src: written, text: key, of: builtins[systemName(key)]}, nil
 	case m.kind == markWord:
 		return piece{kind: pieceText, src: written, text: written}, nil
 	case m.open:
 		opening, closing := m.signs()
 		return piece{}, &syntaxError{m.start, fmt.Sprintf("expected %q to close %q within %d bytes", closing, opening, maxInner)}
-	case m.kind == markBrace && isSystemName(d, m.inner):
-		return piece{kind: pieceName, src: written, text: d.key(m.inner)}, nil
 	}
 	p := &parser{dialect: d, datesOnly: d == DataWorks && m.kind == markBrace, src: src, pos: m.start + openingLength, end: m.end - 1}
 	read := p.sched
@@ -144,51 +153,58 @@ func parseMark(d Dialect, src string, m mark) (piece, *syntaxError) {
 // a moment leaves the years 0001 to 9999, and TooLarge beyond MaxSource bytes.
 // In dataphin a $name that is no builtin stays as written; within a Set it is
 // the other key's value.
-func (e *Expr) Render(c Context) (string, error) { return e.render(c, noKeys) }
+func (e *Expr) Render(c Context) (string, error) {
+	if e.fixed {
+		return e.text, nil
+	}
+	b, err := e.append(nil, c, nil)
+	return string(b), err
+}
 
 // lookup gives the value of another key of the set; false when there is none.
 type lookup func(key string) (string, bool, error)
 
-func noKeys(string) (string, bool, error) { return "", false, nil }
-
-func (e *Expr) render(c Context, keys lookup) (string, error) {
-	var b strings.Builder
-	for _, p := range e.pieces {
-		s, err := p.render(e.dialect, c, keys)
-		if err != nil {
-			return "", err
+// append writes the value behind b. keys may be nil.
+func (e *Expr) append(b []byte, c Context, keys lookup) ([]byte, error) {
+	from := len(b)
+	for i := range e.pieces {
+		var err error
+		if b, err = e.pieces[i].append(b, c, keys); err != nil {
+			return b[:from], err
 		}
-		if b.Len()+len(s) > MaxSource {
-			return "", fault.New(fault.TooLarge, "the value grows beyond %d bytes", MaxSource)
+		if len(b)-from > MaxSource {
+			return b[:from], fault.New(fault.TooLarge, "the value grows beyond %d bytes", MaxSource)
 		}
-		b.WriteString(s)
 	}
-	return b.String(), nil
+	return b, nil
 }
 
-func (p piece) render(d Dialect, c Context, keys lookup) (s string, err error) {
+func (p *piece) append(b []byte, c Context, keys lookup) ([]byte, error) {
+	var err error
 	switch p.kind {
 	case pieceDate:
-		s, err = p.date.render(c)
+		b, err = p.date.append(b, c)
 	case pieceName:
-		s, err = p.named(d, c, keys)
+		b, err = p.named(b, c, keys)
 	default:
-		s = p.text
+		b = append(b, p.text...)
 	}
 	if err != nil {
-		return "", fault.Wrap(err, fault.Invalid, "%s", p.src)
+		return b, fault.Wrap(err, fault.Invalid, "%s", p.src)
 	}
-	return s, nil
+	return b, nil
 }
 
-// named gives the value behind a name: a key of the set before a builtin, so
+// named writes the value behind a name: a key of the set before a builtin, so
 // that a user's value overrides the system's. A name that is neither is text.
-func (p piece) named(d Dialect, c Context, keys lookup) (string, error) {
-	if s, ok, err := keys(p.text); ok || err != nil {
-		return s, err
+func (p *piece) named(b []byte, c Context, keys lookup) ([]byte, error) {
+	if keys != nil {
+		if s, ok, err := keys(p.text); ok || err != nil {
+			return append(b, s...), err
+		}
 	}
-	if b, ok := builtins[systemName(p.text)]; ok {
-		return b.render(c)
+	if p.of != nil {
+		return p.of.render(b, c)
 	}
-	return p.src, nil
+	return append(b, p.src...), nil
 }

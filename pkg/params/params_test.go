@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -306,7 +307,7 @@ func TestOffsetsAreExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64Range(0, 999_999).Draw(t, "seconds")
 		w := calendar.Wall{Date: calendar.Date(rapid.Int32Range(0, 40_000).Draw(t, "date"))}
-		e, err := Parse(DataWorks, "$[yyyy-mm-dd hh24:mi:ss-"+pad(int(n), 1)+"/24/60/60]")
+		e, err := Parse(DataWorks, "$[yyyy-mm-dd hh24:mi:ss-"+strconv.FormatInt(n, 10)+"/24/60/60]")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,6 +27,7 @@ type Set struct {
 	entries []entry
 	own     int            // the first own entries are the node's
 	index   map[string]int // by key
+	ids     bool           // whether a value speaks of the plan's, the node's or the instance's id
 }
 
 type entry struct {
@@ -103,6 +104,9 @@ func (s *Set) Values(c Context, overrides []Assignment) ([]Assignment, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.dialect != Dataphin {
+		return s.plain(c)
+	}
 	r := rendering{set: s, context: c, done: map[string]string{}}
 	values := make([]Assignment, 0, len(s.entries))
 	for _, e := range s.entries {
@@ -114,6 +118,38 @@ func (s *Set) Values(c Context, overrides []Assignment) ([]Assignment, error) {
 	}
 	return values, nil
 }
+
+// plain renders assignments that refer to none of each other. All of the text
+// lies in one piece of memory: this is done for every attempt that starts.
+func (s *Set) plain(c Context) ([]Assignment, error) {
+	values := make([]Assignment, len(s.entries))
+	var few [16]int
+	var room [64]byte
+	ends, b := few[:0], room[:0]
+	for i := range s.entries {
+		e := &s.entries[i]
+		values[i] = Assignment{e.name, e.expr.text}
+		if !e.expr.fixed {
+			var err error
+			if b, err = e.expr.append(b, c, nil); err != nil {
+				return nil, fault.Wrap(err, fault.Invalid, "parameter %s", e.name)
+			}
+		}
+		ends = append(ends, len(b))
+	}
+	text, from := string(b), 0
+	for i, to := range ends {
+		if !s.entries[i].expr.fixed {
+			values[i].Value = text[from:to]
+		}
+		from = to
+	}
+	return values, nil
+}
+
+// UsesIDs says whether some value speaks of the id of the plan, the node or the
+// instance; the Context may go without them else.
+func (s *Set) UsesIDs() bool { return s.ids }
 
 // Names are the parameters' names, as written and in order.
 func (s *Set) Names() []string {
@@ -146,6 +182,7 @@ func (s *Set) append(e entry) {
 	}
 	s.index[e.key] = len(s.entries)
 	s.entries = append(s.entries, e)
+	s.ids = s.ids || e.expr != nil && slices.ContainsFunc(e.expr.pieces, func(p piece) bool { return p.of != nil && p.of.id })
 }
 
 // wrongName says what is wrong with a name; empty when nothing is.
@@ -262,7 +299,7 @@ func (r rendering) value(e entry) (string, error) {
 	if v, ok := r.done[e.key]; ok {
 		return v, nil
 	}
-	v, err := e.expr.render(r.context, func(key string) (string, bool, error) {
+	b, err := e.expr.append(nil, r.context, func(key string) (string, bool, error) {
 		i, ok := r.set.refers(e, key)
 		if !ok {
 			return "", false, nil
@@ -273,6 +310,7 @@ func (r rendering) value(e entry) (string, error) {
 	if err != nil {
 		return "", fault.Wrap(err, fault.Invalid, "parameter %s", e.name)
 	}
+	v := string(b)
 	r.done[e.key] = v
 	return v, nil
 }

@@ -2,9 +2,11 @@ package params
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 )
 
@@ -117,7 +119,7 @@ func TestDataWorksHasNoReferences(t *testing.T) {
 func TestReferencesCannotGrowWithoutBound(t *testing.T) {
 	all := []Assignment{{"a0", strings.Repeat("x", 1000)}}
 	for i := range 20 {
-		all = append(all, Assignment{"a" + pad(i+1, 1), strings.Repeat("$a"+pad(i, 1)+" ", 10)})
+		all = append(all, Assignment{"a" + strconv.Itoa(i+1), strings.Repeat("$a"+strconv.Itoa(i)+" ", 10)})
 	}
 	_, err := compile(t, Dataphin, all).Values(at(t, "2025-03-31 00:30"), nil)
 	if !fault.Is(err, fault.TooLarge) || !strings.Contains(err.Error(), "parameter a2: ") {
@@ -148,4 +150,28 @@ func values(t testing.TB, s *Set, overrides []Assignment) []Assignment {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// BenchmarkValues renders what nodes commonly have, for one instance.
+func BenchmarkValues(b *testing.B) {
+	c := Context{Data: calendar.DateOf(2021, 8, 23), Scheduled: calendar.Wall{Date: calendar.DateOf(2021, 8, 24), Clock: 3600}, Generated: calendar.DateOf(2021, 9, 1),
+		PlanID: "b1", NodeID: "n", InstanceID: "b1.7"}
+	for name, all := range map[string][]Assignment{
+		"bizdate": {{"bizdate", "$bizdate"}},
+		"dates":   {{"a", "${yyyymmdd-1}"}, {"b", "$[add_months(yyyymm,-1)]"}, {"c", "$[yyyy-mm-dd hh24:mi:ss-1/24]"}, {"d", "fixed"}},
+		"ids":     {{"p", "$jobid/$nodeid/$taskid"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s, err := CompileSet(DataWorks, all)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Values(c, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -136,15 +136,24 @@ func (p *Plan) find(pos, n int, unix int64) (uint64, bool) {
 // add (RULES R1.6, R2.8). They depend on nothing but the plan, so every rerun
 // gets the same.
 func (p *Plan) Values(at Place) ([]params.Assignment, error) {
-	return p.Nodes[at.Node].values.Values(p.Context(at), nil)
+	set := p.Nodes[at.Node].values
+	c := params.Context{Data: p.Dates[at.Pos], Scheduled: p.Cycle(at).Wall, Generated: p.Generation(at)}
+	if set.UsesIDs() {
+		c = p.Context(at)
+	}
+	return set.Values(c, nil)
 }
+
+// Generation is the day on which an instance was generated, in the cluster's
+// zone (RULES R1.6).
+func (p *Plan) Generation(at Place) calendar.Date { return p.block(at.Pos, at.Node).generated }
 
 // Context is what parameter expressions of an instance are rendered from.
 func (p *Plan) Context(at Place) params.Context {
 	return params.Context{
 		Data:       p.Dates[at.Pos],
 		Scheduled:  p.Cycle(at).Wall,
-		Generated:  p.block(at.Pos, at.Node).generated,
+		Generated:  p.Generation(at),
 		PlanID:     FormatID(p.ID),
 		NodeID:     p.Nodes[at.Node].Spec.Id,
 		InstanceID: FormatInstance(p.ID, p.Instance(at)),
