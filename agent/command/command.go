@@ -174,7 +174,7 @@ func keeperCommand(version string) *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			runtime.GOMAXPROCS(1) // one thread does the work; others would wake each other
+			runtime.GOMAXPROCS(2) // the thread that forks holds one; results and answers need not wait for it
 			signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 			defer stop()
