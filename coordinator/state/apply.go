@@ -93,7 +93,9 @@ func (e *Edit) Turn(t *wire.Turn) []Refused {
 	for _, a := range t.Agents {
 		e.PutAgent(a)
 	}
-	e.noted = slices.Grow(e.noted, len(t.Finishes)+len(t.Losses))
+	ends := len(t.Finishes) + len(t.Losses)
+	e.noted = slices.Grow(e.noted, ends)
+	e.changes = slices.Grow(e.changes, ends+len(t.Grants)+len(t.Started))
 	for _, f := range t.Finishes {
 		e.Finish(f)
 	}

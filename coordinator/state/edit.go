@@ -24,10 +24,13 @@ type Edit struct {
 	touched []uint64 // keys of plans, in order
 	leases  leaseEdit
 	agents  *iradix.Txn[*Agent]
-	mine    map[*Agent]bool
 	noted   []ended
 	changes []Change
 	untold  bool // changes of instances are too many to be told one by one
+	// The plan and the agent last asked for: the next ones are likely the same.
+	lastPlan  *Plan
+	lastAgent *Agent
+	room      []Lease // for the next leases
 }
 
 // ChangeKind says what changed.
@@ -62,9 +65,9 @@ const (
 // Change is one thing that an entry changed, for those who follow the facts.
 type Change struct {
 	Kind     ChangeKind
+	From, To Status
 	Plan     uint64
 	Instance uint64
-	From, To Status
 	Agent    string
 }
 
@@ -75,7 +78,7 @@ func (s *State) Edit(index uint64, nowMs int64) *Edit {
 	next.nowMs = max(s.nowMs, nowMs)
 	m := new(mark)
 	return &Edit{
-		s: &next, mark: m, plans: map[uint64]*Plan{}, mine: map[*Agent]bool{},
+		s: &next, mark: m, plans: map[uint64]*Plan{},
 		leases: s.leases.edit(m), agents: s.agents.Txn(),
 	}
 }
@@ -113,7 +116,11 @@ func (e *Edit) indexAuto(p *Plan) {
 
 // plan gives a plan that this edit may change.
 func (e *Edit) plan(id uint64) (*Plan, bool) {
+	if e.lastPlan != nil && e.lastPlan.ID == id {
+		return e.lastPlan, true
+	}
 	if p, ok := e.plans[id]; ok {
+		e.lastPlan = p
 		return p, true
 	}
 	old, ok := e.s.plans.Get(key1(id))
@@ -134,15 +141,22 @@ func (e *Edit) peek(id uint64) (*Plan, bool) {
 }
 
 func (e *Edit) put(p *Plan) {
-	e.plans[p.ID] = p
+	e.plans[p.ID], e.lastPlan = p, p
 	e.touched = append(e.touched, p.ID)
 }
 
 // agent gives an agent that this edit may change.
 func (e *Edit) agent(id string) (*Agent, bool) {
+	if e.lastAgent != nil && e.lastAgent.Id == id {
+		return e.lastAgent, true
+	}
 	old, ok := e.agents.Get([]byte(id))
-	if !ok || e.mine[old] {
-		return old, ok
+	if !ok {
+		return nil, false
+	}
+	if old.owner == e.mark {
+		e.lastAgent = old
+		return old, true
 	}
 	a := *old
 	a.Used, a.Backfills, a.Ahead = slices.Clone(a.Used), slices.Clone(a.Backfills), slices.Clone(a.Ahead)
@@ -151,7 +165,7 @@ func (e *Edit) agent(id string) (*Agent, bool) {
 }
 
 func (e *Edit) putAgent(a *Agent) {
-	e.mine[a] = true
+	a.owner, e.lastAgent = e.mark, a
 	e.agents.Insert([]byte(a.Id), a)
 }
 
@@ -282,7 +296,6 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		return fault.New(fault.NotFound, "there is no instance %s", plan.FormatInstance(g.Plan, g.Instance))
 	}
 	agent, ok := e.agent(g.Agent)
-	spec := p.Nodes[at.Node].Spec
 	switch {
 	case !ok:
 		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
@@ -300,13 +313,14 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		return fault.New(fault.Conflict, "backfill %s runs its %d instances already", plan.FormatID(g.Plan), p.Request.MaxRunning)
 	}
 	if other, found := e.liveElsewhere(p, at); found {
-		return fault.New(fault.Conflict, "the same cycle of node %q runs in %s", spec.Id, other)
+		return fault.New(fault.Conflict, "the same cycle of node %q runs in %s", p.Nodes[at.Node].Spec.Id, other)
 	}
 	attempt := uint32(1)
 	if p.Status(g.Instance) != Pending {
 		attempt += p.tally(g.Instance).attempts
 	}
-	l := &Lease{
+	l := e.newLease()
+	*l = Lease{
 		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
 		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
 		Ahead: g.Ahead,
@@ -320,15 +334,27 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	return nil
 }
 
+// newLease gives room for a lease. A few that are granted together share a
+// piece of memory, which stays as long as the last of them.
+func (e *Edit) newLease() *Lease {
+	const together = 16
+	if len(e.room) == 0 {
+		e.room = make([]Lease, together)
+	}
+	l := &e.room[0]
+	e.room = e.room[1:]
+	return l
+}
+
 // liveElsewhere finds a running instance of the same cycle in another plan.
 func (e *Edit) liveElsewhere(p *Plan, at plan.Place) (other string, found bool) {
-	id, d := p.Nodes[at.Node].Spec.Id, p.Dates[at.Pos]
+	d := p.Dates[at.Pos]
 	e.s.others(p.ID, p.slots[at.Node], d, func(planID uint64) bool {
 		q, ok := e.peek(planID)
 		if !ok || q.Active() == 0 {
 			return true
 		}
-		i, ok := q.Find(id, d, p.Cycle(at).Unix)
+		i, ok := q.Find(p.Nodes[at.Node].Spec.Id, d, p.Cycle(at).Unix)
 		if found = ok && q.Status(i) == Running; found {
 			other = plan.FormatInstance(q.ID, i)
 		}

@@ -102,6 +102,7 @@ type Agent struct {
 	// Ahead is how many leases it holds ahead, of Groups too: they use no slot
 	// before they are known to have started.
 	Ahead []uint32
+	owner *mark // the edit that may change it
 }
 
 type request struct {

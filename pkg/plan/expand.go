@@ -69,7 +69,10 @@ func (zs zones) find(name, of string) (*calendar.Zone, error) {
 
 // pin resolves a node's zone, cycles and overrides for the plan.
 func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones zones, overrides []params.Assignment) (Node, error) {
-	n := Node{Node: c, Version: rn.Version, DryRun: rn.DryRun, Level: rn.Level, SinceMs: rn.SinceMs, Cycles: c.Schedule}
+	n := Node{
+		Node: c, Version: rn.Version, DryRun: rn.DryRun, Level: rn.Level, SinceMs: rn.SinceMs, Cycles: c.Schedule,
+		isDry: c.Spec.Mode == wire.Node_DRY_RUN && (r.Auto || r.Request.DryRunNodes == wire.Request_KEEP),
+	}
 	var err error
 	if n.Zone, err = zones.find(cmp.Or(c.Spec.Schedule.GetZone(), r.ClusterZone), "node "+c.Spec.Id); err != nil {
 		return n, err
@@ -140,7 +143,7 @@ func (p *Plan) Dry(at Place) wire.DryRun {
 		return n.DryRun
 	case p.Dropped(at):
 		return wire.DryRun_DROPPED
-	case p.nodeIsDry(n):
+	case n.isDry:
 		return wire.DryRun_NODE_IS_DRY_RUN
 	case n.SinceMs > 0 && p.Cycle(at).Unix*1000 < n.SinceMs:
 		return wire.DryRun_BEFORE_SWITCHED_ON
@@ -148,10 +151,6 @@ func (p *Plan) Dry(at Place) wire.DryRun {
 		return wire.DryRun_OFF_SCHEDULE
 	}
 	return wire.DryRun_DRY_RUN_NONE
-}
-
-func (p *Plan) nodeIsDry(n *Node) bool {
-	return n.Spec.Mode == wire.Node_DRY_RUN && (p.Auto || p.Request.DryRunNodes == wire.Request_KEEP)
 }
 
 // FrozenNode says whether a node's instances are frozen from the beginning,
