@@ -13,7 +13,7 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 HAVE_CC := $(shell command -v $$($(GO) env CC) 2>/dev/null)
 RACE    := $(if $(HAVE_CC),-race)
 
-# Proofs that run for long; `make soak SEEDS=100000` for longer.
+# Proofs that run for long; `make seeds SEEDS=100000` for longer.
 SEEDS ?= 20000
 
 .DEFAULT_GOAL := help
@@ -63,7 +63,11 @@ bench: ## the figures, each beside the bound measured in the same run
 	$(GO) run ./ops/bench $(ARGS)
 
 .PHONY: soak
-soak: ## the simulation, and engine against rules, over many seeds
+soak: ## an hour of work on real processes, some of them killed: memory, disk and speed must stay as they were
+	$(GO) run ./ops/bench soak --for 1h $(ARGS)
+
+.PHONY: seeds
+seeds: ## the simulation, and engine against rules, over many seeds
 	$(GO) test -timeout 0 ./integration/sim -sim.seeds $(SEEDS) -sim.seasons $$(($(SEEDS) / 200 + 1))
 	$(GO) test -timeout 0 ./integration/naive -naive.seeds $(SEEDS)
 

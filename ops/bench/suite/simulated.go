@@ -2,7 +2,6 @@ package suite
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -72,28 +71,6 @@ func (t *tally) add(n int) {
 	}
 }
 
-// simulate runs n agents against one coordinator until the tally is reached,
-// and gives when the first of them was welcomed.
-func simulate(ctx context.Context, address string, n, slots int, t *tally) (welcomed time.Time, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var first atomic.Int64
-	s := &simulation{
-		coordinators: []string{address}, agents: n, slots: slots, tally: t,
-		onWelcome: func(at time.Time) { first.CompareAndSwap(0, at.UnixNano()) },
-	}
-	wait := s.start(ctx)
-	select {
-	case <-t.reached:
-		cancel()
-		wait()
-		return time.Unix(0, first.Load()), nil
-	case <-ctx.Done():
-		wait()
-		return time.Time{}, fmt.Errorf("after %d of %d instances: %w", t.acked.Load(), t.want, ctx.Err())
-	}
-}
-
 // start lets the agents live until ctx ends; wait returns when all are gone.
 func (s *simulation) start(ctx context.Context) (wait func()) {
 	if s.prefix == "" {
@@ -134,8 +111,8 @@ func (s *simulation) agent(id, incarnation string) *simulated {
 type nothingToRun struct{}
 
 // Prepare implements session.Preparer.
-func (nothingToRun) Prepare(*wire.Definition, *wire.Work) (*wire.StartAttempt, error) {
-	return &wire.StartAttempt{}, nil
+func (nothingToRun) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt, error) {
+	return &wire.StartAttempt{Group: d.ResourceGroup, Ahead: w.Ahead, Priority: w.Priority}, nil
 }
 
 // live goes from stream to stream as the real session does: hints are followed

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -26,7 +27,8 @@ type simulatedKeeper struct {
 type pretended struct {
 	key      attempt.Key
 	group    string
-	slots    int // of the group here; 0: as many as come
+	slots    int // of the group here
+	ahead    bool
 	priority int32
 	lease    time.Duration // when it must have ended
 	giveBack time.Duration // while it waits: when it is given back
@@ -78,9 +80,12 @@ func (k *simulatedKeeper) start(now time.Duration, m *wire.StartAttempt) {
 	if k.attempts[key] != nil {
 		return
 	}
-	p := &pretended{key: key, group: m.Group, slots: int(m.Slots), priority: m.Priority, lease: time.Duration(m.DeadlineNs), started: time.Now()}
+	p := &pretended{
+		key: key, group: cmp.Or(m.Group, k.of.group), slots: cmp.Or(int(m.Slots), k.of.slots), ahead: m.Ahead,
+		priority: m.Priority, lease: time.Duration(m.DeadlineNs), started: time.Now(),
+	}
 	k.attempts[key] = p
-	if !m.Ahead || p.slots == 0 || k.running[p.group] < p.slots {
+	if !p.ahead || k.running[p.group] < p.slots {
 		k.run(now, p)
 		return
 	}
@@ -96,6 +101,7 @@ func (k *simulatedKeeper) start(now time.Duration, m *wire.StartAttempt) {
 	}
 	k.waiting[p.group] = slices.Insert(list, at, p)
 	heap.Push(&k.moments, moment{min(p.giveBack, p.lease), p})
+	k.core.KeeperChanged(&wire.KeptAttempt{Ref: key.Ref(), Running: true, Queued: true, Ahead: true})
 }
 
 func (k *simulatedKeeper) run(now time.Duration, p *pretended) {
@@ -110,7 +116,7 @@ func (k *simulatedKeeper) run(now time.Duration, p *pretended) {
 		return
 	}
 	heap.Push(&k.moments, moment{min(p.ends, p.lease), p})
-	k.core.KeeperChanged(&wire.KeptAttempt{Ref: p.key.Ref(), Running: true})
+	k.core.KeeperChanged(&wire.KeptAttempt{Ref: p.key.Ref(), Running: true, Ahead: p.ahead})
 }
 
 // end makes the result known and lets the next one have the slot.
@@ -127,7 +133,7 @@ func (k *simulatedKeeper) end(now time.Duration, p *pretended, outcome wire.Outc
 	} else {
 		k.waiting[p.group] = slices.DeleteFunc(k.waiting[p.group], func(o *pretended) bool { return o == p })
 	}
-	k.core.KeeperChanged(&wire.KeptAttempt{Ref: p.key.Ref(), Result: p.result})
+	k.core.KeeperChanged(&wire.KeptAttempt{Ref: p.key.Ref(), Result: p.result, Ahead: p.ahead})
 	k.core.LogSafe(p.key)
 	if list := k.waiting[p.group]; ran && len(list) > 0 && k.running[p.group] < list[0].slots {
 		k.waiting[p.group] = list[1:]

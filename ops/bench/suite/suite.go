@@ -116,9 +116,11 @@ func Main(args []string) int {
 	if role := os.Getenv(roleVariable); role != "" {
 		return play(role, args)
 	}
-	// Whatever ends it, nothing may be left behind; a reader that went away
-	// (`bench | head`) counts.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	// Whatever ends it, nothing may be left behind. A reader that went away
+	// (`bench | head`) ends nothing: the signal also comes from a socket whose
+	// coordinator was killed.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	cmd := newCommand()
 	cmd.SetArgs(args)
@@ -146,6 +148,8 @@ func newCommand() *cobra.Command {
 			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.Args = cobra.ArbitraryArgs // rows are not commands
+	cmd.AddCommand(soakCommand())
 	f := cmd.Flags()
 	f.BoolVar(&o.quick, "quick", false, "small sizes and one round: a minute, to see that it works")
 	f.BoolVar(&o.full, "full", false, "the sizes of the promises: an hour")
