@@ -101,9 +101,8 @@ func (n *Node) snapshot(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	at := n.machine.visible.Load() // at most where the snapshot will end
-	bounds := n.raft.ReloadableConfig()
-	bounds.TrailingLogs = n.disk.tail.newest(n.compaction.TrailingEntries, n.compaction.TrailingBytes)
-	if err := n.raft.ReloadConfig(bounds); err != nil {
+	trailing := n.disk.tail.newest(n.compaction.TrailingEntries, n.compaction.TrailingBytes)
+	if err := n.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = trailing }); err != nil {
 		<-n.freezing
 		return err
 	}

@@ -306,5 +306,5 @@ func TestStagingSurvivesSnapshot(t *testing.T) {
 }
 
 func newMachine() *machine {
-	return &machine{frozen: func(uint64) {}, fsm: &journal{}, reached: &progress{}, halt: func(error) {}}
+	return &machine{frozen: func(uint64) {}, applied: func() {}, fsm: &journal{}, reached: &progress{}, halt: func(error) {}}
 }

@@ -59,6 +59,8 @@ type machine struct {
 	// one ends that was received or read at the start.
 	frozenSize atomic.Int64
 	frozen     func(index uint64)
+	// applied is told after each entry.
+	applied func()
 }
 
 func (m *machine) Apply(l *raft.Log) any {
@@ -107,6 +109,7 @@ func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) {
 func (m *machine) advance(index uint64) {
 	m.visible.Store(index)
 	m.reached.advance(index)
+	m.applied()
 }
 
 // Snapshot freezes the state together with what stands around it.

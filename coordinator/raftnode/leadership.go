@@ -129,6 +129,7 @@ func (n *Node) followLeadership(signals <-chan bool) {
 		case leads := <-signals:
 			end()
 			end = func() {}
+			n.setPace(leads)
 			if leads {
 				end = n.begin()
 			}

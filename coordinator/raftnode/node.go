@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -79,6 +80,8 @@ type Node struct {
 	staging    chan struct{} // held while one proposal is staged
 	freezing   chan struct{} // held while a snapshot is taken
 	compaction Compaction
+	reloading  sync.Mutex
+	leads      atomic.Bool // by raft's last signal
 	reads      readRounds
 	leading    leadership
 
@@ -139,7 +142,7 @@ func (n *Node) open(cfg Config) error {
 	}
 	n.disk = guardLog(n.stores.logs, n.stores.tail, walDir, cfg.DiskPatience, n.fail)
 	n.trans.lastLog = func() uint64 { last, _ := n.disk.LastIndex(); return last }
-	n.machine = &machine{fsm: cfg.FSM, halt: n.fail, reached: n.reached, frozen: n.disk.tail.mark}
+	n.machine = &machine{fsm: cfg.FSM, halt: n.fail, reached: n.reached, frozen: n.disk.tail.mark, applied: (&teller{node: n}).committed}
 	rc := raftConfig(cfg.ID, n.timing, obs.HCLog(n.log, "raft"))
 	if cfg.Bootstrap {
 		if err := n.bootstrap(rc); err != nil {

@@ -37,9 +37,9 @@ type timing struct{ heartbeat, election, lease, commit time.Duration }
 func timingOf(profile string) (timing, error) {
 	switch profile {
 	case "", ProfileLAN:
-		return timing{250 * time.Millisecond, 250 * time.Millisecond, 150 * time.Millisecond, 20 * time.Millisecond}, nil
+		return timing{250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond}, nil
 	case ProfileWAN:
-		return timing{time.Second, time.Second, 500 * time.Millisecond, 50 * time.Millisecond}, nil
+		return timing{time.Second, time.Second, 500 * time.Millisecond, 200 * time.Millisecond}, nil
 	default:
 		return timing{}, fault.Field("profile", "%q is unknown; expected %s or %s", profile, ProfileLAN, ProfileWAN)
 	}
@@ -54,7 +54,7 @@ func raftConfig(id string, t timing, logger hclog.Logger) *raft.Config {
 		HeartbeatTimeout:   t.heartbeat,
 		ElectionTimeout:    t.election,
 		LeaderLeaseTimeout: t.lease,
-		CommitTimeout:      t.commit, // how late followers learn that an entry is committed
+		CommitTimeout:      t.commit, // how late followers learn that an entry is committed when our pipeline does not tell
 		MaxAppendEntries:   maxInFlight,
 		BatchApplyCh:       true,
 		// A removed coordinator stays up, says so, and can be asked why.

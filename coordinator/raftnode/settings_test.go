@@ -17,9 +17,9 @@ import (
 func TestEverySetting(t *testing.T) {
 	logger := obs.HCLog(obs.Discard(), "raft")
 	for profile, times := range map[string][4]time.Duration{
-		"":         {250 * time.Millisecond, 250 * time.Millisecond, 150 * time.Millisecond, 20 * time.Millisecond},
-		ProfileLAN: {250 * time.Millisecond, 250 * time.Millisecond, 150 * time.Millisecond, 20 * time.Millisecond},
-		ProfileWAN: {time.Second, time.Second, 500 * time.Millisecond, 50 * time.Millisecond},
+		"":         {250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond},
+		ProfileLAN: {250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond},
+		ProfileWAN: {time.Second, time.Second, 500 * time.Millisecond, 200 * time.Millisecond},
 	} {
 		expected := map[string]any{
 			"ProtocolVersion": raft.ProtocolVersion(3), "LocalID": raft.ServerID("c1"),

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,7 +30,7 @@ const (
 
 // openTransport gives the injected transport, or listens on TCP.
 func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
-	p := &peers{Transport: cfg.Transport, seen: map[raft.ServerID]contact{}, behind: map[raft.ServerID]uint64{}}
+	p := &peers{Transport: cfg.Transport, seen: map[raft.ServerID]contact{}, doubt: map[raft.ServerID]bool{}, pipelines: map[raft.ServerID]*pipeline{}, behind: map[raft.ServerID]uint64{}}
 	if p.Transport != nil {
 		if _, ok := p.Transport.(raft.WithPreVote); !ok {
 			return nil, fault.New(fault.Invalid, "transport %T has no pre-vote; a returning coordinator would depose the leader", p.Transport)
@@ -156,10 +158,12 @@ type peers struct {
 	raft.Transport
 	layer *streams // nil when the transport was injected
 
-	mu      sync.Mutex
-	seen    map[raft.ServerID]contact
-	behind  map[raft.ServerID]uint64 // who gets a snapshot: the entry with which it has caught up
-	lastLog func() uint64            // where the own log ends
+	mu        sync.Mutex
+	seen      map[raft.ServerID]contact
+	doubt     map[raft.ServerID]bool // who did not answer: it may have begun anew
+	pipelines map[raft.ServerID]*pipeline
+	behind    map[raft.ServerID]uint64 // who gets a snapshot: the entry with which it has caught up
+	lastLog   func() uint64            // where the own log ends
 }
 
 // given is in behind while a snapshot is on its way.
@@ -184,6 +188,22 @@ func (p *peers) catchingUp() bool {
 		}
 	}
 	return false
+}
+
+// open gives the pipelines to followers. Some may be closed by now.
+func (p *peers) open() []*pipeline {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.pipelines))
+}
+
+// takeDoubt reports once that a follower did not answer.
+func (p *peers) takeDoubt(id raft.ServerID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	doubted := p.doubt[id]
+	delete(p.doubt, id)
+	return doubted
 }
 
 func (p *peers) setBehind(id raft.ServerID, until uint64) {
@@ -212,18 +232,29 @@ func (p *peers) contact(id raft.ServerID) contact {
 
 func (p *peers) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
 	p.expect(id, target)
-	return p.Transport.AppendEntriesPipeline(id, target)
+	inner, err := p.Transport.AppendEntriesPipeline(id, target)
+	if err != nil {
+		return nil, err
+	}
+	// One per follower: raft opens the next when it has given up the last.
+	out := &pipeline{AppendPipeline: inner, doubted: func() bool { return p.takeDoubt(id) }}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pipelines[id] = out
+	return out, nil
 }
 
-// AppendEntries carries every heartbeat, so contacts are a tenth of a
-// heartbeat timeout old at most.
+// AppendEntries carries every heartbeat, so contacts are less
+// than half a heartbeat timeout old.
 func (p *peers) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	p.expect(id, target)
 	err := p.Transport.AppendEntries(id, target, args, resp)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err == nil {
-		p.mu.Lock()
 		p.seen[id] = contact{time.Now(), resp.LastLog}
-		p.mu.Unlock()
+	} else {
+		p.doubt[id] = true
 	}
 	return err
 }
