@@ -59,8 +59,8 @@ generate: ## make the code of the protocol and of the API again (needs protoc)
 	$(GO) generate ./...
 
 .PHONY: bench
-bench: ## the figures, each beside the bound measured in the same run
-	$(GO) run ./ops/bench $(ARGS)
+bench: ## the figures, each beside the bound measured in the same run; also as JSON in figures/
+	$(GO) run ./ops/bench -o figures/ $(ARGS)
 
 .PHONY: soak
 soak: ## an hour of work on real processes, some of them killed: memory, disk and speed must stay as they were

@@ -3,13 +3,11 @@ package suite
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
 	"backfleet/api/client"
 	v1 "backfleet/api/v1"
-	"backfleet/ops/demo/fleet"
 )
 
 // measureAccept submits the large backfill over the API to three coordinators
@@ -65,23 +63,10 @@ func measureAccept(ctx context.Context, r *run) (err error) {
 	return r.look(ctx, c, ids[0])
 }
 
-// look measures the API beside the large backfills, at the leader and at a
-// follower, whose reads ask the leader for its index first.
+// look measures the API beside the large backfills.
 func (r *run) look(ctx context.Context, c *cluster, id string) error {
-	lead, leader, err := c.leads(ctx)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(c.Coordinators, func(p *fleet.Process) bool { return p != lead })
-	follower, err := c.Client(c.Servers[i])
-	if err != nil {
-		return err
-	}
 	last := id + "." + strconv.Itoa(r.o.nodes*r.o.dates-1)
-	calls := []struct {
-		what string
-		call func(*client.Client) error
-	}{
+	return r.timeCalls(ctx, c, "accept", []call{
 		{"page of backfills", func(k *client.Client) error { _, err := k.Backfills(ctx, nil); return err }},
 		{"a backfill", func(k *client.Client) error { _, err := k.Backfill(ctx, id); return err }},
 		{"its first 100 instances", func(k *client.Client) error {
@@ -95,30 +80,5 @@ func (r *run) look(ctx context.Context, c *cluster, id string) error {
 		{"its last instance, with the reason", func(k *client.Client) error { _, err := k.Instance(ctx, last); return err }},
 		{"its dates", func(k *client.Client) error { _, err := k.Dates(ctx, id, nil); return err }},
 		{"its receipt by node", func(k *client.Client) error { _, err := k.Receipt(ctx, id, nil); return err }},
-	}
-	bound, err := roundTrips(1000)
-	if err != nil {
-		return err
-	}
-	for _, one := range calls {
-		var lead, follow []float64
-		for range 20 {
-			for _, k := range []struct {
-				client *client.Client
-				took   *[]float64
-			}{{leader, &lead}, {follower, &follow}} {
-				start := time.Now()
-				if err := one.call(k.client); err != nil {
-					return fmt.Errorf("%s: %w", one.what, err)
-				}
-				*k.took = append(*k.took, ms(time.Since(start)))
-			}
-		}
-		r.add(Figure{
-			Row: "accept", What: "API: " + one.what, Unit: "ms", Rounds: lead, Target: atMost(100),
-			Bound: &Bound{"one round trip", median(bound)},
-		})
-		r.say("accept: API: %s: leader p95 %.1f ms, follower median %.1f ms", one.what, percentile(lead, 95), median(follow))
-	}
-	return nil
+	})
 }

@@ -25,8 +25,8 @@ type cluster struct {
 	dir    string
 }
 
-// cluster starts one; end it with close.
-func (r *run) cluster(ctx context.Context, agents, slots int) (*cluster, error) {
+// cluster starts one, its coordinators with these flags; end it with close.
+func (r *run) cluster(ctx context.Context, agents, slots int, flags ...string) (*cluster, error) {
 	if err := r.prepareBinary(ctx); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (r *run) cluster(ctx context.Context, agents, slots int) (*cluster, error) 
 	if err != nil {
 		return nil, err
 	}
-	f, err := fleet.Start(ctx, fleet.Config{Binary: r.binary, Dir: dir, Coordinators: 3, Agents: agents, Slots: slots})
+	f, err := fleet.Start(ctx, fleet.Config{Binary: r.binary, Dir: dir, Coordinators: 3, Agents: agents, Slots: slots, CoordinatorFlags: flags})
 	if err != nil {
 		return nil, err
 	}

@@ -191,16 +191,16 @@ func waitForAgents(ctx context.Context, k *client.Client, n int) error {
 // bareExchange gives how many instances a second the protocol carries by
 // itself.
 func (r *run) bareExchange(ctx context.Context) (float64, error) {
-	address, stop, err := startEcho(ctx)
+	e, err := startEcho(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer stop()
+	defer e.stop()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	n := max(r.o.noops, 100_000)
 	t := newTally(n)
-	from, err := exchange(ctx, address, r.o.agents, r.o.slots, t)
+	from, err := exchange(ctx, e.address, r.o.agents, r.o.slots, t)
 	if err != nil {
 		return 0, err
 	}

@@ -128,18 +128,34 @@ func (r *Report) write(o options, out io.Writer) error {
 	t.SetStyle(table.StyleLight)
 	t.Render()
 	if o.output != "" {
-		data, err := json.MarshalIndent(r, "", "  ")
+		path, err := r.writeJSON(o.output)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(o.output, append(data, '\n'), 0o666); err != nil {
-			return fault.Wrap(err, fault.Invalid, "--output: the figures cannot be written")
-		}
+		fmt.Fprintf(out, "\nThe same as JSON, with every round: %s\n", path)
 	}
 	if o.results == "" {
 		return nil
 	}
 	return r.appendTo(o.results)
+}
+
+// writeJSON writes the report for machines and says where.
+func (r *Report) writeJSON(path string) (string, error) {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	if strings.HasSuffix(path, "/") {
+		if err := os.MkdirAll(path, 0o777); err != nil {
+			return "", fault.Wrap(err, fault.Invalid, "--output: the folder cannot be made")
+		}
+		path = filepath.Join(path, fmt.Sprintf("bench-%s-%s.json", r.At.Format("20060102-150405"), r.Commit))
+	}
+	if err := os.WriteFile(path, append(data, '\n'), 0o666); err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "--output: the figures cannot be written")
+	}
+	return path, nil
 }
 
 func (r *Report) table() table.Writer {

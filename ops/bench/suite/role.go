@@ -52,11 +52,8 @@ func play(role string, args []string) int {
 // profiled makes this binary the one that is measured, with profiles.
 func (r *run) profiled() error {
 	dir, err := filepath.Abs(r.o.profile)
-	if err == nil {
-		err = os.MkdirAll(dir, 0o777)
-	}
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "--profile: the folder cannot be made")
+		return err
 	}
 	if r.binary, err = os.Executable(); err != nil {
 		return err
@@ -64,6 +61,30 @@ func (r *run) profiled() error {
 	os.Setenv(profileVariable, dir)
 	os.Setenv(roleVariable, roleBackfleet)
 	return nil
+}
+
+// profileSelf begins the profile of this process, in which simulated agents and
+// the state of the memory row live.
+func (r *run) profileSelf() error {
+	if r.o.profile == "" {
+		return nil
+	}
+	if err := os.MkdirAll(r.o.profile, 0o777); err != nil {
+		return fault.Wrap(err, fault.Invalid, "--profile: the folder cannot be made")
+	}
+	f, err := os.Create(filepath.Join(r.o.profile, fmt.Sprintf("bench-%d.cpu.pprof", os.Getpid())))
+	if err != nil {
+		return err
+	}
+	r.profile = f
+	return pprof.StartCPUProfile(f)
+}
+
+func (r *run) stopProfile() {
+	if r.profile != nil {
+		pprof.StopCPUProfile()
+		r.profile.Close()
+	}
 }
 
 // echo answers an agent's session as a coordinator does, without anything
@@ -95,7 +116,12 @@ func (echo) Session(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderM
 		return err
 	}
 	defs := []*wire.Definition{{Id: 1, Node: &wire.Node{Id: nodeID(0), Type: "shell", Code: ":"}, CodeVersion: 1}}
-	for free := int(first.GetHello().GetAgent().GetGroups()[0].Slots); free > 0; free -= echoBatch {
+	group := first.GetHello().GetAgent().GetGroups()[0]
+	free := int(group.Slots)
+	if group.Group != "default" {
+		free = 0 // it came to be idle
+	}
+	for ; free > 0; free -= echoBatch {
 		if err := grant(min(free, echoBatch), defs); err != nil {
 			return err
 		}
@@ -138,35 +164,42 @@ func playEcho() int {
 	return 0
 }
 
-// startEcho runs the bare other end; stop ends it.
-func startEcho(ctx context.Context) (address string, stop func(), err error) {
+// bareEnd is the bare other end, running.
+type bareEnd struct {
+	address string
+	pid     int
+	stop    func()
+}
+
+func startEcho(ctx context.Context) (*bareEnd, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, exe)
 	cmd.Env = append(os.Environ(), roleVariable+"="+roleEcho)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	stop = func() {
+	e := &bareEnd{pid: cmd.Process.Pid, stop: func() {
 		in.Close()
 		_ = cmd.Wait()
-	}
+	}}
 	line := make([]byte, 64)
 	n, err := out.Read(line)
 	if err != nil {
-		stop()
-		return "", nil, err
+		e.stop()
+		return nil, err
 	}
-	return strings.TrimSpace(string(line[:n])), stop, nil
+	e.address = strings.TrimSpace(string(line[:n]))
+	return e, nil
 }

@@ -33,6 +33,9 @@ type options struct {
 	rounds      int
 	nodes       int // of the large backfill
 	dates       int
+	cycleDates  int // of the plan of one minutely node
+	plans       int // large backfills known at once
+	idlers      int // agents connected with nothing to do
 	noops       int
 	agents      int
 	slots       int // of each simulated agent
@@ -59,6 +62,9 @@ func (o *options) complete() {
 	or(&o.rounds, 1, 3, 5)
 	or(&o.nodes, 1_000, 10_000, 10_000)
 	or(&o.dates, 100, 1_000, 1_000)
+	or(&o.cycleDates, 100, 3_650, 3_650)
+	or(&o.plans, 10, 100, 100)
+	or(&o.idlers, 100, 1_000, 1_000)
 	or(&o.noops, 20_000, 1_000_000, 1_000_000)
 	or(&o.agents, 2, 4, 4)
 	or(&o.slots, 4_000, 4_000, 4_000)
@@ -85,8 +91,10 @@ var rows = []row{
 	{"memory", "the state of ten million instances: bytes, snapshot, restore", measureMemory},
 	{"noop", "instances leased and finished by simulated agents", measureNoop},
 	{"shell", "real processes of one agent", measureShell},
+	{"scale", "ten thousand nodes in a call, a hundred large backfills, a thousand agents, over the API", measureScale},
 	{"handoff", "end of an upstream to start of what waits for it", measureHandoff},
 	{"failover", "kill -9 of the leader to the next lease", measureFailover},
+	{"recover", "a snapshot installed and all coordinators killed, in the middle of ten million instances", measureRecover},
 	{"idle", "memory and processor of a cluster that has nothing to do", measureIdle},
 }
 
@@ -98,6 +106,7 @@ type run struct {
 	errOut  io.Writer
 	figures []Figure
 	started time.Time
+	profile *os.File // of this process, while it is written
 }
 
 // say tells of progress.
@@ -153,14 +162,17 @@ func newCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.quick, "quick", false, "small sizes and one round: a minute, to see that it works")
 	f.BoolVar(&o.full, "full", false, "the sizes of the promises: an hour")
-	f.StringVarP(&o.output, "output", "o", "", "also write the figures to this `file`, as JSON")
+	f.StringVarP(&o.output, "output", "o", "", "also write the figures as JSON: to this `file`, or when it ends in a slash, to a new one in this folder")
 	f.StringVar(&o.results, "results", "", "also append a section with the figures to this Markdown `file`")
 	f.StringVar(&o.dir, "dir", "", "`folder` for the temporary one; its disk is the one measured (default: the system's)")
 	f.StringVar(&o.binary, "binary", "", "backfleet binary to measure (default: built from this module)")
 	f.StringVar(&o.profile, "profile", "", "write CPU profiles of every process to this `folder`; the figures suffer a little")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds whose median is shown")
-	f.IntVar(&o.nodes, "nodes", 0, "accept, memory: nodes of the backfill")
-	f.IntVar(&o.dates, "dates", 0, "accept, memory: dates of the backfill")
+	f.IntVar(&o.nodes, "nodes", 0, "accept, memory, scale: nodes of a large backfill")
+	f.IntVar(&o.dates, "dates", 0, "accept, memory, scale: dates of a large backfill")
+	f.IntVar(&o.cycleDates, "cycle-dates", 0, "scale: dates of the plan of one minutely node")
+	f.IntVar(&o.plans, "plans", 0, "scale: large backfills known at once")
+	f.IntVar(&o.idlers, "idlers", 0, "scale: agents with nothing to do")
 	f.IntVar(&o.noops, "noops", 0, "noop: instances of a round")
 	f.IntVar(&o.agents, "agents", 0, "noop: simulated agents")
 	f.IntVar(&o.slots, "slots", 0, "noop: slots of each")
@@ -168,7 +180,7 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.shellSlots, "shell-slots", 0, "shell: slots of the agent")
 	f.IntVar(&o.links, "links", 0, "handoff: links measured")
 	f.IntVar(&o.kills, "kills", 0, "failover: leaders killed")
-	f.DurationVar(&o.idle, "idle", 0, "idle: how long to watch")
+	f.DurationVar(&o.idle, "idle", 0, "idle, scale: how long to watch what does nothing")
 	return cmd
 }
 
@@ -183,6 +195,10 @@ func (o options) run(ctx context.Context, names []string, out, errOut io.Writer)
 		return fault.Wrap(err, fault.Invalid, "--dir: a temporary folder cannot be made")
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	if err := r.profileSelf(); err != nil {
+		return err
+	}
+	defer r.stopProfile()
 	report := &Report{Machine: describeMachine(r.dir), At: time.Now().UTC().Truncate(time.Second), Commit: commit()}
 	var failed []error
 	for _, w := range chosen {
