@@ -75,9 +75,10 @@ func (r *reading) summaries(list string, page server.Page, want v1.State, keep f
 			return true
 		}
 		looks := min(lineLooksMost, max(lineLooksLeast, r.left/(page.Limit-len(out)+1)))
-		own := &reading{st: r.st, nowMs: r.nowMs, left: looks}
+		own := &reading{st: r.st, nowMs: r.nowMs, left: looks / 2}
 		m := own.motion(p)
 		shown := m.plan()
+		own.left += looks / 2 // for counting, whatever the state took
 		if want == "" || shown == want {
 			if len(out) == page.Limit {
 				next = numberCursor(list, lastID(out))
@@ -85,7 +86,7 @@ func (r *reading) summaries(list string, page server.Page, want v1.State, keep f
 			}
 			out = append(out, own.summary(m, shown, m.TimedIn(0, len(p.Dates))))
 		}
-		r.left -= looks - max(0, own.left)
+		r.left -= looks - own.left
 		return true
 	})
 	return out, next, nil
@@ -131,7 +132,7 @@ func (r *reading) summary(m *motion, shown v1.State, timed int64) v1.BackfillSum
 	return v1.BackfillSummary{
 		ID: plan.FormatID(p.ID), Kind: kindWord(p), Name: p.Name, Root: p.Request.Root, State: shown, Quiet: m.Quiet(),
 		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
-		Counts: shownCounts(p.Total(), timed), Incomplete: r.short(),
+		Counts: shownCounts(p.Total(), timed), Incomplete: r.cut,
 		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),
 	}
 }
@@ -151,7 +152,8 @@ func (s *Service) Backfill(_ context.Context, planID uint64) (*v1.Backfill, erro
 	if p.Auto {
 		out.Request.Mode = v1.ModeAdvanced // of every node that is switched on
 	}
-	shown := m.plan() // before the groups take what may be looked at
+	shown := m.plan()
+	r.left = lookAtMost // whatever that took, the groups have their own
 	timed := int64(0)
 	for g := range p.Groups {
 		one := m.progress(g)
@@ -224,12 +226,16 @@ func isAre(n uint64) string {
 
 // Dates implements server.Reads. A page may be short and have a Next.
 func (s *Service) Dates(_ context.Context, planID uint64, f server.DateFilter, page server.Page) ([]v1.DateProgress, server.Next, error) {
-	const list = "date"
 	r := s.read()
 	p, err := r.plan(planID)
 	if err != nil {
 		return nil, "", err
 	}
+	return r.dates(p, f, page)
+}
+
+func (r *reading) dates(p *state.Plan, f server.DateFilter, page server.Page) ([]v1.DateProgress, server.Next, error) {
+	const list = "date"
 	from, err := afterNumber(page, list)
 	if err != nil {
 		return nil, "", err
@@ -265,7 +271,7 @@ func (m *motion) dateProgress(g, pos int) v1.DateProgress {
 		Date: p.Dates[pos].String(), Group: g + 1, Place: pos - p.Groups[g].From + 1, State: m.date(pos),
 		Counts: shownCounts(p.DateCounts(pos), m.Timed(pos)),
 	}
-	out.Incomplete = m.short()
+	out.Incomplete = m.cut
 	switch {
 	case p.DateSucceeded(pos):
 	case m.Held(pos):

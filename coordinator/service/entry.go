@@ -24,7 +24,7 @@ const entryLooks = 2000
 func describeEntry(before *state.State, a machine.Applied) []told {
 	d := &entry{before: before, st: a.State, nowMs: a.State.NowMs()}
 	for i := range a.Changes {
-		if c := &a.Changes[i]; c.Kind == state.InstanceChanged {
+		if c := &a.Changes[i]; c.Kind == state.InstanceChanged || c.Kind == state.LeaseStarted {
 			d.of(c.Plan).moved++
 		}
 	}
@@ -112,6 +112,9 @@ func (d *entry) change(c *state.Change) {
 	case state.InstanceChanged:
 		d.touch(c.Plan, "")
 		d.instance(c)
+	case state.LeaseStarted: // it waited at its agent until now
+		d.touch(c.Plan, "")
+		d.instance(&state.Change{Plan: c.Plan, Instance: c.Instance, To: state.Running})
 	case state.LeaseEnding:
 		d.yielding(c)
 	case state.DateOpened:
@@ -210,7 +213,7 @@ func (d *entry) instance(c *state.Change) {
 		one := told{kind: v1.EventTypeInstance, plan: c.Plan, atMs: d.nowMs, instance: c.Instance, to: c.To}
 		if c.To == state.Running {
 			if l, ok := d.st.Lease(c.Plan, c.Instance); ok {
-				one.agent = l.Agent
+				one.agent, one.ahead = l.Agent, l.Ahead
 			}
 		}
 		d.out = append(d.out, one)
@@ -274,10 +277,14 @@ func (t *told) change(st *state.State) *v1.Event {
 	if !ok {
 		return nil
 	}
-	return &v1.Event{
+	e := &v1.Event{
 		Type: v1.EventTypeInstance, At: moment(t.atMs), Backfill: plan.FormatID(t.plan), Instance: plan.FormatInstance(t.plan, t.instance),
 		Node: p.Nodes[at.Node].Spec.Id, Date: p.Dates[at.Pos].String(), State: statusWord(t.to), Agent: t.agent,
 	}
+	if t.ahead {
+		e.State, e.Text = v1.StateNotRunning, "queued at agent "+t.agent
+	}
+	return e
 }
 
 func (t *told) progress(st *state.State) *v1.Event {

@@ -65,6 +65,7 @@ type told struct {
 	instance uint64
 	to       state.Status
 	agent    string
+	ahead    bool // it waits at the agent for a slot
 	counts   *state.Counts
 }
 

@@ -61,11 +61,11 @@ func (r *reading) queuedReason(p *state.Plan, i uint64) *v1.Reason {
 	}
 	switch {
 	case l.Freezing:
-		out.Text = fmt.Sprintf("queued at agent %s and wanted back, to be frozen: it %s", l.Agent, l.Cause)
+		out.Text = fmt.Sprintf("queued at agent %s and called back, to be frozen (%s): it runs on only if it has started meanwhile", l.Agent, l.Cause)
 	case l.Recalled:
-		out.Text = fmt.Sprintf("queued at agent %s and wanted back: it %s", l.Agent, l.Cause)
-	case l.Ending():
-		out.Text = fmt.Sprintf("queued at agent %s, which is told not to start it: it %s", l.Agent, l.Cause)
+		out.Text = fmt.Sprintf("queued at agent %s and called back (%s): it runs on only if it has started meanwhile", l.Agent, l.Cause)
+	case l.Stopping:
+		out.Text = fmt.Sprintf("queued at agent %s, which is told not to start it (%s)", l.Agent, l.Cause)
 	}
 	return out
 }

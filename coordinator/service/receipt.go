@@ -68,10 +68,15 @@ func (s *Service) Receipt(_ context.Context, planID uint64, by v1.ReceiptBy, f s
 	if err != nil {
 		return nil, err
 	}
-	out := &v1.Receipt{Backfill: plan.FormatID(planID), By: by, Totals: planTotals(p), Rows: []v1.ReceiptRow{}}
+	return r.receipt(p, by, f, page)
+}
+
+func (r *reading) receipt(p *state.Plan, by v1.ReceiptBy, f server.InstanceFilter, page server.Page) (*v1.Receipt, error) {
+	out := &v1.Receipt{Backfill: plan.FormatID(p.ID), By: by, Totals: planTotals(p), Rows: []v1.ReceiptRow{}}
 	t := &receipt{reading: r, p: p, f: f, m: r.motion(p)}
 	p.EachForced(func(uint64) { t.apart = true })
 	p.EachNamed(func(uint64) { t.apart = true })
+	defer func() { r.glances -= int(t.cost) }()
 	if err := t.choose(); err != nil {
 		return nil, err
 	}
@@ -264,7 +269,7 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 	found := map[string]int64{}
 	looked := uint64(0)
 	for _, pos := range dates {
-		if looked >= open || t.left < 0 {
+		if looked >= open || t.cut {
 			break
 		}
 		status, all := t.uniform(pos)

@@ -223,8 +223,9 @@ func (s *Service) today() (calendar.Date, error) {
 type reading struct {
 	st      *state.State
 	nowMs   int64
-	left    int // instances that may still be asked what they wait for; below 0: one was not
-	glances int // instances whose status may still be read
+	left    int  // instances that may still be asked what they wait for
+	cut     bool // one was not asked, because none was left
+	glances int  // instances whose status may still be read
 }
 
 // What one request may do: lookAtMost instances are asked what they wait for,
@@ -241,18 +242,22 @@ func (s *Service) read() *reading {
 
 // spend takes one look; false when there is none left.
 func (r *reading) spend() bool {
+	if r.left <= 0 {
+		r.cut = true
+		return false
+	}
 	r.left--
-	return r.left >= 0
+	return true
 }
 
 // glance takes one glance; false when there is none left.
 func (r *reading) glance() bool {
+	if r.glances <= 0 {
+		return false
+	}
 	r.glances--
-	return r.glances >= 0
+	return true
 }
-
-// short says that something was not looked at.
-func (r *reading) short() bool { return r.left < 0 }
 
 func (r *reading) plan(id uint64) (*state.Plan, error) {
 	if p, ok := r.st.Plan(id); ok {
