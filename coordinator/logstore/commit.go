@@ -13,19 +13,27 @@ import (
 // entry is a chunk on its way to a majority of voters. Each voter votes once:
 // nil when it has synced the chunk.
 type entry struct {
-	chunk *wire.LogChunk
-	done  chan struct{} // closed when decided
+	chunk  *wire.LogChunk
+	shared bool          // goes to the other coordinators too
+	done   chan struct{} // closed when decided
 
 	mu       sync.Mutex
 	yes, no  int
-	voters   int
+	voters   int   // set before the first vote
 	refusals error // why the no-sayers said no
 	decided  bool
 	err      error // valid once done is closed
 }
 
-func newEntry(c *wire.LogChunk, voters int) *entry {
-	return &entry{chunk: c, done: make(chan struct{}), voters: voters}
+func newEntry(c *wire.LogChunk, shared bool) *entry {
+	return &entry{chunk: c, shared: shared, done: make(chan struct{}), voters: 1}
+}
+
+// poll says how many coordinators have a vote.
+func (e *entry) poll(voters int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.voters = voters
 }
 
 func (e *entry) vote(err error) {
@@ -88,57 +96,109 @@ func (e *entry) wait(ctx context.Context, timeout time.Duration) error {
 	return e.err
 }
 
-// committer writes the chunks of all streams to the local store, many in one
-// synced batch: the batch is whatever came during the sync before it.
+// committer takes the chunks of all streams in groups: a group is offered to
+// the other coordinators, and written here in one synced batch. What a group
+// costs (a sync on each coordinator, wake-ups on the way) it costs however many
+// chunks it has, so groups keep a distance: nobody waits for an attempt's log
+// more than for some tens of milliseconds to be safe.
 type committer struct {
-	store *Store
-	in    chan *entry
+	store  *Store
+	spread func([]*entry) // offers entries to the other coordinators
+	begun  chan struct{}  // receives when something is queued
+	full   chan struct{}  // receives when what is queued need not wait for more
+
+	mu    sync.Mutex
+	queue []*entry // bounded by the streams' budgets
+	bytes int
 }
 
 const (
 	batchBytes   = 2 << 20
 	batchEntries = 1024
+	// fullBytes do not wait for more: large logs are not slowed down.
+	fullBytes = 256 << 10
+	// gatherTime is what the first chunk of a group waits for others, and
+	// groupDistance lies between the beginnings of two groups.
+	gatherTime    = 2 * time.Millisecond
+	groupDistance = 50 * time.Millisecond
 )
 
-func newCommitter(s *Store) *committer {
-	return &committer{store: s, in: make(chan *entry, batchEntries)}
+func newCommitter(s *Store, spread func([]*entry)) *committer {
+	return &committer{store: s, spread: spread, begun: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 }
 
-// submit has the entry written and voted on. When ctx ends it may stay
-// without a vote.
-func (c *committer) submit(ctx context.Context, e *entry) {
+// submit has the entry written and voted on. Once the committer has ended it
+// stays without a vote.
+func (c *committer) submit(e *entry) {
+	c.mu.Lock()
+	c.queue = append(c.queue, e)
+	c.bytes += len(e.chunk.GetData())
+	first, full := len(c.queue) == 1, c.isFull()
+	c.mu.Unlock()
+	if first {
+		signal(c.begun)
+	}
+	if full {
+		signal(c.full)
+	}
+}
+
+func (c *committer) isFull() bool { return c.bytes >= fullBytes || len(c.queue) >= batchEntries }
+
+func signal(ch chan<- struct{}) {
 	select {
-	case c.in <- e:
-	case <-ctx.Done():
+	case ch <- struct{}{}:
+	default:
 	}
 }
 
 func (c *committer) run(ctx context.Context) {
-	batch := make([]*entry, 0, batchEntries)
+	var last time.Time // when the group before began
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case e := <-c.in:
-			batch = c.gather(append(batch[:0], e))
-			c.write(ctx, batch)
-			clear(batch)
+		case <-c.begun:
 		}
+		timer := time.NewTimer(max(gatherTime, time.Until(last.Add(groupDistance))))
+		select {
+		case <-ctx.Done():
+		case <-c.full:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		last = time.Now()
+		group := c.take()
+		c.spread(group)
+		c.write(ctx, group)
 	}
 }
 
-// gather adds what is waiting, without waiting for more.
-func (c *committer) gather(batch []*entry) []*entry {
-	for bytes := len(batch[0].chunk.GetData()); bytes < batchBytes && len(batch) < batchEntries; {
-		select {
-		case e := <-c.in:
-			batch = append(batch, e)
-			bytes += len(e.chunk.GetData())
-		default:
-			return batch
-		}
+// take gives the next group. What is left is the beginning of another.
+func (c *committer) take() []*entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(c.queue) && n < batchEntries && (n == 0 || bytes < batchBytes) {
+		bytes += len(c.queue[n].chunk.GetData())
+		n++
 	}
-	return batch
+	group := c.queue[:n:n]
+	c.queue, c.bytes = append([]*entry(nil), c.queue[n:]...), c.bytes-bytes
+	select {
+	case <-c.full:
+	default:
+	}
+	if len(c.queue) > 0 {
+		signal(c.begun)
+	}
+	if c.isFull() {
+		signal(c.full)
+	}
+	return group
 }
 
 func (c *committer) write(ctx context.Context, batch []*entry) {

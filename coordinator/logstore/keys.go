@@ -151,12 +151,17 @@ const (
 )
 
 func (r *record) encode() []byte {
-	b := []byte{recordVersion, 0}
-	for flag, set := range map[byte]bool{flagEnded: r.ended, flagCleared: r.cleared, flagUnswept: r.unswept, flagCut: r.cut != nil} {
+	b := make([]byte, 2, 32)
+	b[0] = recordVersion
+	flag := func(f byte, set bool) {
 		if set {
-			b[1] |= flag
+			b[1] |= f
 		}
 	}
+	flag(flagEnded, r.ended)
+	flag(flagCleared, r.cleared)
+	flag(flagUnswept, r.unswept)
+	flag(flagCut, r.cut != nil)
 	b = binary.BigEndian.AppendUint32(b, r.day)
 	b = binary.BigEndian.AppendUint32(b, r.touched)
 	b = binary.AppendUvarint(b, r.end)

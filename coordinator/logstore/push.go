@@ -32,16 +32,14 @@ func newPusher(p Peer, limit int, stall time.Duration, log *slog.Logger) *pusher
 	return &pusher{peer: p, limit: limit, stall: stall, log: log.With("peer", p.ID), wake: make(chan struct{}, 1)}
 }
 
-// offer takes the entry, or votes no for the peer.
-func (p *pusher) offer(e *entry) {
-	if err := p.enqueue(e); err != nil {
-		e.vote(err)
-		return
+// offer takes the entries, or votes no for the peer.
+func (p *pusher) offer(group []*entry) {
+	for _, e := range group {
+		if err := p.enqueue(e); err != nil {
+			e.vote(err)
+		}
 	}
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	signal(p.wake)
 }
 
 func (p *pusher) enqueue(e *entry) error {

@@ -20,7 +20,7 @@ type Peer struct {
 
 // Peers gives the other coordinators that are thought alive, and the number of
 // coordinators whose majority counts, this one and dead ones included. It is
-// called for each chunk and must be quick. A peer's Client must be the same value
+// called for each group of chunks and must be quick. A peer's Client must be the same value
 // as long as its connection is: another one opens a new stream to the peer.
 type Peers func() (live []Peer, size int)
 
@@ -83,11 +83,11 @@ func NewReplicator(store *Store, peers Peers, opts ReplicatorOptions) *Replicato
 	}
 	r := &Replicator{
 		store: store, peers: peers, opts: opts,
-		commit:  newCommitter(store),
 		agents:  semaphore.NewWeighted(int64(opts.InFlight)),
 		others:  semaphore.NewWeighted(int64(opts.InFlight)),
 		pushers: map[string]*pushing{},
 	}
+	r.commit = newCommitter(store, r.spread)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -120,25 +120,43 @@ func (r *Replicator) spawn(fn func()) {
 
 // replicate begins to keep an agent's chunk on a majority.
 func (r *Replicator) replicate(c *wire.LogChunk) *entry {
-	live, size := r.peers()
-	size = max(size, len(live)+1)
-	e := newEntry(c, size)
-	for range size - 1 - len(live) {
-		e.vote(fault.New(fault.Unavailable, "a coordinator is not reachable"))
-	}
-	for _, p := range r.pushersFor(live) {
-		p.offer(e)
-	}
-	r.commit.submit(r.ctx, e)
+	e := newEntry(c, true)
+	r.commit.submit(e)
 	return e
 }
 
 // keep begins to keep a chunk that a peer received.
 func (r *Replicator) keep(c *wire.LogChunk) *entry {
-	e := newEntry(c, 1)
-	r.commit.submit(r.ctx, e)
+	e := newEntry(c, false)
+	r.commit.submit(e)
 	return e
 }
+
+// spread offers the agents' chunks of a group to the other coordinators.
+func (r *Replicator) spread(group []*entry) {
+	shared := make([]*entry, 0, len(group))
+	for _, e := range group {
+		if e.shared {
+			shared = append(shared, e)
+		}
+	}
+	if len(shared) == 0 {
+		return
+	}
+	live, size := r.peers()
+	size = max(size, len(live)+1)
+	for _, e := range shared {
+		e.poll(size)
+		for range size - 1 - len(live) {
+			e.vote(errUnreachable)
+		}
+	}
+	for _, p := range r.pushersFor(live) {
+		p.offer(shared)
+	}
+}
+
+var errUnreachable = fault.New(fault.Unavailable, "a coordinator is not reachable")
 
 // pushersFor starts and stops pushers so that there is one for each live
 // peer's present connection.

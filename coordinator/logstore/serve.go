@@ -15,7 +15,7 @@ import (
 )
 
 // window is how many chunks of one stream may be unanswered.
-const window = 256
+const window = 1024
 
 type chunkStream = grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]
 
