@@ -77,6 +77,7 @@ type Node struct {
 	stores  *stores
 
 	flight     chan struct{} // a token per proposal in flight
+	waiting    atomic.Int32  // proposals that wait for such a token
 	staging    chan struct{} // held while one proposal is staged
 	freezing   chan struct{} // held while a snapshot is taken
 	compaction Compaction

@@ -14,7 +14,8 @@ import (
 // has it. The result is the FSM's own, errors included; err is about the log:
 //
 //	fault.Unavailable  not applied, never will be: not the leader, stopping
-//	fault.Overloaded   not applied: ctx ended before there was a place
+//	fault.Overloaded   not applied: too many wait for a place, or ctx ended
+//	                   before there was one
 //	fault.TooLarge     not applied: more than MaxProposal bytes
 //	fault.Unknown      may be applied now, later or never; send it again
 //	                   with the same request id
@@ -60,12 +61,8 @@ func (n *Node) append(ctx context.Context, entry []byte) (uint64, any, error) {
 	if !n.IsLeader() { // spare the queue what would be refused anyway
 		return 0, nil, n.notLeader()
 	}
-	select {
-	case n.flight <- struct{}{}:
-	case <-ctx.Done():
-		return 0, nil, fault.Wrap(context.Cause(ctx), fault.Overloaded, "%d writes are in flight; nothing was applied, try again", maxInFlight)
-	case <-n.stopping:
-		return 0, nil, n.unavailable()
+	if err := n.board(ctx); err != nil {
+		return 0, nil, err
 	}
 	// The place is free again when raft answers, not when the caller leaves:
 	// the bound is on what raft holds.
@@ -83,6 +80,27 @@ func (n *Node) append(ctx context.Context, entry []byte) (uint64, any, error) {
 		return 0, nil, fault.Wrap(context.Cause(ctx), fault.Unknown, "no answer from a majority of coordinators in time; the write may still be applied: send it again with the same request id")
 	case <-n.dead:
 		return n.outcome(future, raft.ErrRaftShutdown)
+	}
+}
+
+// board takes a place in flight, waiting for one among few others.
+func (n *Node) board(ctx context.Context) error {
+	select {
+	case n.flight <- struct{}{}:
+		return nil
+	default:
+	}
+	defer n.waiting.Add(-1)
+	if n.waiting.Add(1) > maxWaiting {
+		return fault.New(fault.Overloaded, "%d writes are in flight and %d wait; nothing was applied, try again in a second", maxInFlight, maxWaiting)
+	}
+	select {
+	case n.flight <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fault.Wrap(context.Cause(ctx), fault.Overloaded, "%d writes are in flight; nothing was applied, try again", maxInFlight)
+	case <-n.stopping:
+		return n.unavailable()
 	}
 }
 

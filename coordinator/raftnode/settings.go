@@ -23,6 +23,9 @@ const (
 	// buffer that BatchApplyCh gives the apply channel (MaxAppendEntries), so
 	// that handing one over never blocks, even when the disk hangs.
 	maxInFlight = 64
+	// maxWaiting bounds proposals that wait for a place in flight: past it,
+	// who proposes is told so rather than kept.
+	maxWaiting = 512
 	// maxEntry is the largest payload in one log entry; larger proposals are
 	// staged in parts. A huge entry holds up every heartbeat behind it.
 	maxEntry = 256 << 10
