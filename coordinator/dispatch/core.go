@@ -7,7 +7,6 @@ package dispatch
 
 import (
 	"cmp"
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
-	"backfleet/pkg/calendar"
 	"backfleet/pkg/wire"
 )
 
@@ -26,13 +24,17 @@ type Terms struct {
 	Renew  time.Duration // agents renew this often
 	Margin time.Duration // agents stop this much before the lease's end
 	Grace  time.Duration // between SIGTERM and SIGKILL of a stop
+	// Ahead is how long what is granted ahead may wait at its agent for a slot
+	// before it is given back; less than 0: nothing is granted ahead.
+	Ahead time.Duration
 }
 
 // DefaultTerms are those of RULES R13.8.
-var DefaultTerms = Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: 3 * time.Second, Grace: 10 * time.Second}
+var DefaultTerms = Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: 3 * time.Second, Grace: 10 * time.Second, Ahead: 250 * time.Millisecond}
 
 // Complete fills in what is 0: the lease by default, renewal and margin as a
-// fifth of it, the grace as by default but never longer than the lease.
+// fifth of it, the grace as by default but never longer than the lease, Ahead as by
+// default.
 func (t *Terms) Complete() {
 	or := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {
@@ -43,13 +45,15 @@ func (t *Terms) Complete() {
 	or(&t.Renew, t.Lease/5)
 	or(&t.Margin, t.Lease/5)
 	or(&t.Grace, min(DefaultTerms.Grace, t.Lease))
+	or(&t.Ahead, DefaultTerms.Ahead)
 }
 
 // Bounds of one turn, so that an entry stays small and a turn short. What does
 // not fit comes with the next.
 const (
-	maxFinishes = 1000
+	maxFinishes = 1000 // and as many starts, and losses
 	maxGrants   = 1000
+	maxSilent   = 1000   // agents
 	maxOthers   = 10_000 // dates opened, dry runs, missed, yields
 )
 
@@ -63,20 +67,22 @@ type Message struct {
 	Close string
 }
 
+// backOff is how long an agent is granted nothing ahead after it gave some back
+// because it had waited too long.
+const backOff = time.Second
+
 // Core is the dispatcher's state. It is not safe for concurrent use.
 type Core struct {
+	ledger
 	terms    Terms
 	sched    *schedule.Scheduler
 	st       *state.State
 	sessions map[Conn]*session
-	byAgent  map[string]*session
-	deadline map[string]time.Time // of every agent that is ready or holds a lease
-	held     map[string]map[instance]struct{}
 	inbox    inbox
 	proposed *proposal
-	lost     []*wire.Loss // found in hellos and reports
-	failed   []result     // grants that could not be handed out
-	more     bool         // the last turn was cut short by its bounds
+	lost     []*grip  // to be told in a turn, with the reason
+	failed   []result // grants that could not be handed out
+	more     bool     // the last turn was cut short by its bounds
 }
 
 type instance struct{ plan, number uint64 }
@@ -85,16 +91,8 @@ type instance struct{ plan, number uint64 }
 type session struct {
 	conn    Conn
 	agent   *wire.Agent
-	granted map[instance]time.Time
-	defs    map[definition]uint64
-	stops   map[instance]uint64 // told to stop, with the fence
-}
-
-type definition struct {
-	plan      uint64
-	node      int
-	version   uint64
-	generated calendar.Date // dates that were added to a plan have their own
+	defs    map[uint64]map[int][]defined // by plan and node
+	defined uint64
 }
 
 type result struct {
@@ -106,32 +104,33 @@ type result struct {
 type inbox struct {
 	agents  []*wire.Agent
 	results []result
+	started []*wire.AttemptRef
 	verify  []Message // to be sent once this coordinator is known to lead
 }
 
 // proposal is the turn under way.
 type proposal struct {
-	turn   *wire.Turn
-	acks   []result
-	others []uint64 // plans that other entries changed meanwhile
+	turn     *wire.Turn
+	acks     []result
+	others   []uint64 // plans that other entries changed meanwhile
+	touched  []*worker
+	prepared []prepared // of the turn's grants, as far as Prepare has come
 }
 
 // NewCore begins a leadership: every lease gets a full new term, whatever the
 // last leader knew (RULES R13.5).
 func NewCore(terms Terms, set schedule.Settings, st *state.State, now time.Time) *Core {
-	c := &Core{
-		terms: terms, sched: schedule.New(set), st: st, sessions: map[Conn]*session{}, byAgent: map[string]*session{},
-		deadline: map[string]time.Time{}, held: map[string]map[instance]struct{}{},
-	}
+	c := &Core{terms: terms, sched: schedule.New(set), st: st, sessions: map[Conn]*session{}, ledger: newLedger()}
 	c.sched.Load(st, now.UnixMilli())
+	until := now.Add(terms.Lease)
 	st.Agents(func(a *state.Agent) {
-		if a.State != wire.Agent_SILENT {
-			c.deadline[a.Id] = now.Add(terms.Lease)
+		if w := c.worker(a.Id); a.State != wire.Agent_SILENT {
+			c.extend(w, until)
+			c.touch(w)
 		}
 	})
 	st.Leases(func(l *state.Lease) {
-		c.hold(l.Agent, instance{l.Plan, l.Instance})
-		c.deadline[l.Agent] = now.Add(terms.Lease)
+		c.extend(c.take(l).w, until)
 	})
 	return c
 }
@@ -139,11 +138,11 @@ func NewCore(terms Terms, set schedule.Settings, st *state.State, now time.Time)
 // Scheduler gives the scheduler to look at, between turns.
 func (c *Core) Scheduler() *schedule.Scheduler { return c.sched }
 
-func (c *Core) hold(agent string, i instance) {
-	if c.held[agent] == nil {
-		c.held[agent] = map[instance]struct{}{}
-	}
-	c.held[agent][i] = struct{}{}
+// take takes in a lease that this Core did not decide.
+func (c *Core) take(l *state.Lease) *grip {
+	p, _ := c.st.Plan(l.Plan)
+	at, _ := p.Locate(l.Instance)
+	return c.hold(l, c.sched.Pace(p, at.Node))
 }
 
 // Hello registers an agent's stream. A stream of the same agent process
@@ -151,27 +150,34 @@ func (c *Core) hold(agent string, i instance) {
 // the first is connected.
 func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) []Message {
 	id := h.Agent.GetId()
-	if old := c.byAgent[id]; old != nil {
+	w := c.worker(id)
+	if old := w.session; old != nil {
 		if old.agent.Incarnation != h.Agent.Incarnation {
 			return []Message{{To: conn, Close: "another agent with the id " + id + " is connected: give each agent its own id"}}
 		}
 		c.Gone(old.conn)
 	}
 	h.Agent.State = wire.Agent_READY
-	s := &session{conn: conn, agent: h.Agent, granted: map[instance]time.Time{}, defs: map[definition]uint64{}, stops: map[instance]uint64{}}
-	c.sessions[conn], c.byAgent[id] = s, s
-	c.deadline[id] = now.Add(c.terms.Lease)
+	s := &session{conn: conn, agent: h.Agent, defs: map[uint64]map[int][]defined{}}
+	c.sessions[conn], w.session = s, s
+	c.extend(w, now.Add(c.terms.Lease))
+	c.touch(w)
 	c.register(h.Agent)
-	unknown, held := c.compare(h.Held)
-	for i := range c.held[id] {
-		if _, ok := held[i]; !ok {
-			c.lose(i, "the agent does not hold it any more")
+	for _, g := range w.grips {
+		g.seen, g.told = false, wantsNothing
+	}
+	unknown := c.compare(h.Held)
+	for _, g := range w.grips {
+		if !g.seen {
+			g.seen = true
+			c.lose(g, "the agent does not hold it any more")
 		}
 	}
 	c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: &wire.LeaderMessage{Body: &wire.LeaderMessage_Welcome{Welcome: &wire.Welcome{
-		LeaseMs: c.terms.Lease.Milliseconds(), RenewMs: c.terms.Renew.Milliseconds(), MarginMs: c.terms.Margin.Milliseconds(), Unknown: unknown,
+		LeaseMs: c.terms.Lease.Milliseconds(), RenewMs: c.terms.Renew.Milliseconds(), MarginMs: c.terms.Margin.Milliseconds(),
+		AheadMs: max(0, c.terms.Ahead.Milliseconds()), Unknown: unknown,
 	}}}})
-	if a := c.stopsOf(s, maps.Keys(c.held[id])); a != nil {
+	if a := c.stopsOf(w.grips); a != nil {
 		c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: assign(a)})
 	}
 	return nil
@@ -184,23 +190,25 @@ func (c *Core) register(a *wire.Agent) {
 	}
 }
 
-// compare sorts what an agent says it holds into what the facts know and what
-// they do not.
-func (c *Core) compare(refs []*wire.AttemptRef) (unknown []*wire.AttemptRef, held map[instance]struct{}) {
-	held = make(map[instance]struct{}, len(refs))
+// compare marks what an agent says it holds, and gives what of it is not its
+// own, or lost already.
+func (c *Core) compare(refs []*wire.AttemptRef) (unknown []*wire.AttemptRef) {
 	for _, r := range refs {
-		if l, ok := c.st.Lease(r.Plan, r.Instance); ok && l.Fence == r.Fence {
-			held[instance{r.Plan, r.Instance}] = struct{}{}
+		if g := c.grips[instance{r.Plan, r.Instance}]; g != nil && g.fence == r.Fence && !g.lost {
+			g.seen = true
 		} else {
 			unknown = append(unknown, r)
 		}
 	}
-	return unknown, held
+	return unknown
 }
 
-func (c *Core) lose(i instance, cause string) {
-	if l, ok := c.st.Lease(i.plan, i.number); ok {
-		c.lost = append(c.lost, &wire.Loss{Plan: i.plan, Instance: i.number, Fence: l.Fence, Cause: cause})
+// lose has a lease end without a result in the next turn. Nobody is told any
+// more that it holds it.
+func (c *Core) lose(g *grip, cause string) {
+	if !g.lost {
+		g.lost, g.cause = true, cause
+		c.lost = append(c.lost, g)
 	}
 }
 
@@ -212,8 +220,9 @@ func (c *Core) Gone(conn Conn) {
 		return
 	}
 	delete(c.sessions, conn)
-	if c.byAgent[s.agent.Id] == s {
-		delete(c.byAgent, s.agent.Id)
+	if w := c.worker(s.agent.Id); w.session == s {
+		w.session = nil
+		c.touch(w)
 	}
 }
 
@@ -226,6 +235,7 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 	for _, res := range r.Results {
 		c.inbox.results = append(c.inbox.results, result{conn, res})
 	}
+	c.inbox.started = append(c.inbox.started, r.Started...)
 	if want := agentState(r.Draining); s.agent.State != want {
 		s.agent = proto.CloneOf(s.agent)
 		s.agent.State = want
@@ -234,14 +244,12 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 	if !r.Renews {
 		return
 	}
-	c.deadline[s.agent.Id] = now.Add(c.terms.Lease)
-	unknown, held := c.compare(r.Held)
-	for i, since := range s.granted {
-		if _, ok := held[i]; ok || !c.holds(s.agent.Id, i) {
-			delete(s.granted, i)
-		} else if now.Sub(since) > c.terms.Lease {
-			delete(s.granted, i)
-			c.lose(i, "the agent never held it")
+	w := c.worker(s.agent.Id)
+	c.extend(w, now.Add(c.terms.Lease))
+	unknown := c.compare(r.Held)
+	for _, g := range w.grips {
+		if !g.seen && now.Sub(g.since) > c.terms.Lease {
+			c.lose(g, "the agent never held it")
 		}
 	}
 	c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: ack(&wire.Ack{Seq: r.Seq, Unknown: unknown})})
@@ -252,11 +260,6 @@ func agentState(draining bool) wire.Agent_State {
 		return wire.Agent_DRAINING
 	}
 	return wire.Agent_READY
-}
-
-func (c *Core) holds(agent string, i instance) bool {
-	_, ok := c.held[agent][i]
-	return ok
 }
 
 func ack(a *wire.Ack) *wire.LeaderMessage {
@@ -274,6 +277,7 @@ func (c *Core) Observe(st *state.State, changes []state.Change, now time.Time) [
 	}
 	// The scheduler is ahead of these facts by the proposed turn, and must not
 	// decide anew from before it: it takes them in with the turn.
+	c.proposed.prepared = nil
 	for _, ch := range changes {
 		c.proposed.others = append(c.proposed.others, ch.Plan)
 	}
@@ -283,56 +287,69 @@ func (c *Core) Observe(st *state.State, changes []state.Change, now time.Time) [
 // track keeps in step who holds which lease.
 func (c *Core) track(changes []state.Change) {
 	for _, ch := range changes {
-		if ch.Kind != state.InstanceChanged {
-			continue
-		}
 		i := instance{ch.Plan, ch.Instance}
-		if ch.From == state.Running {
-			for _, of := range c.held {
-				delete(of, i)
+		switch ch.Kind {
+		case state.AgentChanged:
+			c.touch(c.worker(ch.Agent))
+		case state.LeaseStarted:
+			if g := c.grips[i]; g != nil {
+				c.starts(g)
 			}
-		}
-		if ch.To == state.Running {
-			if l, ok := c.st.Lease(ch.Plan, ch.Instance); ok {
-				c.hold(l.Agent, i)
+		case state.InstanceChanged:
+			if ch.From == state.Running {
+				c.drop(i)
 			}
+			// What was granted is taken in when it is handed out.
 		}
 	}
 }
 
-// stops tells agents of attempts that a person stopped, or that make way for
-// the schedule. An agent that is not connected is told when it says hello.
+// stops tells agents of attempts that a person stopped, that make way for the
+// schedule, or that were granted ahead and are wanted back. An agent that is not
+// connected is told when it says hello.
 func (c *Core) stops(changes []state.Change) []Message {
-	ending := map[Conn][]instance{}
+	var out []Message
+	ending := map[Conn][]*grip{}
 	for _, ch := range changes {
 		if ch.Kind != state.LeaseEnding {
 			continue
 		}
-		if l, ok := c.st.Lease(ch.Plan, ch.Instance); ok && c.byAgent[l.Agent] != nil {
-			conn := c.byAgent[l.Agent].conn
-			ending[conn] = append(ending[conn], instance{ch.Plan, ch.Instance})
+		if g := c.grips[instance{ch.Plan, ch.Instance}]; g != nil && g.w.session != nil {
+			conn := g.w.session.conn
+			ending[conn] = append(ending[conn], g)
 		}
 	}
-	var out []Message
 	for _, conn := range slices.Sorted(maps.Keys(ending)) {
-		if a := c.stopsOf(c.sessions[conn], slices.Values(ending[conn])); a != nil {
+		if a := c.stopsOf(ending[conn]); a != nil {
 			out = append(out, Message{To: conn, Body: assign(a)})
 		}
 	}
 	return out
 }
 
-// stopsOf lists those attempts of an agent that are to be stopped and of which
-// it was not told yet.
-func (c *Core) stopsOf(s *session, attempts iter.Seq[instance]) *wire.Assign {
+// stopsOf lists those of an agent's attempts that are to be stopped, or given
+// back, and of which its session was not told yet.
+func (c *Core) stopsOf(grips []*grip) *wire.Assign {
 	a := &wire.Assign{}
-	for i := range attempts {
-		l, ok := c.st.Lease(i.plan, i.number)
-		if !ok || !l.Ending() || s.stops[i] == l.Fence {
+	for _, g := range grips {
+		l, ok := c.st.Lease(g.plan, g.number)
+		if !ok {
 			continue
 		}
-		s.stops[i] = l.Fence
-		a.Stops = append(a.Stops, &wire.StopWork{Ref: l.Ref(), GraceMs: c.terms.Grace.Milliseconds(), Cause: l.Cause})
+		want := wantsNothing
+		switch {
+		case l.Stopping || l.Yielding:
+			want = wantsEnd
+		case l.Recalled:
+			want = wantsBack
+		}
+		if want <= g.told {
+			continue
+		}
+		g.told = want
+		a.Stops = append(a.Stops, &wire.StopWork{
+			Ref: l.Ref(), GraceMs: c.terms.Grace.Milliseconds(), Cause: l.Cause, Recall: want == wantsBack,
+		})
 	}
 	if len(a.Stops) == 0 {
 		return nil
@@ -356,8 +373,8 @@ func (c *Core) NextWake() (time.Time, bool) {
 			at = t
 		}
 	}
-	for _, t := range c.deadline {
-		earlier(t)
+	if w := c.next(); w != nil {
+		earlier(w.deadline)
 	}
 	if ms, ok := c.sched.NextMs(); ok {
 		earlier(time.UnixMilli(ms))
@@ -379,5 +396,5 @@ func (c *Core) Unverified() bool { return len(c.inbox.verify) > 0 }
 
 // Busy says whether there is more to do than one turn takes.
 func (c *Core) Busy() bool {
-	return c.more || len(c.inbox.results)+len(c.inbox.agents)+len(c.lost)+len(c.failed) > 0
+	return c.more || len(c.inbox.results)+len(c.inbox.agents)+len(c.inbox.started)+len(c.lost)+len(c.failed) > 0
 }

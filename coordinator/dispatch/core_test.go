@@ -483,12 +483,12 @@ func TestCheckHello(t *testing.T) {
 }
 
 func TestR13_8_Terms(t *testing.T) {
-	if want := (Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: 3 * time.Second, Grace: 10 * time.Second}); DefaultTerms != want {
+	if want := (Terms{Lease: 15 * time.Second, Renew: 3 * time.Second, Margin: 3 * time.Second, Grace: 10 * time.Second, Ahead: 250 * time.Millisecond}); DefaultTerms != want {
 		t.Errorf("the defaults are %+v, want %+v", DefaultTerms, want)
 	}
 	short := Terms{Lease: 5 * time.Second}
 	short.Complete()
-	if want := (Terms{Lease: 5 * time.Second, Renew: time.Second, Margin: time.Second, Grace: 5 * time.Second}); short != want {
+	if want := (Terms{Lease: 5 * time.Second, Renew: time.Second, Margin: time.Second, Grace: 5 * time.Second, Ahead: 250 * time.Millisecond}); short != want {
 		t.Errorf("got %+v: the grace is never longer than the lease (R13.8)", short)
 	}
 	var none Terms

@@ -59,12 +59,41 @@ type scope struct {
 	streams map[Conn]*stream
 }
 
-// stream is one agent's connection.
+// stream is one agent's connection. What is to be sent waits in a list, which
+// is nothing while nothing waits: there are thousands of streams.
 type stream struct {
-	out    chan *wire.LeaderMessage
+	mu     sync.Mutex
+	out    []*wire.LeaderMessage
+	ready  chan struct{} // receives when out has something
 	closed chan struct{}
 	once   sync.Once
 	why    string
+}
+
+func newStream() *stream { return &stream{ready: make(chan struct{}, 1), closed: make(chan struct{})} }
+
+// put queues a message; false when too many wait.
+func (st *stream) put(m *wire.LeaderMessage) bool {
+	st.mu.Lock()
+	fits := len(st.out) < outgoing
+	if fits {
+		st.out = append(st.out, m)
+	}
+	st.mu.Unlock()
+	select {
+	case st.ready <- struct{}{}:
+	default:
+	}
+	return fits
+}
+
+// take gives what waits to be sent.
+func (st *stream) take() []*wire.LeaderMessage {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	out := st.out
+	st.out = nil
+	return out
 }
 
 // outgoing is how many messages may wait for a slow agent before its stream is
@@ -120,9 +149,9 @@ func (d *Server) run(s *scope) error {
 		case <-timer.C:
 		case ev := <-s.events:
 			s.send(ev(core, s.now()))
-			s.drain(core)
 		}
 		for {
+			s.drain(core) // also between turns: a renewal must not wait for the end of a long backlog
 			if err := d.turn(s, core, feed); err != nil {
 				return err
 			}
@@ -158,7 +187,7 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 	var index uint64
 	if turn != nil {
 		var err error
-		if index, _, err = d.cfg.Log.Propose(s.ctx, &wire.Command{Body: &wire.Command_Turn{Turn: turn}}); err != nil {
+		if index, err = d.propose(s, core, turn); err != nil {
 			return err
 		}
 	} else if core.Unverified() {
@@ -172,6 +201,18 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 		return nil
 	}
 	return s.observe(core, feed, index)
+}
+
+// propose makes the turn an entry, and has its messages prepared meanwhile.
+func (d *Server) propose(s *scope, core *Core, turn *wire.Turn) (index uint64, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		index, _, err = d.cfg.Log.Propose(s.ctx, &wire.Command{Body: &wire.Command_Turn{Turn: turn}})
+	}()
+	core.Prepare()
+	<-done
+	return index, err
 }
 
 // observe hands what the log applied to the core; the entry at index own is
@@ -249,9 +290,7 @@ func (s *scope) send(messages []Message) {
 			st.close(m.Close)
 			continue
 		}
-		select {
-		case st.out <- m.Body:
-		default:
+		if !st.put(m.Body) {
 			st.close("the agent does not read what it is sent")
 		}
 	}
@@ -287,7 +326,7 @@ func (d *Server) Session(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.Le
 		return d.notLeader()
 	}
 	conn := Conn(d.lastConn.Add(1))
-	st := &stream{out: make(chan *wire.LeaderMessage, outgoing), closed: make(chan struct{})}
+	st := newStream()
 	s.mu.Lock()
 	s.streams[conn] = st
 	s.mu.Unlock()
@@ -298,9 +337,11 @@ func (d *Server) Session(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.Le
 	go s.read(rpc, conn, st)
 	for {
 		select {
-		case m := <-st.out:
-			if err := rpc.Send(m); err != nil {
-				return err
+		case <-st.ready:
+			for _, m := range st.take() {
+				if err := rpc.Send(m); err != nil {
+					return err
+				}
 			}
 		case <-st.closed:
 			return status.Error(codes.Aborted, st.why)

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"cmp"
-	"container/heap"
 	"math"
 	"slices"
 
@@ -47,8 +46,8 @@ func (r rank) compare(o rank) int {
 // line is what one plan has ready at one rank.
 type line struct {
 	t     *tracker
-	items itemHeap
-	waits waitHeap // of a backfill: the same, and some that are gone
+	items []item // a heap
+	waits []wait // of a backfill: a heap of the same, and some that are gone
 }
 
 type item struct {
@@ -62,27 +61,13 @@ type wait struct {
 	instance uint64
 }
 
-type itemHeap []item
-
-func (h itemHeap) Len() int           { return len(h) }
-func (h itemHeap) Less(i, j int) bool { return h[i].before(h[j]) }
-func (h itemHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *itemHeap) Push(x any)        { *h = append(*h, x.(item)) }
-func (h *itemHeap) Pop() any          { return popLast((*[]item)(h)) }
-
 func (a item) before(b item) bool {
 	return a.dueMs < b.dueMs || a.dueMs == b.dueMs && a.instance < b.instance
 }
 
-type waitHeap []wait
-
-func (h waitHeap) Len() int { return len(h) }
-func (h waitHeap) Less(i, j int) bool {
-	return h[i].sinceMs < h[j].sinceMs || h[i].sinceMs == h[j].sinceMs && h[i].instance < h[j].instance
+func (a wait) before(b wait) bool {
+	return a.sinceMs < b.sinceMs || a.sinceMs == b.sinceMs && a.instance < b.instance
 }
-func (h waitHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *waitHeap) Push(x any)   { *h = append(*h, x.(wait)) }
-func (h *waitHeap) Pop() any     { return popLast((*[]wait)(h)) }
 
 func popLast[T any](s *[]T) T {
 	last := len(*s) - 1
@@ -106,10 +91,10 @@ func (q *pool) push(t *tracker, priority int32, it item, sinceMs int64) {
 	}
 	n := l.turns[k]
 	n.t = t // its place in the turns outlives a reload of its plan
-	heap.Push(&n.items, it)
+	heapPush(&n.items, it)
 	if !t.auto {
 		n.forget()
-		heap.Push(&n.waits, wait{sinceMs, it.instance})
+		heapPush(&n.waits, wait{sinceMs, it.instance})
 		q.oldestMs = min(q.oldestMs, sinceMs)
 	}
 }
@@ -120,7 +105,7 @@ func (n *line) forget() {
 		return
 	}
 	n.waits = slices.DeleteFunc(n.waits, n.gone)
-	heap.Init(&n.waits)
+	heapInit(n.waits)
 }
 
 func (n *line) gone(w wait) bool {
@@ -131,7 +116,7 @@ func (n *line) gone(w wait) bool {
 // longest is the instance of a line that has been ready for the longest time.
 func (n *line) longest() (wait, bool) {
 	for len(n.waits) > 0 && n.gone(n.waits[0]) {
-		heap.Pop(&n.waits)
+		heapPop(&n.waits)
 	}
 	if len(n.waits) == 0 {
 		return wait{}, false
@@ -139,14 +124,18 @@ func (n *line) longest() (wait, bool) {
 	return n.waits[0], true
 }
 
-// pop takes the next item of a plan that may; false when there is none.
-func (q *pool) pop(may func(*tracker) bool) (*tracker, item, bool) {
+// pop takes the next item of a plan that may; false when there is none, or when
+// it does not fit: then nothing behind it is taken either.
+func (q *pool) pop(may func(*tracker) bool, fit func(*tracker, item) bool) (*tracker, item, bool) {
 	for _, l := range q.levels {
 		for k, n := range l.turns {
 			if !may(n.t) {
 				continue
 			}
-			it := heap.Pop(&n.items).(item)
+			if !fit(n.t, n.items[0]) {
+				return nil, item{}, false
+			}
+			it := heapPop(&n.items)
 			l.turns = slices.Delete(l.turns, k, k+1)
 			if len(n.items) > 0 {
 				l.turns = append(l.turns, n) // its turn is over
@@ -160,7 +149,7 @@ func (q *pool) pop(may func(*tracker) bool) (*tracker, item, bool) {
 // popLongest takes the backfill instance that has been ready for the longest
 // time, if that is since a moment or earlier, whatever its priority; of several
 // the least urgent, since the others have better prospects. It is nobody's turn.
-func (q *pool) popLongest(sinceMs int64, may func(*tracker) bool) (*tracker, item, bool) {
+func (q *pool) popLongest(sinceMs int64, may func(*tracker) bool, fit func(*tracker, item) bool) (*tracker, item, bool) {
 	if q.oldestMs > sinceMs {
 		return nil, item{}, false
 	}
@@ -184,9 +173,12 @@ func (q *pool) popLongest(sinceMs int64, may func(*tracker) bool) (*tracker, ite
 		return nil, item{}, false
 	}
 	n := of.turns[at]
-	heap.Pop(&n.waits)
+	if !fit(n.t, item{instance: best.instance}) {
+		return nil, item{}, false
+	}
+	heapPop(&n.waits)
 	k := slices.IndexFunc(n.items, func(it item) bool { return it.instance == best.instance })
-	it := heap.Remove(&n.items, k).(item)
+	it := heapRemove(&n.items, k)
 	if len(n.items) == 0 {
 		of.turns = slices.Delete(of.turns, at, at+1)
 	}

@@ -38,8 +38,15 @@ type Scheduler struct {
 	yielding  map[string]struct{} // nodes with auto instances that backfills keep waiting
 	dry       map[*tracker]struct{}
 	missed    map[*tracker]struct{}
-	budget    int  // of facts without a slot that may still be noted before the next Tick
-	unsettled bool // dates may have become quiet, in any plan: plans wait for each other
+	budget    int              // of facts without a slot that may still be noted before the next Tick
+	unsettled bool             // dates may have become quiet, in any plan: plans wait for each other
+	paces     map[string]*Pace // by node
+	seeds     int              // how many of them may still be begun before the next Tick
+	version   uint64           // counts the facts that were looked at
+	epoch     uint64           // counts what may have given plans other nodes, from 1
+	autos     int              // of the plans: the schedule's own
+	lazy      int              // of the plans: without gates
+	failing   int              // of the plans: those whose dates may open after a failure
 }
 
 // cycle is one T of a node, which instances of several plans may stand for.
@@ -56,7 +63,7 @@ type waiter struct {
 // New is an empty scheduler; call Load.
 func New(set Settings) *Scheduler {
 	set.PatienceMs, set.Yields = cmp.Or(set.PatienceMs, 60_000), cmp.Or(set.Yields, 3)
-	return &Scheduler{set: set}
+	return &Scheduler{set: set, paces: map[string]*Pace{}}
 }
 
 // Load forgets everything and begins from the facts.
@@ -64,7 +71,7 @@ func (s *Scheduler) Load(st *state.State, nowMs int64) {
 	*s = Scheduler{
 		set: s.set, st: st, nowMs: nowMs, budget: maxNoted, plans: map[uint64]*tracker{}, pools: map[string]*pool{},
 		elsewhere: map[cycle][]waiter{}, contests: map[string]*contest{}, hinges: map[string]*hinge{}, yielding: map[string]struct{}{},
-		dry: map[*tracker]struct{}{}, missed: map[*tracker]struct{}{},
+		dry: map[*tracker]struct{}{}, missed: map[*tracker]struct{}{}, paces: s.paces, seeds: seeds, version: s.version + 1, epoch: s.epoch + 1,
 	}
 	var ids []uint64
 	st.Plans(0, func(p *state.Plan) bool {
@@ -88,7 +95,8 @@ func (s *Scheduler) sees() *look {
 
 // Observe takes in the facts after an entry and what it changed.
 func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64) {
-	s.st, s.nowMs = st, max(s.nowMs, nowMs)
+	s.follow(st)
+	s.nowMs = max(s.nowMs, nowMs)
 	var reload []uint64
 	for _, c := range changes {
 		switch c.Kind {
@@ -110,8 +118,15 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 // than foreseen. What waits for another plan may have been told of a change
 // that never came about, and is looked at again.
 func (s *Scheduler) Reload(st *state.State, planIDs ...uint64) {
-	s.st = st
+	s.follow(st)
 	s.reload(planIDs)
+}
+
+func (s *Scheduler) follow(st *state.State) {
+	if s.st != st {
+		s.st = st
+		s.version++
+	}
 }
 
 func (s *Scheduler) reload(planIDs []uint64) {
@@ -131,8 +146,17 @@ func (s *Scheduler) tracked(id uint64) (*tracker, *state.Plan, bool) {
 	if !ok {
 		return nil, nil, false
 	}
-	p, ok := s.st.Plan(id)
-	return t, p, ok
+	p := s.planOf(t)
+	return t, p, p != nil
+}
+
+// planOf is the plan of a tracker as it stands; nil when it is forgotten.
+func (s *Scheduler) planOf(t *tracker) *state.Plan {
+	if t.version != s.version {
+		t.p, _ = s.st.Plan(t.id)
+		t.version = s.version
+	}
+	return t.p
 }
 
 // load makes a plan's tracker from the facts. What stays ready keeps its place
@@ -148,6 +172,7 @@ func (s *Scheduler) load(id uint64) {
 			t.since = old.queued
 		}
 		s.plans[id] = t
+		s.count(t, 1)
 		i, _ := slices.BinarySearch(s.order, id)
 		s.order = slices.Insert(s.order, i, id)
 		for g := range p.Groups {
@@ -163,6 +188,20 @@ func (s *Scheduler) load(id uint64) {
 	}
 	if old != nil {
 		s.prune()
+	}
+}
+
+// count keeps in step how many plans there are of a kind.
+func (s *Scheduler) count(t *tracker, by int) {
+	s.epoch++
+	if t.auto {
+		s.autos += by
+	}
+	if t.lazy {
+		s.lazy += by
+	}
+	if t.failing {
+		s.failing += by
 	}
 }
 
@@ -194,6 +233,7 @@ func (s *Scheduler) forget(t *tracker) {
 		}
 	}
 	delete(s.plans, t.id)
+	s.count(t, -1)
 	delete(s.dry, t)
 	delete(s.missed, t)
 	s.order = slices.DeleteFunc(s.order, func(x uint64) bool { return x == t.id })
@@ -235,7 +275,7 @@ func (s *Scheduler) trackedChanged(t *tracker, p *state.Plan, c state.Change) {
 			s.consider(t, p, w)
 		}
 	}
-	if c.To.Waits() {
+	if c.To.Waits() || c.To == state.Frozen { // frozen while it waited at an agent
 		s.consider(t, p, c.Instance)
 	}
 	if !p.Unfinished() {
@@ -318,7 +358,7 @@ func (s *Scheduler) addTimer(t *tracker, b Block, instance uint64) {
 
 // Tick moves time on: what has become due is looked at again.
 func (s *Scheduler) Tick(nowMs int64) {
-	s.nowMs, s.budget = max(s.nowMs, nowMs), maxNoted
+	s.nowMs, s.budget, s.seeds = max(s.nowMs, nowMs), maxNoted, seeds
 	for len(s.timers) > 0 && s.timers[0].atMs <= s.nowMs {
 		d := heap.Pop(&s.timers).(timer)
 		d.t.timed--
@@ -359,6 +399,9 @@ func (s *Scheduler) noted(list *[]uint64) []uint64 {
 // DryRuns takes the dry runs that may succeed now.
 func (s *Scheduler) DryRuns() []*wire.DryRuns {
 	s.refill()
+	if len(s.dry) == 0 {
+		return nil
+	}
 	var out []*wire.DryRuns
 	for _, id := range s.order {
 		t := s.plans[id]
@@ -392,6 +435,9 @@ func (s *Scheduler) stillNothing(t *tracker, list []uint64) []uint64 {
 
 // Missed takes the frozen instances that could have started by now (RULES R9).
 func (s *Scheduler) Missed() []*wire.Missed {
+	if len(s.missed) == 0 {
+		return nil
+	}
 	var out []*wire.Missed
 	for _, id := range s.order {
 		t := s.plans[id]
@@ -416,7 +462,9 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 	if !s.unsettled {
 		return nil
 	}
-	s.unsettled = false
+	if s.unsettled = false; s.failing == 0 {
+		return nil
+	}
 	out := s.opensOf(func(p *state.Plan) func(int) bool { return NewMotion(s.st, p, s.nowMs, nil).QuietDate })
 	if len(out) == 0 {
 		// Dates may wait in a circle for dates behind their own gates, of several
@@ -432,8 +480,12 @@ func (s *Scheduler) Opens() []*wire.OpenDate {
 func (s *Scheduler) opensOf(quiet func(*state.Plan) func(pos int) bool) []*wire.OpenDate {
 	var out []*wire.OpenDate
 	for _, id := range s.order {
-		p, _ := s.st.Plan(id)
-		if p.Request.OnFailure != wire.Request_CONTINUE || p.Request.Gate == wire.Request_NONE || p.Paused || p.Stopped || p.Halted {
+		t := s.plans[id]
+		if !t.failing {
+			continue
+		}
+		p := s.planOf(t)
+		if p.Paused || p.Stopped || p.Halted {
 			continue
 		}
 		out = append(out, s.opens(p, quiet(p))...)
@@ -485,131 +537,13 @@ func holders(p *state.Plan, pos int) []int {
 
 // refill opens dates of plans without gates that have little ready.
 func (s *Scheduler) refill() {
-	for _, id := range s.order {
-		if p, _ := s.st.Plan(id); p.Request.Gate == wire.Request_NONE {
-			s.openLazily(s.plans[id], p)
-		}
-	}
-}
-
-// Slots are the free slots of one agent in one resource group.
-type Slots struct {
-	Agent string
-	Free  int
-}
-
-// Grants takes what starts now, given the free slots of each resource group.
-// The agent with the most free slots gets the next instance.
-func (s *Scheduler) Grants(free map[string][]Slots) []*wire.Grant {
-	s.refill()
-	g := granting{s: s, granted: map[*tracker]int{}, cycles: map[cycle]struct{}{}}
-	for _, group := range s.groups {
-		g.group(group, free[group])
-	}
-	for _, w := range g.late { // what it waits for is granted, and a fact soon
-		s.elsewhere[w.key] = append(s.elsewhere[w.key], w.waiter)
-	}
-	return g.out
-}
-
-// granting is one call of Grants. The facts do not know yet what it has
-// granted so far.
-type granting struct {
-	s       *Scheduler
-	granted map[*tracker]int
-	cycles  map[cycle]struct{} // of nodes that several plans have
-	late    []late
-	room    int // how many more backfill instances the resource group may start
-	out     []*wire.Grant
-}
-
-// late is an instance whose cycle was granted to another plan.
-type late struct {
-	key cycle
-	waiter
-}
-
-// may says whether a plan can be given a slot now.
-func (g *granting) may(t *tracker) bool {
-	return (t.auto || g.room > 0) && g.s.below(t, g.granted[t])
-}
-
-// below says whether a plan with so many grants under way is below its
-// maxRunning (RULES R4.8).
-func (s *Scheduler) below(t *tracker, granted int) bool {
-	p, _ := s.st.Plan(t.id)
-	limit := int(p.Request.MaxRunning)
-	return limit == 0 || p.Active()+granted < limit
-}
-
-// room is how many more backfill instances a resource group may run now.
-func (s *Scheduler) room(group string) int {
-	use := s.st.GroupUse(group)
-	return BackfillLimit(use.Slots, s.st.ResourceGroup(group)) - use.Backfills
-}
-
-func (g *granting) group(group string, free []Slots) {
-	q, slots := g.s.pools[group], slotHeap(free)
-	if len(slots) == 0 || len(q.levels) == 0 {
+	if s.lazy == 0 {
 		return
 	}
-	heap.Init(&slots)
-	g.room = g.s.room(group)
-	for slots[0].Free > 0 {
-		t, instance, ok := g.next(q)
-		if !ok {
-			return
+	for _, id := range s.order {
+		if t := s.plans[id]; t.lazy {
+			s.openLazily(t, s.planOf(t))
 		}
-		g.granted[t]++
-		if !t.auto {
-			g.room--
-		}
-		g.out = append(g.out, &wire.Grant{Plan: t.id, Instance: instance, Agent: slots[0].Agent, ResourceGroup: group})
-		slots[0].Free--
-		heap.Fix(&slots, 0)
-	}
-}
-
-// next takes who gets the next slot: a backfill instance that has waited too
-// long, once in a while, or who is first in line (RULES R7.5, R7.3).
-func (g *granting) next(q *pool) (*tracker, uint64, bool) {
-	s := g.s
-	if !q.patience || s.nowMs-q.patientMs >= s.set.PatienceMs {
-		t, instance, ok := g.take(func() (*tracker, item, bool) { return q.popLongest(s.nowMs-s.set.PatienceMs, g.may) })
-		if ok {
-			q.patience, q.patientMs = true, s.nowMs
-			return t, instance, true
-		}
-	}
-	return g.take(func() (*tracker, item, bool) { return q.pop(g.may) })
-}
-
-// take pops the next instance that can still start: an upstream may have been
-// asked to run again since it was queued.
-func (g *granting) take(pop func() (*tracker, item, bool)) (*tracker, uint64, bool) {
-	s := g.s
-	for {
-		t, it, ok := pop()
-		if !ok {
-			return nil, 0, false
-		}
-		delete(t.queued, it.instance)
-		t.ready--
-		p, _ := s.st.Plan(t.id)
-		at, _ := p.Locate(it.instance)
-		if s.sees().check(p, at).Kind != Nothing {
-			s.consider(t, p, it.instance)
-			continue
-		}
-		if !s.sees().alone(p, at) {
-			key := cycleOf(p, it.instance)
-			if _, taken := g.cycles[key]; taken {
-				g.late = append(g.late, late{key, waiter{t, it.instance}})
-				continue
-			}
-			g.cycles[key] = struct{}{}
-		}
-		return t, it.instance, true
 	}
 }
 
@@ -629,7 +563,8 @@ func (s *Scheduler) Place(planID, instance uint64) (before int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	return q.place(t, instance, func(t *tracker) bool { return s.below(t, 0) }, s.room(group) <= 0)
+	slots, _ := s.room(group, s.st.GroupUse(group))
+	return q.place(t, instance, func(t *tracker) bool { return s.below(t, 0) }, slots <= 0)
 }
 
 // Ready is how many instances wait for a slot, by resource group.
@@ -653,17 +588,3 @@ func (s *Scheduler) ReadyOf(planID uint64) map[string]int {
 	}
 	return out
 }
-
-// slotHeap has the agent with the most free slots first.
-type slotHeap []Slots
-
-func (h slotHeap) Len() int { return len(h) }
-func (h slotHeap) Less(i, j int) bool {
-	if h[i].Free != h[j].Free {
-		return h[i].Free > h[j].Free
-	}
-	return h[i].Agent < h[j].Agent
-}
-func (h slotHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *slotHeap) Push(x any)   { *h = append(*h, x.(Slots)) }
-func (h *slotHeap) Pop() any     { panic("slots are never removed") }

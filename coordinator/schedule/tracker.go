@@ -21,8 +21,14 @@ type tracker struct {
 	dry     []uint64         // dry runs that may succeed now
 	missed  []uint64         // frozen ones that could have started
 	ready   int
-	timed   int // timers
-	parked  int // instances that a window or the schedule holds back
+	timed   int         // timers
+	parked  int         // instances that a window or the schedule holds back
+	lazy    bool        // it has no gates
+	failing bool        // its dates may open after a failure
+	p       *state.Plan // as it stands at version: see planOf
+	version uint64
+	paces   []*Pace  // of its nodes, as far as they were asked for
+	lone    []uint64 // by node: the epoch in which no other plan was found to have it
 }
 
 // LazyReady is how many ready instances a plan without gates keeps at hand
@@ -34,7 +40,11 @@ const LazyReady = 1024
 const lazyParked = 16 * LazyReady
 
 func newTracker(p *state.Plan) *tracker {
-	t := &tracker{id: p.ID, next: make([]int, len(p.Groups)), waiters: map[uint64][]uint64{}, auto: p.Auto, queued: map[uint64]int64{}}
+	t := &tracker{
+		id: p.ID, next: make([]int, len(p.Groups)), waiters: map[uint64][]uint64{}, auto: p.Auto, queued: map[uint64]int64{},
+		lazy: p.Request.Gate == wire.Request_NONE, paces: make([]*Pace, len(p.Nodes)),
+	}
+	t.failing = !t.lazy && p.Request.OnFailure == wire.Request_CONTINUE
 	for g, span := range p.Groups {
 		t.next[g] = span.From
 	}

@@ -1,0 +1,155 @@
+package dispatch
+
+import (
+	"slices"
+	"time"
+
+	"backfleet/coordinator/state"
+	"backfleet/pkg/calendar"
+	"backfleet/pkg/params"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// prepared is what an agent is told of a grant, as far as it is known before
+// the log has it.
+type prepared struct {
+	p         *state.Plan
+	at        plan.Place
+	generated calendar.Date
+	work      *wire.Work
+	err       error // its parameters cannot be rendered
+}
+
+// Prepare renders what the grants of the turn under way will say, so that it is
+// done while the entry is on its way. Committed does what is left.
+func (c *Core) Prepare() {
+	done := c.proposed
+	if done == nil {
+		return
+	}
+	grants := done.turn.Grants[len(done.prepared):]
+	done.prepared = slices.Grow(done.prepared, len(grants))
+	works, refs := make([]wire.Work, len(grants)), make([]wire.AttemptRef, len(grants))
+	for i, g := range grants {
+		work := &works[i]
+		work.Ref = &refs[i]
+		done.prepared = append(done.prepared, c.prepare(g, work))
+	}
+}
+
+func (c *Core) prepare(g *wire.Grant, work *wire.Work) prepared {
+	p, ok := c.st.Plan(g.Plan)
+	if !ok {
+		return prepared{}
+	}
+	at, ok := p.Locate(g.Instance)
+	if !ok {
+		return prepared{}
+	}
+	out := prepared{p: p, at: at, generated: p.Context(at).Generated, work: work}
+	var values []params.Assignment
+	values, out.err = p.Values(at)
+	t := p.Cycle(at)
+	work.Ref.Plan, work.Ref.Instance = g.Plan, g.Instance
+	work.DataTimestamp = int32(p.Dates[at.Pos])
+	work.ScheduledDate, work.ScheduledClock = int32(t.Wall.Date), int32(t.Wall.Clock)
+	work.Values, work.Ahead = wireValues(values), g.Ahead
+	work.Priority = 2 * p.PriorityOf(at) // as the scheduler orders them
+	if p.Auto {
+		work.Priority++
+	}
+	return out
+}
+
+func wireValues(values []params.Assignment) []*wire.Assignment {
+	out, all := make([]*wire.Assignment, len(values)), make([]wire.Assignment, len(values))
+	for i, v := range values {
+		all[i].Name, all[i].Value = v.Name, v.Value
+		out[i] = &all[i]
+	}
+	return out
+}
+
+// handOut takes in a grant that is a fact and adds it to the message for its
+// agent. When the agent is not connected now, its next hello shows that it does
+// not hold the lease.
+func (c *Core) handOut(work map[Conn]*wire.Assign, g *wire.Grant, as *prepared, now time.Time) {
+	i := instance{g.Plan, g.Instance}
+	l, ok := c.st.Lease(g.Plan, g.Instance)
+	if !ok || l.Fence != c.st.Index() || c.grips[i] != nil {
+		return // refused
+	}
+	own := c.hold(l, c.sched.Pace(as.p, as.at.Node))
+	s := own.w.session
+	if s == nil {
+		return
+	}
+	if as.err != nil {
+		c.failed = append(c.failed, result{s.conn, &wire.AttemptResult{
+			Ref: l.Ref(), Outcome: wire.Outcome_FAILED, ExitCode: -1, StartedMs: now.UnixMilli(), EndedMs: now.UnixMilli(),
+			Cause: "its parameters cannot be rendered: " + as.err.Error(),
+		}})
+		return
+	}
+	a := work[s.conn]
+	if a == nil {
+		a = &wire.Assign{}
+		work[s.conn] = a
+	}
+	own.seen, own.since = false, now
+	as.work.Ref.Attempt, as.work.Ref.Fence = l.Attempt, l.Fence
+	as.work.Definition = c.define(s, a, as, l)
+	a.Work = append(a.Work, as.work)
+}
+
+// defined is what a session was told of a node of a plan. Node and group are in
+// it since a plan that is changed may count its nodes anew.
+type defined struct {
+	node      *wire.Node
+	group     string
+	version   uint64
+	generated calendar.Date // dates that were added to a plan have their own
+	id        uint64
+}
+
+// define gives the number of what all attempts of a node version in a plan
+// share, and adds it to the message when the session does not know it yet.
+func (c *Core) define(s *session, a *wire.Assign, as *prepared, l *state.Lease) uint64 {
+	p, pinned := as.p, &as.p.Nodes[as.at.Node]
+	of := s.defs[p.ID]
+	if of == nil {
+		of = map[int][]defined{}
+		s.defs[p.ID] = of
+	}
+	d := defined{node: pinned.Spec, group: l.Group, version: l.Version, generated: as.generated}
+	for _, known := range of[as.at.Node] {
+		if d.id = known.id; d == known {
+			return d.id
+		}
+	}
+	s.defined++
+	d.id = s.defined
+	of[as.at.Node] = append(of[as.at.Node], d)
+	spec := pinned.Spec
+	if l.Version != pinned.Version {
+		if n, ok := c.st.Node(spec.Id); ok {
+			spec = withCode(spec, n.Spec.Code)
+		}
+	}
+	a.Definitions = append(a.Definitions, &wire.Definition{
+		Id: s.defined, Node: spec, CodeVersion: l.Version, Generated: int32(as.generated),
+		ResourceGroup: l.Group, PlanName: p.Name,
+	})
+	return s.defined
+}
+
+// withCode is a pinned spec with newer code (RULES R1.6).
+func withCode(spec *wire.Node, code string) *wire.Node {
+	return &wire.Node{
+		Id: spec.Id, Name: spec.Name, Workspace: spec.Workspace, Owner: spec.Owner, Type: spec.Type, Dialect: spec.Dialect,
+		Params: spec.Params, Schedule: spec.Schedule, Baseline: spec.Baseline, Priority: spec.Priority,
+		ResourceGroup: spec.ResourceGroup, DependsOnSelf: spec.DependsOnSelf, TimeoutMs: spec.TimeoutMs,
+		Environment: spec.Environment, Code: code,
+	}
+}
