@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backfleet/agent/keeper"
+	"backfleet/agent/slack"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
@@ -83,6 +84,10 @@ them in time.`,
 }
 
 func (o *agentOptions) run(cmd *cobra.Command) error {
+	slack.Restart()
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/8)) // the cores are for the attempts
+	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	var err error

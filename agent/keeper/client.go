@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"backfleet/agent/slack"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
 )
@@ -118,7 +119,7 @@ func spawn(dir string, command []string) (<-chan error, error) {
 	cmd := exec.Command(command[0], append(append([]string(nil), command[1:]...), "--dir", absolute)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := startSlack(cmd); err != nil {
+	if err := slack.Start(cmd); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot start the keeper with %q", command)
 	}
 	ended := make(chan error, 1)

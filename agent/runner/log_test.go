@@ -215,3 +215,29 @@ func TestAFullDiskDropsWholeLines(t *testing.T) {
 		t.Errorf("segment %q (%v), want the line kept and the count of those dropped", data, err)
 	}
 }
+
+func TestR10_3_AShortLogInMemoryTellsOfDroppedLines(t *testing.T) {
+	w := logWriter{base: filepath.Join(t.TempDir(), "log"), max: 300}
+	for range 20 {
+		w.take(0, []byte("0123456789\n"), noon)
+	}
+	log := w.close(noon, true)
+	if !bytes.HasSuffix(log, []byte("lines dropped: the log reached its limit of 300 bytes\n")) || int(w.written) != len(log) {
+		t.Errorf("the log is %q, of %d bytes; want the count of the dropped lines at its end", log, w.written)
+	}
+}
+
+func TestALogThatGrowsTooLongWithItsLastLineIsAFile(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "log")
+	overhead := len(cri.AppendLine(nil, noon, cri.Stdout, false, nil))
+	w := logWriter{base: base, max: ShortLogBytes - 10}
+	for range 3 {
+		w.take(0, append(bytes.Repeat([]byte("x"), (ShortLogBytes-20)/3-overhead), '\n'), noon)
+	}
+	w.take(0, []byte("one too many\n"), noon)
+	log := w.close(noon, true)
+	_, all := readLog(t, base)
+	if len(log) > 0 || int(w.written) != len(all) || !bytes.Contains(all, []byte("1 lines dropped")) {
+		t.Errorf("%d bytes are in memory and %d in the file, %d are counted; want all in the file", len(log), len(all), w.written)
+	}
+}

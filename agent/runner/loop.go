@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"backfleet/agent/slack"
 )
 
 // loop is the runner's thread, locked for two reasons: the kernel sends a
@@ -15,7 +17,7 @@ import (
 // that starting many does not keep the output of others waiting.
 func (r *Runner) loop() {
 	runtime.LockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, usualSlack, 0, 0, 0)
+	slack.Set(slack.Usual)
 	defer close(r.done)
 	events := make([]unix.EpollEvent, 128)
 	for {
@@ -54,10 +56,6 @@ func (r *Runner) loop() {
 		r.due(now)
 	}
 }
-
-// usualSlack is what processes are born with, whatever this one has: they
-// inherit it, and their timers are none of our business.
-const usualSlack = 50_000 // ns
 
 // take gives the next process to fork; nil, and the thread counts as asleep,
 // when there is none.

@@ -134,6 +134,51 @@ func TestWithoutOutputThereIsNoFile(t *testing.T) {
 	}
 }
 
+func TestAShortLogThatEndsSoonIsInNoFile(t *testing.T) {
+	r := newRunner(t, Config{FlushEvery: time.Hour})
+	for lines, inFile := range map[int]bool{1: false, 500: false, 2000: true} {
+		spec := script(t, fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo $i; i=$((i+1)); done", lines))
+		x, log := run(t, r, spec)
+		if n := bytes.Count(log, []byte("\n")); n != lines || (len(x.Log) == 0) != inFile {
+			t.Errorf("%d lines came back of %d, %d bytes of them in memory; want them in a file: %v", n, lines, len(x.Log), inFile)
+		}
+		if _, err := os.Stat(SegmentPath(spec.Log, 0)); (err == nil) != inFile {
+			t.Errorf("%d lines: file %v, want one: %v", lines, err, inFile)
+		}
+		r.Hold(-len(x.Log))
+	}
+	if held := r.held.Load(); held != 0 {
+		t.Errorf("%d bytes count as held when all were let go", held)
+	}
+}
+
+func TestLogsInMemoryAreBounded(t *testing.T) {
+	const bound = 10_000
+	r := newRunner(t, Config{FlushEvery: time.Hour, LogMemory: bound})
+	kept, files := 0, 0
+	for range 30 {
+		x, _ := run(t, r, script(t, "i=0; while [ $i -lt 20 ]; do echo 0123456789; i=$((i+1)); done"))
+		if kept += len(x.Log); len(x.Log) == 0 {
+			files++
+		}
+	}
+	if kept > bound+2000 || kept < bound/2 || files == 0 {
+		t.Errorf("%d bytes of logs are kept in memory and %d logs in files, want about %d bytes", kept, files, bound)
+	}
+	r.Hold(bound) // what still runs has its part of it
+	e := start(t, r, script(t, "echo visible; exec sleep 1000"))
+	select {
+	case <-e.grew:
+	case <-time.After(10 * time.Second):
+		t.Error("with no memory left, a line was not written at once")
+	}
+	e.process.Signal(syscall.SIGKILL)
+	r.Hold(-bound - kept - len(e.wait(t).Log))
+	if held := r.held.Load(); held != 0 {
+		t.Errorf("%d bytes count as held when all were let go", held)
+	}
+}
+
 func TestWhatStaysInTheGroupDiesWithItsLeader(t *testing.T) {
 	spec := script(t, `(trap '' TERM HUP; while :; do sleep 1000; done) & echo $!`)
 	_, log := run(t, newRunner(t, Config{DrainFor: time.Hour}), spec) // with an hour to drain, only a kill ends it in time

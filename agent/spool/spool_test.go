@@ -273,6 +273,49 @@ func TestASmallLogIsSafeAtOnce(t *testing.T) {
 	t.Logf("safe after %s", time.Since(begin))
 }
 
+// A short log comes with its attempt's end and is in no file.
+func TestALogInMemoryIsShippedFromThere(t *testing.T) {
+	c, address := serve(t, rand.New(rand.NewPCG(11, 2)))
+	folder := t.TempDir()
+	s, safe, stop := begin(t, folder, address)
+	message := func(i int) (attempt.Key, *wire.KeptAttempt, []byte) {
+		k := attempt.Key{Plan: 1, Instance: uint64(i), Attempt: 1, Fence: 5}
+		log := bytes.Repeat(fmt.Appendf(nil, "line of %d\n", i), i)
+		return k, &wire.KeptAttempt{Ref: k.Ref(), Log: log, LogBytes: uint64(len(log))}, log
+	}
+	const n = 200
+	for i := range n {
+		_, m, _ := message(i) // of the first, nothing
+		s.Track(m)
+		s.Track(m) // as from a keeper whose connection broke
+	}
+	for range n / 2 {
+		awaitSafe(t, safe)
+	}
+	stop()
+	again, safe, _ := begin(t, folder, address) // the next session gets them from its keeper again
+	for i := range n {
+		_, m, _ := message(i)
+		again.Track(m)
+	}
+	for range n {
+		awaitSafe(t, safe)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.faults {
+		t.Error(f)
+	}
+	for i := range n {
+		if k, _, log := message(i); !c.ended[k] || !bytes.Equal(c.logs[k], log) {
+			t.Errorf("%s: %d bytes arrived (end: %v), want %d", k, len(c.logs[k]), c.ended[k], len(log))
+		}
+	}
+	if c.broken == 0 {
+		t.Error("no stream was broken: this test has shown nothing")
+	}
+}
+
 func TestALogWhoseFilesAreGoneIsClosed(t *testing.T) {
 	c, address := serve(t, nil)
 	s, safe, _ := begin(t, t.TempDir(), address)
