@@ -33,9 +33,13 @@ func measureIdle(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
-	begin := map[string]float64{}
+	begin, woken := map[string]float64{}, map[string]float64{}
 	for what, pids := range watched {
-		begin[what] = sum(pids, processorSeconds)
+		begin[what], woken[what] = sum(pids, processorSeconds), sum(pids, wakeups)
+	}
+	entries, err := c.applied(ctx)
+	if err != nil {
+		return err
 	}
 	start := time.Now()
 	select {
@@ -44,6 +48,11 @@ func measureIdle(ctx context.Context, r *run) (err error) {
 		return ctx.Err()
 	}
 	seconds := time.Since(start).Seconds()
+	after, err := c.applied(ctx)
+	if err != nil {
+		return err
+	}
+	r.say("idle: %.1f log entries a second; the rest is Raft's heartbeats and renewals", float64(after-entries)/seconds)
 	for _, what := range []string{"leader", "follower", "agent"} {
 		pids := watched[what]
 		if what == "agent" {
@@ -55,8 +64,35 @@ func measureIdle(ctx context.Context, r *run) (err error) {
 		}
 		share := (sum(pids, processorSeconds) - begin[what]) / seconds * 100
 		r.add(Figure{Row: "idle", What: fmt.Sprintf("%s: share of a core over %.0f s", what, seconds), Unit: "%", Value: share, Target: atMost(2)})
+		// What is woken without reason costs a core more than what it then does.
+		r.add(Figure{Row: "idle", What: what + ": of that, times its threads went to sleep", Unit: "/s", Value: (sum(pids, wakeups) - woken[what]) / seconds})
 	}
 	return nil
+}
+
+// wakeups counts how often the threads of a process have gone to sleep so far.
+func wakeups(pid int) float64 {
+	total := 0.0
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	for _, t := range threads {
+		text, _ := os.ReadFile(t)
+		for line := range strings.Lines(string(text)) {
+			if rest, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+				n, _ := strconv.ParseFloat(strings.TrimSpace(rest), 64)
+				total += n
+			}
+		}
+	}
+	return total
+}
+
+// applied is the index of the newest entry that is applied.
+func (c *cluster) applied(ctx context.Context) (uint64, error) {
+	s, err := c.client.Cluster(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.AppliedIndex, nil
 }
 
 // slimAgent starts an agent from the binary for hosts that run nothing else.

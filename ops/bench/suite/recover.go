@@ -27,9 +27,14 @@ type recovery struct {
 	ledger *ledger
 }
 
-// The log is cut early, so that a follower need not be away for minutes before
-// what it lacks is gone. How it comes back does not depend on that.
+// cutEarly are flags with which the log is cut soon, so that a follower need
+// not be away for minutes before what it lacks is gone. How it comes back does
+// not depend on that.
 var cutEarly = []string{"--raft-snapshot-bytes", strconv.Itoa(8 << 20), "--raft-trailing-bytes", strconv.Itoa(2 << 20)}
+
+// cutsAway is how many snapshots a follower misses: more bytes of log lie
+// between the first and the last than the leader keeps, on disk or in memory.
+const cutsAway = 4
 
 const (
 	steady       = 5 * time.Second // over which rates are taken
@@ -75,7 +80,7 @@ func (v *recovery) begin(ctx context.Context) (stop func(), err error) {
 	for _, s := range status.Servers {
 		addresses = append(addresses, s.RPCAddress)
 	}
-	sub, err := v.client.Submit(ctx, request(0, v.o.dates), "")
+	sub, err := v.client.Submit(ctx, request(0, v.o.recoverDates), "")
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +88,7 @@ func (v *recovery) begin(ctx context.Context) (stop func(), err error) {
 	if v.number, err = plan.ParseID(sub.ID); err != nil {
 		return nil, err
 	}
-	t := newTally(v.o.nodes * v.o.dates)
+	t := newTally(v.size())
 	inner, cancel := context.WithCancel(ctx)
 	s := &simulation{
 		coordinators: addresses, agents: v.o.agents, slots: v.o.slots, tally: t, ledger: v.ledger,
@@ -113,7 +118,7 @@ func (v *recovery) snapshotInstall(ctx context.Context) error {
 		return err
 	}
 	v.say("recover: %s, a follower, is killed at %.0f instances", follower.Name, v.agents.acked())
-	gone, err := v.twoSnapshots(ctx, direct)
+	gone, err := v.cuts(ctx, direct)
 	if err != nil {
 		return err
 	}
@@ -172,10 +177,9 @@ func (v *recovery) reportInstall(follower *fleet.Process, before float64, back, 
 	return nil
 }
 
-// twoSnapshots waits until the leader has taken two more: between them lie more
-// bytes of log than are kept behind the second, so what a follower lacks that
-// was killed before is gone. It gives the index of the second.
-func (v *recovery) twoSnapshots(ctx context.Context, leader *client.Client) (uint64, error) {
+// cuts waits until what a follower lacks that was killed before is gone, and
+// gives the index of the newest snapshot.
+func (v *recovery) cuts(ctx context.Context, leader *client.Client) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, longestAway)
 	defer cancel()
 	first, err := leader.Cluster(ctx)
@@ -183,14 +187,14 @@ func (v *recovery) twoSnapshots(ctx context.Context, leader *client.Client) (uin
 		return 0, err
 	}
 	last, seen := first.SnapshotIndex, 0
-	err = fleet.Until(ctx, "the leader has taken two snapshots", func(ctx context.Context) (bool, error) {
+	err = fleet.Until(ctx, "the leader has cut its log", func(ctx context.Context) (bool, error) {
 		s, err := leader.Cluster(ctx)
 		if err == nil && s.SnapshotIndex > last {
 			last = s.SnapshotIndex
 			seen++
 			v.say("recover: snapshot %d without it, at %.0f instances", seen, v.agents.acked())
 		}
-		return seen == 2, err
+		return seen == cutsAway, err
 	})
 	return last, err
 }
@@ -247,8 +251,10 @@ func (v *recovery) goesOn(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
+func (v *recovery) size() int { return v.o.nodes * v.o.recoverDates }
+
 func (v *recovery) whole() (bool, string) {
-	return v.o.nodes*v.o.dates >= 10_000_000, "in 10 million"
+	return v.size() >= 10_000_000, "in 10 million"
 }
 
 // installs counts the snapshots of others that a coordinator has taken over,

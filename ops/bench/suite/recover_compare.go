@@ -23,7 +23,7 @@ func (v *recovery) compare(ctx context.Context) error {
 	if known.Twice+known.AtOnce > 0 {
 		return fmt.Errorf("%d instances succeeded twice, %d ran twice at once", known.Twice, known.AtOnce)
 	}
-	size := v.o.nodes * v.o.dates
+	size := v.size()
 	const pages, each = 30, 1000
 	checked := 0
 	for i, c := range v.Coordinators {

@@ -26,6 +26,14 @@ type Report struct {
 	LoadAfter float64   `json:"loadAfter"`
 	Seconds   float64   `json:"seconds"`
 	Figures   []Figure  `json:"figures"`
+	// Failed are the rows that could not be measured to their end.
+	Failed []RowError `json:"failed,omitempty"`
+}
+
+// RowError says why a row was not measured.
+type RowError struct {
+	Row   string `json:"row"`
+	Error string `json:"error"`
 }
 
 // Machine says where the figures come from, without saying whose it is.

@@ -24,26 +24,27 @@ import (
 
 // options are the flags. Sizes of 0 are filled in by complete.
 type options struct {
-	quick, full bool
-	output      string
-	results     string
-	dir         string
-	binary      string
-	profile     string
-	rounds      int
-	nodes       int // of the large backfill
-	dates       int
-	cycleDates  int // of the plan of one minutely node
-	plans       int // large backfills known at once
-	idlers      int // agents connected with nothing to do
-	noops       int
-	agents      int
-	slots       int // of each simulated agent
-	shells      int
-	shellSlots  int
-	links       int // of the chain, for all rounds together
-	kills       int
-	idle        time.Duration
+	quick, full  bool
+	output       string
+	results      string
+	dir          string
+	binary       string
+	profile      string
+	rounds       int
+	nodes        int // of the large backfill
+	dates        int
+	cycleDates   int // of the plan of one minutely node
+	recoverDates int // of the plan that is worked on
+	plans        int // large backfills known at once
+	idlers       int // agents connected with nothing to do
+	noops        int
+	agents       int
+	slots        int // of each simulated agent
+	shells       int
+	shellSlots   int
+	links        int // of the chain, for all rounds together
+	kills        int
+	idle         time.Duration
 }
 
 // complete fills in what was not given: small for --quick, large for --full.
@@ -63,6 +64,7 @@ func (o *options) complete() {
 	or(&o.nodes, 1_000, 10_000, 10_000)
 	or(&o.dates, 100, 1_000, 1_000)
 	or(&o.cycleDates, 100, 3_650, 3_650)
+	or(&o.recoverDates, 2_000, 1_000, 1_000)
 	or(&o.plans, 10, 100, 100)
 	or(&o.idlers, 100, 1_000, 1_000)
 	or(&o.noops, 20_000, 1_000_000, 1_000_000)
@@ -171,6 +173,7 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.nodes, "nodes", 0, "accept, memory, scale: nodes of a large backfill")
 	f.IntVar(&o.dates, "dates", 0, "accept, memory, scale: dates of a large backfill")
 	f.IntVar(&o.cycleDates, "cycle-dates", 0, "scale: dates of the plan of one minutely node")
+	f.IntVar(&o.recoverDates, "recover-dates", 0, "recover: dates of the backfill that is under way")
 	f.IntVar(&o.plans, "plans", 0, "scale: large backfills known at once")
 	f.IntVar(&o.idlers, "idlers", 0, "scale: agents with nothing to do")
 	f.IntVar(&o.noops, "noops", 0, "noop: instances of a round")
@@ -203,8 +206,9 @@ func (o options) run(ctx context.Context, names []string, out, errOut io.Writer)
 	var failed []error
 	for _, w := range chosen {
 		r.say("%s: %s", w.name, w.about)
-		if err := w.measure(ctx, r); err != nil {
+		if err := r.one(ctx, w); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", w.name, err))
+			report.Failed = append(report.Failed, RowError{Row: w.name, Error: err.Error()})
 			r.say("%s: %v", w.name, err)
 		}
 		if ctx.Err() != nil {
@@ -213,6 +217,24 @@ func (o options) run(ctx context.Context, names []string, out, errOut io.Writer)
 	}
 	report.Figures, report.Seconds, report.LoadAfter = r.figures, time.Since(r.started).Seconds(), loadAverage()
 	return errors.Join(append(failed, report.write(o, out))...)
+}
+
+// rowWithin bounds a row, so that one that hangs does not cost the others.
+const rowWithin = 5 * time.Minute
+
+func (r *run) one(ctx context.Context, w row) error {
+	if !r.o.full {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, rowWithin, fmt.Errorf("the row took longer than %v", rowWithin))
+		defer cancel()
+	}
+	start := time.Now()
+	err := w.measure(ctx, r)
+	r.say("%s: took %.0f s", w.name, time.Since(start).Seconds())
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
 }
 
 func choose(names []string) ([]row, error) {
