@@ -97,10 +97,12 @@ func (w *world) allows(o *wire.Operate, r *row) error {
 	case wire.Operate_SET_TO_SUCCESS:
 		ok = r.status == failed || r.status == halt
 	case wire.Operate_UNFREEZE:
-		ok = r.status.ice()
+		ok = r.thaws()
 	case wire.Operate_REMOVE_UPSTREAM:
 		ok = r.status.waits() && r.dependsOn(o.Upstream) && !r.removed[o.Upstream]
-	case wire.Operate_FREEZE, wire.Operate_FORCE_RUN, wire.Operate_SET_PRIORITY:
+	case wire.Operate_FREEZE:
+		ok = r.freezes()
+	case wire.Operate_FORCE_RUN, wire.Operate_SET_PRIORITY:
 		ok = r.status.waits()
 	}
 	if !ok {
@@ -108,6 +110,12 @@ func (w *world) allows(o *wire.Operate, r *row) error {
 	}
 	return nil
 }
+
+// freezes says whether a row can be frozen: it waits, maybe at an agent.
+func (r *row) freezes() bool { return r.status.waits() || r.ahead && !r.stopping && !r.icing }
+
+// thaws says whether a row can be unfrozen.
+func (r *row) thaws() bool { return r.status.ice() || r.ahead && !r.stopping && r.icing }
 
 func (r *row) dependsOn(node string) bool {
 	s := r.spec()
@@ -120,7 +128,7 @@ func (r *row) dependsOn(node string) bool {
 // all dates).
 func (p *program) waitingOr(k wire.Operate_Kind, dates map[int32]bool) (out []*row) {
 	for _, r := range p.rows {
-		if (dates == nil || dates[r.date]) && (k == wire.Operate_FREEZE && r.status.waits() || k == wire.Operate_UNFREEZE && r.status.ice()) {
+		if (dates == nil || dates[r.date]) && (k == wire.Operate_FREEZE && r.freezes() || k == wire.Operate_UNFREEZE && r.thaws()) {
 			out = append(out, r)
 		}
 	}
@@ -172,23 +180,34 @@ func (p *program) steer(k wire.Operate_Kind) {
 		for _, r := range p.rows {
 			switch r.status {
 			case running:
-				r.stopping = true
+				r.end()
 			case retrying:
 				r.status, r.forced = failed, false
 			}
 		}
 	case wire.Operate_PAUSE:
 		p.paused = true
+		p.recall()
 	case wire.Operate_RESUME:
 		p.stopped, p.paused, p.halted, p.failures = false, false, false, 0
 	}
 }
 
+// recall wants everything back that waits at an agent.
+func (p *program) recall() {
+	for _, r := range p.rows {
+		r.recalled = r.recalled || r.ahead && !r.wanted()
+	}
+}
+
+// end has an attempt stopped.
+func (r *row) end() { r.stopping, r.recalled, r.icing = true, false, false }
+
 func (w *world) does(o *wire.Operate, r *row) {
 	switch o.Kind {
 	case wire.Operate_STOP:
 		if r.status == running {
-			r.stopping = true
+			r.end()
 			return
 		}
 		if r.status.waits() {
@@ -204,9 +223,17 @@ func (w *world) does(o *wire.Operate, r *row) {
 	case wire.Operate_SET_TO_SUCCESS:
 		r.status = forgiven
 	case wire.Operate_FREEZE:
+		if r.ahead {
+			r.icing, r.recalled = true, r.recalled || !r.wanted()
+			return
+		}
 		r.before, r.status, r.forced = r.status, frozen, false
 	case wire.Operate_UNFREEZE:
-		if r.status == missed {
+		switch {
+		case r.ahead:
+			r.icing = false
+			return
+		case r.status == missed:
 			r.status = failed
 			return
 		}
@@ -224,9 +251,12 @@ func (w *world) does(o *wire.Operate, r *row) {
 // finish ends an attempt.
 func (w *world) finish(r *row, o wire.Outcome) {
 	r.status = again
-	if o != wire.Outcome_SUCCEEDED && r.stopping {
+	switch {
+	case o == wire.Outcome_SUCCEEDED:
+	case r.stopping:
 		o = wire.Outcome_STOPPED
-	} else if o != wire.Outcome_SUCCEEDED && r.yielding {
+	case o == wire.Outcome_RECALLED && !r.started: // nothing ran
+	case r.yielding:
 		o = wire.Outcome_YIELDED
 	}
 	switch o {
@@ -246,11 +276,19 @@ func (w *world) finish(r *row, o wire.Outcome) {
 		r.p.failures++
 		if n := r.p.req.StopAfter; n > 0 && r.p.failures >= n {
 			r.p.halted = true
+			r.p.recall()
 		}
 	}
-	r.stopping, r.yielding, r.agent, r.group = false, false, "", ""
+	if r.icing && r.status == again {
+		r.before, r.status = again, frozen
+	}
+	r.stopping, r.yielding, r.recalled, r.ahead, r.started, r.icing, r.agent, r.group = false, false, false, false, false, false, "", ""
 	r.forced = r.forced && r.status.waits()
 }
+
+// start has a row run that waited at its agent: nobody waits for it to come back
+// any more.
+func (r *row) start() { r.ahead, r.started, r.recalled, r.icing = false, true, false, false }
 
 // R7: slots.
 
@@ -273,13 +311,13 @@ func (w *world) capacity(a *wire.Agent, group string) (n int) {
 	return n
 }
 
-// uses counts the running rows that use slots of a group at an agent (empty:
-// at any that is ready).
+// uses counts the running rows that use slots of a group at an agent (empty: at
+// any that is ready). What waits at its agent uses none.
 func (w *world) uses(group, agent string, backfills bool) (n int) {
 	for _, p := range w.order {
 		for _, r := range p.rows {
 			ready := w.agents[r.agent] != nil && w.agents[r.agent].State == wire.Agent_READY
-			if r.status == running && r.group == group && (agent == r.agent || agent == "" && ready) && !(backfills && p.auto) {
+			if r.status == running && !r.ahead && r.group == group && (agent == r.agent || agent == "" && ready) && !(backfills && p.auto) {
 				n++
 			}
 		}
@@ -314,12 +352,18 @@ func (w *world) share(group string) int {
 
 // roomy says whether plan and group have room for one more such row.
 func (w *world) roomy(r *row) bool {
+	g := r.resourceGroup()
+	return r.p.below() && w.free(g) > 0 && (r.p.auto || w.uses(g, "", true) < w.share(g))
+}
+
+// below says whether a plan may run one more row (RULES R4.8); what waits at an
+// agent counts.
+func (p *program) below() bool {
 	n := 0
-	for _, o := range r.p.rows {
+	for _, o := range p.rows {
 		if o.status == running {
 			n++
 		}
 	}
-	g := r.resourceGroup()
-	return (r.p.req.MaxRunning == 0 || n < int(r.p.req.MaxRunning)) && w.free(g) > 0 && (r.p.auto || w.uses(g, "", true) < w.share(g))
+	return p.req.MaxRunning == 0 || n < int(p.req.MaxRunning)
 }

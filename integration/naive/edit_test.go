@@ -59,8 +59,12 @@ func (w *world) edit(e *wire.EditPlan) (*program, error) {
 		return nil, err
 	}
 	for _, r := range p.rows { // a dry run that stayed frozen would hold the rest for ever
-		if r.status.ice() && (next.gone[r.date] && !p.gone[r.date] || next.left[r.node] && !p.left[r.node]) {
+		dropped := next.gone[r.date] && !p.gone[r.date] || next.left[r.node] && !p.left[r.node]
+		switch {
+		case dropped && r.status.ice():
 			r.status = r.before
+		case dropped && r.ahead:
+			r.icing, r.recalled = false, r.recalled || !r.wanted()
 		}
 	}
 	*p = *next

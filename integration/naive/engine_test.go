@@ -137,8 +137,27 @@ func (e *engine) sameRow(w *world, q *state.Plan, r *row) error {
 	if o := w.obstacles(r); (b.Kind == schedule.Nothing) != (len(o) == 0) {
 		return fmt.Errorf("R5.1: what keeps %s is %+v, by the rules %s", r, b, told(o))
 	}
+	if err := e.sameLease(q, r); err != nil {
+		return err
+	}
 	if got, want := q.Yields(r.number), r.yields; got != want {
 		return fmt.Errorf("R5.6: %s has yielded %d times, by the rules %d", r, got, want)
+	}
+	return nil
+}
+
+// sameLease compares what is known of a row's attempt.
+func (e *engine) sameLease(q *state.Plan, r *row) error {
+	l, live := e.st.Lease(q.ID, r.number)
+	if live != (r.status == running) {
+		return fmt.Errorf("R13.2: %s has a lease: %v, by the rules it is %s", r, live, r.status)
+	}
+	if !live {
+		return nil
+	}
+	got := [...]bool{l.Ahead, l.Started, l.Recalled, l.Freezing, l.Stopping, l.Yielding}
+	if want := [...]bool{r.ahead, r.started, r.recalled, r.icing, r.stopping, r.yielding}; got != want {
+		return fmt.Errorf("R9: the lease of %s is ahead, started, recalled, freezing, stopping, yielding: %v, by the rules %v", r, got, want)
 	}
 	return nil
 }
@@ -155,14 +174,17 @@ func told(list []obstacle) string {
 	return out
 }
 
-// free is the slots that agents have.
-func (e *engine) free() map[string][]schedule.Slots {
-	out := map[string][]schedule.Slots{}
+// offers is what agents could take: free slots, and some work ahead where all
+// are taken or about to be.
+func (e *engine) offers() *schedule.Offers {
+	out := schedule.NewOffers()
 	e.st.Agents(func(a *state.Agent) {
-		for _, g := range a.Groups {
-			if n := a.Free(g.Group); n > 0 {
-				out[g.Group] = append(out[g.Group], schedule.Slots{Agent: a.Id, Free: n})
-			}
+		for i, g := range a.Groups {
+			*out.Use(g.Group) = e.st.GroupUse(g.Group)
+			room := min(a.Room(g.Group), 5-int(a.Ahead[i]))
+			out.Set(g.Group, schedule.Offer{
+				Agent: a.Id, Slots: int(g.Slots), Free: max(0, a.Free(g.Group)-int(a.Ahead[i])), Ahead: room, AheadMs: 40 * room,
+			})
 		}
 	})
 	return out

@@ -3,6 +3,7 @@ package naive
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestR1_9_EngineAndRulesAgree(t *testing.T) {
 	t.Log(seen)
 	for _, what := range []string{
 		"accepted", "refused", "generated", "grant", "dry run", "opened", "missed", "yielded", "succeeded", "failed", "lost", "edited", "operated", "not operated",
-		"gate", "upstream", "away", "retry", "due", "window", "overlap", "conflict", "patience",
+		"gate", "upstream", "away", "retry", "due", "window", "overlap", "conflict", "patience", "ahead", "started", "recalled",
 	} {
 		if seen[what] < int(*nSeeds)/100 && bad == 0 {
 			t.Errorf("only %d times %q: these logs test too little", seen[what], what)
@@ -131,7 +132,12 @@ func (t *trial) settle() error {
 // another start that the schedule kept off its node.
 func (t *trial) start() error {
 	for more := true; more; {
-		grants := t.e.sched.Grants(t.e.free())
+		grants := t.e.sched.Fill(t.e.offers(), 1+t.IntN(20))
+		for _, g := range grants {
+			if g.Ahead {
+				t.seen["ahead"]++
+			}
+		}
 		if more = len(grants) > 0; more && t.chance(10) {
 			return t.lose(grants)
 		}
@@ -166,6 +172,7 @@ func (t *trial) turn(turn *wire.Turn) error {
 	if len(turn.String()) > 0 {
 		t.note("%d: turn %v", t.e.index+1, turn)
 	}
+	t.begin(turn)
 	r := t.e.apply(t.w.now, &wire.Command{Body: &wire.Command_Turn{Turn: turn}})
 	if r.Err != nil || len(r.Refused) > 0 {
 		return fmt.Errorf("R13.2: the state refuses what the scheduler decided: %s", fmt.Sprint(r.Err, r.Refused))
@@ -187,6 +194,40 @@ func (t *trial) turn(turn *wire.Turn) error {
 	err := t.w.turn(t.e.index, turn)
 	t.seen["patience"] += len(t.w.floor) - before
 	return err
+}
+
+// begin has the first of what waits at an agent start where a slot becomes free.
+func (t *trial) begin(turn *wire.Turn) {
+	gone := map[*row]bool{}
+	for _, f := range turn.Finishes {
+		gone[t.w.at(f.Plan, f.Instance)] = true
+	}
+	for _, l := range turn.Losses {
+		gone[t.w.at(l.Plan, l.Instance)] = true
+	}
+	agents := maps.Clone(t.w.agents)
+	for _, a := range turn.Agents {
+		agents[a.Id] = a
+	}
+	type place struct{ agent, group string }
+	used := map[place]int{}
+	for _, p := range t.w.order {
+		for _, r := range p.rows {
+			if r.status == running && !r.ahead && !gone[r] {
+				used[place{r.agent, r.group}]++
+			}
+		}
+	}
+	for _, p := range t.w.order {
+		for _, r := range p.rows {
+			at := place{r.agent, r.group}
+			if r.ahead && !gone[r] && used[at] < t.w.capacity(agents[r.agent], r.group) {
+				used[at]++
+				t.seen["started"]++
+				turn.Started = append(turn.Started, &wire.Started{Plan: p.id, Instance: r.number, Fence: r.fence})
+			}
+		}
+	}
 }
 
 // count notes what keeps rows from starting.
@@ -351,18 +392,34 @@ func (t *trial) finish() error {
 	turn, most := &wire.Turn{}, 1+t.IntN(4)
 	for _, p := range t.w.order {
 		for _, r := range p.rows {
-			if r.status != running || !r.stopping && !r.yielding && t.IntN(3) == 0 || most == 0 {
+			if r.status != running || !r.wanted() && t.IntN(3) == 0 || most == 0 {
 				continue
 			}
 			most--
 			o := pick(t.draw, wire.Outcome_SUCCEEDED, wire.Outcome_SUCCEEDED, wire.Outcome_SUCCEEDED, wire.Outcome_FAILED, wire.Outcome_TIMED_OUT)
-			if (r.stopping || r.yielding) && t.chance(70) {
+			switch {
+			case (r.stopping || r.yielding) && t.chance(70):
 				o = wire.Outcome_STOPPED
+			case r.ahead && t.chance(80), r.started && t.chance(5): // and some started and ended since they were last heard of
+				o = wire.Outcome_RECALLED
+				t.seen["recalled"]++
+				if r.icing {
+					t.seen["recalled to be frozen"]++
+				}
 			}
-			turn.Finishes = append(turn.Finishes, &wire.Finish{Plan: p.id, Instance: r.number, Fence: r.fence, Outcome: o, StartedMs: t.w.now, EndedMs: t.w.now})
+			turn.Finishes = append(turn.Finishes, &wire.Finish{Plan: p.id, Instance: r.number, Fence: r.fence, Outcome: o, StartedMs: t.w.now - t.takes(r.node), EndedMs: t.w.now})
 		}
 	}
 	return t.turn(turn)
+}
+
+// takes is how long an attempt of a node takes: of some too long for any of them
+// to be granted ahead.
+func (t *trial) takes(node string) int64 {
+	if node[len(node)-1]%3 == 0 {
+		return 41 + t.Int64N(1000)
+	}
+	return t.Int64N(41)
 }
 
 // agents lets one come or go; the attempts of one that is silent are lost.

@@ -434,7 +434,7 @@ func (w *world) yielding() map[*row]*row {
 	out := map[*row]*row{}
 	for _, p := range w.order {
 		for _, b := range p.rows {
-			if p.auto || p.req.OnConflict != wire.Request_YIELD || b.status != running || b.yielding || b.stopping || b.yields >= w.terms.yields {
+			if p.auto || p.req.OnConflict != wire.Request_YIELD || b.status != running || b.wanted() || b.yields >= w.terms.yields {
 				continue
 			}
 			for _, a := range w.autos(b.node) {
@@ -463,8 +463,9 @@ func (w *world) couldStart(r *row) bool {
 	return r.status == frozen && only(w.obstacles(r), iced, overlap, conflict)
 }
 
-// shown is the state that people see (RULES R8); two where the rules leave the
-// order of a conflict and a time open.
+// shown is the state that people see (RULES R8), where what waits at an agent
+// counts as what runs: only who shows it tells it apart. Two where the rules
+// leave the order of a conflict and a time open.
 func (w *world) shown(r *row) []string {
 	switch {
 	case r.status == running:

@@ -28,6 +28,11 @@ func (w *world) turn(index uint64, t *wire.Turn) error {
 			w.finish(r, wire.Outcome_LOST)
 		}
 	}
+	for _, s := range t.Started {
+		if r := w.at(s.Plan, s.Instance); r != nil && r.ahead && r.fence == s.Fence {
+			r.start()
+		}
+	}
 	for _, step := range []func(uint64, *wire.Turn) error{w.opens, w.dryRuns, w.misses, w.yieldsOf, w.grants} {
 		if err := step(index, t); err != nil {
 			return err
@@ -145,7 +150,7 @@ func (w *world) grants(index uint64, t *wire.Turn) error {
 		if !patient {
 			given[level][r.p]++
 		}
-		r.status, r.fence, r.agent, r.group = running, index, g.Agent, g.ResourceGroup
+		r.status, r.fence, r.agent, r.group, r.ahead = running, index, g.Agent, g.ResourceGroup, g.Ahead
 		w.touch()
 	}
 	return nil
@@ -162,6 +167,9 @@ func (w *world) lawful(index uint64, r *row, g *wire.Grant) error {
 		return fmt.Errorf("R5.1: %s is granted: dry %v, in the way %s", r, r.dry(), told(o))
 	case g.ResourceGroup != r.resourceGroup():
 		return fmt.Errorf("R7.4: %s is granted in group %s, not %s", r, g.ResourceGroup, r.resourceGroup())
+	case g.Ahead && (a == nil || w.capacity(a, g.ResourceGroup) == 0 || !r.p.below()):
+		return fmt.Errorf("R4.8: %s is granted ahead to %s above a cap, or there are no slots", r, g.Agent)
+	case g.Ahead:
 	case a == nil || w.capacity(a, g.ResourceGroup) <= w.uses(g.ResourceGroup, g.Agent, false):
 		return fmt.Errorf("R5.1: %s is granted to %s, which has no slot", r, g.Agent)
 	case !w.roomy(r):
@@ -284,10 +292,12 @@ func (w *world) undone() error {
 }
 
 // idle is a slot that stays empty and that some row could use, now or when a
-// backfill makes way.
+// backfill makes way. Where backfills may not have all slots, what waits at
+// agents may count as having one.
 func (w *world) idle() error {
 	for _, r := range w.candidates() {
-		if w.roomy(r) {
+		g := r.resourceGroup()
+		if share := w.share(g); w.roomy(r) && (r.p.auto || share == w.slots(g) || w.uses(g, "", true)+w.held(g) < share) {
 			return fmt.Errorf("R5.1: %s may start and does not", r)
 		}
 	}
@@ -295,6 +305,18 @@ func (w *world) idle() error {
 		return fmt.Errorf("R5.6: %s does not yield to %s", b, a)
 	}
 	return nil
+}
+
+// held counts the rows that wait at an agent for a slot of a group.
+func (w *world) held(group string) (n int) {
+	for _, p := range w.order {
+		for _, r := range p.rows {
+			if r.ahead && r.group == group {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // closed says whether dates stay closed although nothing moves any more (RULES

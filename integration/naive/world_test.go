@@ -116,7 +116,15 @@ type row struct {
 	group    string // whose slot it uses
 	stopping bool
 	yielding bool
+	// Of a running one:
+	ahead    bool // it waits at its agent for a slot
+	started  bool // it did, and runs
+	recalled bool // it waits there, and is wanted back
+	icing    bool // and will be frozen
 }
+
+// wanted says whether its agent is to stop it or to give it back.
+func (r *row) wanted() bool { return r.stopping || r.yielding || r.recalled }
 
 func newWorld(t terms) *world {
 	return &world{

@@ -48,6 +48,16 @@ func newHost(w *world, i int) *host {
 	return h
 }
 
+// slotsOf is how many processes of a group may run at once.
+func (h *host) slotsOf(group string) int {
+	for _, g := range h.slots {
+		if g.Group == group {
+			return int(g.Slots)
+		}
+	}
+	return 0
+}
+
 // do runs f in the session process.
 func (h *host) do(f func()) {
 	switch {
@@ -202,7 +212,12 @@ func (h *host) step() {
 		h.toKeeper(func(k *keeper) { k.extend(m) })
 	}
 	for _, m := range e.Stop {
-		h.toKeeper(func(k *keeper) { k.stop(m) })
+		h.toKeeper(func(k *keeper) {
+			if m.Recall {
+				h.w.table.recalled(k, attempt.KeyOf(m.Ref))
+			}
+			k.stop(m)
+		})
 	}
 	for _, key := range e.Ship {
 		h.logOf(&wire.KeptAttempt{Ref: key.Ref()})

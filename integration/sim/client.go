@@ -137,6 +137,9 @@ func (c *client) nodes() *wire.Command {
 			Schedule: c.schedule(), Auto: w.oneIn(2),
 		}
 		if w.oneIn(2) {
+			n.Owner = quick
+		}
+		if w.oneIn(2) {
 			n.RetryDelayMs = (w.between(0, 15*time.Second) * w.slow).Milliseconds()
 		}
 		if w.oneIn(3) {
@@ -159,6 +162,9 @@ func (c *client) nodes() *wire.Command {
 	}
 	return &wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: all}}}
 }
+
+// quick is the owner of nodes whose attempts take milliseconds.
+const quick = "quick"
 
 // schedule draws when a node occurs: in the first minutes of the day, in which
 // a short run takes place, or at any time.

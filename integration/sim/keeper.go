@@ -12,12 +12,14 @@ import (
 
 // keeper models an agent's keeper: it starts processes, ends them when their
 // lease, their timeout or a stop says so, by its own clock and whatever the
-// session does, and keeps results on disk.
+// session does, and keeps results on disk. What comes while all slots of its
+// group are taken waits here, and starts when one is free.
 type keeper struct {
 	h           *host
 	incarnation string
 	attempts    map[attempt.Key]*process
 	newest      map[attempt.Instance]*process
+	queue       []*process // in order of arrival
 	dead        bool
 }
 
@@ -25,13 +27,16 @@ type keeper struct {
 type process struct {
 	k       *keeper
 	key     attempt.Key
+	start   *wire.StartAttempt
 	started time.Time
+	queued  bool // there is no process yet
 	live    bool
 	// What ends it, as moments of the keeper's clock; 0: never.
 	lease, timeout, kill, exit time.Duration
-	outcome                    wire.Outcome // of its own accord, at exit
-	obeys                      bool         // ends soon after SIGTERM
-	verdict                    wire.Outcome // why the keeper ended it
+	giveBack                   time.Duration // not started by then, it is given back
+	outcome                    wire.Outcome  // of its own accord, at exit
+	obeys                      bool          // ends soon after SIGTERM
+	verdict                    wire.Outcome  // why the keeper ended it
 	result                     *wire.AttemptResult
 	saved                      bool
 }
@@ -66,7 +71,7 @@ func (k *keeper) list() []*wire.KeptAttempt {
 
 func (p *process) kept() *wire.KeptAttempt {
 	if !p.saved {
-		return &wire.KeptAttempt{Ref: p.key.Ref(), Running: true}
+		return &wire.KeptAttempt{Ref: p.key.Ref(), Running: true, Queued: p.queued, Ahead: p.start.Ahead}
 	}
 	return &wire.KeptAttempt{Ref: p.key.Ref(), Result: p.result}
 }
@@ -87,17 +92,85 @@ func (k *keeper) start(m *wire.StartAttempt) (refusal string) {
 		}
 		n.end(wire.Outcome_LOST)
 	}
-	p := &process{k: k, key: key, live: true, started: k.h.clock.wall(), lease: time.Duration(m.DeadlineNs)}
+	p := &process{k: k, key: key, start: m, queued: true, lease: time.Duration(m.DeadlineNs)}
 	k.attempts[key], k.newest[key.Of()] = p, p
 	k.h.disk[key] = p.kept()
-	p.draw(now)
-	if m.TimeoutMs > 0 {
-		p.timeout = now + time.Duration(m.TimeoutMs)*time.Millisecond
+	if k.full(m) {
+		w.report.Queued++
+		w.note("%s: %s with fence %d waits for a slot", k.h.id, key, key.Fence)
+		if m.Ahead {
+			p.giveBack = now + time.Duration(m.AheadMs)*time.Millisecond
+		}
+		k.queue = append(k.queue, p)
+		p.arm()
+		p.tell()
+		return ""
 	}
-	w.table.start(p)
-	p.arm()
-	k.h.fromKeeper(k, func() { k.h.core.KeeperChanged(p.kept()) })
+	p.begin()
 	return ""
+}
+
+// full says that a group's slots are taken.
+func (k *keeper) full(m *wire.StartAttempt) bool {
+	running := 0
+	for _, p := range k.attempts {
+		if p.live && p.start.Group == m.Group {
+			running++
+		}
+	}
+	return m.Slots > 0 && running >= int(m.Slots)
+}
+
+// begin starts the process.
+func (p *process) begin() {
+	now := p.k.h.clock.mono()
+	p.queued, p.live, p.started = false, true, p.k.h.clock.wall()
+	p.draw(now)
+	if ms := p.start.TimeoutMs; ms > 0 {
+		p.timeout = now + time.Duration(ms)*time.Millisecond
+	}
+	p.k.h.w.table.start(p)
+	p.arm()
+	p.tell()
+}
+
+// next starts what waits for a slot of a group: what was promised one, then the
+// most urgent, and of these the first that came.
+func (k *keeper) next(group string) {
+	var first *process
+	for _, p := range k.queue {
+		if p.start.Group == group && (first == nil || p.before(first)) {
+			first = p
+		}
+	}
+	if first == nil || k.dead || k.full(first.start) {
+		return
+	}
+	k.leave(first)
+	if k.h.clock.mono() >= first.lease && k.h.w.Break != NoDeadline {
+		first.finish(wire.Outcome_LOST)
+		k.next(group)
+		return
+	}
+	first.begin()
+}
+
+func (p *process) before(q *process) bool {
+	if p.start.Ahead != q.start.Ahead {
+		return q.start.Ahead
+	}
+	return p.start.Priority > q.start.Priority
+}
+
+// leave takes an attempt out of the queue.
+func (k *keeper) leave(p *process) {
+	k.queue = slices.DeleteFunc(k.queue, func(q *process) bool { return q == p })
+}
+
+// tell lets the session know how an attempt stands.
+func (p *process) tell() {
+	k := p.k
+	k.h.fromKeeper(k, func() { k.h.core.KeeperChanged(p.kept()) })
 }
 
 // draw decides how long the process runs and how it ends.
@@ -112,6 +185,9 @@ func (p *process) draw(now time.Duration) {
 		d = w.between(3*time.Second, 10*time.Second)
 	}
 	d *= w.slow
+	if w.model.quick(p.key.Of()) { // as short as what may be granted ahead
+		d = w.between(time.Millisecond, 35*time.Millisecond)
+	}
 	if of, ok := w.log.truth().Plan(p.key.Plan); ok && w.work != nil {
 		d = w.work(of)
 	}
@@ -124,7 +200,10 @@ func (p *process) draw(now time.Duration) {
 // arm waits for whatever ends the process next.
 func (p *process) arm() {
 	next := p.exit
-	for _, at := range []time.Duration{p.lease, p.timeout, p.kill} {
+	if p.queued {
+		next = p.lease
+	}
+	for _, at := range []time.Duration{p.lease, p.timeout, p.kill, p.giveBack} {
 		if at > 0 && at < next && (at != p.lease || p.k.h.w.Break != NoDeadline) {
 			next = at
 		}
@@ -135,7 +214,9 @@ func (p *process) arm() {
 func (p *process) due() {
 	now := p.k.h.clock.mono()
 	switch {
-	case !p.live || p.k.dead:
+	case p.k.dead || !p.live && !p.queued:
+	case p.queued:
+		p.overdue(now)
 	case now >= p.lease && p.k.h.w.Break != NoDeadline:
 		p.end(wire.Outcome_LOST)
 	case p.kill > 0 && now >= p.kill:
@@ -147,6 +228,29 @@ func (p *process) due() {
 	case now >= p.exit:
 		p.finish(p.outcome)
 	}
+}
+
+// overdue ends an attempt that waits for a slot: its lease has ended, or it is
+// given back.
+func (p *process) overdue(now time.Duration) {
+	switch {
+	case now >= p.lease && p.k.h.w.Break != NoDeadline:
+		p.withdraw(wire.Outcome_LOST)
+	case p.giveBack > 0 && now >= p.giveBack:
+		p.giveBack = 0
+		p.withdraw(wire.Outcome_RECALLED)
+	case p.giveBack > 0:
+		p.arm() // its lease was longer than it may wait
+	}
+}
+
+// withdraw ends an attempt that has not started.
+func (p *process) withdraw(outcome wire.Outcome) {
+	if p.k.h.w.Break != Reviving {
+		p.k.leave(p)
+		p.queued = false
+	}
+	p.finish(outcome)
 }
 
 // terminate is a SIGTERM, and a SIGKILL after the grace.
@@ -170,17 +274,26 @@ func (p *process) terminate(verdict wire.Outcome, grace time.Duration) {
 
 // end is a SIGKILL.
 func (p *process) end(verdict wire.Outcome) {
-	if p.live {
+	switch {
+	case p.live:
 		p.finish(verdict)
+	case p.queued:
+		p.withdraw(verdict)
 	}
 }
 
-// finish is the end of the process; its result is known when it is on disk.
+// finish is the end of an attempt; its result is known when it is on disk.
 func (p *process) finish(outcome wire.Outcome) {
 	k, w := p.k, p.k.h.w
-	w.table.stop(p, outcome)
-	p.result = &wire.AttemptResult{
-		Ref: p.key.Ref(), Outcome: outcome, StartedMs: p.started.UnixMilli(), EndedMs: k.h.clock.wall().UnixMilli(),
+	p.result = &wire.AttemptResult{Ref: p.key.Ref(), Outcome: outcome}
+	if !p.started.IsZero() {
+		p.result.StartedMs, p.result.EndedMs = p.started.UnixMilli(), k.h.clock.wall().UnixMilli()
+	}
+	if p.live {
+		w.table.stop(p, outcome)
+		k.next(p.start.Group)
+	} else {
+		w.table.withdrawn(p, outcome)
 	}
 	w.after(w.between(time.Millisecond, 20*time.Millisecond), func() {
 		if k.dead {
@@ -197,19 +310,25 @@ func (p *process) finish(outcome wire.Outcome) {
 
 func (k *keeper) extend(m *wire.ExtendAttempts) {
 	for _, ref := range m.Refs {
-		if p := k.attempts[attempt.KeyOf(ref)]; p != nil && p.live {
+		if p := k.attempts[attempt.KeyOf(ref)]; p != nil && (p.live || p.queued) {
 			p.lease = max(p.lease, time.Duration(m.DeadlineNs))
 			p.arm()
 		}
 	}
 }
 
+// stop ends an attempt, or with recall gives it back if it has not started.
 func (k *keeper) stop(m *wire.StopAttempt) {
-	if p := k.attempts[attempt.KeyOf(m.Ref)]; p != nil && p.live {
-		if m.GraceMs == 0 {
-			p.end(wire.Outcome_STOPPED)
-			return
+	p := k.attempts[attempt.KeyOf(m.Ref)]
+	switch {
+	case p == nil, !p.live && !p.queued, m.Recall && p.live:
+	case m.Recall:
+		if k.h.w.Break != Holding {
+			p.withdraw(wire.Outcome_RECALLED)
 		}
+	case p.queued, m.GraceMs == 0:
+		p.end(wire.Outcome_STOPPED)
+	default:
 		p.terminate(wire.Outcome_STOPPED, time.Duration(m.GraceMs)*time.Millisecond)
 	}
 }
@@ -242,11 +361,15 @@ type processTable struct {
 	live  map[attempt.Instance]*process
 	fence map[attempt.Instance]uint64 // of the newest that was started
 	ended map[attempt.Key]wire.Outcome
+	// back has what may not start any more: it was given back, or the keeper was
+	// told to while it waited.
+	back map[attempt.Key]string
 }
 
 func newProcessTable(w *world) *processTable {
 	return &processTable{
 		w: w, live: map[attempt.Instance]*process{}, fence: map[attempt.Instance]uint64{}, ended: map[attempt.Key]wire.Outcome{},
+		back: map[attempt.Key]string{},
 	}
 }
 
@@ -262,6 +385,12 @@ func (t *processTable) start(p *process) {
 	if p.key.Fence <= t.fence[i] {
 		t.w.violated("R13.3", "%s starts with fence %d after one with %d", p.key, p.key.Fence, t.fence[i])
 	}
+	if why := t.back[p.key]; why != "" {
+		t.w.violated("R9", "%s starts on %s after %s", p.key, p.k.h.id, why)
+	}
+	if slots, used := p.k.h.slotsOf(p.start.Group), t.running(p.k, p.start.Group); used >= slots {
+		t.w.violated("R5.1", "%s starts on %s while %d run in %s, which has %d slots there", p.key, p.k.h.id, used, p.start.Group, slots)
+	}
 	cycle, known := t.w.model.cycleOf(i)
 	for _, o := range slices.SortedFunc(maps.Keys(t.live), func(a, b attempt.Instance) int {
 		return cmp.Or(cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.Instance, b.Instance))
@@ -271,6 +400,35 @@ func (t *processTable) start(p *process) {
 		}
 	}
 	t.live[i], t.fence[i] = p, p.key.Fence
+}
+
+// running counts the processes of a keeper in a group.
+func (t *processTable) running(k *keeper, group string) (n int) {
+	for _, p := range t.live {
+		if p.k == k && p.start.Group == group {
+			n++
+		}
+	}
+	return n
+}
+
+// recalled is told of a call that wants work back, at the moment at which it
+// reaches the keeper.
+func (t *processTable) recalled(k *keeper, key attempt.Key) {
+	if p := k.attempts[key]; p != nil && p.queued && t.back[key] == "" {
+		t.w.report.Recalled++
+		t.back[key] = "its recall reached the keeper"
+	}
+}
+
+// withdrawn is the end of an attempt that never started.
+func (t *processTable) withdrawn(p *process, outcome wire.Outcome) {
+	t.w.note("%s: %s with fence %d ends without a process: %s", p.k.h.id, p.key, p.key.Fence, outcome)
+	if outcome == wire.Outcome_RECALLED {
+		t.w.report.GivenBack++
+	}
+	t.back[p.key] = "it ended as " + outcome.String()
+	t.ended[p.key] = outcome
 }
 
 func (t *processTable) stop(p *process, outcome wire.Outcome) {

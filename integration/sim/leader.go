@@ -80,6 +80,8 @@ func (d *dispatcher) turn() {
 		turn = d.addGrant(turn)
 	case Rude:
 		turn = d.addConflict(turn)
+	case Greedy:
+		turn = d.addAhead(turn)
 	}
 	if d.c.w.Break == Unverified {
 		d.send(d.core.Verified())
@@ -206,6 +208,25 @@ func (d *dispatcher) addGrant(turn *wire.Turn) *wire.Turn {
 		at, _ := p.Locate(i)
 		turn.Grants = append(turn.Grants, &wire.Grant{Plan: p.ID, Instance: i, Agent: "a0", ResourceGroup: p.ResourceGroup(at.Node)})
 		return false
+	})
+	return turn
+}
+
+// addAhead is the mutation Greedy: whatever could start is granted ahead, to
+// some agent.
+func (d *dispatcher) addAhead(turn *wire.Turn) *wire.Turn {
+	if turn == nil || len(turn.Grants) > 0 {
+		return turn
+	}
+	nowMs := d.c.clock.wall().UnixMilli()
+	d.st.Plans(0, func(p *state.Plan) bool {
+		for i := range p.Size() {
+			at, _ := p.Locate(i)
+			if schedule.Check(d.st, p, at, nowMs).Kind == schedule.Nothing && p.Dry(at) == wire.DryRun_DRY_RUN_NONE {
+				turn.Grants = append(turn.Grants, &wire.Grant{Plan: p.ID, Instance: i, Agent: "a0", ResourceGroup: p.ResourceGroup(at.Node), Ahead: true})
+			}
+		}
+		return len(turn.Grants) == 0
 	})
 	return turn
 }

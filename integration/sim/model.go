@@ -26,6 +26,7 @@ type model struct {
 	asked    map[[2]int]bool             // plan and position of dates about which holdsDate is being asked
 	runs     map[cycle]map[uint64]uint64 // when each plan last ran it, as an order
 	added    map[uint64]*state.Plan      // as it was when its receipt was added up last
+	briefest map[string]int64            // in ms, by node: of all attempts that have ended
 }
 
 // cycle is one T of a node on a D.
@@ -79,6 +80,7 @@ func newModel(w *world) *model {
 		w: w, nodes: map[string]*wire.Node{}, since: map[string]int64{}, plans: map[uint64]*planModel{}, autos: map[int32]*planModel{},
 		made: map[made]bool{}, expired: map[uint64]uint64{}, answered: map[string]bool{},
 		runs: map[cycle]map[uint64]uint64{}, asked: map[[2]int]bool{}, added: map[uint64]*state.Plan{},
+		briefest: map[string]int64{},
 	}
 }
 
@@ -90,6 +92,12 @@ func (m *model) cycleOf(i attempt.Instance) (cycle, bool) {
 		return cycle{}, false
 	}
 	return p.keys[i.Instance], true
+}
+
+// quick says whether an instance is of a node whose attempts are short.
+func (m *model) quick(i attempt.Instance) bool {
+	p := m.plans[i.Plan]
+	return p != nil && p.nodes[p.keys[i.Instance].node].Owner == quick
 }
 
 // committed takes in an entry; a turn was decided from the facts after basis.
@@ -167,6 +175,13 @@ func (m *model) operate(before, after *state.State, o *wire.Operate, t *wire.Tar
 	case o.Kind == wire.Operate_RESUME:
 		p.stopped, p.paused, p.halted, p.failures, p.named = false, false, false, 0, map[uint64]bool{}
 	}
+	if whole && (o.Kind == wire.Operate_STOP || o.Kind == wire.Operate_PAUSE) {
+		after.LeasesOf(p.id, func(l *state.Lease) {
+			if !l.Ending() && (l.Ahead || o.Kind == wire.Operate_STOP) {
+				m.w.violated("R9", "after %s of the plan its b%d.%d is not called back: %+v", o.Kind, p.id, l.Instance, l)
+			}
+		})
+	}
 	for i, k := range p.keys {
 		n := uint64(i)
 		was, is := m.status(before, p, n), m.status(after, p, n)
@@ -192,6 +207,9 @@ func (m *model) operate(before, after *state.State, o *wire.Operate, t *wire.Tar
 func (m *model) operated(p *planModel, n uint64, o *wire.Operate, was state.Status) (want state.Status, fixed bool) {
 	switch o.Kind {
 	case wire.Operate_STOP:
+		if was.Waits() {
+			delete(p.forced, n)
+		}
 		return state.Stopped, was.Waits()
 	case wire.Operate_RERUN, wire.Operate_RERUN_FAILED:
 		if o.Kind == wire.Operate_RERUN_FAILED && !was.Failure() {
@@ -278,6 +296,9 @@ func (m *model) changed(index, basis uint64, nowMs int64, before, after *state.S
 	if !ch.To.Waits() && ch.To != state.Running {
 		delete(p.forced, n)
 	}
+	if ch.From == state.Running && ch.To == state.Frozen {
+		p.frozen[n] = true // it was, while it waited at its agent
+	}
 	if m.runs[key] == nil {
 		m.runs[key] = map[uint64]uint64{}
 	}
@@ -306,6 +327,11 @@ func (m *model) ended(before, after *state.State, p *planModel, n uint64, to sta
 		return
 	}
 	a := all[len(all)-1]
+	if took, node := a.EndedMs-a.StartedMs, p.keys[n].node; a.StartedMs > 0 {
+		if least, known := m.briefest[node]; !known || took < least {
+			m.briefest[node] = took
+		}
+	}
 	if a.Fence != l.Fence {
 		m.w.violated("R13.3", "%s had fence %d, recorded is %d", key, l.Fence, a.Fence)
 	}
@@ -331,6 +357,10 @@ func (m *model) consequence(p *planModel, n uint64, l *state.Lease, o wire.Outco
 	want := state.Succeeded
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
+	case o == wire.Outcome_RECALLED && !l.Stopping:
+		if want = state.Again; l.Started || !l.Ahead {
+			m.w.violated("R9", "an attempt of b%d.%d is recorded as given back, and was not granted ahead or runs: %+v", p.id, n, l)
+		}
 	case l.Stopping:
 		o, want = wire.Outcome_STOPPED, state.Stopped
 	case l.Yielding:
@@ -350,6 +380,9 @@ func (m *model) consequence(p *planModel, n uint64, l *state.Lease, o wire.Outco
 			want = state.Retrying
 		}
 	}
+	if l.Freezing && want == state.Again {
+		want = state.Frozen
+	}
 	if to != want {
 		m.w.violated("R9", "an attempt of b%d.%d ends as %s after %d used retries: it is %d, expected %d", p.id, n, o, t.used, to, want)
 	}
@@ -358,25 +391,58 @@ func (m *model) consequence(p *planModel, n uint64, l *state.Lease, o wire.Outco
 // maxYields is the setting that the fleets run with (RULES R5.6).
 const maxYields = 3
 
-// caps judges slots and maxRunning after a turn that gave some (RULES R4.8, R13).
+// aheadPerSlot is how many attempts may wait for each slot: each counts for a
+// millisecond at least, of 40.
+const aheadPerSlot = 40
+
+// caps judges slots, what is granted ahead and maxRunning after a turn that gave
+// some (RULES R4.8, R13). What is granted ahead counts as running.
 func (m *model) caps(st *state.State, turn *wire.Turn) {
-	used, running := map[string]int{}, map[uint64]int32{}
+	used, ahead, running := map[string]int{}, map[string]int{}, map[uint64]int32{}
 	st.Leases(func(l *state.Lease) {
-		used[l.Agent+"/"+l.Group]++
 		running[l.Plan]++
+		// What has started took the slot of one whose end may not be a fact yet.
+		if l.Ahead || l.Started {
+			ahead[l.Agent+"/"+l.Group]++
+		} else {
+			used[l.Agent+"/"+l.Group]++
+		}
 	})
+	slots := map[string]int{}
 	st.Agents(func(a *state.Agent) {
 		for _, g := range a.Groups {
-			if n := used[a.Id+"/"+g.Group]; n > int(g.Slots) {
+			at := a.Id + "/" + g.Group
+			slots[at] = int(g.Slots)
+			switch n, more := used[at], ahead[at]; {
+			case n > int(g.Slots):
 				m.w.violated("R5.1", "agent %s runs %d in %s, and has %d slots", a.Id, n, g.Group, g.Slots)
+			case n+more > int(g.Slots)+state.MaxAhead, more > (1+aheadPerSlot)*int(g.Slots):
+				m.w.violated("R5.1", "agent %s holds %d in %s and %d ahead, and has %d slots", a.Id, n, g.Group, more, g.Slots)
 			}
 		}
 	})
 	for _, g := range turn.Grants {
 		l, ok := st.Lease(g.Plan, g.Instance)
+		if ok && l.Fence == st.Index() && g.Ahead {
+			m.grantedAhead(l, used[g.Agent+"/"+l.Group]+ahead[g.Agent+"/"+l.Group], slots[g.Agent+"/"+l.Group])
+		}
 		if p := m.plans[g.Plan]; ok && l.Fence == st.Index() && p.req.MaxRunning > 0 && running[p.id] > p.req.MaxRunning {
 			m.w.violated("R4.8", "b%d runs %d, and may run %d", p.id, running[p.id], p.req.MaxRunning)
 		}
+	}
+}
+
+// grantedAhead judges a lease beyond its agent's slots: only of a node that has
+// been seen to take little time, and not while the agent has a free slot.
+func (m *model) grantedAhead(l *state.Lease, held, slots int) {
+	m.w.report.Ahead++
+	m.w.client.interfere(l)
+	key := m.plans[l.Plan].keys[l.Instance]
+	if least, known := m.briefest[key.node]; !known || least > aheadPerSlot {
+		m.w.violated("R5.1", "b%d.%d %v is granted ahead, and nothing of its node was ever short", l.Plan, l.Instance, key)
+	}
+	if held <= slots {
+		m.w.violated("R5.1", "b%d.%d is granted ahead on %s, which holds %d in %s and has %d slots", l.Plan, l.Instance, l.Agent, held, l.Group, slots)
 	}
 }
 

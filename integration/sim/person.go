@@ -207,6 +207,27 @@ func (c *client) edit(p *planModel) {
 	c.request(&wire.Command{Body: &wire.Command_EditPlan{EditPlan: e}}, ignore)
 }
 
+// interfere has somebody, now and then, think better of what waits at an agent.
+func (c *client) interfere(l *state.Lease) {
+	if c.w.calm || !c.w.oneIn(4) {
+		return
+	}
+	id, n := l.Plan, l.Instance
+	c.w.after(c.w.between(0, 20*time.Millisecond), func() {
+		switch c.w.rnd.IntN(5) {
+		case 0:
+			c.do(operation(id, wire.Operate_FREEZE, n))
+		case 1:
+			c.do(operation(id, wire.Operate_STOP, n))
+		case 2:
+			c.do(operation(id, wire.Operate_STOP))
+		default:
+			c.do(operation(id, wire.Operate_PAUSE))
+		}
+		c.w.after(c.w.between(10*time.Millisecond, 20*time.Second), func() { c.do(operation(id, wire.Operate_RESUME)) })
+	})
+}
+
 // mend is somebody who looks after what has failed, once a day.
 func (c *client) mend() {
 	st := c.w.log.truth()

@@ -58,6 +58,9 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 	if n < 100 {
 		return
 	}
+	if sum.Ahead < n || 20*sum.Recalled < n || 20*sum.GivenBack < n {
+		t.Error("too little is granted ahead in these fleets to test anything")
+	}
 	if sum.Autos < n/2 || sum.Operations < 4*n || 20*sum.Yields < n || 5*sum.Edits < n || sum.Holds < n/2 || sum.Expired < n/4 {
 		t.Error("too little of the schedule or of operations happens in these fleets to test anything")
 	}
@@ -103,6 +106,9 @@ func TestBrokenFleetsAreFound(t *testing.T) {
 		{"a schedule that leaves out dates", Options{Break: Skipping, Days: 30}, []string{"R1"}},
 		{"plans are forgotten too early", Options{Break: Hasty, Days: 30}, []string{"R10.1"}},
 		{"plans are never forgotten", Options{Break: Keeping, Days: 45}, []string{"R10.1"}},
+		{"keepers that do not give work back", Options{Break: Holding}, []string{"R9", "liveness"}},
+		{"keepers that start what they have given back", Options{Break: Reviving}, []string{"R9"}},
+		{"a leader that grants everything ahead", Options{Break: Greedy}, []string{"R5.1", "R4.8"}},
 		{"no margin and clocks that drift", Options{Terms: noMargin}, []string{"R13.2"}},
 	}[:breaksTried] {
 		t.Run(c.name, func(t *testing.T) {

@@ -72,6 +72,12 @@ const (
 	Hasty
 	// Keeping lets no plan be forgotten.
 	Keeping
+	// Holding lets keepers ignore that work is wanted back.
+	Holding
+	// Reviving lets keepers start what they have given back.
+	Reviving
+	// Greedy lets a leader grant ahead without bound.
+	Greedy
 )
 
 // Sizes of a run, in virtual time; a season's by the day and its slowness.
@@ -103,6 +109,11 @@ type Report struct {
 	Outages    int // of all coordinators
 	Holds      int // pauses and stops acknowledged
 	Receipts   int // looked at, hour by hour
+
+	Ahead     int // leases granted ahead
+	Queued    int // attempts that waited at their keeper for a slot
+	Recalled  int // of them, by the leader
+	GivenBack int // of them, also because they waited for too long
 }
 
 // add adds another run's numbers.
@@ -122,13 +133,18 @@ func (r *Report) add(o Report) {
 	r.Outages += o.Outages
 	r.Receipts += o.Receipts
 	r.Holds += o.Holds
+	r.Ahead += o.Ahead
+	r.Queued += o.Queued
+	r.Recalled += o.Recalled
+	r.GivenBack += o.GivenBack
 }
 
 func (r Report) String() string {
 	return fmt.Sprintf("%s of their time, %d events, %d entries, %d leaders, %d outages; %d backfills, %d dates of the schedule, %d processes, "+
-		"%d leases lost, %d yielded; %d operations, %d edits, %d pauses and stops held, %d plans forgotten, %d receipts",
+		"%d leases lost, %d yielded; %d operations, %d edits, %d pauses and stops held, %d plans forgotten, %d receipts; "+
+		"%d granted ahead, %d waited at their keeper, %d recalled, %d given back",
 		r.Took.Round(time.Minute), r.Events, r.Entries, r.Leaders, r.Outages, r.Plans, r.Autos, r.Processes,
-		r.Lost, r.Yields, r.Operations, r.Edits, r.Holds, r.Expired, r.Receipts)
+		r.Lost, r.Yields, r.Operations, r.Edits, r.Holds, r.Expired, r.Receipts, r.Ahead, r.Queued, r.Recalled, r.GivenBack)
 }
 
 // world is one run.
