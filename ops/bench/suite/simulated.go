@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"backfleet/agent/dial"
 	"backfleet/agent/monotonic"
@@ -29,7 +31,22 @@ type simulation struct {
 	takes        func() time.Duration  // how long an attempt runs; nil: no time
 	tally        *tally                // counts acknowledged results; may be nil
 	ledger       *ledger               // remembers each instance; may be nil
+	traffic      *traffic              // counts what goes over the sockets; may be nil
 	onWelcome    func(agent time.Time) // each time a leader has accepted one; may be nil
+}
+
+// traffic counts the bytes of messages, both ways.
+type traffic struct{ bytes atomic.Int64 }
+
+func (t *traffic) add(m proto.Message) {
+	if t != nil {
+		t.bytes.Add(int64(proto.Size(m)))
+	}
+}
+
+// spread gives times from half of mean to one and a half.
+func spread(mean time.Duration) func() time.Duration {
+	return func() time.Duration { return mean/2 + rand.N(mean) }
 }
 
 // simulated is an agent of a simulation.
@@ -194,6 +211,7 @@ func (a *simulated) one(ctx context.Context, address string) (welcomed bool, err
 				a.of.onWelcome(time.Now())
 			}
 		}
+		a.of.traffic.add(m)
 		a.do(func(now time.Duration) { a.core.Received(now, m) })
 		if n := len(m.GetAck().GetResults()); n > 0 && a.of.tally != nil {
 			a.of.tally.acks.Add(1)
@@ -212,6 +230,7 @@ func (a *simulated) send(ctx context.Context, remote grpc.BidiStreamingClient[wi
 			if len(m.GetReport().GetResults()) > 0 && a.of.tally != nil {
 				a.of.tally.reports.Add(1)
 			}
+			a.of.traffic.add(m)
 			if remote.Send(m) != nil {
 				return // Recv says why
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -211,7 +210,7 @@ func (s *soak) live(ctx context.Context) error {
 	defer cancel()
 	sim := &simulation{
 		agents: s.o.agents, slots: s.o.slots, group: soakGroup, ramp: 5 * time.Second,
-		takes: s.duration, tally: s.tally, ledger: s.ledger,
+		takes: spread(s.mean()), tally: s.tally, ledger: s.ledger,
 	}
 	for _, server := range status.Servers {
 		sim.coordinators = append(sim.coordinators, server.RPCAddress)
@@ -237,11 +236,10 @@ func (s *soak) live(ctx context.Context) error {
 	return errors.Join(err, ctx.Err())
 }
 
-// duration is how long a simulated instance takes: all slots full give the
+// mean is how long a simulated instance takes, so that all slots full give the
 // rate.
-func (s *soak) duration() time.Duration {
-	mean := float64(s.o.agents*s.o.slots) / float64(s.o.rate) * float64(time.Second)
-	return time.Duration(mean * (0.5 + rand.Float64()))
+func (s *soak) mean() time.Duration {
+	return time.Duration(float64(s.o.agents*s.o.slots) / float64(s.o.rate) * float64(time.Second))
 }
 
 // killing ends followers and leaders in their turn, and brings each back. One

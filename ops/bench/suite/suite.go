@@ -160,7 +160,7 @@ func newCommand() *cobra.Command {
 		},
 	}
 	cmd.Args = cobra.ArbitraryArgs // rows are not commands
-	cmd.AddCommand(soakCommand())
+	cmd.AddCommand(soakCommand(), capacityCommand())
 	f := cmd.Flags()
 	f.BoolVar(&o.quick, "quick", false, "small sizes and one round: a minute, to see that it works")
 	f.BoolVar(&o.full, "full", false, "the sizes of the promises: an hour")
