@@ -32,9 +32,14 @@ type recovery struct {
 // not depend on that.
 var cutEarly = []string{"--raft-snapshot-bytes", strconv.Itoa(8 << 20), "--raft-trailing-bytes", strconv.Itoa(2 << 20)}
 
-// cutsAway is how many snapshots a follower misses: more bytes of log lie
-// between the first and the last than the leader keeps, on disk or in memory.
-const cutsAway = 4
+// What lies in a log's file is there to be read until the whole file goes, so
+// more than a file of 64 MB must be written while a follower is away. Nodes with
+// much code do that in seconds: so many, changed so often.
+const (
+	ballastNodes = 32
+	ballastCode  = 250_000 // bytes of each
+	ballastTimes = 10
+)
 
 const (
 	steady       = 5 * time.Second // over which rates are taken
@@ -118,7 +123,7 @@ func (v *recovery) snapshotInstall(ctx context.Context) error {
 		return err
 	}
 	v.say("recover: %s, a follower, is killed at %.0f instances", follower.Name, v.agents.acked())
-	gone, err := v.cuts(ctx, direct)
+	gone, err := v.cut(ctx, direct)
 	if err != nil {
 		return err
 	}
@@ -177,26 +182,35 @@ func (v *recovery) reportInstall(follower *fleet.Process, before float64, back, 
 	return nil
 }
 
-// cuts waits until what a follower lacks that was killed before is gone, and
-// gives the index of the newest snapshot.
-func (v *recovery) cuts(ctx context.Context, leader *client.Client) (uint64, error) {
+// cut fills the log, waits until what a follower lacks that was killed before
+// is gone, and gives the index that it is to catch up to.
+func (v *recovery) cut(ctx context.Context, leader *client.Client) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, longestAway)
 	defer cancel()
-	first, err := leader.Cluster(ctx)
+	nodes := make([]v1.Node, ballastNodes)
+	var names []string
+	for i := range nodes {
+		nodes[i] = v1.Node{ID: "ballast_" + strconv.Itoa(i), Owner: "bench", Type: "shell"}
+		names = append(names, nodes[i].ID)
+	}
+	for n := range ballastTimes {
+		for i := range nodes {
+			nodes[i].Code = ": " + strings.Repeat(strconv.Itoa(n), ballastCode)
+		}
+		if _, err := leader.ApplyNodes(ctx, v1.NodeApplication{Nodes: nodes}); err != nil {
+			return 0, err
+		}
+	}
+	last, err := leader.ApplyNodes(ctx, v1.NodeApplication{Remove: names})
 	if err != nil {
 		return 0, err
 	}
-	last, seen := first.SnapshotIndex, 0
+	v.say("recover: %d MB of log written without it, at %.0f instances", ballastNodes*ballastCode*ballastTimes/1_000_000, v.agents.acked())
 	err = fleet.Until(ctx, "the leader has cut its log", func(ctx context.Context) (bool, error) {
 		s, err := leader.Cluster(ctx)
-		if err == nil && s.SnapshotIndex > last {
-			last = s.SnapshotIndex
-			seen++
-			v.say("recover: snapshot %d without it, at %.0f instances", seen, v.agents.acked())
-		}
-		return seen == cutsAway, err
+		return err == nil && s.SnapshotIndex >= last.Index, err
 	})
-	return last, err
+	return last.Index, err
 }
 
 // restartAll kills every coordinator in the middle of the work and starts them
