@@ -49,6 +49,13 @@ func ParseFolder(name string) (Key, bool) {
 
 // Compare orders keys by plan, instance, fence and attempt.
 func (k Key) Compare(o Key) int {
-	return cmp.Or(cmp.Compare(k.Plan, o.Plan), cmp.Compare(k.Instance, o.Instance),
-		cmp.Compare(k.Fence, o.Fence), cmp.Compare(k.Attempt, o.Attempt))
+	switch { // by steps: an agent sorts thousands
+	case k.Plan != o.Plan:
+		return cmp.Compare(k.Plan, o.Plan)
+	case k.Instance != o.Instance:
+		return cmp.Compare(k.Instance, o.Instance)
+	case k.Fence != o.Fence:
+		return cmp.Compare(k.Fence, o.Fence)
+	}
+	return cmp.Compare(k.Attempt, o.Attempt)
 }

@@ -51,7 +51,7 @@ const (
 	// journalBytes is the size of an empty journal, some 8,000 attempts.
 	journalBytes = 2 << 20
 	// syncEvery is the least time between two syncs.
-	syncEvery   = 20 * time.Millisecond
+	syncEvery   = 50 * time.Millisecond
 	headerBytes = 8
 )
 

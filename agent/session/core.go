@@ -57,7 +57,7 @@ type terms struct{ lease, renew, margin, ahead time.Duration }
 type renewal struct {
 	seq  uint64
 	at   time.Duration
-	keys []attempt.Key
+	held []*held
 }
 
 type held struct {
@@ -341,9 +341,8 @@ func (c *Core) renewed(r renewal, unknown []*wire.AttemptRef) {
 	for _, ref := range unknown {
 		foreign[attempt.KeyOf(ref)] = true
 	}
-	for _, key := range r.keys {
-		h := c.attempts[key]
-		if h == nil || h.result != nil || foreign[key] || deadline <= h.deadline {
+	for _, h := range r.held { // those let go since have a result
+		if h.result != nil || deadline <= h.deadline || foreign[h.key] {
 			continue
 		}
 		h.deadline = deadline
@@ -499,10 +498,11 @@ func (c *Core) report(now time.Duration) {
 
 func (c *Core) renew(now time.Duration, r *wire.Report) {
 	c.renewAt = now + c.terms.renew
-	sent := renewal{seq: r.Seq, at: now}
+	sent := renewal{seq: r.Seq, at: now, held: make([]*held, 0, len(c.attempts))}
+	r.Held = make([]*wire.AttemptRef, 0, len(c.attempts))
 	for _, key := range c.keys() {
 		if h := c.attempts[key]; !h.acked {
-			sent.keys = append(sent.keys, key)
+			sent.held = append(sent.held, h)
 			r.Held = append(r.Held, h.ref)
 		}
 	}
