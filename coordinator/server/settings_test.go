@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"backfleet/coordinator/logstore"
+	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/cri"
@@ -241,4 +242,18 @@ func logPage(t *testing.T, s *Server, key logstore.Key, query string) (p logLine
 		t.Fatal(err)
 	}
 	return p, got.StatusCode, string(text)
+}
+
+func TestBoundsOfTheLogAreRefusedByName(t *testing.T) {
+	for field, bounds := range map[string]raftnode.Compaction{
+		"raft-snapshot-entries": {SnapshotEntries: 1 << 63},
+		"raft-snapshot-bytes":   {SnapshotBytes: -1},
+		"raft-trailing-entries": {TrailingEntries: 20_000_000},
+		"raft-trailing-bytes":   {TrailingBytes: 1 << 40},
+	} {
+		c := Config{ID: "c1", DataDir: t.TempDir(), Compaction: bounds}
+		if err := c.complete(); !fault.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), field+": ") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
 }

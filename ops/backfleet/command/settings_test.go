@@ -44,3 +44,14 @@ func TestR10_4_SettingsAsFlags(t *testing.T) {
 		}
 	}
 }
+
+func TestBoundsOfTheLogAsFlags(t *testing.T) {
+	c := coordinatorCommand("test")
+	for flag, want := range map[string]string{
+		"raft-snapshot-entries": "65536", "raft-snapshot-bytes": "67108864", "raft-trailing-entries": "10240", "raft-trailing-bytes": "134217728",
+	} {
+		if got := c.Flags().Lookup(flag); got == nil || got.DefValue != want || got.Usage == "" {
+			t.Errorf("--%s: %+v, want the default %s and a text", flag, got, want)
+		}
+	}
+}
