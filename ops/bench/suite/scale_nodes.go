@@ -126,14 +126,8 @@ func (r *run) applyYAML(ctx context.Context, c *cluster, nodes []v1.Node) (float
 	if err := json.Unmarshal(out, &result); err != nil {
 		return 0, fmt.Errorf("node apply said %q: %w", out[:min(len(out), 100)], err)
 	}
-	changed := 0
-	for _, ch := range result.Changes {
-		if ch.Change == v1.ChangeChanged {
-			changed++
-		}
-	}
-	if changed != len(nodes) {
-		return 0, fmt.Errorf("node apply changed %d nodes, expected %d", changed, len(nodes))
+	if result.Counts.Changed != len(nodes) {
+		return 0, fmt.Errorf("node apply changed %d nodes, expected %d", result.Counts.Changed, len(nodes))
 	}
 	return took, nil
 }
