@@ -169,6 +169,11 @@ var (
 	readyCount   = gauge("ready_instances", "Instances that wait for nothing but a slot, by resource group; the leader alone knows.", "group")
 	diskFree     = gauge("data_free_bytes", "Free bytes on the volume of the data folder; below what a coordinator reserves it takes no new work.")
 	diskReserve  = gauge("data_reserve_bytes", "What must be free on the volume of the data folder.")
+	apiActive    = gauge("api_requests_active", "Requests that hold a place, by class.", "class")
+	apiWaiting   = gauge("api_requests_waiting", "Requests that wait for a place, by class.", "class")
+	apiPlaces    = gauge("api_places", "Requests that may be answered at the same time, by class.", "class")
+	apiAdmitted  = gauge("api_admitted_total", "Requests that got a place, by class.", "class")
+	apiRefused   = gauge("api_refused_total", "Requests refused as overloaded, by class.", "class")
 )
 
 // Describe implements prometheus.Collector.
@@ -176,6 +181,7 @@ func (standing) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		raftLeader, raftTerm, raftCommit, raftApplied, raftSnapshot, raftContact, raftInFlight, raftVoters,
 		agentCount, slotTotal, slotUsed, runningCount, leaseCount, readyCount, diskFree, diskReserve,
+		apiActive, apiWaiting, apiPlaces, apiAdmitted, apiRefused,
 	} {
 		ch <- d
 	}
@@ -191,6 +197,7 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.log(put)
 	c.fleet(put)
+	c.requests(ch, put)
 	ctx, cancel := context.WithTimeout(context.Background(), readyPatience)
 	defer cancel()
 	var ready map[string]int
@@ -234,6 +241,20 @@ func (c standing) log(put put) {
 	}
 	put(raftVoters, voters[true], "true")
 	put(raftVoters, voters[false], "false")
+}
+
+// requests tells how busy the API is, class by class.
+func (c standing) requests(ch chan<- prometheus.Metric, put put) {
+	if c.s.api == nil {
+		return
+	}
+	for _, l := range c.s.api.Load() {
+		put(apiActive, float64(l.Active), l.Class)
+		put(apiWaiting, float64(l.Waiting), l.Class)
+		put(apiPlaces, float64(l.Limit), l.Class)
+		ch <- prometheus.MustNewConstMetric(apiAdmitted, prometheus.CounterValue, float64(l.Admitted), l.Class)
+		ch <- prometheus.MustNewConstMetric(apiRefused, prometheus.CounterValue, float64(l.Refused), l.Class)
+	}
 }
 
 func (c standing) fleet(put put) {

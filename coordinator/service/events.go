@@ -158,7 +158,7 @@ func (h *hub) add(t told) {
 	}
 	if extra := len(h.events) - eventsKept; extra >= eventsKept/10 {
 		h.floor = h.events[extra-1].at
-		h.events = slices.Clone(h.events[extra:])
+		h.events = slices.Delete(h.events, 0, extra) // in place: followers take copies
 		h.first += uint64(extra)
 	}
 }
