@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,11 +26,15 @@ func measureScale(ctx context.Context, r *run) (err error) {
 	for _, part := range []func(context.Context, *run, *cluster) error{
 		scaleNodes, scaleCycles, scalePlans, scaleAgents,
 	} {
-		if err := part(ctx, r, c); err != nil {
-			return err
+		if one := part(ctx, r, c); one != nil { // what follows can still be measured
+			r.say("scale: %v", one)
+			err = errors.Join(err, one)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return err
 }
 
 // durable are the target and the bound of what must be on a majority's disks
