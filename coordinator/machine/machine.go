@@ -7,12 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
-	"backfleet/pkg/wire"
 )
 
 // Machine is the state machine of one coordinator. State may be called from
@@ -37,11 +34,11 @@ func (m *Machine) State() *state.State { return m.current.Load() }
 // this binary does not understand halts the coordinator, rather than let it
 // differ from the others.
 func (m *Machine) Apply(index uint64, data []byte) any {
-	var c wire.Command
-	if err := (proto.UnmarshalOptions{}).Unmarshal(data, &c); err != nil {
+	c, err := state.Decode(data)
+	if err != nil {
 		return &raftnode.Halt{Err: fault.Wrap(err, fault.Corrupt, "log entry %d cannot be read", index)}
 	}
-	next, r := m.State().Apply(index, &c)
+	next, r := m.State().Apply(index, c)
 	if fault.Is(r.Err, fault.Corrupt) {
 		return &raftnode.Halt{Err: r.Err}
 	}

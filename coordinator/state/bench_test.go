@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"backfleet/pkg/wire"
 )
 
@@ -87,6 +89,29 @@ func BenchmarkTurn(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/transition")
 }
 
+// BenchmarkDecodeTurn reads turns of 1,000 finishes and 1,000 grants, as every
+// coordinator does.
+func BenchmarkDecodeTurn(b *testing.B) {
+	t := &wire.Turn{}
+	for i := range uint64(1000) {
+		t.Finishes = append(t.Finishes, &wire.Finish{
+			Plan: 1, Instance: 500_000 + i, Fence: 70_000, Outcome: wire.Outcome_SUCCEEDED, StartedMs: epoch + int64(i), EndedMs: epoch + int64(3*i),
+		})
+		t.Grants = append(t.Grants, &wire.Grant{Plan: 1, Instance: 501_000 + i, Agent: "agent-1", ResourceGroup: "default"})
+	}
+	stored, err := proto.Marshal(turn(t))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(len(stored))/2000, "B/transition")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(stored); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkSubmit accepts 10,000 nodes × 1,000 dates.
 func BenchmarkSubmit(b *testing.B) {
 	m := fleet(b, 10_000)
@@ -129,11 +154,14 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Run("WriteTo", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := m.s.WriteTo(io.Discard); err != nil {
-				b.Fatal(err)
+		most := peak(func() {
+			for b.Loop() {
+				if _, err := m.s.WriteTo(io.Discard); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
+		})
+		b.ReportMetric(float64(most)/1e6, "peak-MB")
 		b.ReportMetric(float64(stored.Len())/1e6, "MB")
 		b.ReportMetric(perInstance, "B/instance")
 	})
@@ -143,10 +171,13 @@ func BenchmarkSnapshot(b *testing.B) {
 		}
 	})
 	b.Run("Read", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := Read(bytes.NewReader(stored.Bytes())); err != nil {
-				b.Fatal(err)
+		most := peak(func() {
+			for b.Loop() {
+				if _, err := Read(bytes.NewReader(stored.Bytes())); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
+		})
+		b.ReportMetric(float64(most)/1e6, "peak-MB")
 	})
 }

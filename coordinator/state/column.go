@@ -60,13 +60,12 @@ func (c *column[T]) chunk(n uint64) *chunk[T] {
 	return nil
 }
 
-// at gives a cell to write, in a chunk that bears the mark.
-func (c *column[T]) at(m *mark, i uint64) *T {
+// own gives the branch of the n-th chunk to write.
+func (c *column[T]) own(m *mark, n uint64) *branch[T] {
 	if c.owner != m {
 		c.branches = append([]*branch[T](nil), c.branches...)
 		c.owner = m
 	}
-	n := i >> chunkBits
 	b := c.branches[n>>chunkBits]
 	if b == nil || b.owner != m {
 		own := &branch[T]{owner: m}
@@ -75,6 +74,19 @@ func (c *column[T]) at(m *mark, i uint64) *T {
 		}
 		b, c.branches[n>>chunkBits] = own, own
 	}
+	return b
+}
+
+// put makes a chunk the n-th.
+func (c *column[T]) put(m *mark, n uint64, k *chunk[T]) {
+	k.owner = m
+	c.own(m, n).chunks[n&chunkMask] = k
+}
+
+// at gives a cell to write, in a chunk that bears the mark.
+func (c *column[T]) at(m *mark, i uint64) *T {
+	n := i >> chunkBits
+	b := c.own(m, n)
 	k := b.chunks[n&chunkMask]
 	if k == nil || k.owner != m {
 		own := &chunk[T]{owner: m}

@@ -322,7 +322,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	l := e.newLease()
 	*l = Lease{
 		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
-		Agent: g.Agent, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
+		Agent: agent.Id, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
 		Ahead: g.Ahead,
 	}
 	if n := e.s.bySlot.get(uint64(p.slots[at.Node])); !n.Removed && !p.Request.PinCode {

@@ -47,13 +47,16 @@ func (s *State) Overlaps(p *plan.Plan) []string {
 }
 
 func overlap(p *plan.Plan, q *Plan) (string, bool) {
-	shared := sharedNodes(p, q)
-	if len(shared) == 0 {
-		return "", false
-	}
+	var shared []int
 	for pos, d := range q.Dates {
 		if _, ok := p.Position(d); !ok || q.DateSucceeded(pos) {
 			continue
+		}
+		// Looked for only now: most plans have no open date in common.
+		if shared == nil {
+			if shared = sharedNodes(p, q); len(shared) == 0 {
+				return "", false
+			}
 		}
 		for _, n := range shared {
 			id := q.Nodes[n].Spec.Id

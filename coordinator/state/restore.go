@@ -41,7 +41,15 @@ type decoder struct {
 // planRecords is a plan and the leaves that follow it.
 type planRecords struct {
 	*wire.SnapshotPlan
-	leaves []*wire.SnapshotLeaf
+	leaves []leaf
+}
+
+// leaf is what was read of one, in the form in which the plan will have it: so
+// there is never a second copy of what all instances came to.
+type leaf struct {
+	number   uint32
+	status   *chunk[Status] // nil: it has another size
+	attempts []byte
 }
 
 // stream reads records up to the footer and verifies it.
@@ -120,7 +128,11 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 			return corrupt("record %d belongs to backfill %s, which is not the one before it", n, plan.FormatID(b.Leaf.Plan))
 		}
 		p := d.plans[len(d.plans)-1]
-		p.leaves = append(p.leaves, b.Leaf)
+		p.leaves = append(p.leaves, takeLeaf(b.Leaf))
+		if len(b.Leaf.ProtoReflect().GetUnknown())+len(rec.ProtoReflect().GetUnknown()) > 0 {
+			return newer("record %d has an unknown field", n)
+		}
+		return nil
 	case *wire.SnapshotRecord_Lease:
 		d.leases = append(d.leases, b.Lease)
 	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request, *wire.SnapshotRecord_ResourceGroup,
@@ -133,6 +145,17 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 		return newer("record %d has an unknown field", n)
 	}
 	return nil
+}
+
+func takeLeaf(l *wire.SnapshotLeaf) leaf {
+	out := leaf{number: l.Leaf, attempts: l.Attempts}
+	if len(l.Status) == chunkSize {
+		out.status = &chunk[Status]{}
+		for i, st := range l.Status {
+			out.status.cells[i] = Status(st)
+		}
+	}
+	return out
 }
 
 // hasUnknown looks for fields of a newer format, at any depth.
@@ -285,30 +308,28 @@ func setOf(list []uint64) *iradix.Tree[struct{}] {
 }
 
 // restoreLeaves fills the columns and counts what is in them.
-func (p *Plan) restoreLeaves(leaves []*wire.SnapshotLeaf) error {
+func (p *Plan) restoreLeaves(leaves []leaf) error {
 	own := new(mark)
 	at, end := plan.Place{}, uint64(0) // of the node whose range of a date ends at end
 	retries := p.retries.Txn()
 	for k, leaf := range leaves {
-		first := uint64(leaf.Leaf) << chunkBits
-		if len(leaf.Status) != chunkSize || first >= p.Size() || k > 0 && leaf.Leaf <= leaves[k-1].Leaf {
-			return badPlan(p.ID, "leaf %d does not fit in", leaf.Leaf)
+		first := uint64(leaf.number) << chunkBits
+		if leaf.status == nil || first >= p.Size() || k > 0 && leaf.number <= leaves[k-1].number {
+			return badPlan(p.ID, "leaf %d does not fit in", leaf.number)
 		}
-		p.status.at(own, first)
-		cells := p.status.chunk(uint64(leaf.Leaf))
-		for slot, b := range leaf.Status {
-			st, i := Status(b), first+uint64(slot)
+		p.status.put(own, uint64(leaf.number), leaf.status)
+		for slot, st := range leaf.status.cells {
+			i := first + uint64(slot)
 			if st == Pending {
 				continue
 			}
 			if st >= nStatus || i >= p.Size() {
-				return badPlan(p.ID, "leaf %d: slot %d has status %d, which there is not", leaf.Leaf, slot, b)
+				return badPlan(p.ID, "leaf %d: slot %d has status %d, which there is not", leaf.number, slot, st)
 			}
 			if i >= end {
 				at, _ = p.Locate(i)
 				_, end = p.NodeRange(at.Pos, at.Node)
 			}
-			cells.cells[slot] = st
 			p.total[st]++
 			p.dates.at(own, uint64(at.Pos))[st]++
 			p.perNode.at(own, uint64(at.Node))[st]++
@@ -316,8 +337,8 @@ func (p *Plan) restoreLeaves(leaves []*wire.SnapshotLeaf) error {
 				retries.Insert(key1(i), struct{}{})
 			}
 		}
-		if len(leaf.Attempts) > 0 {
-			p.history.at(own, uint64(leaf.Leaf)).bytes = leaf.Attempts
+		if len(leaf.attempts) > 0 {
+			p.history.at(own, uint64(leaf.number)).bytes = leaf.attempts
 		}
 	}
 	p.retries = retries.Commit()

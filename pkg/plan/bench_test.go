@@ -152,3 +152,41 @@ func benchmarkCalls(b *testing.B, p *plan.Plan) {
 		b.Fatal("nothing was computed")
 	}
 }
+
+// BenchmarkBuildOfManyChildren has a node that needs the previous cycle of
+// 10,000 children.
+func BenchmarkBuildOfManyChildren(b *testing.B) {
+	root := daily("root")
+	root.DependsOnChildren = true
+	specs := []*wire.Node{root}
+	for i := range 10_000 {
+		specs = append(specs, daily(fmt.Sprintf("n%04d", i), up("root")))
+	}
+	g, r := graphOf(b, specs...), backfill("root", "2018-01-01..2020-09-26", groups(10))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := buildAt(g, accepted, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkManyCycles is one node × 1,440 cycles × 3,650 dates.
+func BenchmarkManyCycles(b *testing.B) {
+	n := minutely("n", "00:00", "23:59", 1)
+	n.DependsOnSelf = true
+	g, r := graphOf(b, n), backfill("n", "2010-01-01..2019-12-29", groups(10))
+	p := build(b, g, r)
+	if p.Size() != 1440*3650 {
+		b.Fatal(p.Size())
+	}
+	b.Run("Build", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := buildAt(g, accepted, r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("calls", func(b *testing.B) { benchmarkCalls(b, p) })
+}

@@ -56,24 +56,31 @@ func (p *Plan) connectPrior(zones zones) error {
 		s, ok := outside[id]
 		return s, ok
 	}
+	known := map[link]bool{}
+	add := func(i int, s source) {
+		if k := (link{i, s.id}); !known[k] { // a child may be named too
+			known[k] = true
+			p.Nodes[i].prior = append(p.Nodes[i].prior, prior{s})
+		}
+	}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		for _, u := range n.Spec.Upstreams {
 			switch s, ok := find(u.Node); {
 			case !ok:
 			case u.Previous:
-				n.addPrior(s)
+				add(i, s)
 			case u.Window && p.Auto && s.node < 0:
 				n.far = append(n.far, far{s, u})
 			}
 		}
 	}
 	for i := range p.Nodes {
-		p.adopt(p.Nodes[i].Spec, find)
+		p.adopt(p.Nodes[i].Spec, find, add)
 	}
 	for _, o := range p.record.Outside {
 		if _, inside := p.index[o.Spec.Id]; !inside {
-			p.adopt(o.Spec, find)
+			p.adopt(o.Spec, find, add)
 		}
 	}
 	return nil
@@ -81,20 +88,19 @@ func (p *Plan) connectPrior(zones zones) error {
 
 // adopt makes a node known to those of its upstreams that need the previous
 // cycle of their children.
-func (p *Plan) adopt(child *wire.Node, find func(string) (source, bool)) {
+func (p *Plan) adopt(child *wire.Node, find func(string) (source, bool), add func(int, source)) {
 	for _, u := range child.Upstreams {
 		if i, ok := p.index[u.Node]; ok && !u.Previous && p.Nodes[i].Spec.DependsOnChildren {
 			s, _ := find(child.Id)
-			p.Nodes[i].addPrior(s)
+			add(i, s)
 		}
 	}
 }
 
-// addPrior adds a previous-cycle dependency once: a child may be named too.
-func (n *Node) addPrior(s source) {
-	if !slices.ContainsFunc(n.prior, func(other prior) bool { return other.id == s.id }) {
-		n.prior = append(n.prior, prior{s})
-	}
+// link is a previous-cycle dependency of a node, by its index, on another.
+type link struct {
+	node int
+	on   string
 }
 
 // scheduleOf is the schedule of a spec that pkg/node has checked.
