@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a condition may take; only a failing test waits so long.
-const patience = 90 * time.Second
+const patience = 150 * time.Second
 
 var binary string
 

@@ -15,7 +15,7 @@ import (
 // of them count the same.
 func TestR13_1_ALargePlanOutlivesItsCoordinators(t *testing.T) {
 	const (
-		days      = 350
+		days      = 700
 		instances = days * 24 * 60
 		trailing  = 20
 	)
