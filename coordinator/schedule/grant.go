@@ -56,11 +56,18 @@ type granting struct {
 	most    int
 	granted map[*tracker]int
 	cycles  map[cycle]struct{} // of nodes that several plans have
+	nodes   map[string]given   // of nodes that backfill and schedule both may have
 	late    []late
 	room    int                           // how many more backfill instances the resource group may start
 	fits    func(t *tracker, i item) bool // whether the first in line may be taken; nil: whatever it is
 	unfit   bool                          // the first in line may not
 	out     []*wire.Grant
+}
+
+// given is what the call has granted of a node.
+type given struct {
+	key  cycle
+	auto bool
 }
 
 // late is an instance whose cycle was granted to another plan.
@@ -190,6 +197,19 @@ func (g *granting) take(pop func() (*tracker, item, bool)) (*tracker, uint64, *P
 				continue
 			}
 			g.cycles[key] = struct{}{}
+		}
+		if shared && p.Request.OnConflict != wire.Request_ALLOW {
+			// What goes ahead needs no free slot, so that backfill and schedule may
+			// both be ready for a node (RULES R5.6).
+			id := p.Nodes[at.Node].Spec.Id
+			if first, some := g.nodes[id]; some && first.auto != t.auto {
+				g.late = append(g.late, late{first.key, waiter{t, it.instance}})
+				continue
+			}
+			if g.nodes == nil {
+				g.nodes = map[string]given{}
+			}
+			g.nodes[id] = given{cycleOf(p, it.instance), t.auto}
 		}
 		return t, it.instance, s.Pace(p, at.Node), true
 	}
