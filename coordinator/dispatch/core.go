@@ -112,8 +112,7 @@ type inbox struct {
 type proposal struct {
 	turn     *wire.Turn
 	acks     []result
-	others   []uint64 // plans that other entries changed meanwhile
-	touched  []*worker
+	others   []uint64   // plans that other entries changed meanwhile
 	prepared []prepared // of the turn's grants, as far as Prepare has come
 }
 

@@ -20,6 +20,7 @@ type ledger struct {
 	deadlines deadlines
 	offers    *schedule.Offers
 	dirty     []*worker // whose offers are to be set anew
+	foreseen  []*worker // of whom the turn under way decides something
 	spare     []*grip
 	scratch   []offering
 }
@@ -36,6 +37,7 @@ type worker struct {
 	offered  []offering
 	patient  time.Time // nothing is granted ahead to it before
 	dirty    bool
+	foreseen bool
 }
 
 // load is what a worker holds of a resource group.
@@ -98,6 +100,25 @@ func (l *ledger) touch(w *worker) {
 		w.dirty = true
 		l.dirty = append(l.dirty, w)
 	}
+}
+
+// foresee has a worker's offers follow what the turn under way decides of it,
+// and, once that is a fact or not, the facts.
+func (l *ledger) foresee(w *worker) {
+	l.touch(w)
+	if !w.foreseen {
+		w.foreseen = true
+		l.foreseen = append(l.foreseen, w)
+	}
+}
+
+// decided ends what a turn foresaw.
+func (l *ledger) decided() {
+	for _, w := range l.foreseen {
+		w.foreseen = false
+		l.touch(w)
+	}
+	l.foreseen = l.foreseen[:0]
 }
 
 // hold takes in a lease.

@@ -34,11 +34,10 @@ func (c *Core) Turn(now time.Time) *wire.Turn {
 		turn.DryRuns = append(turn.DryRuns, next.DryRuns...)
 		others += transitions(next)
 	}
-	touched := slices.Clone(c.dirty)
 	c.settle(try.st, now, c.terms.Ahead > 0)
 	turn.Grants = c.sched.Fill(c.offers, maxGrants)
 	c.more = c.more || len(turn.Grants) == maxGrants
-	c.proposed = &proposal{turn: turn, acks: acks, touched: touched}
+	c.proposed = &proposal{turn: turn, acks: acks}
 	if empty(turn) {
 		return nil
 	}
@@ -85,6 +84,9 @@ func (c *Core) takeIn(now time.Time) (*wire.Turn, []result) {
 	turn := &wire.Turn{Agents: c.inbox.agents}
 	c.inbox.agents = nil
 	c.expire(turn, now)
+	for _, a := range turn.Agents {
+		c.foresee(c.worker(a.Id))
+	}
 	results := c.inbox.results
 	if len(c.failed) > 0 {
 		results = append(c.failed, results...)
@@ -105,6 +107,7 @@ func (c *Core) takeIn(now time.Time) (*wire.Turn, []result) {
 		if g := c.grips[instance{ref.Plan, ref.Instance}]; g != nil && g.fence == ref.Fence && g.ahead && !g.taken {
 			turn.Started = append(turn.Started, &wire.Started{Plan: ref.Plan, Instance: ref.Instance, Fence: ref.Fence})
 			c.starts(g)
+			c.foresee(g.w)
 		}
 	}
 	c.inbox.started = c.inbox.started[n:]
@@ -132,6 +135,7 @@ func (c *Core) ends(f *wire.Finish, r *wire.AttemptResult, now time.Time) bool {
 	}
 	g.taken = true
 	c.lift(g)
+	c.foresee(g.w)
 	f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode = ref.Plan, ref.Instance, ref.Fence, r.Outcome, r.ExitCode
 	f.StartedMs, f.EndedMs, f.Cause = r.StartedMs, r.EndedMs, r.Cause
 	return true
@@ -147,6 +151,7 @@ func (c *Core) losses() (out []*wire.Loss) {
 		if !g.taken {
 			g.taken = true
 			c.lift(g)
+			c.foresee(g.w)
 			out = append(out, &wire.Loss{Plan: g.plan, Instance: g.number, Fence: g.fence, Cause: g.cause})
 		}
 	}
@@ -188,9 +193,7 @@ func (c *Core) Committed(st *state.State, changes []state.Change, refused []stat
 	done := c.proposed
 	c.st = st
 	c.track(changes)
-	for _, w := range done.touched {
-		c.touch(w) // it was offered what the turn foresaw
-	}
+	c.decided()
 	c.sched.Observe(st, granted(changes), now.UnixMilli())
 	// What the scheduler foresaw and what others did meanwhile may not fit.
 	for _, r := range refused {
