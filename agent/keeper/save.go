@@ -13,7 +13,7 @@ const (
 	saveEvery = 10 * time.Millisecond
 	// saveQueued is the same while more work waits here: no slot stands empty for
 	// the answer.
-	saveQueued = 20 * time.Millisecond
+	saveQueued = 40 * time.Millisecond
 )
 
 func (k *Keeper) wakeSaver() {

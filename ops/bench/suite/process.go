@@ -28,7 +28,7 @@ func measureShell(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
-	var rates, files, pipes []float64
+	var rates, files, pipes, perEntry []float64
 	var stays []stay
 	for round := range r.o.rounds {
 		logged, err := (&forker{dir: r.dir, argv: argv, logged: true}).rate(ctx, 2000, r.o.shellSlots)
@@ -39,10 +39,19 @@ func measureShell(ctx context.Context, r *run) (err error) {
 		if err != nil {
 			return err
 		}
+		before, err := c.client.Cluster(ctx)
+		if err != nil {
+			return err
+		}
 		rate, id, err := c.backfillRate(ctx, round, dates, nodes)
 		if err != nil {
 			return err
 		}
+		after, err := c.client.Cluster(ctx)
+		if err != nil {
+			return err
+		}
+		perEntry = append(perEntry, float64(dates*nodes)/float64(after.AppliedIndex-before.AppliedIndex))
 		one, err := c.stayOf(ctx, id, dates*nodes, float64(r.o.shellSlots)/rate)
 		if err != nil {
 			return err
@@ -56,6 +65,7 @@ func measureShell(ctx context.Context, r *run) (err error) {
 	target.OfBound = true
 	r.add(Figure{Row: "shell", What: what, Unit: "/s", Rounds: rates, Target: target, Bound: &Bound{"bare fork and exec, a log file each", median(files)}})
 	r.add(Figure{Row: "shell", What: "the same against pipes", Unit: "/s", Rounds: rates, Bound: &Bound{"bare fork and exec, a pipe each", median(pipes)}})
+	r.add(Figure{Row: "shell", What: "instances in one log entry", Unit: "instances", Rounds: perEntry})
 	r.addStays(stays)
 	return nil
 }
