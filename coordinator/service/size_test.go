@@ -220,7 +220,7 @@ func (r *rig) pages(p *state.Plan, f server.InstanceFilter, limit, looks, glance
 			r.t.Fatal(err)
 		}
 		for _, i := range items {
-			ids = append(ids, string(i.ID))
+			ids = append(ids, i.ID)
 		}
 		pages++
 		if next == "" {
@@ -281,7 +281,7 @@ func TestR8_QueuedAtAnAgentIsNotRunning(t *testing.T) {
 			if i.State != want {
 				t.Errorf("%s is listed as %s and says %s", i.ID, want, i.State)
 			}
-			ids = append(ids, string(i.ID))
+			ids = append(ids, i.ID)
 		}
 		return ids
 	}

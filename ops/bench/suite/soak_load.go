@@ -50,7 +50,7 @@ func (s *soak) applyNodes(ctx context.Context) error {
 	for i := range autoNodes {
 		sim = append(sim, v1.Node{
 			ID: fmt.Sprintf("auto_%d", i), Name: "soak schedule", Owner: "bench", Type: "shell", Code: code,
-			Schedule: &v1.Schedule{Kind: v1.ScheduleKindMinutely, EveryMinutes: 1, From: v1.TimeOfDay(from), To: "23:59", Auto: true},
+			Schedule: &v1.Schedule{Kind: v1.ScheduleKindMinutely, EveryMinutes: 1, From: from, To: "23:59", Auto: true},
 		})
 	}
 	for part := range slices.Chunk(sim, 1000) {
@@ -69,7 +69,7 @@ func (s *soak) bigPlans(ctx, load context.Context) error {
 	dates := s.o.instances / soakNodes
 	expected := time.Duration(float64(s.o.instances) / float64(s.o.rate) * float64(time.Second))
 	for k := 0; load.Err() == nil; k++ {
-		if k > 0 && s.began.Add(s.o.length).Sub(time.Now()) < expected/2 {
+		if k > 0 && time.Until(s.began.Add(s.o.length)) < expected/2 {
 			<-load.Done()
 			return nil
 		}
