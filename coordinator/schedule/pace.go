@@ -39,7 +39,13 @@ func (p *Pace) Short() (ms int, ok bool) {
 // the node.
 func (s *Scheduler) Pace(p *state.Plan, node int) *Pace {
 	t := s.plans[p.ID]
-	if t == nil || node >= len(t.paces) {
+	if t == nil {
+		return s.pace(p.Nodes[node].Spec.Id)
+	}
+	if t.paces == nil {
+		t.paces = make([]*Pace, len(p.Nodes))
+	}
+	if node >= len(t.paces) {
 		return s.pace(p.Nodes[node].Spec.Id)
 	}
 	if t.paces[node] == nil {

@@ -46,6 +46,7 @@ type Scheduler struct {
 	epoch     uint64           // counts what may have given plans other nodes, from 1
 	autos     int              // of the plans: the schedule's own
 	lazy      int              // of the plans: without gates
+	anchors   *anchors         // those found last
 	failing   int              // of the plans: those whose dates may open after a failure
 }
 
@@ -167,7 +168,7 @@ func (s *Scheduler) load(id uint64) {
 		s.forget(old)
 	}
 	if p, ok := s.st.Plan(id); ok && p.Unfinished() {
-		t := newTracker(p)
+		t := newTracker(p, s.anchorsOf(p))
 		if old != nil {
 			t.since = old.queued
 		}
@@ -181,6 +182,11 @@ func (s *Scheduler) load(id uint64) {
 		}
 		p.EachNamed(func(i uint64) { s.consider(t, p, i) })
 		p.EachForced(func(i uint64) { s.consider(t, p, i) })
+		p.EachRemoved(func(i uint64) {
+			if at, ok := p.Locate(i); ok && t.anchored(p, at.Pos, at.Node) {
+				s.consider(t, p, i) // it may no longer wait for its anchor
+			}
+		})
 		if p.Request.Gate == wire.Request_NONE {
 			s.openLazily(t, p)
 		}
@@ -274,6 +280,7 @@ func (s *Scheduler) trackedChanged(t *tracker, p *state.Plan, c state.Change) {
 		for _, w := range waiting {
 			s.consider(t, p, w)
 		}
+		s.followed(t, p, at)
 	}
 	if c.To.Waits() || c.To == state.Frozen { // frozen while it waited at an agent
 		s.consider(t, p, c.Instance)

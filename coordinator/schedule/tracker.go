@@ -7,14 +7,15 @@ import (
 )
 
 // tracker is what the scheduler remembers of one plan. Only instances whose
-// gate is open are in it, so dates to come cost nothing. Each waiting one is
-// listed under the one thing that blocks it, and looked at again when that
-// thing changes.
+// gate is open are in it, so dates to come cost nothing; of those, none whose
+// anchor has not succeeded. Each other waiting one is listed under the one
+// thing that blocks it, and looked at again when that thing changes.
 type tracker struct {
 	id      uint64
 	next    []int               // gate day, none: next position to open, by group
 	byNode  [][]int32           // gate node: the same, by group and node
 	waiters map[uint64][]uint64 // instance of this plan → those it blocks
+	anchors *anchors
 	auto    bool
 	queued  map[uint64]int64 // in a pool, and since when ready
 	since   map[uint64]int64 // the same before a reload, while it goes on
@@ -39,10 +40,10 @@ const LazyReady = 1024
 // for the schedule or to be noted before it opens no further date.
 const lazyParked = 16 * LazyReady
 
-func newTracker(p *state.Plan) *tracker {
+func newTracker(p *state.Plan, a *anchors) *tracker {
 	t := &tracker{
 		id: p.ID, next: make([]int, len(p.Groups)), waiters: map[uint64][]uint64{}, auto: p.Auto, queued: map[uint64]int64{},
-		lazy: p.Request.Gate == wire.Request_NONE, paces: make([]*Pace, len(p.Nodes)),
+		lazy: p.Request.Gate == wire.Request_NONE, anchors: a,
 	}
 	t.failing = !t.lazy && p.Request.OnFailure == wire.Request_CONTINUE
 	for g, span := range p.Groups {
@@ -83,8 +84,7 @@ func (s *Scheduler) advance(t *tracker, p *state.Plan, g, n int) {
 			for int(*cursor) < span.To && !s.held(p, plan.Place{Pos: int(*cursor), Node: i}) {
 				pos := int(*cursor)
 				*cursor++
-				from, to := p.NodeRange(pos, i)
-				s.open(t, p, from, to)
+				s.openNode(t, p, pos, i)
 			}
 		}
 	}
@@ -118,8 +118,7 @@ func (s *Scheduler) openIfBeyond(t *tracker, p *state.Plan, pos, n int) {
 		}
 		for i := first; i < end; i++ {
 			if pos > int(t.byNode[g][i]) && !s.held(p, plan.Place{Pos: pos, Node: i}) {
-				from, to := p.NodeRange(pos, i)
-				s.open(t, p, from, to)
+				s.openNode(t, p, pos, i)
 			}
 		}
 	}
@@ -145,9 +144,18 @@ func (s *Scheduler) openLazily(t *tracker, p *state.Plan) {
 }
 
 func (s *Scheduler) openDate(t *tracker, p *state.Plan, pos int) {
-	for from, to := range p.Ranges(pos) {
-		s.open(t, p, from, to)
+	for n := range p.Nodes {
+		s.openNode(t, p, pos, n)
 	}
+}
+
+// openNode opens a node's part of a position.
+func (s *Scheduler) openNode(t *tracker, p *state.Plan, pos, n int) {
+	from, to := p.NodeRange(pos, n)
+	if from == to || t.anchored(p, pos, n) {
+		return
+	}
+	s.open(t, p, from, to)
 }
 
 // empty says that no node of the plan has a cycle on a position.
@@ -209,7 +217,9 @@ func (s *Scheduler) watch(t *tracker, p *state.Plan, at plan.Place, instance uin
 	switch b.Kind {
 	case Upstream, Predecessor, Overlap:
 		if b.Plan == t.id {
-			t.waiters[b.Instance] = append(t.waiters[b.Instance], instance)
+			if up, _ := p.Locate(b.Instance); up.Pos != at.Pos || int32(up.Node) != t.anchors.anchor[at.Node] {
+				t.waiters[b.Instance] = append(t.waiters[b.Instance], instance)
+			}
 			return
 		}
 		s.waitElsewhere(t, b, instance)

@@ -68,10 +68,60 @@ func (p *Plan) Active() int { return int(p.total[Running]) }
 // FirstUnsuccessful finds the first instance in a half-open range that has not
 // succeeded.
 func (p *Plan) FirstUnsuccessful(from, to uint64) (uint64, bool) {
-	for i := from; i < to; i++ {
-		if !p.status.get(i).Success() {
-			return i, true
+	return p.Next(from, to, unsuccessful)
+}
+
+// unsuccessful is what has not succeeded.
+var unsuccessful = func() (out Statuses) {
+	for st := range nStatus {
+		if !st.Success() {
+			out = out.With(st)
 		}
+	}
+	return out
+}()
+
+// Next finds the first instance in a half-open range whose status is in a set.
+// What was never written costs nothing for each instance of it: there all are
+// Pending.
+func (p *Plan) Next(from, to uint64, in Statuses) (uint64, bool) {
+	for i := from; i < to; {
+		end := min(to, i|chunkMask+1)
+		switch k := p.status.chunk(i >> chunkBits); {
+		case k != nil:
+			for ; i < end; i++ {
+				if in.Has(k.cells[i&chunkMask]) {
+					return i, true
+				}
+			}
+		case in.Has(Pending):
+			return i, true
+		case p.status.branches[i>>(2*chunkBits)] == nil:
+			end = min(to, i|(1<<(2*chunkBits)-1)+1)
+		}
+		i = end
+	}
+	return 0, false
+}
+
+// Previous finds the last instance in a half-open range whose status is in a
+// set, as Next finds the first.
+func (p *Plan) Previous(from, to uint64, in Statuses) (uint64, bool) {
+	for i := to; i > from; {
+		begin := max(from, (i-1)&^chunkMask)
+		switch k := p.status.chunk((i - 1) >> chunkBits); {
+		case k != nil:
+			for ; i > begin; i-- {
+				if in.Has(k.cells[(i-1)&chunkMask]) {
+					return i - 1, true
+				}
+			}
+		case in.Has(Pending):
+			return i - 1, true
+		case p.status.branches[(i-1)>>(2*chunkBits)] == nil:
+			begin = max(from, (i-1)&^(1<<(2*chunkBits)-1))
+		}
+		i = begin
 	}
 	return 0, false
 }
@@ -127,6 +177,15 @@ func (p *Plan) Removed(instance uint64, nodeID string) bool {
 func (p *Plan) RemovedOf(instance uint64) []string {
 	ids, _ := p.removed.Get(key1(instance))
 	return ids
+}
+
+// EachRemoved calls f for every instance that no longer waits for all of its
+// upstreams.
+func (p *Plan) EachRemoved(f func(uint64)) {
+	p.removed.Root().Walk(func(k []byte, _ []string) bool {
+		f(binary.BigEndian.Uint64(k))
+		return false
+	})
 }
 
 // PriorityOf is an instance's priority: what a person gave it, else the plan's
