@@ -20,6 +20,9 @@ func (e *Edit) generate(g *wire.Generate) (*wire.Answer, error) {
 		Graph: e.s.graph, Version: e.s.version,
 		SinceMs: func(id string) int64 { n, _ := e.s.nodes.Get([]byte(id)); return n.AutoSinceMs },
 	}
+	if before, ok := e.s.AutoPlan(d - 1); ok {
+		in.Known = []*plan.Plan{before.Plan}
+	}
 	answer := &wire.Answer{}
 	if was, ok := e.s.AutoPlan(d); ok {
 		next, more, err := was.Extend(in)

@@ -36,7 +36,7 @@ func (s *State) Overlaps(p *plan.Plan) []string {
 	var out []string
 	s.Plans(0, func(q *Plan) bool {
 		c := q.Total()
-		if q.ID != p.ID && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0 || c.Frozen() > 0) {
+		if q.ID != p.ID && meet(p.Dates, q.Dates) && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0 || c.Frozen() > 0) {
 			if text, found := overlap(p, q); found {
 				out = append(out, text)
 			}
@@ -44,6 +44,13 @@ func (s *State) Overlaps(p *plan.Plan) []string {
 		return true
 	})
 	return out
+}
+
+// meet says whether two plans' dates lie in ranges that meet. Each list is in
+// one direction.
+func meet(a, b []calendar.Date) bool {
+	x, y := a[len(a)-1], b[len(b)-1]
+	return min(a[0], x) <= max(b[0], y) && min(b[0], y) <= max(a[0], x)
 }
 
 func overlap(p *plan.Plan, q *Plan) (string, bool) {

@@ -36,6 +36,7 @@ type decoder struct {
 
 	state    *State
 	compiled map[nodeVersion]*node.Node
+	known    map[string]*Plan // the newest so far by its first node: the next may share what it pins
 }
 
 // planRecords is a plan and the leaves that follow it.
@@ -193,6 +194,7 @@ func (d *decoder) restore() (*State, error) {
 
 func (d *decoder) restoreNodes() error {
 	d.compiled = make(map[nodeVersion]*node.Node, len(d.nodes))
+	d.known = map[string]*Plan{}
 	t, slots := d.state.nodes.Txn(), uint32(0)
 	var all []*Node
 	for _, n := range d.nodes {
@@ -250,23 +252,37 @@ func (d *decoder) restorePlan(r *planRecords) (*Plan, error) {
 	if r.Record.GetRequest() == nil || id >= d.state.nextPlan {
 		return nil, badPlan(id, "its record is not complete")
 	}
+	var known []*plan.Plan
+	first := ""
+	if len(r.Record.Nodes) > 0 {
+		first = r.Record.Nodes[0].GetSpec().GetId()
+	}
+	like := d.known[first]
+	if like != nil {
+		known = append(known, like.Plan)
+	}
 	built, err := plan.Expand(r.Record, func(i int) (*node.Node, error) {
 		k := nodeVersion{r.Record.Nodes[i].GetSpec().GetId(), r.Record.Nodes[i].Version}
 		if c, ok := d.compiled[k]; ok {
 			return c, nil
 		}
 		return nil, badPlan(id, "version %d of its node %q is missing", k.version, k.id)
-	})
+	}, known...)
 	if err != nil {
 		return nil, badPlan(id, "%v", err)
 	}
 	p := newPlan(built)
-	for i := range p.Nodes {
-		if _, ok := d.state.nodes.Get([]byte(p.Nodes[i].Spec.Id)); !ok {
-			return nil, badPlan(id, "its node %q is missing", p.Nodes[i].Spec.Id)
+	if like != nil && &like.Nodes[0] == &p.Nodes[0] {
+		p.slots = like.slots
+	} else {
+		for i := range p.Nodes {
+			if _, ok := d.state.nodes.Get([]byte(p.Nodes[i].Spec.Id)); !ok {
+				return nil, badPlan(id, "its node %q is missing", p.Nodes[i].Spec.Id)
+			}
 		}
+		p.slots = d.state.slots(built)
 	}
-	p.slots = d.state.slots(built)
+	d.known[first] = p
 	p.Paused, p.Stopped, p.Halted, p.Failures = r.Paused, r.Stopped, r.Halted, r.Failures
 	p.ChangedMs, p.ChangedBy, p.Opened = r.ChangedMs, r.ChangedBy, r.Opened
 	if err := p.restoreOperations(r.SnapshotPlan); err != nil {

@@ -20,6 +20,15 @@ const (
 	nStatus
 )
 
+// Statuses is a set of them.
+type Statuses uint16
+
+// With is the set and one more.
+func (in Statuses) With(s Status) Statuses { return in | 1<<s }
+
+// Has says whether a status is in the set.
+func (in Statuses) Has(s Status) bool { return in>>s&1 != 0 }
+
 // Success says whether what is downstream may go on.
 func (s Status) Success() bool { return s == Succeeded || s == DryRun || s == SetToSuccess }
 

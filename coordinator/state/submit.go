@@ -23,7 +23,7 @@ func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Pl
 	p, err := plan.Build(plan.Input{
 		ID: s.nextPlan, Name: sub.Request.Name, Actor: actor, NowMs: nowMs, Today: calendar.Date(sub.Today),
 		ClusterZone: sub.ClusterZone, Zones: sub.Zones, Request: sub.Request, Graph: s.graph, MaxGroups: sub.MaxGroups,
-		Version: s.version, Scope: s.Scope(sub.Restricted, sub.Workspaces),
+		Version: s.version, Scope: s.Scope(sub.Restricted, sub.Workspaces), Known: s.known,
 	})
 	if err != nil {
 		return nil, err
@@ -35,6 +35,22 @@ func (s *State) BuildPlan(actor string, nowMs int64, sub *wire.Submit) (*plan.Pl
 		return nil, err
 	}
 	return p, nil
+}
+
+// knownMost is how many plans a new one is compared with: they may be of
+// several parts of the graph in turn.
+const knownMost = 4
+
+// known gives the newest backfills that have a node.
+func (s *State) known(nodeID string) []*plan.Plan {
+	var out []*plan.Plan
+	ids := s.PlansOf(nodeID)
+	for _, id := range slices.Backward(ids[max(0, len(ids)-knownMost):]) {
+		if p, ok := s.Plan(id); ok {
+			out = append(out, p.Plan)
+		}
+	}
+	return out
 }
 
 // refuseOverlaps applies overlap: refuse (RULES R5.8).
@@ -107,8 +123,15 @@ func (e *Edit) freezePaused(p *Plan, first uint64) {
 	e.untold = false
 }
 
-// slots finds where the pasts of a plan's nodes are kept.
+// slots finds where the pasts of a plan's nodes are kept. Plans that share
+// their nodes share this too.
 func (s *State) slots(p *plan.Plan) []uint32 {
+	ids := s.PlansOf(p.Nodes[0].Spec.Id)
+	for _, id := range slices.Backward(ids[max(0, len(ids)-knownMost):]) {
+		if q, ok := s.Plan(id); ok && &q.Nodes[0] == &p.Nodes[0] {
+			return q.slots
+		}
+	}
 	out := make([]uint32, len(p.Nodes))
 	for i := range p.Nodes {
 		n, _ := s.nodes.Get([]byte(p.Nodes[i].Spec.Id))
@@ -128,20 +151,36 @@ func newPlan(built *plan.Plan) *Plan {
 }
 
 // list enters a backfill under its nodes, in the order of the plans' ids.
+// Neighbours that had the same list share the new one: nobody writes to a list.
 func (s *State) list(m *mark, p *Plan) {
+	var was, is []uint64
 	for _, slot := range p.slots {
 		ids := s.backfills.get(uint64(slot))
-		if at, listed := slices.BinarySearch(ids, p.ID); !listed {
-			*s.backfills.at(m, uint64(slot)) = slices.Insert(slices.Clip(ids), at, p.ID)
+		at, listed := slices.BinarySearch(ids, p.ID)
+		if listed {
+			continue
 		}
+		if is == nil || !sameList(was, ids) {
+			was, is = ids, slices.Insert(slices.Clip(ids), at, p.ID)
+		}
+		*s.backfills.at(m, uint64(slot)) = is
 	}
+}
+
+// sameList says that two lists are one.
+func sameList(a, b []uint64) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // unlist is the opposite of list.
 func (s *State) unlist(m *mark, p *Plan) {
+	var was, is []uint64
 	for _, slot := range p.slots {
 		cell := s.backfills.at(m, uint64(slot))
-		*cell = slices.DeleteFunc(slices.Clone(*cell), func(id uint64) bool { return id == p.ID })
+		if was == nil || !sameList(was, *cell) {
+			was, is = *cell, slices.DeleteFunc(slices.Clone(*cell), func(id uint64) bool { return id == p.ID })
+		}
+		*cell = is
 	}
 }
 

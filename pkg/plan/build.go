@@ -25,6 +25,9 @@ type Input struct {
 	Version     func(nodeID string) uint64
 	Scope       node.Scope
 	MaxGroups   int32 // setting limits.groups; 0: 10
+	// Known gives plans that have a node, with which the plan may share what it
+	// pins of its nodes; nil: none.
+	Known func(nodeID string) []*Plan
 }
 
 // Build checks a request and expands it. Errors name the field of the request
@@ -51,7 +54,11 @@ func Build(in Input) (*Plan, error) {
 		})
 	}
 	r.Outside = outsiders(r.Nodes, false, in.Graph)
-	p, err := Expand(r, func(i int) (*node.Node, error) { return in.Graph.Node(int(sel.Nodes[i].Index)), nil })
+	var known []*Plan
+	if in.Known != nil && len(sel.Nodes) > 0 {
+		known = in.Known(sel.Nodes[0].ID)
+	}
+	p, err := Expand(r, func(i int) (*node.Node, error) { return in.Graph.Node(int(sel.Nodes[i].Index)), nil }, known...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +86,7 @@ type AutoInput struct {
 	Graph       *node.Graph
 	Version     func(nodeID string) uint64
 	SinceMs     func(nodeID string) int64 // cycles before it are dry runs; 0: none
+	Known       []*Plan                   // with which it may share what it pins of its nodes
 }
 
 // BuildAuto makes the schedule's own plan of a date: every node that is switched
@@ -150,7 +158,7 @@ func (in *AutoInput) block(nodes []*wire.PlanNode) *wire.PlanBlock {
 // expand makes the plan of a record whose nodes are those of another plan or
 // else the graph's.
 func (in *AutoInput) expand(r *wire.PlanRecord, was *Plan) (*Plan, error) {
-	return Expand(r, compiledBy(r, was, in.Graph))
+	return Expand(r, compiledBy(r, was, in.Graph), in.Known...)
 }
 
 // compiledBy finds the compiled form of a record's nodes in the plan that had

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/node"
@@ -13,12 +15,13 @@ import (
 
 // Expand makes a plan of its record. compiled gives the compiled form of the
 // record's i-th node, so that nodes shared by many plans are compiled once. The
-// record is kept: it must not be changed, but for the list of its nodes.
-func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan, error) {
+// record is kept: it must not be changed, but for the list of its nodes. What
+// the plan pins of its nodes it shares with the first of some known plans that
+// pins the same: backfills of one part of the graph differ in their dates.
+func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error), known ...*Plan) (*Plan, error) {
 	p := &Plan{
 		ID: r.Id, Name: r.Name, Actor: r.Actor, AcceptedMs: r.AcceptedMs, Generated: calendar.Date(r.Generated),
 		Request: r.Request, Auto: r.Auto, record: copyRecord(r),
-		Nodes: make([]Node, len(r.Nodes)), index: make(map[string]int, len(r.Nodes)),
 	}
 	var err error
 	if p.Dates, err = requested(r.Request); err != nil {
@@ -35,6 +38,18 @@ func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan
 			return nil, err
 		}
 	}
+	if like := p.like(r, compiled, known); like != nil {
+		p.Nodes, p.index = like.Nodes, like.index
+	} else if err := p.pinNodes(r, compiled, zones); err != nil {
+		return nil, err
+	}
+	p.drop()
+	return p, p.makeBlocks(r)
+}
+
+// pinNodes resolves and connects the nodes of a record.
+func (p *Plan) pinNodes(r *wire.PlanRecord, compiled func(i int) (*node.Node, error), zones zones) error {
+	p.Nodes, p.index = make([]Node, len(r.Nodes)), make(map[string]int, len(r.Nodes))
 	overrides := make(map[string][]params.Assignment)
 	for _, o := range r.Request.Params {
 		overrides[o.Node] = append(overrides[o.Node], params.Assignment{Name: o.Param.GetName(), Value: o.Param.GetValue()})
@@ -42,19 +57,48 @@ func Expand(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) (*Plan
 	for i, rn := range r.Nodes {
 		c, err := compiled(i)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if p.Nodes[i], err = pin(c, rn, r, zones, overrides[c.Spec.Id]); err != nil {
-			return nil, err
+			return err
 		}
 		p.index[c.Spec.Id] = i
 	}
-	p.drop()
 	p.connect()
-	if err := p.connectPrior(zones); err != nil {
-		return nil, err
+	return p.connectPrior(zones)
+}
+
+// like finds a known plan whose nodes, with all that it pins of them, are those
+// of a record; nil when none is.
+func (p *Plan) like(r *wire.PlanRecord, compiled func(i int) (*node.Node, error), known []*Plan) *Plan {
+	for _, q := range known {
+		if len(q.Nodes) == len(r.Nodes) && len(r.Nodes) > 0 && q.pinsAlike(r) && q.hasNodes(r, compiled) {
+			return q
+		}
 	}
-	return p, p.makeBlocks(r)
+	return nil
+}
+
+// pinsAlike says that everything but the nodes themselves which decides what a
+// plan pins of them is the same in a record.
+func (p *Plan) pinsAlike(r *wire.PlanRecord) bool {
+	same := func(a, b *wire.Zone) bool { return proto.Equal(a, b) }
+	return p.Auto == r.Auto && p.Request.DryRunNodes == r.Request.DryRunNodes && len(p.Request.Params)+len(r.Request.Params) == 0 &&
+		proto.Equal(p.Request.TimeOfDay, r.Request.TimeOfDay) && p.record.ClusterZone == r.ClusterZone &&
+		slices.EqualFunc(p.record.Zones, r.Zones, same) &&
+		slices.EqualFunc(p.record.Outside, r.Outside, func(a, b *wire.PlanNode) bool { return proto.Equal(a, b) })
+}
+
+// hasNodes says that the nodes of a record are the plan's, version by version.
+func (p *Plan) hasNodes(r *wire.PlanRecord, compiled func(i int) (*node.Node, error)) bool {
+	for i, rn := range r.Nodes {
+		c, err := compiled(i)
+		n := &p.Nodes[i]
+		if err != nil || n.Node != c || n.Version != rn.Version || n.DryRun != rn.DryRun || n.Level != rn.Level || n.SinceMs != rn.SinceMs {
+			return false
+		}
+	}
+	return true
 }
 
 // zones are the rules of time zones by name.
