@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -197,11 +198,12 @@ func (s *Spool) connection(ctx context.Context, address string) (progress bool, 
 	})
 	defer stall.Stop()
 	received := make(chan error, 1)
+	var grouping atomic.Bool // the coordinator takes groups
 	go func() {
-		received <- s.receive(stream, func() { progress = true; stall.Reset(stallAfter) })
+		received <- s.receive(stream, &grouping, func() { progress = true; stall.Reset(stallAfter) })
 		cancel(nil)
 	}()
-	err = s.transmit(ctx, stream, stall)
+	err = s.transmit(ctx, stream, &grouping, stall)
 	cancel(nil)
 	got := <-received
 	s.rewindAll()
@@ -233,21 +235,18 @@ func (l *log) rewind(to uint64) {
 }
 
 // transmit sends until the stream fails.
-func (s *Spool) transmit(ctx context.Context, stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], stall *time.Timer) error {
+func (s *Spool) transmit(ctx context.Context, stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], grouping *atomic.Bool, stall *time.Timer) error {
 	room := make([]byte, chunkBytes)
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
 	for {
 		begin := time.Now()
 		for {
-			m, first := s.next(room)
-			if m == nil {
+			group := s.group(room, grouping.Load(), stall)
+			if len(group) == 0 {
 				break
 			}
-			if first {
-				stall.Reset(stallAfter)
-			}
-			if err := stream.Send(m); err != nil {
+			if err := stream.Send(wire.GroupLogs(group)); err != nil {
 				return err
 			}
 		}
@@ -265,6 +264,23 @@ func (s *Spool) transmit(ctx context.Context, stream grpc.BidiStreamingClient[wi
 			}
 		}
 	}
+}
+
+// group makes the next chunk, or as many as there are to send now and fit into
+// one message.
+func (s *Spool) group(room []byte, grouping bool, stall *time.Timer) (group []*wire.LogChunk) {
+	for bytes := 0; wire.RoomForLog(len(group), bytes) && (grouping || len(group) == 0); {
+		m, first := s.next(room)
+		if m == nil {
+			break
+		}
+		if first {
+			stall.Reset(stallAfter)
+		}
+		group = append(group, m)
+		bytes += len(m.Data)
+	}
+	return group
 }
 
 // next makes the next chunk; nil when there is none to send now. first says
@@ -351,15 +367,20 @@ func (s *Spool) pick() *log {
 	return nil
 }
 
-func (s *Spool) receive(stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], progress func()) error {
+func (s *Spool) receive(stream grpc.BidiStreamingClient[wire.LogChunk, wire.LogAck], grouping *atomic.Bool, progress func()) error {
 	for {
 		m, err := stream.Recv()
 		if err != nil {
 			return err
 		}
 		progress()
-		if key, safe := s.acknowledged(m); safe {
-			s.config.Safe(key)
+		if m.Grouping {
+			grouping.Store(true)
+		}
+		for _, one := range wire.UngroupAcks(m) {
+			if key, safe := s.acknowledged(one); safe {
+				s.config.Safe(key)
+			}
 		}
 	}
 }

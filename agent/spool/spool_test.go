@@ -38,6 +38,10 @@ type coordinator struct {
 	broken int
 	faults []string
 	raw    int // bytes received, with repetitions
+
+	single   bool // takes no groups
+	messages int
+	grouped  int // chunks that came beside another
 }
 
 func (c *coordinator) ShipLogs(stream grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
@@ -46,15 +50,54 @@ func (c *coordinator) ShipLogs(stream grpc.BidiStreamingServer[wire.LogChunk, wi
 		if err != nil {
 			return err
 		}
-		answer, fate := c.take(m)
-		if fate < 2 { // 0: before the answer, 1: after it
-			if fate == 1 {
-				_ = stream.Send(answer)
+		group := wire.UngroupLogs(m)
+		c.count(group)
+		var answers []*wire.LogAck // not sent yet
+		send := func() error {
+			if len(answers) == 0 {
+				return nil
 			}
-			return status.Error(codes.Unavailable, "the test breaks the stream")
+			first := answers[0]
+			first.More, answers = answers[1:], nil
+			return stream.Send(first)
 		}
-		if err := stream.Send(answer); err != nil {
+		for _, one := range group {
+			answer, fate := c.take(one)
+			if fate != 0 {
+				answers = append(answers, answer)
+			}
+			if fate < 2 { // 0: before the answer, 1: after it
+				_ = send()
+				return status.Error(codes.Unavailable, "the test breaks the stream")
+			}
+			if fate < 4 { // those of a group may come in parts
+				if err := send(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := send(); err != nil {
 			return err
+		}
+	}
+}
+
+// count looks at what came in one message.
+func (c *coordinator) count(group []*wire.LogChunk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.messages++
+	c.grouped += len(group) - 1
+	if bytes := 0; c.single && len(group) > 1 || len(group) > wire.GroupChunks {
+		c.faults = append(c.faults, fmt.Sprintf("%d chunks in a message", len(group)))
+	} else {
+		for i, m := range group {
+			if bytes += len(m.Data); i < len(group)-1 && bytes >= wire.GroupBytes {
+				c.faults = append(c.faults, fmt.Sprintf("%d bytes before the last chunk of a message", bytes))
+			}
+			if len(m.More) > 0 {
+				c.faults = append(c.faults, "a group in a group")
+			}
 		}
 	}
 }
@@ -71,7 +114,7 @@ func (c *coordinator) take(m *wire.LogChunk) (*wire.LogAck, int) {
 	}
 	k := attempt.KeyOf(m.Ref)
 	have := uint64(len(c.logs[k]))
-	answer := &wire.LogAck{Ref: m.Ref, Offset: have}
+	answer := &wire.LogAck{Ref: m.Ref, Offset: have, Grouping: !c.single}
 	var data []byte
 	if m.Size > 0 {
 		var err error
@@ -217,7 +260,37 @@ func TestShippingSurvivesBrokenStreamsWithoutGapOrDouble(t *testing.T) {
 	if c.broken == 0 {
 		t.Error("no stream was broken: this test has shown nothing")
 	}
-	t.Logf("%d streams broken", c.broken)
+	if c.grouped == 0 {
+		t.Error("no chunks came together: this test has shown less than it should")
+	}
+	t.Logf("%d streams broken, %d messages, %d chunks beside another", c.broken, c.messages, c.grouped)
+}
+
+// An older coordinator knows nothing of groups.
+func TestACoordinatorThatTakesNoGroupsGetsNone(t *testing.T) {
+	for _, single := range []bool{true, false} {
+		c, address := serve(t, nil)
+		c.single = single
+		s, safe, _ := begin(t, t.TempDir(), address)
+		const n = 600
+		for i := range n {
+			s.Track(&wire.KeptAttempt{Ref: attempt.Key{Plan: 1, Instance: uint64(i), Attempt: 1, Fence: 5}.Ref(), Log: []byte("a line\n"), LogBytes: 7})
+			if i == 0 || i == n/2 {
+				awaitSafe(t, safe) // the rest when it has said what it takes
+			}
+		}
+		for range n - 2 {
+			awaitSafe(t, safe)
+		}
+		c.mu.Lock()
+		for _, f := range c.faults {
+			t.Error(f)
+		}
+		if single != (c.messages == n) || !single && c.messages > n/4 {
+			t.Errorf("%d logs came in %d messages; groups are taken: %v", n, c.messages, !single)
+		}
+		c.mu.Unlock()
+	}
 }
 
 func TestANewSpoolGoesOnWhereTheOldOneWas(t *testing.T) {

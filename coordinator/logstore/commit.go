@@ -3,6 +3,7 @@ package logstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,9 @@ func (e *entry) poll(voters int) {
 	e.voters = voters
 }
 
+// vote counts one vote. Who has votes on several entries gives them from the
+// last to the first: the one that waits for the first is woken when all are
+// decided, and answers them in one message.
 func (e *entry) vote(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -207,7 +211,7 @@ func (c *committer) write(ctx context.Context, batch []*entry) {
 		chunks[i] = e.chunk
 	}
 	acks, err := c.store.Append(ctx, chunks)
-	for i, e := range batch {
+	for i, e := range slices.Backward(batch) { // see vote
 		switch {
 		case err != nil:
 			e.vote(err)

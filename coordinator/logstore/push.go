@@ -3,7 +3,9 @@ package logstore
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -34,17 +36,22 @@ func newPusher(p Peer, limit int, stall time.Duration, log *slog.Logger) *pusher
 
 // offer takes the entries, or votes no for the peer.
 func (p *pusher) offer(group []*entry) {
-	for _, e := range group {
-		if err := p.enqueue(e); err != nil {
-			e.vote(err)
+	refused := make([]error, len(group))
+	p.mu.Lock()
+	for i, e := range group {
+		refused[i] = p.enqueue(e)
+	}
+	p.mu.Unlock()
+	signal(p.wake)
+	for i, e := range slices.Backward(group) { // see vote
+		if refused[i] != nil {
+			e.vote(refused[i])
 		}
 	}
-	signal(p.wake)
 }
 
+// enqueue is called with the lock held.
 func (p *pusher) enqueue(e *entry) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	switch n := len(e.chunk.Data); {
 	case p.down != nil:
 		return p.down
@@ -96,10 +103,14 @@ func (p *pusher) session(ctx context.Context) (served bool, err error) {
 	}
 	p.opened()
 	answers := make(chan bool)
+	var grouping atomic.Bool // the peer takes groups
 	go func() {
 		got := false
 		for {
 			ack, err := stream.Recv()
+			if ack.GetGrouping() {
+				grouping.Store(true)
+			}
 			if err != nil || !p.answered(ack) {
 				cancel(cause(ctx, err))
 				answers <- got
@@ -109,8 +120,8 @@ func (p *pusher) session(ctx context.Context) (served bool, err error) {
 		}
 	}()
 	for {
-		e := p.next(ctx)
-		if e == nil || stream.Send(e.chunk) != nil { // why, is told by Recv
+		group := p.next(ctx, grouping.Load())
+		if group == nil || stream.Send(wire.GroupLogs(group)) != nil { // why, is told by Recv
 			break
 		}
 	}
@@ -141,22 +152,13 @@ func (p *pusher) opened() {
 	}
 }
 
-// next moves the oldest queued entry to the sent ones; nil when ctx ended.
-func (p *pusher) next(ctx context.Context) *entry {
+// next moves the oldest queued entry, or as many as fit into one message, to
+// the sent ones and gives their chunks; nil when ctx ended.
+func (p *pusher) next(ctx context.Context, grouping bool) []*wire.LogChunk {
 	for {
-		p.mu.Lock()
-		if len(p.queued) > 0 && ctx.Err() == nil {
-			e := p.queued[0]
-			p.queued[0] = nil
-			p.queued = p.queued[1:]
-			p.sent = append(p.sent, e)
-			if len(p.sent) == 1 {
-				p.watch.Reset(p.stall)
-			}
-			p.mu.Unlock()
-			return e
+		if group := p.send(ctx, grouping); group != nil {
+			return group
 		}
-		p.mu.Unlock()
 		select {
 		case <-p.wake:
 		case <-ctx.Done():
@@ -165,30 +167,52 @@ func (p *pusher) next(ctx context.Context) *entry {
 	}
 }
 
-// answered gives the oldest sent entry the peer's vote; false when there is
-// none.
-func (p *pusher) answered(ack *wire.LogAck) bool {
+func (p *pusher) send(ctx context.Context, grouping bool) []*wire.LogChunk {
 	p.mu.Lock()
-	if len(p.sent) == 0 {
-		p.mu.Unlock()
-		return false
+	defer p.mu.Unlock()
+	if len(p.queued) == 0 || ctx.Err() != nil {
+		return nil
 	}
-	e := p.sent[0]
-	p.sent[0] = nil
-	p.sent = p.sent[1:]
-	p.bytes -= len(e.chunk.Data)
+	if len(p.sent) == 0 {
+		p.watch.Reset(p.stall)
+	}
+	var group []*wire.LogChunk
+	for bytes := 0; len(p.queued) > 0 && wire.RoomForLog(len(group), bytes) && (grouping || len(group) == 0); {
+		e := p.queued[0]
+		p.queued[0] = nil
+		p.queued = p.queued[1:]
+		p.sent = append(p.sent, e)
+		group = append(group, e.chunk)
+		bytes += len(e.chunk.Data)
+	}
+	return group
+}
+
+// answered gives the oldest sent entries the peer's votes, one for each answer
+// in the message; false when there are more answers than entries.
+func (p *pusher) answered(ack *wire.LogAck) bool {
+	answers := wire.UngroupAcks(ack)
+	p.mu.Lock()
+	group := slices.Clone(p.sent[:min(len(answers), len(p.sent))])
+	clear(p.sent[:len(group)])
+	p.sent = p.sent[len(group):]
+	for _, e := range group {
+		p.bytes -= len(e.chunk.Data)
+	}
 	if len(p.sent) == 0 {
 		p.watch.Stop()
 	} else {
 		p.watch.Reset(p.stall)
 	}
 	p.mu.Unlock()
-	var err error
-	if ack.Error != "" {
-		err = fault.New(fault.Unavailable, "coordinator %q: %s", p.peer.ID, ack.Error)
+	for i, e := range slices.Backward(group) { // see vote
+		var err error
+		if why := answers[i].Error; why != "" {
+			err = fault.New(fault.Unavailable, "coordinator %q: %s", p.peer.ID, why)
+		}
+		e.vote(err)
 	}
-	e.vote(err)
-	return true
+	return len(group) == len(answers)
 }
 
 func (p *pusher) taking() bool {
@@ -205,7 +229,7 @@ func (p *pusher) refuse(err error) {
 	lost := append(p.sent, p.queued...)
 	p.sent, p.queued, p.bytes = nil, nil, 0
 	p.mu.Unlock()
-	for _, e := range lost {
+	for _, e := range slices.Backward(lost) { // see vote
 		e.vote(err)
 	}
 }

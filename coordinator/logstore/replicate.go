@@ -3,6 +3,7 @@ package logstore
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -145,7 +146,7 @@ func (r *Replicator) spread(group []*entry) {
 	}
 	live, size := r.peers()
 	size = max(size, len(live)+1)
-	for _, e := range shared {
+	for _, e := range slices.Backward(shared) { // see vote
 		e.poll(size)
 		for range size - 1 - len(live) {
 			e.vote(errUnreachable)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
@@ -63,38 +64,96 @@ func errStopping() error {
 	return fault.New(fault.Unavailable, "this coordinator is shutting down; turn to another one")
 }
 
-// serve reads a stream of chunks, begins each, and answers in order. It holds
-// at most window chunks, and with all streams of its kind the budget's bytes.
+// serve reads a stream of chunks, begins each, and answers in order: with an
+// answer go those that are ready behind it, if the sender puts chunks together
+// too. It holds at most window chunks, and with all streams of its kind the
+// budget's bytes, beside one message of each stream that was read ahead.
 func (r *Replicator) serve(stream chunkStream, budget *semaphore.Weighted, begin func(*wire.LogChunk) *entry, answer func(*entry, error) *wire.LogAck) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	pending := make(chan *entry, window)
+	owed := &owed{pending: make(chan *entry, window)}
 	received := make(chan error, 1)
 	go func() {
-		defer close(pending)
-		received <- receive(ctx, stream, budget, begin, pending)
+		defer close(owed.pending)
+		received <- owed.receive(ctx, stream, budget, begin)
 	}()
 	// The receiver ends only after this function has, which is what ends the
 	// stream; what it began still holds its part of the budget until decided.
 	defer func() {
 		go func() {
-			for e := range pending {
+			for e := owed.next(r.ctx, true); e != nil; e = owed.next(r.ctx, true) {
 				r.finish(e, budget)
 			}
 		}()
 	}()
 	for {
-		select {
-		case <-r.ctx.Done():
+		e := owed.next(r.ctx, false)
+		if r.ctx.Err() != nil {
+			if e != nil {
+				r.finish(e, budget)
+			}
 			return toStatus(errStopping())
-		case e, more := <-pending:
-			if !more {
-				return toStatus(<-received)
-			}
-			if err := stream.Send(answer(e, r.finish(e, budget))); err != nil {
-				return err
-			}
 		}
+		if e == nil {
+			return toStatus(<-received)
+		}
+		ack := answer(e, r.finish(e, budget))
+		ack.Grouping = true
+		for owed.grouped.Load() && len(ack.More)+1 < wire.GroupChunks {
+			if e = owed.decided(); e == nil {
+				break
+			}
+			ack.More = append(ack.More, answer(e, r.finish(e, budget)))
+		}
+		if err := stream.Send(ack); err != nil {
+			return err
+		}
+	}
+}
+
+// owed is what one stream brought and was not answered yet, oldest first.
+type owed struct {
+	pending chan *entry
+	head    *entry      // taken from pending, the oldest; used by who answers
+	grouped atomic.Bool // a message had more than one chunk: so may answers
+}
+
+// next takes the oldest entry, and waits for it; nil when there will be none any
+// more or, unless all are wanted, when ctx ends.
+func (o *owed) next(ctx context.Context, all bool) *entry {
+	if e := o.head; e != nil {
+		o.head = nil
+		return e
+	}
+	if all {
+		return <-o.pending
+	}
+	select {
+	case e := <-o.pending:
+		return e
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// decided takes the oldest entry if it is decided, without waiting.
+func (o *owed) decided() *entry {
+	if o.head == nil {
+		select {
+		case o.head = <-o.pending:
+		default:
+		}
+	}
+	e := o.head
+	if e == nil {
+		return nil
+	}
+	select {
+	case <-e.done:
+		o.head = nil
+		return e
+	default:
+		return nil
 	}
 }
 
@@ -104,7 +163,9 @@ func (r *Replicator) finish(e *entry, budget *semaphore.Weighted) error {
 	return e.wait(r.ctx, r.opts.AckTimeout)
 }
 
-func receive(ctx context.Context, stream chunkStream, budget *semaphore.Weighted, begin func(*wire.LogChunk) *entry, pending chan<- *entry) error {
+// receive begins each chunk as soon as the budget has room for it, whatever
+// message it came in.
+func (o *owed) receive(ctx context.Context, stream chunkStream, budget *semaphore.Weighted, begin func(*wire.LogChunk) *entry) error {
 	for {
 		c, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -113,11 +174,32 @@ func receive(ctx context.Context, stream chunkStream, budget *semaphore.Weighted
 		if err != nil {
 			return err
 		}
-		if err := budget.Acquire(ctx, weight(c)); err != nil {
+		if err := checkGroup(c.More); err != nil {
 			return err
 		}
-		pending <- begin(c)
+		if len(c.More) > 0 {
+			o.grouped.Store(true)
+		}
+		for _, c := range wire.UngroupLogs(c) {
+			if err := budget.Acquire(ctx, weight(c)); err != nil {
+				return err
+			}
+			o.pending <- begin(c)
+		}
 	}
+}
+
+// checkGroup ends a stream whose answers nobody could tell apart.
+func checkGroup(more []*wire.LogChunk) error {
+	if len(more) >= wire.GroupChunks {
+		return fault.Field("more", "%d chunks in one message; send at most %d", len(more)+1, wire.GroupChunks)
+	}
+	for _, c := range more {
+		if len(c.More) > 0 {
+			return fault.Field("more", "log of attempt %v: a chunk beside another has chunks beside itself; put all beside the first", KeyOf(c.GetRef()))
+		}
+	}
+	return nil
 }
 
 // weight is what a chunk takes of a budget, never more than the whole of the

@@ -141,7 +141,11 @@ type countedLogs struct {
 
 func (c countedLogs) Recv() (*wire.LogChunk, error) {
 	chunk, err := c.BidiStreamingServer.Recv()
-	c.received.Add(float64(len(chunk.GetData())))
+	bytes := len(chunk.GetData())
+	for _, more := range chunk.GetMore() {
+		bytes += len(more.Data)
+	}
+	c.received.Add(float64(bytes))
 	return chunk, err
 }
 

@@ -366,6 +366,7 @@ type AttemptResult struct {
 	StartedMs     int64                  `protobuf:"varint,4,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"` // unix time by the agent's clock
 	EndedMs       int64                  `protobuf:"varint,5,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"`
 	Cause         string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
+	SlotMs        int64                  `protobuf:"varint,7,opt,name=slot_ms,json=slotMs,proto3" json:"slot_ms,omitempty"` // how long it had its slot, the wait for its process to be forked included; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -440,6 +441,13 @@ func (x *AttemptResult) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *AttemptResult) GetSlotMs() int64 {
+	if x != nil {
+		return x.SlotMs
+	}
+	return 0
 }
 
 type LeaderMessage struct {
@@ -1003,7 +1011,11 @@ type LogChunk struct {
 	Last   bool                   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`     // the log ends at offset+size
 	// Between coordinators alone: bytes from offset up to here were cleared, and
 	// data is the line that says so, as it is read. No data: all of the log was.
-	Cleared       uint64 `protobuf:"varint,6,opt,name=cleared,proto3" json:"cleared,omitempty"`
+	Cleared uint64 `protobuf:"varint,6,opt,name=cleared,proto3" json:"cleared,omitempty"`
+	// Others that come after this one, as if each had come in a message of its
+	// own; they have none beside them. At most 255, and none is added to a message
+	// that has 64 KiB of data. Only on a stream on which an ack said `grouping`.
+	More          []*LogChunk `protobuf:"bytes,7,rep,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1080,11 +1092,23 @@ func (x *LogChunk) GetCleared() uint64 {
 	return 0
 }
 
+func (x *LogChunk) GetMore() []*LogChunk {
+	if x != nil {
+		return x.More
+	}
+	return nil
+}
+
+// LogAck answers one chunk. Answers come in the order of the chunks.
 type LogAck struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // everything before it is kept
-	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`    // set: not kept, back off and send again from offset
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Ref    *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Offset uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // everything before it is kept
+	Error  string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`    // set: not kept, back off and send again from offset
+	// The answers to the chunks that came after this one, at most 255. Only on a
+	// stream on which a chunk had others beside it.
+	More          []*LogAck `protobuf:"bytes,4,rep,name=more,proto3" json:"more,omitempty"`
+	Grouping      bool      `protobuf:"varint,5,opt,name=grouping,proto3" json:"grouping,omitempty"` // a chunk may have others beside it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1138,6 +1162,20 @@ func (x *LogAck) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *LogAck) GetMore() []*LogAck {
+	if x != nil {
+		return x.More
+	}
+	return nil
+}
+
+func (x *LogAck) GetGrouping() bool {
+	if x != nil {
+		return x.Grouping
+	}
+	return false
 }
 
 type KeeperInfoRequest struct {
@@ -2064,7 +2102,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x04held\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\x12\x16\n" +
 	"\x06renews\x18\x04 \x01(\bR\x06renews\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x122\n" +
-	"\astarted\x18\x06 \x03(\v2\x18.backfleet.v1.AttemptRefR\astarted\"\xd9\x01\n" +
+	"\astarted\x18\x06 \x03(\v2\x18.backfleet.v1.AttemptRefR\astarted\"\xf2\x01\n" +
 	"\rAttemptResult\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12/\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x15.backfleet.v1.OutcomeR\aoutcome\x12\x1b\n" +
@@ -2072,7 +2110,8 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\x04 \x01(\x03R\tstartedMs\x12\x19\n" +
 	"\bended_ms\x18\x05 \x01(\x03R\aendedMs\x12\x14\n" +
-	"\x05cause\x18\x06 \x01(\tR\x05cause\"\xa1\x01\n" +
+	"\x05cause\x18\x06 \x01(\tR\x05cause\x12\x17\n" +
+	"\aslot_ms\x18\a \x01(\x03R\x06slotMs\"\xa1\x01\n" +
 	"\rLeaderMessage\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.backfleet.v1.WelcomeH\x00R\awelcome\x12.\n" +
 	"\x06assign\x18\x02 \x01(\v2\x14.backfleet.v1.AssignH\x00R\x06assign\x12%\n" +
@@ -2115,18 +2154,21 @@ const file_agent_proto_rawDesc = "" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x122\n" +
 	"\aresults\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\aresults\x122\n" +
-	"\aunknown\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\xa4\x01\n" +
+	"\aunknown\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\"\xd0\x01\n" +
 	"\bLogChunk\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\rR\x04size\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x12\n" +
 	"\x04last\x18\x05 \x01(\bR\x04last\x12\x18\n" +
-	"\acleared\x18\x06 \x01(\x04R\acleared\"b\n" +
+	"\acleared\x18\x06 \x01(\x04R\acleared\x12*\n" +
+	"\x04more\x18\a \x03(\v2\x16.backfleet.v1.LogChunkR\x04more\"\xa8\x01\n" +
 	"\x06LogAck\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"\x13\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12(\n" +
+	"\x04more\x18\x04 \x03(\v2\x14.backfleet.v1.LogAckR\x04more\x12\x1a\n" +
+	"\bgrouping\x18\x05 \x01(\bR\bgrouping\"\x13\n" +
 	"\x11KeeperInfoRequest\"Z\n" +
 	"\n" +
 	"KeeperInfo\x12 \n" +
@@ -2277,43 +2319,45 @@ var file_agent_proto_depIdxs = []int32{
 	1,  // 20: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
 	1,  // 21: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
 	1,  // 22: backfleet.v1.LogChunk.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 23: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 24: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	34, // 25: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
-	17, // 26: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
-	1,  // 27: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
-	1,  // 28: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 29: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 30: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 31: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	26, // 32: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
-	1,  // 33: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 34: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 35: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 36: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 37: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 38: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 39: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	21, // 40: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	23, // 41: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	25, // 42: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	27, // 43: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	29, // 44: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 45: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 46: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 47: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 48: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 49: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	22, // 50: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	24, // 51: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	26, // 52: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	28, // 53: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	30, // 54: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	45, // [45:55] is the sub-list for method output_type
-	35, // [35:45] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	13, // 23: backfleet.v1.LogChunk.more:type_name -> backfleet.v1.LogChunk
+	1,  // 24: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
+	14, // 25: backfleet.v1.LogAck.more:type_name -> backfleet.v1.LogAck
+	1,  // 26: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	34, // 27: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
+	17, // 28: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
+	1,  // 29: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
+	1,  // 30: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 31: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 32: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 33: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	26, // 34: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
+	1,  // 35: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 36: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 37: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	13, // 38: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	15, // 39: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	17, // 40: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	19, // 41: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	21, // 42: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	23, // 43: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	25, // 44: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	27, // 45: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	29, // 46: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 47: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	14, // 48: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	16, // 49: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	18, // 50: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	20, // 51: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	22, // 52: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	24, // 53: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	26, // 54: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	28, // 55: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	30, // 56: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	47, // [47:57] is the sub-list for method output_type
+	37, // [37:47] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
