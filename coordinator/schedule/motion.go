@@ -3,6 +3,7 @@ package schedule
 import (
 	"iter"
 	"maps"
+	"math"
 
 	"backfleet/coordinator/state"
 	"backfleet/pkg/plan"
@@ -117,7 +118,7 @@ func (m *Motion) rollUp(c state.Counts, positions iter.Seq[int]) Shown {
 
 func (m *Motion) anyTimed(positions iter.Seq[int]) bool {
 	for pos := range positions {
-		if m.Timed(pos) > 0 {
+		if m.timed(pos, 1) > 0 {
 			return true
 		}
 	}
@@ -297,7 +298,10 @@ func (m *Motion) DueLater(pos int) bool {
 
 // Timed counts the instances of a position that wait for nothing but their
 // time, as far as they are looked at.
-func (m *Motion) Timed(pos int) (n int64) {
+func (m *Motion) Timed(pos int) int64 { return m.timed(pos, math.MaxInt64) }
+
+// timed counts as Timed does, but no further than a number.
+func (m *Motion) timed(pos int, most int64) (n int64) {
 	later := m.DueLater(pos)
 	if c := m.p.DateCounts(pos); c[state.Retrying] == 0 && (!later || c[state.Pending]+c[state.Again] == 0) {
 		return 0
@@ -316,7 +320,9 @@ func (m *Motion) Timed(pos int) (n int64) {
 			}
 			place, _ := m.p.Locate(i)
 			if m.look.check(m.p, place).Kind.timed() {
-				n++
+				if n++; n == most {
+					return n
+				}
 			}
 		}
 	}

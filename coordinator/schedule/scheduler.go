@@ -101,7 +101,10 @@ func (s *Scheduler) Observe(st *state.State, changes []state.Change, nowMs int64
 	var reload []uint64
 	for _, c := range changes {
 		switch c.Kind {
-		case state.PlanAccepted, state.PlanChanged, state.PlanHalted, state.PlanExpired:
+		case state.PlanAccepted: // it goes behind all others, and frees nobody
+			s.load(c.Plan)
+			s.unsettled = true
+		case state.PlanChanged, state.PlanHalted, state.PlanExpired:
 			reload = append(reload, c.Plan)
 		case state.InstanceChanged:
 			s.instanceChanged(c)

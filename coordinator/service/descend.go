@@ -30,11 +30,26 @@ func descendants(p *state.Plan, roots []uint64) ([]uint64, error) {
 	for _, i := range roots {
 		d.in.add(i)
 	}
-	for more := true; more; { // once more for those who wait for later dates
+	reach, bounded := d.reach()
+	rooted := map[int]bool{}
+	for _, i := range roots {
+		at, _ := p.Locate(i)
+		rooted[at.Pos] = true
+	}
+	until := calendar.Date(-1 << 30) // what was found can be waited for until then
+	for more := true; more; {        // once more for those who wait for later dates
 		more = false
 		for _, pos := range d.positions(roots) {
+			date := p.Dates[pos]
+			if bounded && date > until && !rooted[pos] {
+				continue
+			}
+			found := rooted[pos]
 			for again := d.date(pos); again; again = d.date(pos) {
-				more = true
+				more, found = true, true
+			}
+			if found {
+				until = max(until, date+reach)
 			}
 			if d.left < 0 || len(d.found) > descendMost {
 				return nil, fault.New(fault.TooLarge,
@@ -102,6 +117,31 @@ func downstreamNodes(p *state.Plan, roots []uint64) []int {
 		}
 	}
 	return out
+}
+
+// reach is how many days after a date something can wait for it: none, unless
+// it waits for previous cycles or through a window. Windows that reach forward
+// bound nothing.
+func (d *descent) reach() (days calendar.Date, bounded bool) {
+	for _, n := range d.nodes {
+		spec := d.p.Nodes[n].Spec
+		if spec.DependsOnSelf || spec.DependsOnChildren {
+			days = max(days, 1)
+		}
+		for _, u := range spec.Upstreams {
+			switch {
+			case u.Window && (u.To > 0 || u.From > 0):
+				return 0, false
+			case u.Window && u.FromMonthStart:
+				days = max(days, 31)
+			case u.Window:
+				days = max(days, -calendar.Date(u.From))
+			case u.Previous:
+				days = max(days, 1)
+			}
+		}
+	}
+	return days, true
 }
 
 // positions lists the dates that may hold descendants, by date: none before

@@ -22,6 +22,9 @@ type walk struct {
 	p    *plan.Plan
 	f    server.InstanceFilter
 	skip func(pos int) bool // dates that hold nothing of interest cost little
+	// next passes over instances of no interest: the first of interest in a
+	// half-open range, or going down the last. nil: all are.
+	next func(from, to uint64) (uint64, bool)
 	// from is the first number, or going down the one above the first; 0 there:
 	// from the end.
 	from uint64
@@ -55,6 +58,13 @@ func (w *walk) each(visit func(i uint64) bool) {
 func (w *walk) along(s *stretch, visit func(i uint64) bool) bool {
 	if !w.f.Descending {
 		for i := max(s.from, w.from); i < s.to; i++ {
+			if w.next != nil {
+				found, ok := w.next(i, s.to)
+				if !ok {
+					return true
+				}
+				i = found
+			}
 			if !visit(i) {
 				return false
 			}
@@ -66,6 +76,13 @@ func (w *walk) along(s *stretch, visit func(i uint64) bool) bool {
 		to = min(to, w.from)
 	}
 	for i := to; i > s.from; i-- {
+		if w.next != nil {
+			found, ok := w.next(s.from, i)
+			if !ok {
+				return true
+			}
+			i = found + 1
+		}
 		if !visit(i - 1) {
 			return false
 		}
@@ -220,6 +237,9 @@ func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.
 	var next server.Next
 	var last uint64
 	w := &walk{p: p.Plan, f: f, from: from, skip: r.holdsNone(p, f.State, ahead)}
+	if f.State != "" {
+		w.next = r.passOver(p, f, ahead)
+	}
 	w.each(func(i uint64) bool {
 		is, known := false, r.glance()
 		if known {
@@ -243,6 +263,49 @@ func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.
 		return true
 	})
 	return out, next, nil
+}
+
+// passStretch is how many statuses are read for one glance where only those of a
+// set are of interest.
+const passStretch = 16
+
+// passOver finds the next instance whose status leaves room for a state. Where
+// the glances end it gives what comes then, so that the page ends there.
+func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) func(from, to uint64) (uint64, bool) {
+	var in state.Statuses
+	for st := range (state.Counts{}) {
+		var one state.Counts
+		one[st] = 1
+		if mayHave(one, f.State, ahead) {
+			in = in.With(state.Status(st))
+		}
+	}
+	if f.Descending {
+		return func(from, to uint64) (uint64, bool) {
+			for begin := to; to > from; to = begin {
+				begin = max(from, to-min(to, passStretch))
+				if i, ok := p.Previous(begin, to, in); ok {
+					return i, true
+				}
+				if !r.glance() {
+					return begin, true
+				}
+			}
+			return 0, false
+		}
+	}
+	return func(from, to uint64) (uint64, bool) {
+		for end := from; from < to; from = end {
+			end = min(to, from+passStretch)
+			if i, ok := p.Next(from, end, in); ok {
+				return i, true
+			}
+			if !r.glance() {
+				return end - 1, true
+			}
+		}
+		return 0, false
+	}
 }
 
 // holdsNone says of which positions the counts tell that nothing there has a
