@@ -40,7 +40,7 @@ const (
 	stallAfter = 10 * time.Second
 	// shipEvery is the least time between two bursts of chunks: sent together they
 	// cost one wake-up of each side, and alone none waits.
-	shipEvery = 20 * time.Millisecond
+	shipEvery = 40 * time.Millisecond
 	// noteEvery is how often the offsets are written to disk.
 	noteEvery = time.Second
 )
