@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backfleet/agent/keeper"
-	"backfleet/agent/slack"
+	"backfleet/pkg/slack"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"

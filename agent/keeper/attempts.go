@@ -34,8 +34,9 @@ type kept struct {
 	slot    bool               // it has one
 	ahead   bool               // it was granted without
 	process *runner.Process
-	folder  *folder // where it works; nil: not one of the keeper's
-	left    bool    // some process of it may still work there
+	folder  *folder   // where it works; nil: not one of the keeper's
+	left    bool      // some process of it may still work there
+	given   time.Time // when it got its slot
 	started time.Time
 	dead    chan struct{} // closed when no process of the group is left
 
@@ -276,6 +277,9 @@ func (a *kept) finish(outcome wire.Outcome, code int32, ended time.Time, cause s
 	a.result = &wire.AttemptResult{Ref: a.key.Ref(), Outcome: outcome, ExitCode: code, Cause: cause, EndedMs: ended.UnixMilli()}
 	if !a.started.IsZero() {
 		a.result.StartedMs = a.started.UnixMilli()
+	}
+	if !a.given.IsZero() {
+		a.result.SlotMs = max(1, ended.Sub(a.given).Milliseconds())
 	}
 	close(a.dead)
 	k.unsaved = append(k.unsaved, a)

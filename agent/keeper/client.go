@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"backfleet/agent/slack"
+	"backfleet/pkg/slack"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
 )

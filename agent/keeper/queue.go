@@ -81,7 +81,8 @@ func (k *Keeper) fill(g *group) (gave bool) {
 		g.waiting = slices.Delete(g.waiting, 0, 1)
 		g.used++
 		k.next = append(k.next, launching{a, a.start})
-		a.start, a.slot, a.giveUp, a.started, gave = nil, true, 0, time.Now(), true
+		now := time.Now()
+		a.start, a.slot, a.giveUp, a.given, a.started, gave = nil, true, 0, now, now, true
 		k.began(a)
 	}
 	return gave

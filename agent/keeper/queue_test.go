@@ -120,7 +120,7 @@ func TestTheNextStartsWithoutTheSession(t *testing.T) {
 	release()
 	last, seen := ensure(t, dir, time.Hour), map[uint64]*wire.KeptAttempt{}
 	for _, i := range []uint64{3, 4} {
-		if m := last.oneOf(seen, i); m.Result.Outcome != wire.Outcome_SUCCEEDED || m.Result.StartedMs == 0 {
+		if m := last.oneOf(seen, i); m.Result.Outcome != wire.Outcome_SUCCEEDED || m.Result.StartedMs == 0 || m.Result.SlotMs == 0 {
 			t.Errorf("got %v, want it to have run while nobody was connected", m)
 		}
 	}
@@ -184,7 +184,7 @@ func TestWhatWaitsObeysItsTimesAndStops(t *testing.T) {
 		3: {wire.Outcome_RECALLED, "it waited too long"}, 4: {wire.Outcome_LOST, "its lease ended"},
 		5: {wire.Outcome_STOPPED, "stopped by a test"}, 6: {wire.Outcome_RECALLED, "called back by a test"},
 	} {
-		if m := results[i]; m == nil || m.Result.Outcome != want.outcome || !strings.HasPrefix(m.Result.Cause, want.cause) || m.Result.StartedMs != 0 || m.LogBytes != 0 {
+		if m := results[i]; m == nil || m.Result.Outcome != want.outcome || !strings.HasPrefix(m.Result.Cause, want.cause) || m.Result.StartedMs != 0 || m.Result.SlotMs != 0 || m.LogBytes != 0 {
 			t.Errorf("got %v, want instance %d %v (%s), never started and without a log", m, i, want.outcome, want.cause)
 		}
 	}

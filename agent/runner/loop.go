@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"backfleet/agent/slack"
+	"backfleet/pkg/slack"
 )
 
 // loop is the runner's thread, locked for two reasons: the kernel sends a

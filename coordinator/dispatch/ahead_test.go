@@ -367,3 +367,40 @@ func TestOffersAreWhatTheFactsCount(t *testing.T) {
 		}
 	}
 }
+
+// How much goes ahead follows from how long slots are taken, not from how long
+// processes run: an agent that forks more slowly than its slots ask would let it
+// wait too long, and give it back.
+func TestWhatGoesAheadFollowsHowLongSlotsAreTaken(t *testing.T) {
+	for _, c := range []struct {
+		slotMs int64
+		want   int // of 30 ms each, for 100 ms of two slots
+	}{{30, 6}, {60, 3}, {15, 6}, {1200, 0}} {
+		b := newBench(t, job)
+		conn := b.hello("x", "k1")
+		b.turns()
+		b.submit(2, &wire.Request{Root: "a"})
+		b.turns()
+		_, first, _, _ := b.take(conn)
+		var results []*wire.AttemptResult
+		for _, w := range first {
+			r := ran(b, w.Ref, 30)
+			r.SlotMs = c.slotMs
+			results = append(results, r)
+		}
+		b.report(conn, &wire.Report{Results: results})
+		b.take(conn)
+		b.submit(90, &wire.Request{Root: "a"})
+		b.turns()
+		_, work, _, _ := b.take(conn)
+		ahead := 0
+		for _, w := range work {
+			if w.Ahead {
+				ahead++
+			}
+		}
+		if len(work) != 2+ahead || ahead != c.want {
+			t.Errorf("slots taken for %d ms: %d granted, %d of them ahead; want 2 and %d", c.slotMs, len(work), ahead, c.want)
+		}
+	}
+}

@@ -45,6 +45,29 @@ type load struct {
 	group   string
 	aheadMs int // what it holds ahead, by recent durations
 	long    int // attempts that may take long
+	// For how long attempts have had their slots lately, and for how long they
+	// were expected to run, in milliseconds; 0: nobody has said.
+	slotMs, expectedMs float64
+}
+
+// lately is of how many attempts a load's sums tell.
+const lately = 64
+
+// took takes in how long an attempt had its slot.
+func (l *load) took(slotMs int64, pace *schedule.Pace) {
+	expected, _ := pace.Short()
+	l.slotMs += float64(slotMs) - l.slotMs/lately
+	l.expectedMs += float64(expected) - l.expectedMs/lately
+}
+
+// budget is how much work, by recent durations, keeps its slots busy for as long
+// as they should be without a word from here. An attempt has its slot for longer
+// than its process runs when processes cannot be forked as fast as slots ask for.
+func (l *load) budget(slots int) int {
+	if l.expectedMs == 0 {
+		return unknownMs * slots
+	}
+	return int(budgetMs * float64(slots) / max(1, l.slotMs/l.expectedMs))
 }
 
 // offering is what the offers count of a worker.
@@ -222,9 +245,14 @@ func (l *ledger) settle(st *state.State, now time.Time, ahead bool) {
 	l.dirty = l.dirty[:0]
 }
 
-// budgetMs is how much work an agent may hold ahead, for each of its slots, by
-// recent durations.
-const budgetMs = 40
+const (
+	// budgetMs is for how long each of an agent's slots should have work ahead: the
+	// 40 ms from one report to the next, and a turn on a machine that is busy.
+	budgetMs = 100
+	// unknownMs is the same for an agent that has not said how long its slots are
+	// taken.
+	unknownMs = 40
+)
 
 // offer counts an agent's slots, as state.State.GroupUse does, and says what it
 // could take: nothing when it is not connected.
@@ -258,7 +286,7 @@ func (l *ledger) couldTake(w *worker, a *state.Agent, o offering, ahead bool) sc
 	out.Free = max(0, a.Free(o.group)-o.use.Ahead)
 	if of := w.load(o.group); ahead && of.long == 0 {
 		out.Ahead = min(a.Room(o.group), state.MaxAhead-o.use.Ahead)
-		out.AheadMs = budgetMs*o.use.Slots - of.aheadMs
+		out.AheadMs = of.budget(o.use.Slots) - of.aheadMs
 	}
 	return out
 }

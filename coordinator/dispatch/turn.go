@@ -127,6 +127,9 @@ func (c *Core) ends(f *wire.Finish, r *wire.AttemptResult, now time.Time) bool {
 		if r.StartedMs > 0 {
 			g.pace.Add(r.EndedMs - r.StartedMs)
 		}
+		if r.SlotMs > 0 {
+			g.load.took(r.SlotMs, g.pace)
+		}
 	case wire.Outcome_RECALLED:
 		if s := g.w.session; g.told == wantsNothing && s != nil && s.agent.State == wire.Agent_READY {
 			g.w.patient = now.Add(backOff)

@@ -17,6 +17,7 @@ import (
 	"backfleet/coordinator/server"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
+	"backfleet/pkg/slack"
 )
 
 // Main runs a command line and gives the exit status.
@@ -123,6 +124,7 @@ type flags interface {
 
 // run runs until a signal, or until the coordinator cannot go on.
 func (o *coordinatorOptions) run(ctx context.Context) error {
+	slack.Restart()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	// Where files are limited in size (ulimit -f), a write past the limit shall

@@ -1,7 +1,8 @@
-// Package slack lets the kernel wake an agent's own threads a little late. The
-// Go runtime has one that sleeps 20 µs at a time whenever others work; with the
-// usual slack of 50 µs that is a third of all that a keeper costs, and a fifth
-// of a session.
+// Package slack lets the kernel wake the threads of agents and coordinators a
+// little late. The Go runtime has one that sleeps 20 µs at a time whenever others
+// work; with the usual slack of 50 µs that is a third of all that a keeper
+// costs, a fifth of a session, and nearly half of a busy coordinator's switches
+// between threads.
 package slack
 
 import (
