@@ -16,12 +16,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"backfleet/agent/keeper"
-	"backfleet/pkg/slack"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
 	"backfleet/pkg/presence"
+	"backfleet/pkg/slack"
 )
 
 type agentOptions struct {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"backfleet/pkg/slack"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/slack"
 	"backfleet/pkg/wire"
 )
 

@@ -57,6 +57,9 @@ type scope struct {
 	events  chan func(*Core, time.Time) []Message
 	mu      sync.Mutex
 	streams map[Conn]*stream
+	// verified is when this coordinator was last asked for, and seen, to lead;
+	// the loop's own.
+	verified time.Time
 }
 
 // stream is one agent's connection. What is to be sent waits in a list, which
@@ -99,6 +102,11 @@ func (st *stream) take() []*wire.LeaderMessage {
 // outgoing is how many messages may wait for a slow agent before its stream is
 // ended; it then comes back and is told everything anew.
 const outgoing = 1024
+
+// verifyEvery is the least time between two questions to the majority whether
+// this coordinator still leads: of thousands of agents one renews at any moment,
+// and none minds waiting so long for its answer.
+const verifyEvery = 20 * time.Millisecond
 
 // inFlight bounds what agents have said and no turn has taken yet.
 const inFlight = 4096
@@ -159,7 +167,11 @@ func (d *Server) run(s *scope) error {
 				break
 			}
 		}
-		if at, ok := core.NextWake(); ok {
+		at, ok := core.NextWake()
+		if again := s.verified.Add(verifyEvery); core.Unverified() && (!ok || again.Before(at)) {
+			at, ok = again, true
+		}
+		if ok {
 			timer.Reset(max(time.Millisecond, at.Sub(s.now())))
 		}
 	}
@@ -185,17 +197,23 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 	now := s.now()
 	turn := core.Turn(now)
 	var index uint64
+	leads := false // now, for certain
 	if turn != nil {
 		var err error
 		if index, err = d.propose(s, core, turn); err != nil {
 			return err
 		}
-	} else if core.Unverified() {
+		leads = true
+	} else if core.Unverified() && now.Sub(s.verified) >= verifyEvery {
 		if err := d.cfg.Log.Verify(s.ctx); err != nil {
 			return err
 		}
+		leads = true
 	}
-	s.send(core.Verified())
+	if leads {
+		s.verified = now
+		s.send(core.Verified())
+	}
 	if turn == nil {
 		s.send(core.Committed(core.st, nil, nil, now))
 		return nil
