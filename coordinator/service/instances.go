@@ -282,27 +282,29 @@ func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) f
 	}
 	if f.Descending {
 		return func(from, to uint64) (uint64, bool) {
-			for begin := to; to > from; to = begin {
-				begin = max(from, to-min(to, passStretch))
+			for to > from {
+				begin := max(from, to-min(to, passStretch))
 				if i, ok := p.Previous(begin, to, in); ok {
 					return i, true
 				}
 				if !r.glance() {
 					return begin, true
 				}
+				to = begin
 			}
 			return 0, false
 		}
 	}
 	return func(from, to uint64) (uint64, bool) {
-		for end := from; from < to; from = end {
-			end = min(to, from+passStretch)
+		for from < to {
+			end := min(to, from+passStretch)
 			if i, ok := p.Next(from, end, in); ok {
 				return i, true
 			}
 			if !r.glance() {
 				return end - 1, true
 			}
+			from = end
 		}
 		return 0, false
 	}
