@@ -39,8 +39,9 @@ dev: build ## one coordinator and one agent here, to play with
 test: ## all tests, with the race detector
 	@$(if $(HAVE_CC),:,echo "no C compiler: the tests run without the race detector")
 	$(GO) test $(RACE) -timeout 15m ./...
-	@# One goroutine each, and slow under the race detector: there they do less, so here is the whole.
+	@# Slow under the race detector: there they do less, so here is the whole.
 	$(if $(RACE),$(GO) test -timeout 15m ./integration/sim ./integration/naive)
+	$(if $(RACE),$(GO) test -timeout 15m -run LargePlan ./integration/e2e)
 
 .PHONY: lint
 lint: $(GOLANGCI) ## gofmt, go vet and golangci-lint

@@ -12,6 +12,7 @@ import (
 // TestR10_1_FinishedBackfillsAreForgotten: a minute after its last change a
 // finished backfill is gone on every coordinator; one that still runs is not.
 func TestR10_1_FinishedBackfillsAreForgotten(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := start(t, fleet.Config{Coordinators: 3, Agents: 1, CoordinatorFlags: []string{"--keep-instances", "1m"}})
 	s.apply(node{id: "quick", code: "trace end\n"}, node{id: "long", code: waits("go")})
 	days := []string{"2012-01-01..2012-01-05"}

@@ -14,8 +14,9 @@ import (
 // are killed at once. Nothing is lost and nothing runs twice, and in the end all
 // of them count the same.
 func TestR13_1_ALargePlanOutlivesItsCoordinators(t *testing.T) {
+	t.Parallel()
 	const (
-		days      = 700
+		days      = largeDays
 		instances = days * 24 * 60
 		trailing  = 20
 	)
