@@ -123,7 +123,7 @@ func NewCore(terms Terms, set schedule.Settings, st *state.State, now time.Time)
 	c.sched.Load(st, now.UnixMilli())
 	until := now.Add(terms.Lease)
 	st.Agents(func(a *state.Agent) {
-		if w := c.worker(a.Id); a.State != wire.Agent_SILENT {
+		if w := c.worker(a.Id); a.State != wire.Agent_LOST {
 			c.extend(w, until)
 			c.touch(w)
 		}

@@ -268,7 +268,7 @@ func TestLeasesEndWithoutRenewals(t *testing.T) {
 	b.status(1, 0, state.Running) // to the last moment
 	b.now = b.now.Add(time.Millisecond)
 	b.turns()
-	if a, _ := b.st.Agent("x"); a.State != wire.Agent_SILENT || b.ended[c] == "" {
+	if a, _ := b.st.Agent("x"); a.State != wire.Agent_LOST || b.ended[c] == "" {
 		t.Errorf("the agent is %s, its stream ended with %q", a.State, b.ended[c])
 	}
 	_, work, _, _ := b.take(spare)

@@ -170,10 +170,10 @@ func (c *Core) expire(turn *wire.Turn, now time.Time) {
 			return
 		}
 		heap.Pop(&c.deadlines)
-		if a, ok := c.st.Agent(w.id); ok && a.State != wire.Agent_SILENT {
+		if a, ok := c.st.Agent(w.id); ok && a.State != wire.Agent_LOST {
 			silent := &wire.Agent{
 				Id: a.Id, Incarnation: a.Incarnation, Host: a.Host, Version: a.Version, Groups: a.Groups, Labels: a.Labels,
-				State: wire.Agent_SILENT,
+				State: wire.Agent_LOST,
 			}
 			turn.Agents = append(turn.Agents, silent)
 		}

@@ -264,7 +264,7 @@ func (c standing) requests(ch chan<- prometheus.Metric, put put) {
 func (c standing) fleet(put put) {
 	st := c.s.machine.State()
 	agents, total, used, backfills := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
-	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_SILENT} {
+	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST} {
 		agents[strings.ToLower(known.String())] = 0
 	}
 	st.Agents(func(a *state.Agent) {
@@ -273,7 +273,7 @@ func (c standing) fleet(put put) {
 			used[g.Group] += float64(a.Used[i])
 			backfills[g.Group] += float64(a.Backfills[i])
 			total[g.Group] += 0
-			if a.State != wire.Agent_SILENT {
+			if a.State != wire.Agent_LOST {
 				total[g.Group] += float64(g.Slots)
 			}
 		}

@@ -289,7 +289,7 @@ func TestNodesBackfillsAndAgentsPageByName(t *testing.T) {
 		t.Errorf("got %v, want %v", ids, want)
 	}
 	r.agent("a1", "etl", 3, wire.Agent_READY)
-	r.agent("a2", "etl", 3, wire.Agent_SILENT)
+	r.agent("a2", "etl", 3, wire.Agent_LOST)
 	agents, _, err := r.Agents(t.Context(), "a2.ex", server.Page{Limit: 10})
 	if err != nil || len(agents) != 1 || agents[0].State != v1.AgentStateSilent || agents[0].Groups[0] != (v1.AgentSlots{Group: "etl", Slots: 3}) {
 		t.Errorf("agents: %+v %v", agents, err)

@@ -30,7 +30,7 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 		}, v1.StateNotRunning, v1.ReasonCodeNoAgent, `no agent is in resource group "default": start one with slots in it`},
 		{"agents that take no work", []*wire.Node{a}, func(r *rig) (uint64, uint64) {
 			r.agent("a1", "default", 2, wire.Agent_DRAINING)
-			r.agent("a2", "default", 2, wire.Agent_SILENT)
+			r.agent("a2", "default", 2, wire.Agent_LOST)
 			return r.submit(backfill("a", days)), 0
 		}, v1.StateNotRunning, v1.ReasonCodeNoAgent, `none of the 2 agents of resource group "default" takes work: 1 draining, 1 silent`},
 		{"the group is full", []*wire.Node{a}, func(r *rig) (uint64, uint64) {

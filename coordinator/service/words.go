@@ -59,7 +59,7 @@ var outcomeWords = map[wire.Outcome]v1.AttemptState{
 }
 
 var agentWords = map[wire.Agent_State]v1.AgentState{
-	wire.Agent_READY: v1.AgentStateReady, wire.Agent_DRAINING: v1.AgentStateDraining, wire.Agent_SILENT: v1.AgentStateSilent,
+	wire.Agent_READY: v1.AgentStateReady, wire.Agent_DRAINING: v1.AgentStateDraining, wire.Agent_LOST: v1.AgentStateSilent,
 }
 
 var changeWords = map[wire.NodeChange_Kind]v1.Change{

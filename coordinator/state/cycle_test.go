@@ -334,7 +334,7 @@ func TestR7_5_GroupUse(t *testing.T) {
 	}
 	m.finish(2, 1, fence, wire.Outcome_SUCCEEDED)
 	silent := agent("a2", 5)
-	silent.State = wire.Agent_SILENT
+	silent.State = wire.Agent_LOST
 	m.must(turn(&wire.Turn{Agents: []*wire.Agent{silent}}))
 	if u := m.s.GroupUse("default"); u != (GroupUse{Slots: 10, Used: 2, Backfills: 1}) {
 		t.Errorf("use is %+v", u)

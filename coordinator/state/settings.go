@@ -58,7 +58,7 @@ func (e *Edit) putResourceGroup(g *wire.PutResourceGroup) (*wire.Answer, error) 
 	slots := 0
 	e.s.Agents(func(a *Agent) {
 		for _, own := range a.Groups {
-			if own.Group == g.Name && a.State != wire.Agent_SILENT {
+			if own.Group == g.Name && a.State != wire.Agent_LOST {
 				slots += int(own.Slots)
 			}
 		}

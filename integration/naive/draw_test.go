@@ -216,7 +216,7 @@ func (d *draw) period() *wire.Period {
 // agents draws what an agent says of itself.
 func (d *draw) agent(id string) *wire.Agent {
 	return &wire.Agent{
-		Id: id, Incarnation: "k", State: pick(d, wire.Agent_READY, wire.Agent_READY, wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_SILENT),
+		Id: id, Incarnation: "k", State: pick(d, wire.Agent_READY, wire.Agent_READY, wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST),
 		Groups: []*wire.GroupSlots{{Group: "default", Slots: pick[uint32](d, 0, 1, 2, 3, 50)}, {Group: "big", Slots: pick[uint32](d, 1, 2, 50)}},
 	}
 }

@@ -215,7 +215,7 @@ func (w *world) put(c *wire.Command) error {
 		g, slots := b.PutResourceGroup, 0
 		for _, a := range w.agents {
 			for _, s := range a.Groups {
-				if a.State != wire.Agent_SILENT && s.Group == g.Name {
+				if a.State != wire.Agent_LOST && s.Group == g.Name {
 					slots += int(s.Slots)
 				}
 			}

@@ -428,7 +428,7 @@ func (t *trial) agents() error {
 	turn := &wire.Turn{Agents: []*wire.Agent{a}}
 	for _, p := range t.w.order {
 		for _, r := range p.rows {
-			if r.status == running && r.agent == a.Id && a.State == wire.Agent_SILENT {
+			if r.status == running && r.agent == a.Id && a.State == wire.Agent_LOST {
 				turn.Losses = append(turn.Losses, &wire.Loss{Plan: p.id, Instance: r.number, Fence: r.fence})
 			}
 		}

@@ -223,7 +223,9 @@ func (*AgentMessage_Report) isAgentMessage_Body() {}
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agent         *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	Held          []*AttemptRef          `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"` // running, or finished and not yet acknowledged
+	Held          []*AttemptRef          `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`        // running, or finished and not yet acknowledged
+	Ahead         bool                   `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`     // it knows Work.ahead; without, nothing is granted ahead
+	Weights       bool                   `protobuf:"varint,4,opt,name=weights,proto3" json:"weights,omitempty"` // it knows Node.slots; without, attempts of one slot only are granted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -272,6 +274,20 @@ func (x *Hello) GetHeld() []*AttemptRef {
 	return nil
 }
 
+func (x *Hello) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+func (x *Hello) GetWeights() bool {
+	if x != nil {
+		return x.Weights
+	}
+	return false
+}
+
 // Report carries whatever the agent has to say. Each one sent renews the
 // lease of every attempt in held; its seq comes back in an Ack.
 type Report struct {
@@ -281,7 +297,8 @@ type Report struct {
 	Held          []*AttemptRef          `protobuf:"bytes,3,rep,name=held,proto3" json:"held,omitempty"` // complete list; present only when renews is set
 	Renews        bool                   `protobuf:"varint,4,opt,name=renews,proto3" json:"renews,omitempty"`
 	Draining      bool                   `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
-	Started       []*AttemptRef          `protobuf:"bytes,6,rep,name=started,proto3" json:"started,omitempty"` // granted ahead, and running now; what has ended since is in results alone
+	Leaving       bool                   `protobuf:"varint,7,opt,name=leaving,proto3" json:"leaving,omitempty"` // the last one: the agent ends, and nothing of it runs any more
+	Started       []*AttemptRef          `protobuf:"bytes,6,rep,name=started,proto3" json:"started,omitempty"`  // granted ahead, and running now; what has ended since is in results alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,6 +364,13 @@ func (x *Report) GetRenews() bool {
 func (x *Report) GetDraining() bool {
 	if x != nil {
 		return x.Draining
+	}
+	return false
+}
+
+func (x *Report) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
 	}
 	return false
 }
@@ -1219,6 +1243,7 @@ type KeeperInfo struct {
 	Incarnation   string                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Pid           int64                  `protobuf:"varint,3,opt,name=pid,proto3" json:"pid,omitempty"`
+	StartedWith   string                 `protobuf:"bytes,4,opt,name=started_with,json=startedWith,proto3" json:"started_with,omitempty"` // SHA-256 of the binary it was started from, in hex
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1274,6 +1299,13 @@ func (x *KeeperInfo) GetPid() int64 {
 	return 0
 }
 
+func (x *KeeperInfo) GetStartedWith() string {
+	if x != nil {
+		return x.StartedWith
+	}
+	return ""
+}
+
 type StartAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1291,6 +1323,10 @@ type StartAttempt struct {
 	Ahead         bool                   `protobuf:"varint,13,opt,name=ahead,proto3" json:"ahead,omitempty"`                             // may wait for one of them
 	Priority      int32                  `protobuf:"varint,14,opt,name=priority,proto3" json:"priority,omitempty"`                       // of what waits, the higher starts first
 	AheadMs       int64                  `protobuf:"varint,15,opt,name=ahead_ms,json=aheadMs,proto3" json:"ahead_ms,omitempty"`          // how long it may wait before it is given back (RECALLED)
+	Weight        uint32                 `protobuf:"varint,16,opt,name=weight,proto3" json:"weight,omitempty"`                           // how many of the group's slots it takes; 0: 1
+	User          string                 `protobuf:"bytes,17,opt,name=user,proto3" json:"user,omitempty"`                                // whose rights it has; empty: the keeper's
+	Limits        *Limits                `protobuf:"bytes,18,opt,name=limits,proto3" json:"limits,omitempty"`                            // absent: none
+	Masked        []string               `protobuf:"bytes,19,rep,name=masked,proto3" json:"masked,omitempty"`                            // texts that its log shows as asterisks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1428,6 +1464,34 @@ func (x *StartAttempt) GetAheadMs() int64 {
 		return x.AheadMs
 	}
 	return 0
+}
+
+func (x *StartAttempt) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *StartAttempt) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *StartAttempt) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *StartAttempt) GetMasked() []string {
+	if x != nil {
+		return x.Masked
+	}
+	return nil
 }
 
 type StartedAttempt struct {
@@ -2092,16 +2156,19 @@ const file_agent_proto_rawDesc = "" +
 	"\fAgentMessage\x12+\n" +
 	"\x05hello\x18\x01 \x01(\v2\x13.backfleet.v1.HelloH\x00R\x05hello\x12.\n" +
 	"\x06report\x18\x02 \x01(\v2\x14.backfleet.v1.ReportH\x00R\x06reportB\x06\n" +
-	"\x04body\"`\n" +
+	"\x04body\"\x90\x01\n" +
 	"\x05Hello\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12,\n" +
-	"\x04held\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\"\xe7\x01\n" +
+	"\x04held\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\x12\x14\n" +
+	"\x05ahead\x18\x03 \x01(\bR\x05ahead\x12\x18\n" +
+	"\aweights\x18\x04 \x01(\bR\aweights\"\x81\x02\n" +
 	"\x06Report\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x125\n" +
 	"\aresults\x18\x02 \x03(\v2\x1b.backfleet.v1.AttemptResultR\aresults\x12,\n" +
 	"\x04held\x18\x03 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\x12\x16\n" +
 	"\x06renews\x18\x04 \x01(\bR\x06renews\x12\x1a\n" +
-	"\bdraining\x18\x05 \x01(\bR\bdraining\x122\n" +
+	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x18\n" +
+	"\aleaving\x18\a \x01(\bR\aleaving\x122\n" +
 	"\astarted\x18\x06 \x03(\v2\x18.backfleet.v1.AttemptRefR\astarted\"\xf2\x01\n" +
 	"\rAttemptResult\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12/\n" +
@@ -2169,12 +2236,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12(\n" +
 	"\x04more\x18\x04 \x03(\v2\x14.backfleet.v1.LogAckR\x04more\x12\x1a\n" +
 	"\bgrouping\x18\x05 \x01(\bR\bgrouping\"\x13\n" +
-	"\x11KeeperInfoRequest\"Z\n" +
+	"\x11KeeperInfoRequest\"}\n" +
 	"\n" +
 	"KeeperInfo\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
-	"\x03pid\x18\x03 \x01(\x03R\x03pid\"\xdc\x03\n" +
+	"\x03pid\x18\x03 \x01(\x03R\x03pid\x12!\n" +
+	"\fstarted_with\x18\x04 \x01(\tR\vstartedWith\"\xce\x04\n" +
 	"\fStartAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x12\x18\n" +
@@ -2193,7 +2261,11 @@ const file_agent_proto_rawDesc = "" +
 	"\x05slots\x18\f \x01(\rR\x05slots\x12\x14\n" +
 	"\x05ahead\x18\r \x01(\bR\x05ahead\x12\x1a\n" +
 	"\bpriority\x18\x0e \x01(\x05R\bpriority\x12\x19\n" +
-	"\bahead_ms\x18\x0f \x01(\x03R\aaheadMs\"\x10\n" +
+	"\bahead_ms\x18\x0f \x01(\x03R\aaheadMs\x12\x16\n" +
+	"\x06weight\x18\x10 \x01(\rR\x06weight\x12\x12\n" +
+	"\x04user\x18\x11 \x01(\tR\x04user\x12,\n" +
+	"\x06limits\x18\x12 \x01(\v2\x14.backfleet.v1.LimitsR\x06limits\x12\x16\n" +
+	"\x06masked\x18\x13 \x03(\tR\x06masked\"\x10\n" +
 	"\x0eStartedAttempt\"y\n" +
 	"\rStartAttempts\x126\n" +
 	"\battempts\x18\x01 \x03(\v2\x1a.backfleet.v1.StartAttemptR\battempts\x120\n" +
@@ -2294,6 +2366,7 @@ var file_agent_proto_goTypes = []any{
 	(Outcome)(0),              // 32: backfleet.v1.Outcome
 	(*Node)(nil),              // 33: backfleet.v1.Node
 	(*Assignment)(nil),        // 34: backfleet.v1.Assignment
+	(*Limits)(nil),            // 35: backfleet.v1.Limits
 }
 var file_agent_proto_depIdxs = []int32{
 	3,  // 0: backfleet.v1.AgentMessage.hello:type_name -> backfleet.v1.Hello
@@ -2324,40 +2397,41 @@ var file_agent_proto_depIdxs = []int32{
 	14, // 25: backfleet.v1.LogAck.more:type_name -> backfleet.v1.LogAck
 	1,  // 26: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
 	34, // 27: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
-	17, // 28: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
-	1,  // 29: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
-	1,  // 30: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 31: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 32: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 33: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	26, // 34: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
-	1,  // 35: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 36: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 37: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 38: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 39: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 40: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 41: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	21, // 42: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	23, // 43: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	25, // 44: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	27, // 45: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	29, // 46: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 47: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 48: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 49: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 50: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 51: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	22, // 52: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	24, // 53: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	26, // 54: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	28, // 55: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	30, // 56: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	47, // [47:57] is the sub-list for method output_type
-	37, // [37:47] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	35, // 28: backfleet.v1.StartAttempt.limits:type_name -> backfleet.v1.Limits
+	17, // 29: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
+	1,  // 30: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
+	1,  // 31: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 32: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 33: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 34: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	26, // 35: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
+	1,  // 36: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 37: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 38: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	13, // 39: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	15, // 40: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	17, // 41: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	19, // 42: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	21, // 43: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	23, // 44: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	25, // 45: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	27, // 46: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	29, // 47: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 48: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	14, // 49: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	16, // 50: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	18, // 51: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	20, // 52: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	22, // 53: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	24, // 54: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	26, // 55: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	28, // 56: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	30, // 57: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	48, // [48:58] is the sub-list for method output_type
+	38, // [38:48] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }

@@ -35,6 +35,8 @@ const (
 	Outcome_LOST                Outcome = 5 // the lease ended without a result
 	Outcome_YIELDED             Outcome = 6 // stopped for an auto instance of its node (RULES R5.6)
 	Outcome_RECALLED            Outcome = 7 // granted ahead and given back before its process started; nothing ran
+	Outcome_SKIPPED             Outcome = 8 // its exit code means that there was nothing to do: counts as succeeded
+	Outcome_DRAINED             Outcome = 9 // stopped because its agent was to be empty: runs again, uses no retry
 )
 
 // Enum value maps for Outcome.
@@ -48,6 +50,8 @@ var (
 		5: "LOST",
 		6: "YIELDED",
 		7: "RECALLED",
+		8: "SKIPPED",
+		9: "DRAINED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -58,6 +62,8 @@ var (
 		"LOST":                5,
 		"YIELDED":             6,
 		"RECALLED":            7,
+		"SKIPPED":             8,
+		"DRAINED":             9,
 	}
 )
 
@@ -210,13 +216,66 @@ func (PutResourceGroup_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_command_proto_rawDescGZIP(), []int{8, 0}
 }
 
+type OperateAgents_Kind int32
+
+const (
+	OperateAgents_KIND_UNSPECIFIED OperateAgents_Kind = 0
+	OperateAgents_DRAIN            OperateAgents_Kind = 1 // takes nothing new; what runs goes on until the deadline
+	OperateAgents_RESUME           OperateAgents_Kind = 2 // takes work again
+	OperateAgents_FORGET           OperateAgents_Kind = 3 // one that is lost or gone
+)
+
+// Enum value maps for OperateAgents_Kind.
+var (
+	OperateAgents_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "DRAIN",
+		2: "RESUME",
+		3: "FORGET",
+	}
+	OperateAgents_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"DRAIN":            1,
+		"RESUME":           2,
+		"FORGET":           3,
+	}
+)
+
+func (x OperateAgents_Kind) Enum() *OperateAgents_Kind {
+	p := new(OperateAgents_Kind)
+	*p = x
+	return p
+}
+
+func (x OperateAgents_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OperateAgents_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[3].Descriptor()
+}
+
+func (OperateAgents_Kind) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[3]
+}
+
+func (x OperateAgents_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OperateAgents_Kind.Descriptor instead.
+func (OperateAgents_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{9, 0}
+}
+
 type Agent_State int32
 
 const (
 	Agent_STATE_UNSPECIFIED Agent_State = 0
 	Agent_READY             Agent_State = 1
 	Agent_DRAINING          Agent_State = 2
-	Agent_SILENT            Agent_State = 3 // its lease ran out
+	Agent_LOST              Agent_State = 3 // not heard of for longer than a lease
+	Agent_GONE              Agent_State = 4 // it said that it ends
 )
 
 // Enum value maps for Agent_State.
@@ -225,13 +284,15 @@ var (
 		0: "STATE_UNSPECIFIED",
 		1: "READY",
 		2: "DRAINING",
-		3: "SILENT",
+		3: "LOST",
+		4: "GONE",
 	}
 	Agent_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"READY":             1,
 		"DRAINING":          2,
-		"SILENT":            3,
+		"LOST":              3,
+		"GONE":              4,
 	}
 )
 
@@ -246,11 +307,11 @@ func (x Agent_State) String() string {
 }
 
 func (Agent_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[3].Descriptor()
+	return file_command_proto_enumTypes[4].Descriptor()
 }
 
 func (Agent_State) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[3]
+	return &file_command_proto_enumTypes[4]
 }
 
 func (x Agent_State) Number() protoreflect.EnumNumber {
@@ -259,7 +320,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22, 0}
+	return file_command_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type NodeChange_Kind int32
@@ -298,11 +359,11 @@ func (x NodeChange_Kind) String() string {
 }
 
 func (NodeChange_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[4].Descriptor()
+	return file_command_proto_enumTypes[5].Descriptor()
 }
 
 func (NodeChange_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[4]
+	return &file_command_proto_enumTypes[5]
 }
 
 func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
@@ -311,7 +372,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25, 0}
+	return file_command_proto_rawDescGZIP(), []int{28, 0}
 }
 
 type Command struct {
@@ -336,6 +397,9 @@ type Command struct {
 	//	*Command_PutResourceGroup
 	//	*Command_PutWorkspace
 	//	*Command_PutRegion
+	//	*Command_OperateAgents
+	//	*Command_PutJoinToken
+	//	*Command_RevokeJoinToken
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -528,6 +592,33 @@ func (x *Command) GetPutRegion() *PutRegion {
 	return nil
 }
 
+func (x *Command) GetOperateAgents() *OperateAgents {
+	if x != nil {
+		if x, ok := x.Body.(*Command_OperateAgents); ok {
+			return x.OperateAgents
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutJoinToken() *PutJoinToken {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutJoinToken); ok {
+			return x.PutJoinToken
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRevokeJoinToken() *RevokeJoinToken {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RevokeJoinToken); ok {
+			return x.RevokeJoinToken
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -580,6 +671,18 @@ type Command_PutRegion struct {
 	PutRegion *PutRegion `protobuf:"bytes,23,opt,name=put_region,json=putRegion,proto3,oneof"`
 }
 
+type Command_OperateAgents struct {
+	OperateAgents *OperateAgents `protobuf:"bytes,24,opt,name=operate_agents,json=operateAgents,proto3,oneof"`
+}
+
+type Command_PutJoinToken struct {
+	PutJoinToken *PutJoinToken `protobuf:"bytes,25,opt,name=put_join_token,json=putJoinToken,proto3,oneof"`
+}
+
+type Command_RevokeJoinToken struct {
+	RevokeJoinToken *RevokeJoinToken `protobuf:"bytes,26,opt,name=revoke_join_token,json=revokeJoinToken,proto3,oneof"`
+}
+
 func (*Command_ApplyNodes) isCommand_Body() {}
 
 func (*Command_Submit) isCommand_Body() {}
@@ -603,6 +706,12 @@ func (*Command_PutResourceGroup) isCommand_Body() {}
 func (*Command_PutWorkspace) isCommand_Body() {}
 
 func (*Command_PutRegion) isCommand_Body() {}
+
+func (*Command_OperateAgents) isCommand_Body() {}
+
+func (*Command_PutJoinToken) isCommand_Body() {}
+
+func (*Command_RevokeJoinToken) isCommand_Body() {}
 
 // ApplyNodes adds or replaces nodes, all or nothing. The proposer has checked
 // them against the graph; the state machine checks again.
@@ -1177,6 +1286,8 @@ type PutResourceGroup struct {
 	Kind             PutResourceGroup_Kind  `protobuf:"varint,2,opt,name=kind,proto3,enum=backfleet.v1.PutResourceGroup_Kind" json:"kind,omitempty"`
 	ReserveForAuto   uint32                 `protobuf:"varint,3,opt,name=reserve_for_auto,json=reserveForAuto,proto3" json:"reserve_for_auto,omitempty"`       // slots (RULES R7.5)
 	BackfillMaxShare uint32                 `protobuf:"varint,4,opt,name=backfill_max_share,json=backfillMaxShare,proto3" json:"backfill_max_share,omitempty"` // percent of the slots; 0: all
+	Description      string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	LogKeepMs        int64                  `protobuf:"varint,6,opt,name=log_keep_ms,json=logKeepMs,proto3" json:"log_keep_ms,omitempty"` // how long logs of its attempts are kept (RULES R10.2); 0: by its kind
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1239,6 +1350,202 @@ func (x *PutResourceGroup) GetBackfillMaxShare() uint32 {
 	return 0
 }
 
+func (x *PutResourceGroup) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *PutResourceGroup) GetLogKeepMs() int64 {
+	if x != nil {
+		return x.LogKeepMs
+	}
+	return 0
+}
+
+// OperateAgents is what a person does to agents, all or nothing.
+type OperateAgents struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          OperateAgents_Kind     `protobuf:"varint,1,opt,name=kind,proto3,enum=backfleet.v1.OperateAgents_Kind" json:"kind,omitempty"`
+	Agents        []string               `protobuf:"bytes,2,rep,name=agents,proto3" json:"agents,omitempty"`
+	DeadlineMs    int64                  `protobuf:"varint,3,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // of DRAIN, unix time: what runs then is stopped and runs again elsewhere; 0: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateAgents) Reset() {
+	*x = OperateAgents{}
+	mi := &file_command_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateAgents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateAgents) ProtoMessage() {}
+
+func (x *OperateAgents) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateAgents.ProtoReflect.Descriptor instead.
+func (*OperateAgents) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OperateAgents) GetKind() OperateAgents_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return OperateAgents_KIND_UNSPECIFIED
+}
+
+func (x *OperateAgents) GetAgents() []string {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+func (x *OperateAgents) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+// PutJoinToken lets agents in that show its secret.
+type PutJoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                   // public, the first part of the token
+	SecretHash    []byte                 `protobuf:"bytes,2,opt,name=secret_hash,json=secretHash,proto3" json:"secret_hash,omitempty"` // SHA-256 of the whole token
+	Groups        []string               `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`                           // resource groups that its agents may join; none: all
+	ExpiresMs     int64                  `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`   // 0: never
+	Description   string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutJoinToken) Reset() {
+	*x = PutJoinToken{}
+	mi := &file_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutJoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutJoinToken) ProtoMessage() {}
+
+func (x *PutJoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutJoinToken.ProtoReflect.Descriptor instead.
+func (*PutJoinToken) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PutJoinToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutJoinToken) GetSecretHash() []byte {
+	if x != nil {
+		return x.SecretHash
+	}
+	return nil
+}
+
+func (x *PutJoinToken) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *PutJoinToken) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *PutJoinToken) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+type RevokeJoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeJoinToken) Reset() {
+	*x = RevokeJoinToken{}
+	mi := &file_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeJoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeJoinToken) ProtoMessage() {}
+
+func (x *RevokeJoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeJoinToken.ProtoReflect.Descriptor instead.
+func (*RevokeJoinToken) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RevokeJoinToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type PutWorkspace struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1251,7 +1558,7 @@ type PutWorkspace struct {
 
 func (x *PutWorkspace) Reset() {
 	*x = PutWorkspace{}
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1570,7 @@ func (x *PutWorkspace) String() string {
 func (*PutWorkspace) ProtoMessage() {}
 
 func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1583,7 @@ func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutWorkspace.ProtoReflect.Descriptor instead.
 func (*PutWorkspace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PutWorkspace) GetId() string {
@@ -1317,7 +1624,7 @@ type PutRegion struct {
 
 func (x *PutRegion) Reset() {
 	*x = PutRegion{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1636,7 @@ func (x *PutRegion) String() string {
 func (*PutRegion) ProtoMessage() {}
 
 func (x *PutRegion) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1649,7 @@ func (x *PutRegion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRegion.ProtoReflect.Descriptor instead.
 func (*PutRegion) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PutRegion) GetId() string {
@@ -1378,7 +1685,7 @@ type Turn struct {
 
 func (x *Turn) Reset() {
 	*x = Turn{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1697,7 @@ func (x *Turn) String() string {
 func (*Turn) ProtoMessage() {}
 
 func (x *Turn) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1710,7 @@ func (x *Turn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turn.ProtoReflect.Descriptor instead.
 func (*Turn) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Turn) GetFinishes() []*Finish {
@@ -1485,7 +1792,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1804,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1817,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Finish) GetPlan() uint64 {
@@ -1582,7 +1889,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1901,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1914,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Loss) GetPlan() uint64 {
@@ -1650,7 +1957,7 @@ type OpenDate struct {
 
 func (x *OpenDate) Reset() {
 	*x = OpenDate{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1969,7 @@ func (x *OpenDate) String() string {
 func (*OpenDate) ProtoMessage() {}
 
 func (x *OpenDate) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1982,7 @@ func (x *OpenDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenDate.ProtoReflect.Descriptor instead.
 func (*OpenDate) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OpenDate) GetPlan() uint64 {
@@ -1703,7 +2010,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2022,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2035,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DryRuns) GetPlan() uint64 {
@@ -1759,7 +2066,7 @@ type Yield struct {
 
 func (x *Yield) Reset() {
 	*x = Yield{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2078,7 @@ func (x *Yield) String() string {
 func (*Yield) ProtoMessage() {}
 
 func (x *Yield) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2091,7 @@ func (x *Yield) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Yield.ProtoReflect.Descriptor instead.
 func (*Yield) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Yield) GetPlan() uint64 {
@@ -1833,7 +2140,7 @@ type Missed struct {
 
 func (x *Missed) Reset() {
 	*x = Missed{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2152,7 @@ func (x *Missed) String() string {
 func (*Missed) ProtoMessage() {}
 
 func (x *Missed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2165,7 @@ func (x *Missed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missed.ProtoReflect.Descriptor instead.
 func (*Missed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Missed) GetPlan() uint64 {
@@ -1889,7 +2196,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2208,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2221,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Grant) GetPlan() uint64 {
@@ -1964,7 +2271,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2283,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2296,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Started) GetPlan() uint64 {
@@ -2027,7 +2334,7 @@ type PutServer struct {
 
 func (x *PutServer) Reset() {
 	*x = PutServer{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2346,7 @@ func (x *PutServer) String() string {
 func (*PutServer) ProtoMessage() {}
 
 func (x *PutServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2359,7 @@ func (x *PutServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServer.ProtoReflect.Descriptor instead.
 func (*PutServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutServer) GetId() string {
@@ -2099,7 +2406,7 @@ type RemoveServer struct {
 
 func (x *RemoveServer) Reset() {
 	*x = RemoveServer{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2418,7 @@ func (x *RemoveServer) String() string {
 func (*RemoveServer) ProtoMessage() {}
 
 func (x *RemoveServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2431,7 @@ func (x *RemoveServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
 func (*RemoveServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveServer) GetId() string {
@@ -2143,13 +2450,16 @@ type Agent struct {
 	Groups        []*GroupSlots          `protobuf:"bytes,5,rep,name=groups,proto3" json:"groups,omitempty"`
 	Labels        []*Assignment          `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty"`
 	State         Agent_State            `protobuf:"varint,7,opt,name=state,proto3,enum=backfleet.v1.Agent_State" json:"state,omitempty"`
+	KeeperVersion string                 `protobuf:"bytes,8,opt,name=keeper_version,json=keeperVersion,proto3" json:"keeper_version,omitempty"`
+	Boot          string                 `protobuf:"bytes,9,opt,name=boot,proto3" json:"boot,omitempty"`                             // of its host: a new one means a restart
+	StartedBy     string                 `protobuf:"bytes,10,opt,name=started_by,json=startedBy,proto3" json:"started_by,omitempty"` // id of the join token that let it in; empty: another credential
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2471,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2484,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Agent) GetId() string {
@@ -2226,6 +2536,27 @@ func (x *Agent) GetState() Agent_State {
 	return Agent_STATE_UNSPECIFIED
 }
 
+func (x *Agent) GetKeeperVersion() string {
+	if x != nil {
+		return x.KeeperVersion
+	}
+	return ""
+}
+
+func (x *Agent) GetBoot() string {
+	if x != nil {
+		return x.Boot
+	}
+	return ""
+}
+
+func (x *Agent) GetStartedBy() string {
+	if x != nil {
+		return x.StartedBy
+	}
+	return ""
+}
+
 type GroupSlots struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -2236,7 +2567,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2579,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2592,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -2293,7 +2624,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2636,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2649,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -2367,7 +2698,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2710,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2723,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NodeChange) GetId() string {
@@ -2421,7 +2752,7 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xed\x06\n" +
+	"node.proto\"\xc4\b\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
@@ -2445,7 +2776,10 @@ const file_command_proto_rawDesc = "" +
 	"\x12put_resource_group\x18\x15 \x01(\v2\x1e.backfleet.v1.PutResourceGroupH\x00R\x10putResourceGroup\x12A\n" +
 	"\rput_workspace\x18\x16 \x01(\v2\x1a.backfleet.v1.PutWorkspaceH\x00R\fputWorkspace\x128\n" +
 	"\n" +
-	"put_region\x18\x17 \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\tputRegionB\x06\n" +
+	"put_region\x18\x17 \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\tputRegion\x12D\n" +
+	"\x0eoperate_agents\x18\x18 \x01(\v2\x1b.backfleet.v1.OperateAgentsH\x00R\roperateAgents\x12B\n" +
+	"\x0eput_join_token\x18\x19 \x01(\v2\x1a.backfleet.v1.PutJoinTokenH\x00R\fputJoinToken\x12K\n" +
+	"\x11revoke_join_token\x18\x1a \x01(\v2\x1d.backfleet.v1.RevokeJoinTokenH\x00R\x0frevokeJoinTokenB\x06\n" +
 	"\x04bodyJ\x04\b\r\x10\x0eJ\x04\b\x0e\x10\x0f\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
@@ -2526,16 +2860,40 @@ const file_command_proto_rawDesc = "" +
 	"\t_priority\"L\n" +
 	"\x06Expire\x12\x14\n" +
 	"\x05plans\x18\x01 \x03(\x04R\x05plans\x12,\n" +
-	"\x12unchanged_since_ms\x18\x02 \x01(\x03R\x10unchangedSinceMs\"\xda\x01\n" +
+	"\x12unchanged_since_ms\x18\x02 \x01(\x03R\x10unchangedSinceMs\"\x9c\x02\n" +
 	"\x10PutResourceGroup\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
 	"\x04kind\x18\x02 \x01(\x0e2#.backfleet.v1.PutResourceGroup.KindR\x04kind\x12(\n" +
 	"\x10reserve_for_auto\x18\x03 \x01(\rR\x0ereserveForAuto\x12,\n" +
-	"\x12backfill_max_share\x18\x04 \x01(\rR\x10backfillMaxShare\"!\n" +
+	"\x12backfill_max_share\x18\x04 \x01(\rR\x10backfillMaxShare\x12 \n" +
+	"\vdescription\x18\x05 \x01(\tR\vdescription\x12\x1e\n" +
+	"\vlog_keep_ms\x18\x06 \x01(\x03R\tlogKeepMs\"!\n" +
 	"\x04Kind\x12\n" +
 	"\n" +
 	"\x06SHARED\x10\x00\x12\r\n" +
-	"\tEXCLUSIVE\x10\x01\"\x86\x01\n" +
+	"\tEXCLUSIVE\x10\x01\"\xbf\x01\n" +
+	"\rOperateAgents\x124\n" +
+	"\x04kind\x18\x01 \x01(\x0e2 .backfleet.v1.OperateAgents.KindR\x04kind\x12\x16\n" +
+	"\x06agents\x18\x02 \x03(\tR\x06agents\x12\x1f\n" +
+	"\vdeadline_ms\x18\x03 \x01(\x03R\n" +
+	"deadlineMs\"?\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05DRAIN\x10\x01\x12\n" +
+	"\n" +
+	"\x06RESUME\x10\x02\x12\n" +
+	"\n" +
+	"\x06FORGET\x10\x03\"\x98\x01\n" +
+	"\fPutJoinToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
+	"\vsecret_hash\x18\x02 \x01(\fR\n" +
+	"secretHash\x12\x16\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12 \n" +
+	"\vdescription\x18\x05 \x01(\tR\vdescription\"!\n" +
+	"\x0fRevokeJoinToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x86\x01\n" +
 	"\fPutWorkspace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2604,7 +2962,7 @@ const file_command_proto_rawDesc = "" +
 	"\fhttp_address\x18\x04 \x01(\tR\vhttpAddress\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\tR\aversion\"\x1e\n" +
 	"\fRemoveServer\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xc1\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xa3\x03\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -2612,13 +2970,18 @@ const file_command_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x120\n" +
 	"\x06groups\x18\x05 \x03(\v2\x18.backfleet.v1.GroupSlotsR\x06groups\x120\n" +
 	"\x06labels\x18\x06 \x03(\v2\x18.backfleet.v1.AssignmentR\x06labels\x12/\n" +
-	"\x05state\x18\a \x01(\x0e2\x19.backfleet.v1.Agent.StateR\x05state\"C\n" +
+	"\x05state\x18\a \x01(\x0e2\x19.backfleet.v1.Agent.StateR\x05state\x12%\n" +
+	"\x0ekeeper_version\x18\b \x01(\tR\rkeeperVersion\x12\x12\n" +
+	"\x04boot\x18\t \x01(\tR\x04boot\x12\x1d\n" +
+	"\n" +
+	"started_by\x18\n" +
+	" \x01(\tR\tstartedBy\"K\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05READY\x10\x01\x12\f\n" +
-	"\bDRAINING\x10\x02\x12\n" +
-	"\n" +
-	"\x06SILENT\x10\x03\"8\n" +
+	"\bDRAINING\x10\x02\x12\b\n" +
+	"\x04LOST\x10\x03\x12\b\n" +
+	"\x04GONE\x10\x04\"8\n" +
 	"\n" +
 	"GroupSlots\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
@@ -2638,7 +3001,7 @@ const file_command_proto_rawDesc = "" +
 	"\tUNCHANGED\x10\x00\x12\t\n" +
 	"\x05ADDED\x10\x01\x12\v\n" +
 	"\aCHANGED\x10\x02\x12\v\n" +
-	"\aREMOVED\x10\x03*~\n" +
+	"\aREMOVED\x10\x03*\x98\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSUCCEEDED\x10\x01\x12\n" +
@@ -2648,7 +3011,9 @@ const file_command_proto_rawDesc = "" +
 	"\aSTOPPED\x10\x04\x12\b\n" +
 	"\x04LOST\x10\x05\x12\v\n" +
 	"\aYIELDED\x10\x06\x12\f\n" +
-	"\bRECALLED\x10\aB\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\bRECALLED\x10\a\x12\v\n" +
+	"\aSKIPPED\x10\b\x12\v\n" +
+	"\aDRAINED\x10\tB\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_command_proto_rawDescOnce sync.Once
@@ -2662,92 +3027,100 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_command_proto_goTypes = []any{
 	(Outcome)(0),               // 0: backfleet.v1.Outcome
 	(Operate_Kind)(0),          // 1: backfleet.v1.Operate.Kind
 	(PutResourceGroup_Kind)(0), // 2: backfleet.v1.PutResourceGroup.Kind
-	(Agent_State)(0),           // 3: backfleet.v1.Agent.State
-	(NodeChange_Kind)(0),       // 4: backfleet.v1.NodeChange.Kind
-	(*Command)(nil),            // 5: backfleet.v1.Command
-	(*ApplyNodes)(nil),         // 6: backfleet.v1.ApplyNodes
-	(*Submit)(nil),             // 7: backfleet.v1.Submit
-	(*Generate)(nil),           // 8: backfleet.v1.Generate
-	(*Operate)(nil),            // 9: backfleet.v1.Operate
-	(*Target)(nil),             // 10: backfleet.v1.Target
-	(*EditPlan)(nil),           // 11: backfleet.v1.EditPlan
-	(*Expire)(nil),             // 12: backfleet.v1.Expire
-	(*PutResourceGroup)(nil),   // 13: backfleet.v1.PutResourceGroup
-	(*PutWorkspace)(nil),       // 14: backfleet.v1.PutWorkspace
-	(*PutRegion)(nil),          // 15: backfleet.v1.PutRegion
-	(*Turn)(nil),               // 16: backfleet.v1.Turn
-	(*Finish)(nil),             // 17: backfleet.v1.Finish
-	(*Loss)(nil),               // 18: backfleet.v1.Loss
-	(*OpenDate)(nil),           // 19: backfleet.v1.OpenDate
-	(*DryRuns)(nil),            // 20: backfleet.v1.DryRuns
-	(*Yield)(nil),              // 21: backfleet.v1.Yield
-	(*Missed)(nil),             // 22: backfleet.v1.Missed
-	(*Grant)(nil),              // 23: backfleet.v1.Grant
-	(*Started)(nil),            // 24: backfleet.v1.Started
-	(*PutServer)(nil),          // 25: backfleet.v1.PutServer
-	(*RemoveServer)(nil),       // 26: backfleet.v1.RemoveServer
-	(*Agent)(nil),              // 27: backfleet.v1.Agent
-	(*GroupSlots)(nil),         // 28: backfleet.v1.GroupSlots
-	(*Answer)(nil),             // 29: backfleet.v1.Answer
-	(*NodeChange)(nil),         // 30: backfleet.v1.NodeChange
-	(*Node)(nil),               // 31: backfleet.v1.Node
-	(*Request)(nil),            // 32: backfleet.v1.Request
-	(*Zone)(nil),               // 33: backfleet.v1.Zone
-	(*DateRange)(nil),          // 34: backfleet.v1.DateRange
-	(*Period)(nil),             // 35: backfleet.v1.Period
-	(*Assignment)(nil),         // 36: backfleet.v1.Assignment
+	(OperateAgents_Kind)(0),    // 3: backfleet.v1.OperateAgents.Kind
+	(Agent_State)(0),           // 4: backfleet.v1.Agent.State
+	(NodeChange_Kind)(0),       // 5: backfleet.v1.NodeChange.Kind
+	(*Command)(nil),            // 6: backfleet.v1.Command
+	(*ApplyNodes)(nil),         // 7: backfleet.v1.ApplyNodes
+	(*Submit)(nil),             // 8: backfleet.v1.Submit
+	(*Generate)(nil),           // 9: backfleet.v1.Generate
+	(*Operate)(nil),            // 10: backfleet.v1.Operate
+	(*Target)(nil),             // 11: backfleet.v1.Target
+	(*EditPlan)(nil),           // 12: backfleet.v1.EditPlan
+	(*Expire)(nil),             // 13: backfleet.v1.Expire
+	(*PutResourceGroup)(nil),   // 14: backfleet.v1.PutResourceGroup
+	(*OperateAgents)(nil),      // 15: backfleet.v1.OperateAgents
+	(*PutJoinToken)(nil),       // 16: backfleet.v1.PutJoinToken
+	(*RevokeJoinToken)(nil),    // 17: backfleet.v1.RevokeJoinToken
+	(*PutWorkspace)(nil),       // 18: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),          // 19: backfleet.v1.PutRegion
+	(*Turn)(nil),               // 20: backfleet.v1.Turn
+	(*Finish)(nil),             // 21: backfleet.v1.Finish
+	(*Loss)(nil),               // 22: backfleet.v1.Loss
+	(*OpenDate)(nil),           // 23: backfleet.v1.OpenDate
+	(*DryRuns)(nil),            // 24: backfleet.v1.DryRuns
+	(*Yield)(nil),              // 25: backfleet.v1.Yield
+	(*Missed)(nil),             // 26: backfleet.v1.Missed
+	(*Grant)(nil),              // 27: backfleet.v1.Grant
+	(*Started)(nil),            // 28: backfleet.v1.Started
+	(*PutServer)(nil),          // 29: backfleet.v1.PutServer
+	(*RemoveServer)(nil),       // 30: backfleet.v1.RemoveServer
+	(*Agent)(nil),              // 31: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 32: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 33: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 34: backfleet.v1.NodeChange
+	(*Node)(nil),               // 35: backfleet.v1.Node
+	(*Request)(nil),            // 36: backfleet.v1.Request
+	(*Zone)(nil),               // 37: backfleet.v1.Zone
+	(*DateRange)(nil),          // 38: backfleet.v1.DateRange
+	(*Period)(nil),             // 39: backfleet.v1.Period
+	(*Assignment)(nil),         // 40: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
-	6,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
-	7,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
-	16, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	25, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	26, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
-	9,  // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
-	11, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
-	8,  // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
-	12, // 8: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
-	13, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
-	14, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
-	15, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
-	31, // 12: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	32, // 13: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	33, // 14: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	33, // 15: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
-	1,  // 16: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
-	10, // 17: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
-	34, // 18: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
-	35, // 19: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
-	34, // 20: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
-	34, // 21: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
-	33, // 22: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
-	2,  // 23: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
-	17, // 24: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	18, // 25: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	19, // 26: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	20, // 27: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	23, // 28: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	27, // 29: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
-	21, // 30: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
-	22, // 31: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
-	24, // 32: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
-	0,  // 33: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	28, // 34: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	36, // 35: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	3,  // 36: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	30, // 37: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	4,  // 38: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	7,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
+	8,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
+	20, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
+	29, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	30, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	10, // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
+	12, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
+	9,  // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
+	13, // 8: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
+	14, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
+	18, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
+	19, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
+	15, // 12: backfleet.v1.Command.operate_agents:type_name -> backfleet.v1.OperateAgents
+	16, // 13: backfleet.v1.Command.put_join_token:type_name -> backfleet.v1.PutJoinToken
+	17, // 14: backfleet.v1.Command.revoke_join_token:type_name -> backfleet.v1.RevokeJoinToken
+	35, // 15: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	36, // 16: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	37, // 17: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	37, // 18: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	1,  // 19: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
+	11, // 20: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
+	38, // 21: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	39, // 22: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	38, // 23: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	38, // 24: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	37, // 25: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	2,  // 26: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
+	3,  // 27: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
+	21, // 28: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	22, // 29: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	23, // 30: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	24, // 31: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	27, // 32: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	31, // 33: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	25, // 34: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
+	26, // 35: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
+	28, // 36: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
+	0,  // 37: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	32, // 38: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	40, // 39: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	4,  // 40: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	34, // 41: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	5,  // 42: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -2769,16 +3142,19 @@ func file_command_proto_init() {
 		(*Command_PutResourceGroup)(nil),
 		(*Command_PutWorkspace)(nil),
 		(*Command_PutRegion)(nil),
+		(*Command_OperateAgents)(nil),
+		(*Command_PutJoinToken)(nil),
+		(*Command_RevokeJoinToken)(nil),
 	}
 	file_command_proto_msgTypes[6].OneofWrappers = []any{}
-	file_command_proto_msgTypes[9].OneofWrappers = []any{}
+	file_command_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   26,
+			NumEnums:      6,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -76,6 +76,55 @@ func (Node_Mode) EnumDescriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{0, 0}
 }
 
+type ExitCode_Meaning int32
+
+const (
+	ExitCode_RETRY ExitCode_Meaning = 0 // a failure, tried again as often as the node allows
+	ExitCode_FAIL  ExitCode_Meaning = 1 // a failure that another attempt would not mend
+	ExitCode_SKIP  ExitCode_Meaning = 2 // there was nothing to do: counts as succeeded
+)
+
+// Enum value maps for ExitCode_Meaning.
+var (
+	ExitCode_Meaning_name = map[int32]string{
+		0: "RETRY",
+		1: "FAIL",
+		2: "SKIP",
+	}
+	ExitCode_Meaning_value = map[string]int32{
+		"RETRY": 0,
+		"FAIL":  1,
+		"SKIP":  2,
+	}
+)
+
+func (x ExitCode_Meaning) Enum() *ExitCode_Meaning {
+	p := new(ExitCode_Meaning)
+	*p = x
+	return p
+}
+
+func (x ExitCode_Meaning) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExitCode_Meaning) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[1].Descriptor()
+}
+
+func (ExitCode_Meaning) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[1]
+}
+
+func (x ExitCode_Meaning) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExitCode_Meaning.Descriptor instead.
+func (ExitCode_Meaning) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{2, 0}
+}
+
 type Schedule_Kind int32
 
 const (
@@ -121,11 +170,11 @@ func (x Schedule_Kind) String() string {
 }
 
 func (Schedule_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[1].Descriptor()
+	return file_node_proto_enumTypes[2].Descriptor()
 }
 
 func (Schedule_Kind) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[1]
+	return &file_node_proto_enumTypes[2]
 }
 
 func (x Schedule_Kind) Number() protoreflect.EnumNumber {
@@ -134,7 +183,7 @@ func (x Schedule_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Kind.Descriptor instead.
 func (Schedule_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2, 0}
+	return file_node_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type Request_Mode int32
@@ -179,11 +228,11 @@ func (x Request_Mode) String() string {
 }
 
 func (Request_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[2].Descriptor()
+	return file_node_proto_enumTypes[3].Descriptor()
 }
 
 func (Request_Mode) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[2]
+	return &file_node_proto_enumTypes[3]
 }
 
 func (x Request_Mode) Number() protoreflect.EnumNumber {
@@ -192,7 +241,7 @@ func (x Request_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Mode.Descriptor instead.
 func (Request_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 0}
+	return file_node_proto_rawDescGZIP(), []int{6, 0}
 }
 
 type Request_Order int32
@@ -225,11 +274,11 @@ func (x Request_Order) String() string {
 }
 
 func (Request_Order) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[3].Descriptor()
+	return file_node_proto_enumTypes[4].Descriptor()
 }
 
 func (Request_Order) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[3]
+	return &file_node_proto_enumTypes[4]
 }
 
 func (x Request_Order) Number() protoreflect.EnumNumber {
@@ -238,7 +287,7 @@ func (x Request_Order) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Order.Descriptor instead.
 func (Request_Order) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 1}
+	return file_node_proto_rawDescGZIP(), []int{6, 1}
 }
 
 type Request_Gate int32
@@ -274,11 +323,11 @@ func (x Request_Gate) String() string {
 }
 
 func (Request_Gate) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[4].Descriptor()
+	return file_node_proto_enumTypes[5].Descriptor()
 }
 
 func (Request_Gate) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[4]
+	return &file_node_proto_enumTypes[5]
 }
 
 func (x Request_Gate) Number() protoreflect.EnumNumber {
@@ -287,7 +336,7 @@ func (x Request_Gate) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Gate.Descriptor instead.
 func (Request_Gate) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 2}
+	return file_node_proto_rawDescGZIP(), []int{6, 2}
 }
 
 type Request_OnFailure int32
@@ -320,11 +369,11 @@ func (x Request_OnFailure) String() string {
 }
 
 func (Request_OnFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[5].Descriptor()
+	return file_node_proto_enumTypes[6].Descriptor()
 }
 
 func (Request_OnFailure) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[5]
+	return &file_node_proto_enumTypes[6]
 }
 
 func (x Request_OnFailure) Number() protoreflect.EnumNumber {
@@ -333,7 +382,7 @@ func (x Request_OnFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_OnFailure.Descriptor instead.
 func (Request_OnFailure) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 3}
+	return file_node_proto_rawDescGZIP(), []int{6, 3}
 }
 
 type Request_Overlap int32
@@ -366,11 +415,11 @@ func (x Request_Overlap) String() string {
 }
 
 func (Request_Overlap) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[6].Descriptor()
+	return file_node_proto_enumTypes[7].Descriptor()
 }
 
 func (Request_Overlap) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[6]
+	return &file_node_proto_enumTypes[7]
 }
 
 func (x Request_Overlap) Number() protoreflect.EnumNumber {
@@ -379,7 +428,7 @@ func (x Request_Overlap) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Overlap.Descriptor instead.
 func (Request_Overlap) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 4}
+	return file_node_proto_rawDescGZIP(), []int{6, 4}
 }
 
 // OnConflict says what happens when an auto instance of a node becomes ready
@@ -417,11 +466,11 @@ func (x Request_OnConflict) String() string {
 }
 
 func (Request_OnConflict) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[7].Descriptor()
+	return file_node_proto_enumTypes[8].Descriptor()
 }
 
 func (Request_OnConflict) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[7]
+	return &file_node_proto_enumTypes[8]
 }
 
 func (x Request_OnConflict) Number() protoreflect.EnumNumber {
@@ -430,7 +479,7 @@ func (x Request_OnConflict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_OnConflict.Descriptor instead.
 func (Request_OnConflict) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 5}
+	return file_node_proto_rawDescGZIP(), []int{6, 5}
 }
 
 // Switch says what becomes of nodes with a mode of their own (RULES R6).
@@ -464,11 +513,11 @@ func (x Request_Switch) String() string {
 }
 
 func (Request_Switch) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[8].Descriptor()
+	return file_node_proto_enumTypes[9].Descriptor()
 }
 
 func (Request_Switch) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[8]
+	return &file_node_proto_enumTypes[9]
 }
 
 func (x Request_Switch) Number() protoreflect.EnumNumber {
@@ -477,7 +526,7 @@ func (x Request_Switch) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Switch.Descriptor instead.
 func (Request_Switch) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 6}
+	return file_node_proto_rawDescGZIP(), []int{6, 6}
 }
 
 type Period_Cycle int32
@@ -510,11 +559,11 @@ func (x Period_Cycle) String() string {
 }
 
 func (Period_Cycle) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[9].Descriptor()
+	return file_node_proto_enumTypes[10].Descriptor()
 }
 
 func (Period_Cycle) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[9]
+	return &file_node_proto_enumTypes[10]
 }
 
 func (x Period_Cycle) Number() protoreflect.EnumNumber {
@@ -523,7 +572,7 @@ func (x Period_Cycle) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Period_Cycle.Descriptor instead.
 func (Period_Cycle) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 0}
+	return file_node_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // Node is one scheduled unit of code (RULES R0).
@@ -551,6 +600,12 @@ type Node struct {
 	Auto              bool                   `protobuf:"varint,20,opt,name=auto,proto3" json:"auto,omitempty"` // switched on: the schedule runs it by itself
 	Mode              Node_Mode              `protobuf:"varint,21,opt,name=mode,proto3,enum=backfleet.v1.Node_Mode" json:"mode,omitempty"`
 	DependsOnChildren bool                   `protobuf:"varint,22,opt,name=depends_on_children,json=dependsOnChildren,proto3" json:"depends_on_children,omitempty"` // on the previous cycle of its first-level children (RULES R5.3)
+	Requires          []*Assignment          `protobuf:"bytes,23,rep,name=requires,proto3" json:"requires,omitempty"`                                               // labels that an agent must have, all of them, sorted by name
+	Slots             uint32                 `protobuf:"varint,24,opt,name=slots,proto3" json:"slots,omitempty"`                                                    // of its group, that each attempt takes; 0: 1
+	User              string                 `protobuf:"bytes,25,opt,name=user,proto3" json:"user,omitempty"`                                                       // whose rights the code has; empty: as the agent is set
+	Limits            *Limits                `protobuf:"bytes,26,opt,name=limits,proto3" json:"limits,omitempty"`                                                   // of each attempt; absent: as the agent is set
+	ExitCodes         []*ExitCode            `protobuf:"bytes,27,rep,name=exit_codes,json=exitCodes,proto3" json:"exit_codes,omitempty"`                            // that mean something else than success (0) and failure (the others)
+	Secrets           []string               `protobuf:"bytes,28,rep,name=secrets,proto3" json:"secrets,omitempty"`                                                 // variables whose values are masked in logs
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -739,6 +794,186 @@ func (x *Node) GetDependsOnChildren() bool {
 	return false
 }
 
+func (x *Node) GetRequires() []*Assignment {
+	if x != nil {
+		return x.Requires
+	}
+	return nil
+}
+
+func (x *Node) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Node) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Node) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Node) GetExitCodes() []*ExitCode {
+	if x != nil {
+		return x.ExitCodes
+	}
+	return nil
+}
+
+func (x *Node) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+// Limits of an attempt and all processes it starts. 0: none.
+type Limits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MemoryBytes   int64                  `protobuf:"varint,1,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	CpuMilli      int32                  `protobuf:"varint,2,opt,name=cpu_milli,json=cpuMilli,proto3" json:"cpu_milli,omitempty"` // thousandths of a core
+	Processes     int32                  `protobuf:"varint,3,opt,name=processes,proto3" json:"processes,omitempty"`
+	OpenFiles     int32                  `protobuf:"varint,4,opt,name=open_files,json=openFiles,proto3" json:"open_files,omitempty"` // of each process
+	CoreBytes     int64                  `protobuf:"varint,5,opt,name=core_bytes,json=coreBytes,proto3" json:"core_bytes,omitempty"` // of a core dump; none is written without it
+	Nice          int32                  `protobuf:"varint,6,opt,name=nice,proto3" json:"nice,omitempty"`                            // 0 to 19
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_node_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Limits) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetCpuMilli() int32 {
+	if x != nil {
+		return x.CpuMilli
+	}
+	return 0
+}
+
+func (x *Limits) GetProcesses() int32 {
+	if x != nil {
+		return x.Processes
+	}
+	return 0
+}
+
+func (x *Limits) GetOpenFiles() int32 {
+	if x != nil {
+		return x.OpenFiles
+	}
+	return 0
+}
+
+func (x *Limits) GetCoreBytes() int64 {
+	if x != nil {
+		return x.CoreBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetNice() int32 {
+	if x != nil {
+		return x.Nice
+	}
+	return 0
+}
+
+// ExitCode says what an exit code of the node's code means.
+type ExitCode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // 1 to 255
+	Meaning       ExitCode_Meaning       `protobuf:"varint,2,opt,name=meaning,proto3,enum=backfleet.v1.ExitCode_Meaning" json:"meaning,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExitCode) Reset() {
+	*x = ExitCode{}
+	mi := &file_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExitCode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExitCode) ProtoMessage() {}
+
+func (x *ExitCode) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExitCode.ProtoReflect.Descriptor instead.
+func (*ExitCode) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ExitCode) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *ExitCode) GetMeaning() ExitCode_Meaning {
+	if x != nil {
+		return x.Meaning
+	}
+	return ExitCode_RETRY
+}
+
 type Assignment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -749,7 +984,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +996,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +1009,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{1}
+	return file_node_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Assignment) GetName() string {
@@ -809,7 +1044,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +1056,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +1069,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2}
+	return file_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Schedule) GetKind() Schedule_Kind {
@@ -916,7 +1151,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1163,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1176,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{3}
+	return file_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Upstream) GetNode() string {
@@ -1028,7 +1263,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1275,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1288,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4}
+	return file_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Request) GetMode() Request_Mode {
@@ -1303,7 +1538,7 @@ type NodeFilter struct {
 
 func (x *NodeFilter) Reset() {
 	*x = NodeFilter{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1550,7 @@ func (x *NodeFilter) String() string {
 func (*NodeFilter) ProtoMessage() {}
 
 func (x *NodeFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1563,7 @@ func (x *NodeFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeFilter.ProtoReflect.Descriptor instead.
 func (*NodeFilter) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *NodeFilter) GetWorkspace() string {
@@ -1393,7 +1628,7 @@ type Period struct {
 
 func (x *Period) Reset() {
 	*x = Period{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1640,7 @@ func (x *Period) String() string {
 func (*Period) ProtoMessage() {}
 
 func (x *Period) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1653,7 @@ func (x *Period) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Period.ProtoReflect.Descriptor instead.
 func (*Period) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Period) GetCycle() Period_Cycle {
@@ -1453,7 +1688,7 @@ type DateRange struct {
 
 func (x *DateRange) Reset() {
 	*x = DateRange{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1700,7 @@ func (x *DateRange) String() string {
 func (*DateRange) ProtoMessage() {}
 
 func (x *DateRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1713,7 @@ func (x *DateRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DateRange.ProtoReflect.Descriptor instead.
 func (*DateRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DateRange) GetFrom() int32 {
@@ -1506,7 +1741,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1753,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1766,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TimeRange) GetFrom() int32 {
@@ -1558,7 +1793,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1805,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1818,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Override) GetNode() string {
@@ -1613,7 +1848,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1860,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1873,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{10}
+	return file_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Zone) GetName() string {
@@ -1672,7 +1907,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1919,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1932,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{11}
+	return file_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Transition) GetAt() int64 {
@@ -1719,7 +1954,7 @@ var File_node_proto protoreflect.FileDescriptor
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\fbackfleet.v1\"\x9e\x06\n" +
+	"node.proto\x12\fbackfleet.v1\"\xfd\a\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
@@ -1744,13 +1979,36 @@ const file_node_proto_rawDesc = "" +
 	"\x04code\x18\x13 \x01(\tR\x04code\x12\x12\n" +
 	"\x04auto\x18\x14 \x01(\bR\x04auto\x12+\n" +
 	"\x04mode\x18\x15 \x01(\x0e2\x17.backfleet.v1.Node.ModeR\x04mode\x12.\n" +
-	"\x13depends_on_children\x18\x16 \x01(\bR\x11dependsOnChildren\"+\n" +
+	"\x13depends_on_children\x18\x16 \x01(\bR\x11dependsOnChildren\x124\n" +
+	"\brequires\x18\x17 \x03(\v2\x18.backfleet.v1.AssignmentR\brequires\x12\x14\n" +
+	"\x05slots\x18\x18 \x01(\rR\x05slots\x12\x12\n" +
+	"\x04user\x18\x19 \x01(\tR\x04user\x12,\n" +
+	"\x06limits\x18\x1a \x01(\v2\x14.backfleet.v1.LimitsR\x06limits\x125\n" +
+	"\n" +
+	"exit_codes\x18\x1b \x03(\v2\x16.backfleet.v1.ExitCodeR\texitCodes\x12\x18\n" +
+	"\asecrets\x18\x1c \x03(\tR\asecrets\"+\n" +
 	"\x04Mode\x12\n" +
 	"\n" +
 	"\x06NORMAL\x10\x00\x12\v\n" +
 	"\aDRY_RUN\x10\x01\x12\n" +
 	"\n" +
-	"\x06PAUSED\x10\x02\"6\n" +
+	"\x06PAUSED\x10\x02\"\xb8\x01\n" +
+	"\x06Limits\x12!\n" +
+	"\fmemory_bytes\x18\x01 \x01(\x03R\vmemoryBytes\x12\x1b\n" +
+	"\tcpu_milli\x18\x02 \x01(\x05R\bcpuMilli\x12\x1c\n" +
+	"\tprocesses\x18\x03 \x01(\x05R\tprocesses\x12\x1d\n" +
+	"\n" +
+	"open_files\x18\x04 \x01(\x05R\topenFiles\x12\x1d\n" +
+	"\n" +
+	"core_bytes\x18\x05 \x01(\x03R\tcoreBytes\x12\x12\n" +
+	"\x04nice\x18\x06 \x01(\x05R\x04nice\"\x82\x01\n" +
+	"\bExitCode\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x128\n" +
+	"\ameaning\x18\x02 \x01(\x0e2\x1e.backfleet.v1.ExitCode.MeaningR\ameaning\"(\n" +
+	"\aMeaning\x12\t\n" +
+	"\x05RETRY\x10\x00\x12\b\n" +
+	"\x04FAIL\x10\x01\x12\b\n" +
+	"\x04SKIP\x10\x02\"6\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -1900,60 +2158,67 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_node_proto_goTypes = []any{
 	(Node_Mode)(0),          // 0: backfleet.v1.Node.Mode
-	(Schedule_Kind)(0),      // 1: backfleet.v1.Schedule.Kind
-	(Request_Mode)(0),       // 2: backfleet.v1.Request.Mode
-	(Request_Order)(0),      // 3: backfleet.v1.Request.Order
-	(Request_Gate)(0),       // 4: backfleet.v1.Request.Gate
-	(Request_OnFailure)(0),  // 5: backfleet.v1.Request.OnFailure
-	(Request_Overlap)(0),    // 6: backfleet.v1.Request.Overlap
-	(Request_OnConflict)(0), // 7: backfleet.v1.Request.OnConflict
-	(Request_Switch)(0),     // 8: backfleet.v1.Request.Switch
-	(Period_Cycle)(0),       // 9: backfleet.v1.Period.Cycle
-	(*Node)(nil),            // 10: backfleet.v1.Node
-	(*Assignment)(nil),      // 11: backfleet.v1.Assignment
-	(*Schedule)(nil),        // 12: backfleet.v1.Schedule
-	(*Upstream)(nil),        // 13: backfleet.v1.Upstream
-	(*Request)(nil),         // 14: backfleet.v1.Request
-	(*NodeFilter)(nil),      // 15: backfleet.v1.NodeFilter
-	(*Period)(nil),          // 16: backfleet.v1.Period
-	(*DateRange)(nil),       // 17: backfleet.v1.DateRange
-	(*TimeRange)(nil),       // 18: backfleet.v1.TimeRange
-	(*Override)(nil),        // 19: backfleet.v1.Override
-	(*Zone)(nil),            // 20: backfleet.v1.Zone
-	(*Transition)(nil),      // 21: backfleet.v1.Transition
+	(ExitCode_Meaning)(0),   // 1: backfleet.v1.ExitCode.Meaning
+	(Schedule_Kind)(0),      // 2: backfleet.v1.Schedule.Kind
+	(Request_Mode)(0),       // 3: backfleet.v1.Request.Mode
+	(Request_Order)(0),      // 4: backfleet.v1.Request.Order
+	(Request_Gate)(0),       // 5: backfleet.v1.Request.Gate
+	(Request_OnFailure)(0),  // 6: backfleet.v1.Request.OnFailure
+	(Request_Overlap)(0),    // 7: backfleet.v1.Request.Overlap
+	(Request_OnConflict)(0), // 8: backfleet.v1.Request.OnConflict
+	(Request_Switch)(0),     // 9: backfleet.v1.Request.Switch
+	(Period_Cycle)(0),       // 10: backfleet.v1.Period.Cycle
+	(*Node)(nil),            // 11: backfleet.v1.Node
+	(*Limits)(nil),          // 12: backfleet.v1.Limits
+	(*ExitCode)(nil),        // 13: backfleet.v1.ExitCode
+	(*Assignment)(nil),      // 14: backfleet.v1.Assignment
+	(*Schedule)(nil),        // 15: backfleet.v1.Schedule
+	(*Upstream)(nil),        // 16: backfleet.v1.Upstream
+	(*Request)(nil),         // 17: backfleet.v1.Request
+	(*NodeFilter)(nil),      // 18: backfleet.v1.NodeFilter
+	(*Period)(nil),          // 19: backfleet.v1.Period
+	(*DateRange)(nil),       // 20: backfleet.v1.DateRange
+	(*TimeRange)(nil),       // 21: backfleet.v1.TimeRange
+	(*Override)(nil),        // 22: backfleet.v1.Override
+	(*Zone)(nil),            // 23: backfleet.v1.Zone
+	(*Transition)(nil),      // 24: backfleet.v1.Transition
 }
 var file_node_proto_depIdxs = []int32{
-	11, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
-	12, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
-	13, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
-	11, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
+	14, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
+	15, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
+	16, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
+	14, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
 	0,  // 4: backfleet.v1.Node.mode:type_name -> backfleet.v1.Node.Mode
-	1,  // 5: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
-	2,  // 6: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
-	17, // 7: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
-	18, // 8: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
-	3,  // 9: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
-	4,  // 10: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
-	5,  // 11: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
-	19, // 12: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
-	6,  // 13: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
-	15, // 14: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
-	7,  // 15: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
-	16, // 16: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
-	8,  // 17: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
-	8,  // 18: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
-	9,  // 19: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
-	11, // 20: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
-	21, // 21: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	14, // 5: backfleet.v1.Node.requires:type_name -> backfleet.v1.Assignment
+	12, // 6: backfleet.v1.Node.limits:type_name -> backfleet.v1.Limits
+	13, // 7: backfleet.v1.Node.exit_codes:type_name -> backfleet.v1.ExitCode
+	1,  // 8: backfleet.v1.ExitCode.meaning:type_name -> backfleet.v1.ExitCode.Meaning
+	2,  // 9: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
+	3,  // 10: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
+	20, // 11: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
+	21, // 12: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
+	4,  // 13: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
+	5,  // 14: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
+	6,  // 15: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
+	22, // 16: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
+	7,  // 17: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
+	18, // 18: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
+	8,  // 19: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
+	19, // 20: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
+	9,  // 21: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
+	9,  // 22: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
+	10, // 23: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
+	14, // 24: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
+	24, // 25: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -1966,8 +2231,8 @@ func file_node_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   12,
+			NumEnums:      11,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

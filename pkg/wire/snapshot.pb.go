@@ -408,6 +408,7 @@ type SnapshotRecord struct {
 	//	*SnapshotRecord_ResourceGroup
 	//	*SnapshotRecord_Workspace
 	//	*SnapshotRecord_Region
+	//	*SnapshotRecord_JoinToken
 	Body          isSnapshotRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -576,6 +577,15 @@ func (x *SnapshotRecord) GetRegion() *PutRegion {
 	return nil
 }
 
+func (x *SnapshotRecord) GetJoinToken() *SnapshotJoinToken {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_JoinToken); ok {
+			return x.JoinToken
+		}
+	}
+	return nil
+}
+
 type isSnapshotRecord_Body interface {
 	isSnapshotRecord_Body()
 }
@@ -636,6 +646,10 @@ type SnapshotRecord_Region struct {
 	Region *PutRegion `protobuf:"bytes,14,opt,name=region,proto3,oneof"`
 }
 
+type SnapshotRecord_JoinToken struct {
+	JoinToken *SnapshotJoinToken `protobuf:"bytes,15,opt,name=join_token,json=joinToken,proto3,oneof"`
+}
+
 func (*SnapshotRecord_Header) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_Node) isSnapshotRecord_Body() {}
@@ -663,6 +677,8 @@ func (*SnapshotRecord_ResourceGroup) isSnapshotRecord_Body() {}
 func (*SnapshotRecord_Workspace) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_Region) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_JoinToken) isSnapshotRecord_Body() {}
 
 type SnapshotHeader struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1365,7 +1381,8 @@ type SnapshotLease struct {
 	Ahead         bool                   `protobuf:"varint,12,opt,name=ahead,proto3" json:"ahead,omitempty"`
 	Recalled      bool                   `protobuf:"varint,13,opt,name=recalled,proto3" json:"recalled,omitempty"`
 	Freezing      bool                   `protobuf:"varint,14,opt,name=freezing,proto3" json:"freezing,omitempty"`
-	Started       bool                   `protobuf:"varint,15,opt,name=started,proto3" json:"started,omitempty"` // granted ahead, and its process is known to run
+	Started       bool                   `protobuf:"varint,15,opt,name=started,proto3" json:"started,omitempty"`   // granted ahead, and its process is known to run
+	Draining      bool                   `protobuf:"varint,16,opt,name=draining,proto3" json:"draining,omitempty"` // stopped because its agent is to be empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1505,11 +1522,20 @@ func (x *SnapshotLease) GetStarted() bool {
 	return false
 }
 
+func (x *SnapshotLease) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
 type SnapshotAgent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agent         *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
 	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	ReadyMs       int64                  `protobuf:"varint,3,opt,name=ready_ms,json=readyMs,proto3" json:"ready_ms,omitempty"`
+	Drain         *Drain                 `protobuf:"bytes,4,opt,name=drain,proto3" json:"drain,omitempty"`                     // asked for by a person
+	HeardMs       int64                  `protobuf:"varint,5,opt,name=heard_ms,json=heardMs,proto3" json:"heard_ms,omitempty"` // when it was last known to live, as far as the log says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1565,6 +1591,149 @@ func (x *SnapshotAgent) GetReadyMs() int64 {
 	return 0
 }
 
+func (x *SnapshotAgent) GetDrain() *Drain {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+func (x *SnapshotAgent) GetHeardMs() int64 {
+	if x != nil {
+		return x.HeardMs
+	}
+	return 0
+}
+
+// Drain is a person's wish that an agent become empty.
+type Drain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Actor         string                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	DeadlineMs    int64                  `protobuf:"varint,4,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // 0: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drain) Reset() {
+	*x = Drain{}
+	mi := &file_snapshot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drain) ProtoMessage() {}
+
+func (x *Drain) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drain.ProtoReflect.Descriptor instead.
+func (*Drain) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Drain) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Drain) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Drain) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Drain) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+type SnapshotJoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *PutJoinToken          `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotJoinToken) Reset() {
+	*x = SnapshotJoinToken{}
+	mi := &file_snapshot_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotJoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotJoinToken) ProtoMessage() {}
+
+func (x *SnapshotJoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotJoinToken.ProtoReflect.Descriptor instead.
+func (*SnapshotJoinToken) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SnapshotJoinToken) GetToken() *PutJoinToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *SnapshotJoinToken) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SnapshotJoinToken) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
 type SnapshotRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1577,7 +1746,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1758,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1771,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{14}
+	return file_snapshot_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SnapshotRequest) GetId() string {
@@ -1643,7 +1812,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1824,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1837,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{15}
+	return file_snapshot_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SnapshotFooter) GetRecords() uint64 {
@@ -1720,7 +1889,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12-\n" +
 	"\adry_run\x18\x03 \x01(\x0e2\x14.backfleet.v1.DryRunR\x06dryRun\x12\x14\n" +
 	"\x05level\x18\x04 \x01(\x05R\x05level\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xad\x06\n" +
+	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xef\x06\n" +
 	"\x0eSnapshotRecord\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1c.backfleet.v1.SnapshotHeaderH\x00R\x06header\x120\n" +
 	"\x04node\x18\x02 \x01(\v2\x1a.backfleet.v1.SnapshotNodeH\x00R\x04node\x120\n" +
@@ -1736,7 +1905,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\tdurations\x18\v \x01(\v2\x1f.backfleet.v1.SnapshotDurationsH\x00R\tdurations\x12G\n" +
 	"\x0eresource_group\x18\f \x01(\v2\x1e.backfleet.v1.PutResourceGroupH\x00R\rresourceGroup\x12:\n" +
 	"\tworkspace\x18\r \x01(\v2\x1a.backfleet.v1.PutWorkspaceH\x00R\tworkspace\x121\n" +
-	"\x06region\x18\x0e \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\x06regionB\x06\n" +
+	"\x06region\x18\x0e \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\x06region\x12@\n" +
+	"\n" +
+	"join_token\x18\x0f \x01(\v2\x1f.backfleet.v1.SnapshotJoinTokenH\x00R\tjoinTokenB\x06\n" +
 	"\x04body\"\xfc\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1f\n" +
@@ -1803,7 +1974,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\rR\x04leaf\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\fR\x06status\x12\x1a\n" +
-	"\battempts\x18\x04 \x01(\fR\battempts\"\xa4\x03\n" +
+	"\battempts\x18\x04 \x01(\fR\battempts\"\xc0\x03\n" +
 	"\rSnapshotLease\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x18\n" +
@@ -1821,11 +1992,25 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x05ahead\x18\f \x01(\bR\x05ahead\x12\x1a\n" +
 	"\brecalled\x18\r \x01(\bR\brecalled\x12\x1a\n" +
 	"\bfreezing\x18\x0e \x01(\bR\bfreezing\x12\x18\n" +
-	"\astarted\x18\x0f \x01(\bR\astarted\"m\n" +
+	"\astarted\x18\x0f \x01(\bR\astarted\x12\x1a\n" +
+	"\bdraining\x18\x10 \x01(\bR\bdraining\"\xb3\x01\n" +
 	"\rSnapshotAgent\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
-	"\bready_ms\x18\x03 \x01(\x03R\areadyMs\"x\n" +
+	"\bready_ms\x18\x03 \x01(\x03R\areadyMs\x12)\n" +
+	"\x05drain\x18\x04 \x01(\v2\x13.backfleet.v1.DrainR\x05drain\x12\x19\n" +
+	"\bheard_ms\x18\x05 \x01(\x03R\aheardMs\"k\n" +
+	"\x05Drain\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x19\n" +
+	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x1f\n" +
+	"\vdeadline_ms\x18\x04 \x01(\x03R\n" +
+	"deadlineMs\"z\n" +
+	"\x11SnapshotJoinToken\x120\n" +
+	"\x05token\x18\x01 \x01(\v2\x1a.backfleet.v1.PutJoinTokenR\x05token\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\"x\n" +
 	"\x0fSnapshotRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x13\n" +
@@ -1860,7 +2045,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_snapshot_proto_goTypes = []any{
 	(DryRun)(0),               // 0: backfleet.v1.DryRun
 	(*PlanRecord)(nil),        // 1: backfleet.v1.PlanRecord
@@ -1877,58 +2062,64 @@ var file_snapshot_proto_goTypes = []any{
 	(*SnapshotLeaf)(nil),      // 12: backfleet.v1.SnapshotLeaf
 	(*SnapshotLease)(nil),     // 13: backfleet.v1.SnapshotLease
 	(*SnapshotAgent)(nil),     // 14: backfleet.v1.SnapshotAgent
-	(*SnapshotRequest)(nil),   // 15: backfleet.v1.SnapshotRequest
-	(*SnapshotFooter)(nil),    // 16: backfleet.v1.SnapshotFooter
-	(*Request)(nil),           // 17: backfleet.v1.Request
-	(*Zone)(nil),              // 18: backfleet.v1.Zone
-	(*DateRange)(nil),         // 19: backfleet.v1.DateRange
-	(*Node)(nil),              // 20: backfleet.v1.Node
-	(*PutServer)(nil),         // 21: backfleet.v1.PutServer
-	(*PutResourceGroup)(nil),  // 22: backfleet.v1.PutResourceGroup
-	(*PutWorkspace)(nil),      // 23: backfleet.v1.PutWorkspace
-	(*PutRegion)(nil),         // 24: backfleet.v1.PutRegion
-	(Operate_Kind)(0),         // 25: backfleet.v1.Operate.Kind
-	(*Agent)(nil),             // 26: backfleet.v1.Agent
-	(*Answer)(nil),            // 27: backfleet.v1.Answer
+	(*Drain)(nil),             // 15: backfleet.v1.Drain
+	(*SnapshotJoinToken)(nil), // 16: backfleet.v1.SnapshotJoinToken
+	(*SnapshotRequest)(nil),   // 17: backfleet.v1.SnapshotRequest
+	(*SnapshotFooter)(nil),    // 18: backfleet.v1.SnapshotFooter
+	(*Request)(nil),           // 19: backfleet.v1.Request
+	(*Zone)(nil),              // 20: backfleet.v1.Zone
+	(*DateRange)(nil),         // 21: backfleet.v1.DateRange
+	(*Node)(nil),              // 22: backfleet.v1.Node
+	(*PutServer)(nil),         // 23: backfleet.v1.PutServer
+	(*PutResourceGroup)(nil),  // 24: backfleet.v1.PutResourceGroup
+	(*PutWorkspace)(nil),      // 25: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),         // 26: backfleet.v1.PutRegion
+	(Operate_Kind)(0),         // 27: backfleet.v1.Operate.Kind
+	(*Agent)(nil),             // 28: backfleet.v1.Agent
+	(*PutJoinToken)(nil),      // 29: backfleet.v1.PutJoinToken
+	(*Answer)(nil),            // 30: backfleet.v1.Answer
 }
 var file_snapshot_proto_depIdxs = []int32{
-	17, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
-	18, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
+	19, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
+	20, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
 	3,  // 2: backfleet.v1.PlanRecord.nodes:type_name -> backfleet.v1.PlanNode
 	2,  // 3: backfleet.v1.PlanRecord.blocks:type_name -> backfleet.v1.PlanBlock
-	19, // 4: backfleet.v1.PlanRecord.dropped_dates:type_name -> backfleet.v1.DateRange
+	21, // 4: backfleet.v1.PlanRecord.dropped_dates:type_name -> backfleet.v1.DateRange
 	3,  // 5: backfleet.v1.PlanRecord.outside:type_name -> backfleet.v1.PlanNode
-	19, // 6: backfleet.v1.PlanBlock.dates:type_name -> backfleet.v1.DateRange
-	20, // 7: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
+	21, // 6: backfleet.v1.PlanBlock.dates:type_name -> backfleet.v1.DateRange
+	22, // 7: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
 	0,  // 8: backfleet.v1.PlanNode.dry_run:type_name -> backfleet.v1.DryRun
 	5,  // 9: backfleet.v1.SnapshotRecord.header:type_name -> backfleet.v1.SnapshotHeader
 	6,  // 10: backfleet.v1.SnapshotRecord.node:type_name -> backfleet.v1.SnapshotNode
 	7,  // 11: backfleet.v1.SnapshotRecord.plan:type_name -> backfleet.v1.SnapshotPlan
 	12, // 12: backfleet.v1.SnapshotRecord.leaf:type_name -> backfleet.v1.SnapshotLeaf
 	13, // 13: backfleet.v1.SnapshotRecord.lease:type_name -> backfleet.v1.SnapshotLease
-	21, // 14: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
+	23, // 14: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
 	14, // 15: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.SnapshotAgent
-	15, // 16: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
-	16, // 17: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
+	17, // 16: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
+	18, // 17: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
 	10, // 18: backfleet.v1.SnapshotRecord.outcomes:type_name -> backfleet.v1.SnapshotOutcomes
 	11, // 19: backfleet.v1.SnapshotRecord.durations:type_name -> backfleet.v1.SnapshotDurations
-	22, // 20: backfleet.v1.SnapshotRecord.resource_group:type_name -> backfleet.v1.PutResourceGroup
-	23, // 21: backfleet.v1.SnapshotRecord.workspace:type_name -> backfleet.v1.PutWorkspace
-	24, // 22: backfleet.v1.SnapshotRecord.region:type_name -> backfleet.v1.PutRegion
-	20, // 23: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
-	1,  // 24: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
-	8,  // 25: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
-	8,  // 26: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
-	9,  // 27: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
-	25, // 28: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
-	19, // 29: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
-	26, // 30: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
-	27, // 31: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	24, // 20: backfleet.v1.SnapshotRecord.resource_group:type_name -> backfleet.v1.PutResourceGroup
+	25, // 21: backfleet.v1.SnapshotRecord.workspace:type_name -> backfleet.v1.PutWorkspace
+	26, // 22: backfleet.v1.SnapshotRecord.region:type_name -> backfleet.v1.PutRegion
+	16, // 23: backfleet.v1.SnapshotRecord.join_token:type_name -> backfleet.v1.SnapshotJoinToken
+	22, // 24: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
+	1,  // 25: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
+	8,  // 26: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
+	8,  // 27: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
+	9,  // 28: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
+	27, // 29: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
+	21, // 30: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
+	28, // 31: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
+	15, // 32: backfleet.v1.SnapshotAgent.drain:type_name -> backfleet.v1.Drain
+	29, // 33: backfleet.v1.SnapshotJoinToken.token:type_name -> backfleet.v1.PutJoinToken
+	30, // 34: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -1953,6 +2144,7 @@ func file_snapshot_proto_init() {
 		(*SnapshotRecord_ResourceGroup)(nil),
 		(*SnapshotRecord_Workspace)(nil),
 		(*SnapshotRecord_Region)(nil),
+		(*SnapshotRecord_JoinToken)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1960,7 +2152,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -209,7 +209,7 @@ func TestWhatWouldNotEnd(t *testing.T) {
 		want string
 	}{
 		{"no slot", func(f *facts, _ uint64) {
-			f.turn(&wire.Turn{Agents: []*wire.Agent{{Id: "a", Incarnation: "k", State: wire.Agent_SILENT}}})
+			f.turn(&wire.Turn{Agents: []*wire.Agent{{Id: "a", Incarnation: "k", State: wire.Agent_LOST}}})
 		}, `resource group "default" has no slot`},
 		{"a failure", func(f *facts, id uint64) { f.run(id, 0, 1, wire.Outcome_FAILED) }, ".0 has failed"},
 		{"frozen", func(f *facts, id uint64) {
