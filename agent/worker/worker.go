@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"backfleet/agent/attempt"
 	"backfleet/agent/dial"
@@ -64,10 +65,60 @@ type Config struct {
 	// LogMaxBytes bounds each attempt's log; lines past it are dropped, and a
 	// line says how many (RULES R10.3). Default: runner.DefaultLogBytes, 2 GiB.
 	LogMaxBytes int64
+	// Inherit names the variables of this process that attempts get, too. nil:
+	// DefaultInherit.
+	Inherit []string
+	// Environment is set for every attempt, beside what it inherits. What a node
+	// sets itself goes before it.
+	Environment map[string]string
+	// Run is how attempts run.
+	Run Running
+	// Drain is what the end of ctx means.
+	Drain Drain
+	// Boot identifies the time since the host was started: while it stays the
+	// same, processes may have outlived the agent. Default: the kernel's boot id.
+	Boot string
 	// Version is shown in lists of agents.
 	Version string
 	// Logger. Default: slog's default.
 	Logger *slog.Logger
+}
+
+// DefaultInherit are the variables that attempts inherit unless Config says
+// otherwise.
+var DefaultInherit = []string{"PATH", "HOME", "LANG", "TZ"}
+
+// Running is how attempts run, as far as their nodes say nothing else.
+type Running struct {
+	// User has the rights with which attempts run whose node names nobody. Empty:
+	// those of the agent.
+	User string
+	// AllowUsers are the users that nodes may name beside User; "*" stands for
+	// everybody but root. Default: none.
+	AllowUsers []string
+	// Cgroup is the folder, as seen in /proc/self/cgroup or below /sys/fs/cgroup,
+	// under which each attempt gets a control group of its own. CgroupAuto: the
+	// agent's own, where it may. CgroupOff: none. Default: CgroupAuto.
+	Cgroup string
+	// Limits of attempts whose nodes set none; a field that is 0 limits nothing.
+	// nil: none.
+	Limits *wire.Limits
+}
+
+// Values of Run.Cgroup that are no folders.
+const (
+	CgroupAuto = "auto"
+	CgroupOff  = "off"
+)
+
+// Drain is how the agent ends.
+type Drain struct {
+	// Wait has the end of ctx wait for what runs. Otherwise what runs is left to
+	// the keeper, and to the agent that is started next.
+	Wait bool
+	// Deadline bounds a wait, also one that is asked for; what runs then is left
+	// to the keeper. 0: none.
+	Deadline time.Duration
 }
 
 // Validate fills in the defaults and refuses what cannot work, all findings at
