@@ -6,12 +6,14 @@ package fleet
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,6 +38,24 @@ type Config struct {
 	Slots int
 	// CoordinatorFlags and AgentFlags are added to the command lines.
 	CoordinatorFlags, AgentFlags []string
+	// Host is the address that coordinators listen on. Default: 127.0.0.1; any
+	// beyond the loopback needs Security.
+	Host string
+	// Security is what processes and clients prove themselves with. Default:
+	// nothing.
+	Security *Security
+	// Around gives the command that an agent is run by, such as one that leads
+	// into a network of its own. Default: none.
+	Around func(agent string) []string
+	// AgentBinary is run for agents. Default: Binary with the argument "agent".
+	AgentBinary string
+}
+
+// Security is the certificates and tokens of a fleet.
+type Security struct {
+	Flags func(name string) []string // of the coordinator or agent of that name
+	TLS   *tls.Config                // of clients
+	Token string
 }
 
 // Fleet is a running cluster.
@@ -76,7 +96,7 @@ func Start(ctx context.Context, config Config) (*Fleet, error) {
 }
 
 func (f *Fleet) start(ctx context.Context) error {
-	ports, err := FreePorts(3 * f.config.Coordinators)
+	ports, err := f.config.ports()
 	if err != nil {
 		return err
 	}
@@ -84,15 +104,15 @@ func (f *Fleet) start(ctx context.Context) error {
 	for i := range f.config.Coordinators {
 		http, rpc, raft := ports[3*i], ports[3*i+1], ports[3*i+2]
 		name := "c" + strconv.Itoa(i+1)
-		args := append([]string{"coordinator", "--id", name, "--data", filepath.Join(f.config.Dir, name),
-			"--http", http, "--rpc", rpc, "--raft", raft}, f.config.CoordinatorFlags...)
+		args := slices.Concat([]string{"coordinator", "--id", name, "--data", filepath.Join(f.config.Dir, name),
+			"--http", http, "--rpc", rpc, "--raft", raft}, f.config.security(name), f.config.CoordinatorFlags)
 		if i == 0 {
 			args = append(args, "--bootstrap")
 		} else {
 			args = append(args, "--join", rpcs[0])
 		}
 		rpcs = append(rpcs, rpc)
-		f.Servers = append(f.Servers, "http://"+http)
+		f.Servers = append(f.Servers, f.config.scheme()+http)
 		f.Coordinators = append(f.Coordinators, NewProcess(name, f.config.Dir, f.config.Binary, args...))
 	}
 	if f.client, err = f.Client(f.Servers...); err != nil {
@@ -108,9 +128,9 @@ func (f *Fleet) start(ctx context.Context) error {
 	}
 	for i := range f.config.Agents {
 		name := "a" + strconv.Itoa(i+1)
-		args := append([]string{"agent", "--id", name, "--data", f.AgentDir(name), "--coordinators", strings.Join(rpcs, ","),
-			"--group", "default=" + strconv.Itoa(f.config.Slots)}, f.config.AgentFlags...)
-		f.Agents = append(f.Agents, NewProcess(name, f.config.Dir, f.config.Binary, args...))
+		argv := slices.Concat(f.config.agentCommand(name), []string{"--id", name, "--data", f.AgentDir(name), "--coordinators", strings.Join(rpcs, ","),
+			"--group", "default=" + strconv.Itoa(f.config.Slots)}, f.config.security(name), f.config.AgentFlags)
+		f.Agents = append(f.Agents, NewProcess(name, f.config.Dir, argv[0], argv[1:]...))
 		if err := f.Agents[i].Start(); err != nil {
 			return err
 		}
@@ -119,6 +139,42 @@ func (f *Fleet) start(ctx context.Context) error {
 		page, err := f.client.Agents(ctx, nil)
 		return err == nil && len(page.Items) == f.config.Agents, err
 	})
+}
+
+// ports gives three addresses for each coordinator.
+func (c *Config) ports() ([]string, error) {
+	ports, err := FreePorts(3 * c.Coordinators)
+	for i, address := range ports {
+		if _, port, _ := net.SplitHostPort(address); c.Host != "" {
+			ports[i] = net.JoinHostPort(c.Host, port)
+		}
+	}
+	return ports, err
+}
+
+func (c *Config) scheme() string {
+	if c.Security != nil {
+		return "https://"
+	}
+	return "http://"
+}
+
+func (c *Config) security(name string) []string {
+	if c.Security == nil {
+		return nil
+	}
+	return c.Security.Flags(name)
+}
+
+// agentCommand is what an agent's own flags follow.
+func (c *Config) agentCommand(name string) (argv []string) {
+	if c.Around != nil {
+		argv = c.Around(name)
+	}
+	if c.AgentBinary != "" {
+		return append(argv, c.AgentBinary)
+	}
+	return append(argv, c.Binary, "agent")
 }
 
 // members waits until so many coordinators vote and know each other.
@@ -141,9 +197,17 @@ func (f *Fleet) members(ctx context.Context, n int) error {
 // AgentDir is the data folder of an agent.
 func (f *Fleet) AgentDir(name string) string { return filepath.Join(f.config.Dir, name) }
 
+// client adds what clients prove themselves with.
+func (c *Config) client(o client.Options) client.Options {
+	if c.Security != nil {
+		o.TLS, o.Token = c.Security.TLS, c.Security.Token
+	}
+	return o
+}
+
 // Client makes a client that asks these servers, in this order.
 func (f *Fleet) Client(servers ...string) (*client.Client, error) {
-	return client.New(client.Options{Servers: servers, Patience: 30 * time.Second, AttemptTimeout: 10 * time.Second, Backoff: 20 * time.Millisecond})
+	return client.New(f.config.client(client.Options{Servers: servers, Patience: 30 * time.Second, AttemptTimeout: 10 * time.Second, Backoff: 20 * time.Millisecond}))
 }
 
 // Leader finds the coordinator that leads and is alive.
@@ -153,7 +217,7 @@ func (f *Fleet) Leader(ctx context.Context) (leader *Process, err error) {
 			if !c.Running() {
 				continue
 			}
-			one, err := client.New(client.Options{Servers: f.Servers[i : i+1], Patience: time.Second, AttemptTimeout: time.Second})
+			one, err := client.New(f.config.client(client.Options{Servers: f.Servers[i : i+1], Patience: time.Second, AttemptTimeout: time.Second}))
 			if err != nil {
 				return false, err
 			}
