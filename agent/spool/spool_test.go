@@ -458,3 +458,39 @@ func TestABrokenStreamAloneBringsALogBack(t *testing.T) {
 type breaking struct{}
 
 func (breaking) Uint64() uint64 { return 1 << 32 } // 0 is no chance at all
+
+// A coordinator that has more of a log says where it ends.
+func TestAnEndIsMovedToWhereTheCoordinatorsHaveIt(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(runner.SegmentPath(base, 0), []byte("a line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{Folder: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := attempt.Key{Plan: 1, Instance: 1, Attempt: 1, Fence: 5}
+		s.Track(&wire.KeptAttempt{Ref: k.Ref(), LogDirectory: base, LogBytes: 7})
+		var sent []string
+		for safe := false; !safe; {
+			m, _ := s.next(make([]byte, chunkBytes))
+			if m == nil {
+				<-s.wake // after its rest
+				continue
+			}
+			sent = append(sent, fmt.Sprintf("%d+%d %v", m.Offset, m.Size, m.Last))
+			answer := &wire.LogAck{Ref: m.Ref, Offset: m.Offset + uint64(m.Size)}
+			if m.Last && m.Offset < 1000 {
+				answer.Offset, answer.Error = m.Offset, "bytes up to 1000 are kept"
+				if m.Size == 0 {
+					answer.Offset = 1000
+				}
+			}
+			_, safe = s.acknowledged(answer)
+		}
+		if got, want := fmt.Sprint(sent), "[0+7 true 0+7 false 7+0 true 1000+0 true]"; got != want {
+			t.Errorf("sent %s, want %s", got, want)
+		}
+	})
+}

@@ -20,7 +20,8 @@ const maxIslands = 1024
 // ack, in order. A range that is kept already is acknowledged without being
 // written; holes and overlaps are fine. An ack with an error refuses that
 // chunk alone: it is malformed, or contradicts the log's known end. Its offset
-// is the end of the log's unbroken prefix on this coordinator. What comes for a
+// is the end of the log's unbroken prefix on this coordinator; with a refusal of
+// an end before what is kept, the end of that. What comes for a
 // log that was cleared is acknowledged and not kept.
 //
 // An error return means that none of the chunks may be counted as kept.
@@ -94,10 +95,10 @@ func (s *Store) write(chunks []*wire.LogChunk, acks []*wire.LogAck) error {
 			return s.writeFailed(err)
 		}
 	}
-	for _, a := range acks {
+	for i, a := range acks {
 		if r := records[KeyOf(a.Ref)]; r != nil {
-			if a.Offset = r.have.reach(0); r.cleared {
-				a.Offset = r.end
+			if a.Offset = r.have.reach(0); r.cleared || a.Error != "" && chunks[i].GetLast() && r.known() > after(chunks[i]) {
+				a.Offset = r.known()
 			}
 		}
 	}
@@ -154,7 +155,7 @@ func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 	switch {
 	case r.cleared:
 		return false, nil
-	case r.ended && to > r.end:
+	case r.ended && to > r.end && !(c.Last && c.Size == 0):
 		return false, fault.New(fault.Conflict, "log of attempt %v: a chunk ends at byte %d, but the log was said to end at %d; nothing may be added to an ended log", key, to, r.end)
 	case c.Last && !r.ended && len(r.have) > 0 && r.have[len(r.have)-1].to > to:
 		return false, fault.New(fault.Conflict, "log of attempt %v: said to end at byte %d, but bytes up to %d are kept; send the true end", key, to, r.have[len(r.have)-1].to)
@@ -168,7 +169,9 @@ func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 	if len(have) > maxIslands {
 		return false, fault.New(fault.TooLarge, "log of attempt %v: more than %d separate pieces; send its chunks in order", key, maxIslands)
 	}
-	if c.Last && !r.ended {
+	// An end that moves on is of an agent that had lost a part of its log in a
+	// power cut, said where it ends there, and has heard meanwhile how much is kept.
+	if c.Last && (!r.ended || to > r.end) {
 		r.ended, r.end, news = true, to, true
 	}
 	r.have = have

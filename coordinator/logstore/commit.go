@@ -20,8 +20,9 @@ type entry struct {
 
 	mu       sync.Mutex
 	yes, no  int
-	voters   int   // set before the first vote
-	refusals error // why the no-sayers said no
+	kept     uint64 // how far the log is kept by who refused its end
+	voters   int    // set before the first vote
+	refusals error  // why the no-sayers said no
 	decided  bool
 	err      error // valid once done is closed
 }
@@ -35,6 +36,25 @@ func (e *entry) poll(voters int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.voters = voters
+}
+
+// refuse counts a vote against, of one that has the log up to an offset.
+func (e *entry) refuse(err error, kept uint64) {
+	e.mu.Lock()
+	e.kept = max(e.kept, kept)
+	e.mu.Unlock()
+	e.vote(err)
+}
+
+// end is where a log ends, as far as those know who refused a chunk without
+// bytes that said it ended before; 0: nobody did.
+func (e *entry) end() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.chunk; !c.GetLast() || c.GetSize() > 0 || e.kept <= c.GetOffset() {
+		return 0
+	}
+	return e.kept
 }
 
 // vote counts one vote. Who has votes on several entries gives them from the
@@ -216,7 +236,7 @@ func (c *committer) write(ctx context.Context, batch []*entry) {
 		case err != nil:
 			e.vote(err)
 		case acks[i].Error != "":
-			e.vote(fault.New(fault.Invalid, "%s", acks[i].Error))
+			e.refuse(fault.New(fault.Invalid, "%s", acks[i].Error), acks[i].Offset)
 		default:
 			e.vote(nil)
 		}

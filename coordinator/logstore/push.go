@@ -206,11 +206,11 @@ func (p *pusher) answered(ack *wire.LogAck) bool {
 	}
 	p.mu.Unlock()
 	for i, e := range slices.Backward(group) { // see vote
-		var err error
 		if why := answers[i].Error; why != "" {
-			err = fault.New(fault.Unavailable, "coordinator %q: %s", p.peer.ID, why)
+			e.refuse(fault.New(fault.Unavailable, "coordinator %q: %s", p.peer.ID, why), answers[i].Offset)
+		} else {
+			e.vote(nil)
 		}
-		e.vote(err)
 	}
 	return len(group) == len(answers)
 }

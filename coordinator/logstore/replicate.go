@@ -205,6 +205,7 @@ func (s shipped) answer(e *entry, err error) *wire.LogAck {
 	}
 	switch {
 	case err != nil:
+		before = max(before, e.end()) // where the agent then says again that it ends
 	case c.Offset > before:
 		err = fault.New(fault.Conflict, "log of attempt %v: a chunk at byte %d, but bytes from %d on are missing; send from there", key, c.Offset, before)
 	default:
@@ -224,7 +225,7 @@ func (s shipped) answer(e *entry, err error) *wire.LogAck {
 func answerPeer(e *entry, err error) *wire.LogAck {
 	ack := &wire.LogAck{Ref: e.chunk.GetRef(), Offset: e.chunk.GetOffset() + uint64(e.chunk.GetSize())}
 	if err != nil {
-		ack.Offset, ack.Error = e.chunk.GetOffset(), err.Error()
+		ack.Offset, ack.Error = max(e.chunk.GetOffset(), e.end()), err.Error()
 	}
 	return ack
 }

@@ -468,3 +468,42 @@ func TestReadSaysWhenTooFewAnswer(t *testing.T) {
 		t.Fatalf("alone: %v, want unavailable", err)
 	}
 }
+
+// A host that lost its power may have less of a log than it has shipped.
+func TestAnEndBeforeWhatIsKeptIsAnsweredWithTheTrueOne(t *testing.T) {
+	all := cluster(t, 3, ReplicatorOptions{})
+	key, stream := Key{Plan: 4, Fence: 9}, noise(4, 1000)
+	end := func(at int) *wire.LogChunk { return &wire.LogChunk{Ref: key.Ref(), Offset: uint64(at), Last: true} }
+	part := func(from, to int) *wire.LogChunk {
+		c := chunkOf(key, stream, from, to)
+		c.Last = false
+		return c
+	}
+	s := ship(t, all[0])
+	wantAcked(t, shipAll(t, s, part(0, 600)), 600)
+	eventually(t, "all have the beginning", func() bool { size, _, _ := all[2].store.size(key); return size == 600 })
+	all[2].server.Stop()
+	wantAcked(t, shipAll(t, s, part(600, 1000)), 1000)
+	all[2].serve(t)
+	mustAppend(t, all[2].store, end(600)) // as it does if it hears of the end before the others refuse it
+
+	again := ship(t, all[1])
+	acks := shipAll(t, again, part(500, 600), end(600))
+	if a := acks[1]; acks[0].Error != "" || a.Error == "" || a.Offset != 1000 {
+		t.Fatalf("the end before what is kept: %v, want an error and where the log ends", acks)
+	}
+	wantAcked(t, shipAll(t, again, end(1000)), 1000)
+	for _, c := range all {
+		eventually(t, "each reads the log to its end", func() bool {
+			data, ended := readAll(t, c.reader.Read, key, 0, 0)
+			return ended && bytes.Equal(data, stream)
+		})
+	}
+	// Nobody is led astray by a chunk that has bytes, or by one that failed.
+	lone := Key{Plan: 5, Fence: 9}
+	wantAcked(t, shipAll(t, again, &wire.LogChunk{Ref: lone.Ref(), Size: 600, Data: part(0, 600).Data}), 600)
+	short := &wire.LogChunk{Ref: lone.Ref(), Size: 100, Data: part(0, 100).Data, Last: true}
+	if acks := shipAll(t, ship(t, all[0]), short); acks[0].Error == "" || acks[0].Offset != 0 {
+		t.Errorf("an end with bytes before what is kept: %v, want an error and its own offset", acks[0])
+	}
+}
