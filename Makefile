@@ -8,6 +8,9 @@ TOOLS := $(CURDIR)/.bin
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
+NFPM_VERSION := v2.48.0
+NFPM         := $(TOOLS)/nfpm-$(NFPM_VERSION)
+
 # The race detector needs a C compiler. Where there is none, tests run without
 # it and say so.
 HAVE_CC := $(shell command -v $$($(GO) env CC) 2>/dev/null)
@@ -20,7 +23,7 @@ SEEDS ?= 20000
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/backfleet and the slim bin/backfleet-agent
@@ -79,7 +82,32 @@ TIMES ?= 3
 drill: ## kill leaders and agents of real processes, again and again
 	$(GO) test -timeout 0 -count $(TIMES) -v -run 'Killed|Restarted|Stops|Outlives|LeaderChange' ./integration/e2e
 
+# Of packages: the last tag, or below every release with the time of the commit.
+VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null | sed 's/^v//' || true)
+DIST    ?= $(CURDIR)/dist
+
+.PHONY: package
+package: $(NFPM) ## Debian packages in dist/; VERSION=1.0.0
+	GO="$(GO)" ops/deploy/package.sh $(NFPM) "$(or $(VERSION),0.0.0~git$$(git log -1 --format=%cd --date=format:%Y%m%d%H%M%S))" $(DIST)
+
+$(NFPM):
+	GOFLAGS= GOBIN=$(TOOLS)/build $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv $(TOOLS)/build/nfpm $@
+
+.PHONY: check-deploy
+check-deploy: ## lint scripts, units, Containerfile and manifests (needs Python)
+	GO="$(GO)" ops/deploy/check.sh $(TOOLS)
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+
+.PHONY: verify-deploy
+verify-deploy: ## install, run, upgrade and purge the packages in a fresh Debian (needs root and mmdebstrap)
+	rm -rf $(DIST)/verify
+	$(MAKE) package VERSION=1.0.0~verify1 DIST=$(DIST)/verify/old
+	$(MAKE) package VERSION=1.0.0~verify2 DIST=$(DIST)/verify/new
+	$(SUDO) ops/deploy/verify.sh $(DIST)/verify/old $(DIST)/verify/new
+
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(BIN) $(TOOLS)
+	rm -rf $(BIN) $(TOOLS) $(DIST)
 	$(GO) clean -testcache

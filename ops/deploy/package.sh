@@ -1,0 +1,48 @@
+#!/bin/sh
+# Builds the Debian packages: package.sh NFPM VERSION FOLDER. `make package`
+# calls it. The same sources give the same bytes: times are the last commit's.
+set -eu
+nfpm=$1 VERSION=$2 out=$3
+go=${GO:-go}
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+
+ARCH=$("$go" env GOARCH)
+STAGE=$(mktemp -d)
+trap 'rm -rf "$STAGE"' EXIT
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/go.mod")}
+export ARCH STAGE VERSION SOURCE_DATE_EPOCH
+
+build() { # build NAME PACKAGE VARIABLE
+	(cd "$root" && CGO_ENABLED=0 "$go" build -trimpath -buildvcs=false -ldflags "-s -w -X $3=$VERSION" -o "$STAGE/bin/$1" "$2")
+}
+build backfleet ./ops/backfleet backfleet/ops/backfleet/command.release
+build backfleet-agent ./agent main.version
+
+mkdir -p "$STAGE/completion" "$STAGE/man" "$STAGE/doc"
+for name in backfleet backfleet-agent; do
+	for shell in bash zsh fish; do
+		"$STAGE/bin/$name" completion "$shell" >"$STAGE/completion/$name.$shell"
+	done
+done
+for page in "$here"/man/*; do
+	gzip -9nc "$page" >"$STAGE/man/$(basename "$page").gz"
+done
+gzip -9nc "$here/INSTALL.md" >"$STAGE/doc/INSTALL.md.gz"
+
+# The history is the repository's; the packages name the version they are.
+cat >"$STAGE/changelog.yaml" <<-END
+	- semver: "$VERSION"
+	  date: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+	  packager: Backfleet maintainers <maintainers@backfleet.invalid>
+	  deb: {urgency: medium, distributions: [unstable]}
+	  changes:
+	    - note: Built from this version's sources.
+END
+
+cd "$here"
+for name in backfleet backfleet-agent; do
+	"$nfpm" package --config "nfpm/$name.yaml" --packager deb --target "$out"
+done
