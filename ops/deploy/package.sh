@@ -27,6 +27,7 @@ for name in backfleet backfleet-agent; do
 		"$STAGE/bin/$name" completion "$shell" >"$STAGE/completion/$name.$shell"
 	done
 done
+"$STAGE/bin/backfleet-agent" example-config >"$STAGE/agent.yaml"
 for page in "$here"/man/*; do
 	gzip -9nc "$page" >"$STAGE/man/$(basename "$page").gz"
 done

@@ -52,7 +52,7 @@ work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 tree=$work/tree
 echo "== a fresh Debian ($suite)"
-mmdebstrap --quiet --variant=apt --include=systemd,ca-certificates --aptopt='Acquire::Check-Valid-Until "false"' \
+mmdebstrap --quiet --variant=apt --include=systemd,passwd,ca-certificates --aptopt='Acquire::Check-Valid-Until "false"' \
 	--skip=cleanup/apt/lists "$suite" "$tree" "$mirror"
 
 cp -r "$1" "$tree/root/old"

@@ -38,9 +38,10 @@ agent_is() { # agent_is STATE [VERSION]
 	backfleet agent list -o json >/root/agents.json
 	grep -q "\"state\": *\"$1\"" /root/agents.json && { [ $# = 1 ] || grep -qF "\"$2\"" /root/agents.json; }
 }
-processes() { # processes of the agent or of what it runs
-	cat /sys/fs/cgroup/system.slice/backfleet-agent.service/cgroup.procs /sys/fs/cgroup/system.slice/backfleet-agent.service/*/cgroup.procs 2>/dev/null || true
+processes() { # processes of the agent and of what it runs
+	find /sys/fs/cgroup/system.slice/backfleet-agent.service -name cgroup.procs -exec cat {} + 2>/dev/null || true
 }
+ended() { [ -z "$(processes)" ]; }
 
 old=$(dpkg-deb -f old/backfleet_*.deb Version)
 new=$(dpkg-deb -f new/backfleet_*.deb Version)
@@ -64,9 +65,9 @@ say "certificates, tokens and settings"
 backfleet tls init --dir pki
 backfleet tls issue coordinator c1 --host localhost --host 127.0.0.1 --dir pki
 backfleet tls issue agent w1 --dir pki
-install -m 0644 pki/ca.pem pki/coordinator-c1.pem pki/agent-w1.pem /etc/backfleet/tls/
-install -m 0640 -g backfleet pki/coordinator-c1.key /etc/backfleet/tls/
-install -m 0640 -g backfleet-agent pki/agent-w1.key /etc/backfleet/tls/
+cp pki/ca.pem pki/coordinator-c1.pem pki/coordinator-c1.key /etc/backfleet/tls/
+cp pki/agent-w1.pem /etc/backfleet/tls/agent.pem
+cp pki/agent-w1.key /etc/backfleet/tls/agent.key
 head -c 24 /dev/urandom | base64 >token
 chmod 0600 token
 printf 'admin:%s\n' "$(cat token)" >/etc/backfleet/tokens
@@ -84,9 +85,11 @@ expect "its user" backfleet "$(stat -c %U /proc/"$(systemctl show -P MainPID bac
 say "the agent"
 backfleet agent token create --group default -o name >/etc/backfleet/agent.token
 cp -p /etc/backfleet/agent.example.yaml /etc/backfleet/agent.yaml
-/root/settings.sh /etc/backfleet/agent.yaml
+sed -i -e 's/^#id:.*/id: w1/' -e 's/^#tls:/tls:/' -e 's/^#tokenFile:/tokenFile:/' \
+	-e 's,^#\(  [a-z]*: /etc/backfleet/tls/\),\1,' \
+	-e 's/^coordinators:.*/coordinators: [localhost:8471]/' -e 's/^groups:.*/groups: {default: 4}/' /etc/backfleet/agent.yaml
 systemd-tmpfiles --create backfleet-agent.conf
-setpriv --reuid=backfleet-agent --regid=backfleet-agent --init-groups backfleet-agent check-config --config /etc/backfleet/agent.yaml
+runuser -u backfleet-agent -- backfleet-agent check-config --config /etc/backfleet/agent.yaml
 systemctl start backfleet-agent
 within 30 "the agent is ready" agent_is ready "$old"
 expect "its user" backfleet-agent "$(stat -c %U /proc/"$(systemctl show -P MainPID backfleet-agent)")"
@@ -145,6 +148,27 @@ within 10 "the agent drains" agent_is draining
 backfleet agent resume w1
 within 10 "the agent is ready" agent_is ready
 
+say "nodes of other users"
+useradd --system --create-home --shell /usr/sbin/nologin nodes
+install -D -m 0644 /usr/share/backfleet-agent/users.conf /etc/systemd/system/backfleet-agent.service.d/users.conf
+sed -i -e 's/^#run:/run:/' -e 's/^#  user: .*/  user: nodes/' /etc/backfleet/agent.yaml
+systemctl daemon-reload
+systemctl kill --kill-whom=all backfleet-agent
+within 20 "the agent and its keeper have ended" ended
+systemctl start backfleet-agent
+within 30 "the agent is ready" agent_is ready
+cat >nodes/who.yaml <<-'END'
+	id: who
+	code: |
+	  echo "as $(id -un) in $(stat -c %U .), $(grep CapEff /proc/self/status)"
+	  if cat /etc/backfleet/agent.token /etc/backfleet/tls/agent.key 2>/dev/null; then echo "nodes can read the agent's secrets"; exit 1; fi
+END
+backfleet node apply -f nodes
+backfleet backfill submit --node who --dates 2024-01-01 --watch
+backfleet instance logs b3.0 | tee log
+has log "as nodes in nodes" || die "the log of b3.0: $(cat log)"
+grep -q 'CapEff:[[:space:]]*0000000000000000$' log || die "the code of nodes has capabilities of the agent: $(cat log)"
+
 say "stop: what runs ends with its lease"
 backfleet backfill submit --node slow --dates 2024-01-02
 within 30 "slow has started" test -s /tmp/started-20240102
@@ -154,7 +178,7 @@ alive "$pid" || die "stop ended at once what runs"
 within 20 "its lease ends" dead "$pid"
 touch /tmp/go-20240102
 systemctl start backfleet-agent
-backfleet backfill watch b3
+backfleet backfill watch b4
 expect "ends of slow" "done" "$(cat /tmp/ended-20240102)"
 
 say "remove: nothing goes on"
