@@ -13,7 +13,7 @@ ARCH=$("$go" env GOARCH)
 STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/go.mod")}
-export ARCH STAGE VERSION SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH
 
 build() { # build NAME PACKAGE VARIABLE
 	(cd "$root" && CGO_ENABLED=0 "$go" build -trimpath -buildvcs=false -ldflags "-s -w -X $3=$VERSION" -o "$STAGE/bin/$1" "$2")
@@ -45,5 +45,6 @@ END
 
 cd "$here"
 for name in backfleet backfleet-agent; do
-	"$nfpm" package --config "nfpm/$name.yaml" --packager deb --target "$out"
+	sed -e "s|\${STAGE}|$STAGE|g; s|\${VERSION}|$VERSION|g; s|\${ARCH}|$ARCH|g" "nfpm/$name.yaml" >"$STAGE/$name.yaml"
+	"$nfpm" package --config "$STAGE/$name.yaml" --packager deb --target "$out"
 done
