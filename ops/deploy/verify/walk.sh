@@ -92,6 +92,8 @@ systemd-tmpfiles --create backfleet-agent.conf
 runuser -u backfleet-agent -- backfleet-agent check-config --config /etc/backfleet/agent.yaml
 systemctl start backfleet-agent
 within 30 "the agent is ready" agent_is ready "$old"
+backfleet-agent status --config /etc/backfleet/agent.yaml
+grep cgroups: /var/lib/backfleet-agent/keeper/keeper.log
 expect "its user" backfleet-agent "$(stat -c %U /proc/"$(systemctl show -P MainPID backfleet-agent)")"
 
 say "a first backfill"
