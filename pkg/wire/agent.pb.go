@@ -651,10 +651,13 @@ func (x *Welcome) GetAheadMs() int64 {
 
 // Assign hands out work and takes it back.
 type Assign struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Definitions   []*Definition          `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"` // each sent once per session, before its first use
-	Work          []*Work                `protobuf:"bytes,2,rep,name=work,proto3" json:"work,omitempty"`
-	Stops         []*StopWork            `protobuf:"bytes,3,rep,name=stops,proto3" json:"stops,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Definitions []*Definition          `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"` // each sent before its first use, and again only after it was forgotten
+	Work        []*Work                `protobuf:"bytes,2,rep,name=work,proto3" json:"work,omitempty"`
+	Stops       []*StopWork            `protobuf:"bytes,3,rep,name=stops,proto3" json:"stops,omitempty"`
+	// Definitions that the agent need not remember once it has begun the work of
+	// this message. Used once more, one is sent again.
+	Forget        []uint64 `protobuf:"varint,4,rep,packed,name=forget,proto3" json:"forget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -706,6 +709,13 @@ func (x *Assign) GetWork() []*Work {
 func (x *Assign) GetStops() []*StopWork {
 	if x != nil {
 		return x.Stops
+	}
+	return nil
+}
+
+func (x *Assign) GetForget() []uint64 {
+	if x != nil {
+		return x.Forget
 	}
 	return nil
 }
@@ -2189,11 +2199,12 @@ const file_agent_proto_rawDesc = "" +
 	"\brenew_ms\x18\x02 \x01(\x03R\arenewMs\x12\x1b\n" +
 	"\tmargin_ms\x18\x03 \x01(\x03R\bmarginMs\x122\n" +
 	"\aunknown\x18\x04 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\x12\x19\n" +
-	"\bahead_ms\x18\x05 \x01(\x03R\aaheadMs\"\x9a\x01\n" +
+	"\bahead_ms\x18\x05 \x01(\x03R\aaheadMs\"\xb2\x01\n" +
 	"\x06Assign\x12:\n" +
 	"\vdefinitions\x18\x01 \x03(\v2\x18.backfleet.v1.DefinitionR\vdefinitions\x12&\n" +
 	"\x04work\x18\x02 \x03(\v2\x12.backfleet.v1.WorkR\x04work\x12,\n" +
-	"\x05stops\x18\x03 \x03(\v2\x16.backfleet.v1.StopWorkR\x05stops\"\xc9\x01\n" +
+	"\x05stops\x18\x03 \x03(\v2\x16.backfleet.v1.StopWorkR\x05stops\x12\x16\n" +
+	"\x06forget\x18\x04 \x03(\x04R\x06forget\"\xc9\x01\n" +
 	"\n" +
 	"Definition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
