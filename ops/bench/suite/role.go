@@ -24,11 +24,15 @@ const (
 	profileVariable = "BACKFLEET_BENCH_PROFILE"
 	roleEcho        = "echo"      // the bare other end of the agent protocol
 	roleBackfleet   = "backfleet" // the product, with a CPU profile
+	roleCanary      = "canary"    // says when the machine stood still
 )
 
 func play(role string, args []string) int {
-	if role == roleEcho {
+	switch role {
+	case roleEcho:
 		return playEcho()
+	case roleCanary:
+		return playCanary(os.Stdout)
 	}
 	base := filepath.Join(os.Getenv(profileVariable), fmt.Sprintf("%s-%d", args[0], os.Getpid()))
 	f, err := os.Create(base + ".cpu.pprof")

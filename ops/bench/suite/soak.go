@@ -118,6 +118,8 @@ type soak struct {
 	latencies map[string][]latency
 	samples   []sample
 	kills     []kill
+	stalls    []stall
+	changes   []change
 	errs      []error
 }
 
@@ -223,6 +225,8 @@ func (s *soak) live(ctx context.Context) error {
 	beside, inner := errgroup.WithContext(all)
 	beside.Go(func() error { return s.sampling(inner) })
 	beside.Go(func() error { return s.probing(inner) })
+	beside.Go(func() error { return s.terms(inner) })
+	beside.Go(func() error { return s.canary(inner) })
 	work, working := errgroup.WithContext(all)
 	work.Go(func() error { return s.bigPlans(working, load) })
 	work.Go(func() error { return s.realPlans(working, load) })

@@ -171,32 +171,6 @@ func (s *soak) noSlowdown() (out []verdict) {
 	return out
 }
 
-// foreignChanges counts changes of leadership that no kill of ours explains,
-// by the term: each of ours may explain a change seen within a few samples.
-func (s *soak) foreignChanges() (ours, foreign int) {
-	for _, k := range s.kills {
-		if k.leader {
-			ours++
-		}
-	}
-	term, leader := 0.0, ""
-	for _, p := range s.samples {
-		for _, c := range p.Coordinators {
-			if !c.Leads || !c.Up || c.Term <= term {
-				continue
-			}
-			mine := slices.ContainsFunc(s.kills, func(k kill) bool {
-				return k.leader && k.at.Before(p.At) && p.At.Sub(k.at) < 3*s.o.every
-			})
-			if leader != "" && !mine {
-				foreign++
-			}
-			term, leader = c.Term, c.Name
-		}
-	}
-	return ours, foreign
-}
-
 // Once says that n instances ran and succeeded once, none beside itself.
 func (a audit) Once(n int) bool {
 	return a.Started == n && a.Succeeded == n && a.Again == 0 && a.Twice == 0 && a.AtOnce == 0
@@ -232,9 +206,11 @@ func (s *soak) conclude(report *Report, out io.Writer) error {
 	errs := s.errs
 	s.mu.Unlock()
 	verdicts := s.exactlyOnce()
-	ours, foreign := s.foreignChanges()
+	killed, stalled, unexplained := s.changesBy()
 	verdicts = append(verdicts, verdict{
-		what: fmt.Sprintf("changes of leadership beside ours (%d leaders and %d followers killed)", ours, len(s.kills)-ours), figure: fmt.Sprint(foreign), limit: "0", holds: foreign == 0,
+		what: fmt.Sprintf("changes of leadership that neither a kill (%d) nor a machine standing still (%d; %d times over %d ms, at most %.0f ms) explains",
+			killed, stalled, len(s.stalls), leastStall.Milliseconds(), s.worstStall()),
+		figure: fmt.Sprint(unexplained), limit: "0", holds: unexplained == 0,
 	})
 	for _, of := range soakSeries {
 		verdicts = append(verdicts, s.plateau(of))
