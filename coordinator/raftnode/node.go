@@ -17,6 +17,7 @@ import (
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
+	"backfleet/pkg/obs/bridge"
 
 	"github.com/hashicorp/raft"
 )
@@ -144,7 +145,7 @@ func (n *Node) open(cfg Config) error {
 	n.disk = guardLog(n.stores.logs, n.stores.tail, walDir, cfg.DiskPatience, n.fail)
 	n.trans.lastLog = func() uint64 { last, _ := n.disk.LastIndex(); return last }
 	n.machine = &machine{fsm: cfg.FSM, halt: n.fail, reached: n.reached, frozen: n.disk.tail.mark, applied: (&teller{node: n}).committed}
-	rc := raftConfig(cfg.ID, n.timing, obs.HCLog(n.log, "raft"))
+	rc := raftConfig(cfg.ID, n.timing, bridge.HCLog(n.log, "raft"))
 	if cfg.Bootstrap {
 		if err := n.bootstrap(rc); err != nil {
 			return err

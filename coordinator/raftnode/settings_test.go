@@ -8,6 +8,7 @@ import (
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/obs"
+	"backfleet/pkg/obs/bridge"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,7 +16,7 @@ import (
 // Every field of raft's configuration is stated here: one that a new version
 // adds fails this test until somebody decides on it.
 func TestEverySetting(t *testing.T) {
-	logger := obs.HCLog(obs.Discard(), "raft")
+	logger := bridge.HCLog(obs.Discard(), "raft")
 	for profile, times := range map[string][4]time.Duration{
 		"":         {250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond},
 		ProfileLAN: {250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond},

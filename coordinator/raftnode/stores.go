@@ -10,7 +10,7 @@ import (
 	"runtime/debug"
 
 	"backfleet/pkg/fault"
-	"backfleet/pkg/obs"
+	"backfleet/pkg/obs/bridge"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -61,11 +61,11 @@ func openWAL(dir string, meta types.MetaStore, segment int, logger *slog.Logger)
 	if err := recordSeal(dir, meta, segment); err != nil {
 		return nil, err
 	}
-	return wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segment), wal.WithLogger(obs.HCLog(logger, "wal")))
+	return wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segment), wal.WithLogger(bridge.HCLog(logger, "wal")))
 }
 
 func (s *stores) finish(f *Folder, log *wal.WAL, logger *slog.Logger) (err error) {
-	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(f.Dir, snapshotsKept, obs.HCLog(logger, "snapshots")); err != nil {
+	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(f.Dir, snapshotsKept, bridge.HCLog(logger, "snapshots")); err != nil {
 		return fault.Wrap(err, fault.Unavailable, "data folder %s: snapshots cannot be kept", f.Dir)
 	}
 	last, err := log.LastIndex()

@@ -17,7 +17,7 @@ import (
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
-	"backfleet/pkg/obs"
+	"backfleet/pkg/obs/bridge"
 
 	"github.com/hashicorp/raft"
 )
@@ -56,7 +56,7 @@ func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
 		MaxPool:                 pooledConns,
 		MaxRPCsInFlight:         raft.DefaultMaxRPCsInFlight,
 		Timeout:                 transportTimeout,
-		Logger:                  obs.HCLog(logger, "raft-net"),
+		Logger:                  bridge.HCLog(logger, "raft-net"),
 		MsgpackUseNewTimeFormat: true,
 	})
 	p.Transport, p.layer = network, layer

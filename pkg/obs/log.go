@@ -1,4 +1,4 @@
-// Package obs sets up what operators look at: structured logs and metrics.
+// Package obs sets up what operators look at: structured logs, and Go's profiles.
 package obs
 
 import (

@@ -1,4 +1,6 @@
-package obs
+// Package prom sets up figures for Prometheus. It is apart from obs because
+// agents have none, and the library is large.
+package prom
 
 import (
 	"net/http"
@@ -26,8 +28,8 @@ func NewRegistry(version string) *prometheus.Registry {
 	return r
 }
 
-// MetricsHandler serves a registry in the formats that Prometheus reads. A
+// Handler serves a registry in the formats that Prometheus reads. A
 // figure that cannot be gathered does not hide the others.
-func MetricsHandler(r *prometheus.Registry) http.Handler {
+func Handler(r *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r, ErrorHandling: promhttp.ContinueOnError})
 }

@@ -1,4 +1,5 @@
-package obs
+// Package bridge lets libraries of HashiCorp log like everything else.
+package bridge
 
 import (
 	"context"
