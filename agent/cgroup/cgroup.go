@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,7 @@ type Group struct {
 	dir     string
 	events  int // its cgroup.events
 	limited bool
+	killed  atomic.Bool
 }
 
 // open makes the folder and hands the controllers down to it.
@@ -172,7 +174,7 @@ func (r Report) holds(l Limits) bool {
 func (t *Tree) Give(g *Group) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !g.limited && g.Empty() && len(t.free) < mostFree {
+	if !g.limited && !g.killed.Load() && g.Empty() && len(t.free) < mostFree {
 		t.free = append(t.free, g)
 		return
 	}
@@ -258,8 +260,13 @@ func (g *Group) Empty() bool {
 	return err == nil && strings.Contains(string(room[:n]), "populated 0\n")
 }
 
-// Kill sends SIGKILL to everything in the cgroup.
-func (g *Group) Kill() error { return kill(g.dir) }
+// Kill sends SIGKILL to everything in the cgroup. No other attempt gets it then:
+// there are kernels (6.18) in which what is cloned into a cgroup that was killed
+// once is killed, too.
+func (g *Group) Kill() error {
+	g.killed.Store(true)
+	return kill(g.dir)
+}
 
 // OutOfMemory says whether a process in the cgroup was killed because it was to
 // have more memory than its limit.

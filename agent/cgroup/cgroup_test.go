@@ -218,8 +218,19 @@ func TestWhatIsLeftInAGroupIsKilledAndTheGroupRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	tree.Give(first)
-	if second, err := tree.Take("b", Limits{}); err != nil || second != first {
+	second, err := tree.Take("b", Limits{})
+	if err != nil || second != first {
 		t.Errorf("an empty group was not taken again (%v)", err)
+	}
+	_ = second.Kill() // with nothing in it
+	tree.Give(second)
+	third, err := tree.Take("c", Limits{})
+	if err != nil || third == second {
+		t.Errorf("a group that was killed was taken again (%v)", err)
+	}
+	_, left = begin(t, third, filepath.Join(t.TempDir(), "pid"))
+	if !alive(left) {
+		t.Error("what was started in the next group was killed")
 	}
 }
 
@@ -309,5 +320,33 @@ func TestATreeIsHandedOver(t *testing.T) {
 func TestSwitchedOff(t *testing.T) {
 	if tree, report := Open(Off, "x", "y"); tree != nil || len(report.Notes) != 1 || !strings.Contains(report.String(), "switched off") {
 		t.Errorf("got %v and %+v, want none and the reason", tree, report)
+	}
+}
+
+// BenchmarkGroup is what a group costs that is taken again, and one that is made
+// and removed.
+func BenchmarkGroup(b *testing.B) {
+	tree, report := Open(Auto, "bench"+strconv.Itoa(os.Getpid()), "x")
+	if tree == nil {
+		b.Log(report)
+		return
+	}
+	defer tree.Close()
+	for name, killed := range map[string]bool{"again": false, "new": true} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				g, err := tree.Take("", Limits{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				fd, err := g.Open()
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = syscall.Close(fd)
+				g.killed.Store(killed)
+				tree.Give(g)
+			}
+		})
 	}
 }

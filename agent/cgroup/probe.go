@@ -75,7 +75,8 @@ const (
 	Off  = "off"  // nowhere
 )
 
-// Probe finds out what Open would be given, and changes nothing.
+// Probe finds out what Open would be given, and leaves nothing behind but a
+// folder that was named and is not there.
 func Probe(where string) Report {
 	h, err := find(where)
 	if err != nil {
@@ -139,11 +140,15 @@ func try(dir string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	_, err = syscall.ForkExec("/proc/self/none", []string{""}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}})
-	if err != syscall.ENOENT {
-		return fmt.Errorf("no process can be started in the cgroup %s: %w", dir, err)
+	pid, err := syscall.ForkExec("/proc/self/none", []string{""}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}})
+	switch err {
+	case syscall.ENOENT:
+		return nil
+	case nil: // see Kill: this process's own cgroup was killed once, and is in use again
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+		return fmt.Errorf("what is started in the cgroup %s does not live", dir)
 	}
-	return nil
+	return fmt.Errorf("no process can be started in the cgroup %s: %w", dir, err)
 }
 
 // without is the note of a host without cgroups.
