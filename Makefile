@@ -16,6 +16,10 @@ NFPM         := $(TOOLS)/nfpm-$(NFPM_VERSION)
 HAVE_CC := $(shell command -v $$($(GO) env CC) 2>/dev/null)
 RACE    := $(if $(HAVE_CC),-race)
 
+# Without symbols. gRPC's page of traces is left out of the agent as well: it links
+# templates, which find methods by name, and so the linker would keep them all.
+SMALL := -trimpath -ldflags "-s -w"
+
 # Proofs that run for long; `make seeds SEEDS=100000` for longer.
 SEEDS ?= 20000
 
@@ -27,8 +31,8 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/backfleet and the slim bin/backfleet-agent
-	$(GO) build -o $(BIN)/backfleet ./ops/backfleet
-	$(GO) build -o $(BIN)/backfleet-agent ./agent
+	$(GO) build $(SMALL) -o $(BIN)/backfleet ./ops/backfleet
+	$(GO) build $(SMALL) -tags grpcnotrace -o $(BIN)/backfleet-agent ./agent
 
 .PHONY: demo
 demo: ## three coordinators, two agents, 1,461 days; the leader is killed twice; under three minutes

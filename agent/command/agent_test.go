@@ -17,10 +17,16 @@ import (
 	"backfleet/pkg/wire"
 )
 
-const asAgent = "BACKFLEET_TEST_AS_AGENT"
+const (
+	asAgent = "BACKFLEET_TEST_AS_AGENT"
+	asBoot  = "BACKFLEET_TEST_BOOT" // the start of the host that it believes in
+)
 
 // The test binary is the slim binary as well: agent, keeper and guard.
 func TestMain(m *testing.M) {
+	if id := os.Getenv(asBoot); id != "" {
+		command.SetBoot(id)
+	}
 	if os.Getenv(asAgent) != "" {
 		os.Exit(command.Main("test"))
 	}
@@ -63,7 +69,13 @@ func agent(t testing.TB, data string, coordinators ...string) *process {
 // agentOf starts one with some slots.
 func agentOf(t testing.TB, slots int, data string, coordinators ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command("/proc/self/exe", "--id", "a1", "--data", data, "--group", fmt.Sprint("default=", slots),
+	return agentAt(t, "/proc/self/exe", slots, data, coordinators...)
+}
+
+// agentAt starts one of a binary.
+func agentAt(t testing.TB, binary string, slots int, data string, coordinators ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(binary, "--id", "a1", "--data", data, "--group", fmt.Sprint("default=", slots),
 		"--coordinators", strings.Join(coordinators, ",")), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asAgent+"=1")
 	p.Stderr = &p.output
@@ -279,7 +291,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	cmd.SetArgs([]string{"--coordinators", "10.0.0.1:7,nonsense", "--group", "a=0", "--group", "a=1", "--data", t.TempDir()})
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	err := cmd.Execute()
-	for _, want := range []string{"coordinators[0]: 10.0.0.1:7 is not on this host", "coordinators[1]: expected host:port", "groups[0]: expected 1 to", "groups[1]: \"a\" stands there twice"} {
+	for _, want := range []string{"coordinators[0]: 10.0.0.1:7 is not on this host", "coordinators[1]: expected host:port", "--group: groups: \"a\" stands there twice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to say %q", err, want)
 		}

@@ -8,46 +8,43 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"backfleet/agent/keeper"
+	"backfleet/agent/notify"
+	"backfleet/agent/settings"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
-	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
 	"backfleet/pkg/presence"
 	"backfleet/pkg/slack"
 )
 
-type agentOptions struct {
-	config    worker.Config
-	groups    []string
-	labels    []string
-	tls       mtls.Files
-	tokenFile string
-	log       obs.LogConfig
-	pprof     string
-	directory Presence
-}
-
-// Presence is a directory that a binary offers beside --coordinators. The
-// slim binary has none, so that it links no client of one.
+// Presence is a directory that a binary offers beside the configured
+// coordinators. The slim binary has none, so that it links no client of one.
 type Presence interface {
-	// AddFlags adds the flags that name the directory.
-	AddFlags(f *pflag.FlagSet)
-	// Open gives the directory, nil when the flags name none. Close ends it.
-	Open(logger *slog.Logger) (r presence.Registry, close func(), err error)
+	// Open gives the directory that the settings name, nil when they name none.
+	// Close ends it.
+	Open(s settings.Etcd, logger *slog.Logger) (r presence.Registry, close func(), err error)
 }
 
-// Agent makes the command `agent`, with its hidden helpers `keeper` and
-// `guard` below it. Version is what the agent reports; directory may be nil.
+// boot tells one start of the host from the next.
+var boot = keeper.Boot
+
+// agent is what its commands share.
+type agent struct {
+	version   string
+	directory Presence // nil: none
+}
+
+// Agent makes the command `agent`, with those of its host below it, and its
+// hidden helpers `keeper` and `guard`. Version is what the agent reports;
+// directory may be nil.
 func Agent(version string, directory Presence) *cobra.Command {
-	o := &agentOptions{config: worker.Config{Version: version}, directory: directory}
+	a := &agent{version: version, directory: directory}
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run attempts on this host for a cluster of coordinators",
@@ -55,86 +52,79 @@ func Agent(version string, directory Presence) *cobra.Command {
 
 The agent registers with the leader, takes as many attempts as its resource
 groups have slots, and ships their results and logs. A second process, the
-keeper, is the parent of the attempts: when the agent is restarted they go on
-and are found again. When no coordinator renews their leases the keeper ends
-them in time.`,
-		Example: `  backfleet agent --data /var/lib/backfleet --coordinators 127.0.0.1:7401 --group default=8`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+keeper, is the parent of the attempts: when the agent is restarted, or replaced
+by a newer one, they go on and are found again. When no coordinator renews their
+leases the keeper ends them in time.
+
+Settings come from a file (--config), from variables (BACKFLEET_AGENT_…) and
+from flags; a variable goes before the file, a flag before both. example-config
+shows them all, check-config finds what is wrong.
+
+SIGTERM ends the agent: what runs is left to the keeper, unless drain.onStop is
+wait. SIGUSR1, like the command drain, has it take nothing new and end with
+status 0 when nothing runs any more.`,
+		Example: `  backfleet agent --config /etc/backfleet/agent.yaml
+  backfleet agent --data /var/lib/backfleet-agent --coordinators 127.0.0.1:8471 --group default=8`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.config.ID, "id", "", "the agent's name in the cluster (default: the host's name)")
-	f.StringVar(&o.config.DataDir, "data", "", "data folder, on a local disk; one agent per folder")
-	f.StringSliceVar(&o.config.Coordinators, "coordinators", nil, "rpc addresses of coordinators, host:port,…")
-	f.StringArrayVar(&o.groups, "group", nil, "resource group and slots, name=slots (repeatable)")
-	f.StringArrayVar(&o.labels, "label", nil, "what is special about this agent, name=value (repeatable)")
-	f.StringVar(&o.tls.CA, "tls-ca", "", "PEM file with the coordinators' authority")
-	f.StringVar(&o.tls.Cert, "tls-cert", "", "PEM file with the agent's certificate")
-	f.StringVar(&o.tls.Key, "tls-key", "", "PEM file with its private key")
-	f.StringVar(&o.tokenFile, "token-file", "", "file with the agent's token")
-	f.Int64Var(&o.config.LogMaxBytes, "logs-max-bytes", 0, "bytes of log an attempt may write; lines past them are dropped and counted (default 2 GiB)")
-	f.StringVar(&o.log.Format, "log-format", obs.FormatAuto, "the agent's own log: auto, text or json")
-	f.StringVar(&o.log.Level, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&o.pprof, "pprof", "", "serve Go's profiles at this loopback address (default: nowhere)")
-	if directory != nil {
-		directory.AddFlags(f)
+	settings.Flags(cmd.Flags(), a.whole())
+	cmd.AddCommand(a.checkConfig(), a.exampleConfig(), keeperCommand(version), guardCommand())
+	if a.whole() { // its `agent drain` is for agents anywhere
+		host := &cobra.Command{Use: "host", Short: "Look at the agent on this host, and drain it"}
+		host.AddCommand(a.status(), a.drain())
+		cmd.AddCommand(host)
+	} else {
+		cmd.AddCommand(a.status(), a.drain())
 	}
-	cmd.AddCommand(keeperCommand(version), guardCommand())
 	return cmd
 }
 
-func (o *agentOptions) run(cmd *cobra.Command) error {
+// whole says whether the binary knows the settings of a directory.
+func (a *agent) whole() bool { return a.directory != nil }
+
+func (a *agent) run(cmd *cobra.Command) error {
 	slack.Restart()
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/8)) // the cores are for the attempts
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends at once one that waits for what runs
+	drains := make(chan os.Signal, 1)
+	signal.Notify(drains, syscall.SIGUSR1)
+	loaded := settings.Load(cmd.Flags(), os.Environ(), a.whole())
+	config, found := a.prepare(loaded)
+	if len(found) > 0 {
+		return wrong(found)
+	}
+	config.DrainNow = drains
 	var err error
-	if o.config.Groups, err = parseGroups(o.groups); err != nil {
+	if config.Manager, err = notify.Open(); err != nil {
 		return err
 	}
-	if o.config.Labels, err = parseLabels(o.labels); err != nil {
-		return err
-	}
-	if o.tls.Configured() {
-		material, err := mtls.Load(o.tls)
-		if err != nil {
-			return err
-		}
-		o.config.TLS = material.ToCoordinator("")
-	}
-	if o.tokenFile != "" {
-		token, err := os.ReadFile(o.tokenFile)
-		if err != nil {
-			return fault.Wrap(err, fault.Invalid, "--token-file cannot be read")
-		}
-		o.config.Token = strings.TrimSpace(string(token))
-	}
-	if o.config.Logger, err = obs.NewLogger(o.log); err != nil {
-		return err
-	}
-	endProfiles, err := obs.StartProfiles(o.pprof, o.config.Logger)
+	defer config.Manager.Close()
+	endProfiles, err := obs.StartProfiles(loaded.Pprof, config.Logger)
 	if err != nil {
 		return err
 	}
 	defer endProfiles()
-	endDirectory, err := o.openDirectory()
+	endDirectory, err := a.openDirectory(loaded.Etcd, &config)
 	if err != nil {
 		return err
 	}
 	defer endDirectory()
-	o.config.KeeperCommand = append([]string{"/proc/self/exe"}, path(cmd, "keeper")...)
-	return worker.Run(ctx, o.config)
+	config.KeeperCommand = append([]string{"/proc/self/exe"}, path(cmd, "keeper")...)
+	return worker.Run(ctx, config)
 }
 
-func (o *agentOptions) openDirectory() (end func(), err error) {
-	if o.directory == nil {
+func (a *agent) openDirectory(s settings.Etcd, config *worker.Config) (end func(), err error) {
+	if a.directory == nil {
 		return func() {}, nil
 	}
-	r, end, err := o.directory.Open(o.config.Logger)
+	r, end, err := a.directory.Open(s, config.Logger)
 	if err == nil && r != nil { // a nil Registry must not become a Directory that is not nil
-		o.config.Directory, o.config.Announcer = r, r
+		config.Directory, config.Announcer = r, r
 	}
 	return end, err
 }
@@ -142,33 +132,6 @@ func (o *agentOptions) openDirectory() (end func(), err error) {
 // path gives the arguments that lead to a command below cmd.
 func path(cmd *cobra.Command, name string) []string {
 	return append(strings.Fields(cmd.CommandPath())[1:], name)
-}
-
-// parseGroups reads name=slots.
-func parseGroups(texts []string) ([]worker.GroupSlots, error) {
-	var groups []worker.GroupSlots
-	for _, text := range texts {
-		name, number, _ := strings.Cut(text, "=")
-		slots, err := strconv.Atoi(number)
-		if err != nil {
-			return nil, fault.Field("group", "expected name=slots with a whole number, like default=8, found %q", text)
-		}
-		groups = append(groups, worker.GroupSlots{Group: name, Slots: slots})
-	}
-	return groups, nil
-}
-
-// parseLabels reads name=value.
-func parseLabels(texts []string) (map[string]string, error) {
-	labels := map[string]string{}
-	for _, text := range texts {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok || name == "" {
-			return nil, fault.Field("label", "expected name=value, found %q", text)
-		}
-		labels[name] = value
-	}
-	return labels, nil
 }
 
 func keeperCommand(version string) *cobra.Command {
@@ -184,11 +147,13 @@ func keeperCommand(version string) *cobra.Command {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 			defer stop()
 			config.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil)) // keeper.log
+			config.Boot = boot()
 			config.GuardCommand = append([]string{"/proc/self/exe"}, path(cmd.Parent(), "guard")...)
 			return keeper.Run(ctx, config)
 		},
 	}
 	cmd.Flags().StringVar(&config.Dir, "dir", "", "the keeper's folder")
+	cmd.Flags().StringVar(&config.Cgroup, "cgroup", "", "where attempts get cgroups: auto, off or a folder (default auto)")
 	cmd.Flags().DurationVar(&config.IdleExit, "idle-exit", 0, "how long to stay with nothing to do (default 1m)")
 	return cmd
 }
@@ -211,7 +176,12 @@ func guardCommand() *cobra.Command {
 func Main(version string) int {
 	cmd := Agent(version, nil)
 	cmd.Use, cmd.Version = "backfleet-agent", version
+	cmd.Long = strings.ReplaceAll(cmd.Long, "backfleet agent", "backfleet-agent")
+	cmd.Example = strings.ReplaceAll(cmd.Example, "backfleet agent", "backfleet-agent")
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fault.New(fault.Invalid, "%s (see %s --help)", err, c.CommandPath())
+	})
 	err := cmd.ExecuteContext(context.Background())
 	if err != nil {
 		cmd.PrintErrln("error:", err)

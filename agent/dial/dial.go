@@ -4,15 +4,18 @@ package dial
 
 import (
 	"context"
-	"crypto/tls"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
@@ -27,24 +30,25 @@ type Pool struct {
 	mu        sync.Mutex
 	addresses []string // all that are tried
 	next      int
+	leader    string // said to lead, and not tried yet
 }
 
-// NewPool makes a pool of rpc addresses ("host:port"). Config nil means no
+// NewPool makes a pool of rpc addresses ("host:port"). Secure nil means no
 // TLS, which only loopback addresses get. The token, when there is one, goes
 // with every call.
-func NewPool(addresses []string, config *tls.Config, token string) *Pool {
-	transport := insecure.NewCredentials()
-	if config != nil {
-		transport = credentials.NewTLS(config)
+func NewPool(addresses []string, secure credentials.TransportCredentials, token TokenFile) *Pool {
+	transport := secure
+	if transport == nil {
+		transport = insecure.NewCredentials()
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
 	}
 	if token != "" {
-		options = append(options, grpc.WithPerRPCCredentials(bearer(token)))
+		options = append(options, grpc.WithPerRPCCredentials(token))
 	}
-	p := &Pool{configured: addresses, addresses: addresses, options: options, secure: config != nil}
+	p := &Pool{configured: addresses, addresses: addresses, options: options, secure: secure != nil}
 	if len(addresses) > 0 {
 		p.next = rand.IntN(len(addresses)) // a fleet must not fall on one coordinator
 	}
@@ -76,6 +80,26 @@ func (p *Pool) Next() string {
 	return p.addresses[p.next]
 }
 
+// Led tells the pool who is said to lead.
+func (p *Pool) Led(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leader = address
+}
+
+// Leader is where the leader may be: the address told last, once, for it may be
+// old; then those that Next goes round.
+func (p *Pool) Leader() string {
+	p.mu.Lock()
+	address := p.leader
+	p.leader = ""
+	p.mu.Unlock()
+	if address == "" {
+		return p.Next()
+	}
+	return address
+}
+
 // Connect makes a connection, which is tried at its first call.
 func (p *Pool) Connect(address string) (*grpc.ClientConn, error) {
 	if address == "" {
@@ -87,14 +111,34 @@ func (p *Pool) Connect(address string) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+address, p.options...)
 }
 
-type bearer string
+// TokenFile is a file with a token. It is read at every call, of which a stream
+// is one, so a new token needs no restart.
+type TokenFile string
 
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (t TokenFile) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	token, err := ReadToken(string(t))
+	if err != nil {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
+	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
 // RequireTransportSecurity: Connect sees to it, and lets loopback pass.
-func (bearer) RequireTransportSecurity() bool { return false }
+func (TokenFile) RequireTransportSecurity() bool { return false }
+
+// ReadToken reads the token in a file, which has nothing else in it.
+func ReadToken(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "the file with the agent's token cannot be read")
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsAny(token, " \t\r\n") {
+		return "", fault.New(fault.Invalid, "%s: expected a token alone, on one line", path)
+	}
+	return token, nil
+}
 
 const (
 	firstPause = 50 * time.Millisecond

@@ -2,16 +2,21 @@ package keeper
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/slack"
@@ -20,22 +25,25 @@ import (
 
 const socketName = "keeper.sock"
 
-// socketPath names the socket by way of an open descriptor of its folder,
+// SocketPath names a socket in a folder by way of an open descriptor of its folder,
 // because a socket's path may have no more than 107 bytes and a data folder's
 // may. The path holds until release.
-func socketPath(dir string) (path string, release func(), err error) {
+func SocketPath(dir, name string) (path string, release func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return "", nil, fault.Wrap(err, fault.Unavailable, "keeper: its folder cannot be opened")
 	}
-	return fmt.Sprintf("/proc/self/fd/%d/%s", f.Fd(), socketName), func() { f.Close() }, nil
+	return fmt.Sprintf("/proc/self/fd/%d/%s", f.Fd(), name), func() { f.Close() }, nil
 }
 
 // Client is a connection to a keeper.
 type Client struct {
 	wire.KeeperClient
 	Info *wire.KeeperInfo
-	conn *grpc.ClientConn
+	// Outdated says why the keeper is still one of another binary; empty: it is
+	// not.
+	Outdated string
+	conn     *grpc.ClientConn
 }
 
 // Close ends the connection; the keeper lives on.
@@ -48,7 +56,7 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			path, release, err := socketPath(dir)
+			path, release, err := SocketPath(dir, socketName)
 			if err != nil {
 				return nil, err
 			}
@@ -71,12 +79,75 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 
 // Ensure connects to the keeper of a folder and starts one with the command,
 // to which it appends "--dir" and the folder, when none answers. The new
-// process has a session of its own, so it outlives its starter.
+// process has a session of its own, so it outlives its starter. A keeper of
+// another binary than this process's is replaced: at once if nothing runs, or
+// else by giving way to the command; Outdated tells why not.
 func Ensure(ctx context.Context, dir string, command []string) (*Client, error) {
 	client, err := Dial(ctx, dir)
-	if err == nil {
+	if err != nil {
+		return start(ctx, dir, command)
+	}
+	if client.Info.StartedWith == Binary() {
 		return client, nil
 	}
+	err = client.replace(ctx, dir, command)
+	switch status.Code(err) {
+	case codes.OK: // nothing ran: it ends
+		client.Close()
+		return start(ctx, dir, command)
+	case codes.Unavailable: // as when it runs the other program now
+		client.Close()
+		if client, err = redial(ctx, dir); err != nil {
+			return start(ctx, dir, command)
+		}
+	}
+	switch {
+	case client.Info.StartedWith == Binary():
+	case err != nil:
+		client.Outdated = status.Convert(err).Message()
+	default:
+		client.Outdated = "it has given way to another binary than this one"
+	}
+	return client, nil
+}
+
+// replace asks a keeper of another binary to end, or to give way to a command of
+// this one.
+func (c *Client) replace(ctx context.Context, dir string, command []string) error {
+	args, err := arguments(dir, command)
+	if err != nil {
+		return err
+	}
+	// By the process rather than by the file, which may be a third one by now.
+	next, err := json.Marshal(Successor{Path: fmt.Sprintf("/proc/%d/exe", os.Getpid()), Args: args, Binary: Binary(), Format: handoverFormat})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, successorKey, string(next)), replaceWithin)
+	defer cancel()
+	_, err = c.Quit(ctx, &wire.QuitKeeper{})
+	return err
+}
+
+// replaceWithin bounds the time in which a keeper gives way: processes that are
+// being started and logs that wait for the disk come first.
+const replaceWithin = 15 * time.Second
+
+// redial connects to a keeper that is becoming another program.
+func redial(ctx context.Context, dir string) (*Client, error) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for begin := time.Now(); ; {
+		client, err := Dial(ctx, dir)
+		if err == nil || ctx.Err() != nil || time.Since(begin) > replaceWithin {
+			return client, err
+		}
+		<-ticker.C
+	}
+}
+
+// start starts a keeper and connects to it.
+func start(ctx context.Context, dir string, command []string) (*Client, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
@@ -106,17 +177,27 @@ func Ensure(ctx context.Context, dir string, command []string) (*Client, error) 
 
 func logPath(dir string) string { return filepath.Join(dir, "keeper.log") }
 
+// arguments are the command of a folder's keeper.
+func arguments(dir string, command []string) ([]string, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "keeper: where is its folder")
+	}
+	return append(slices.Clone(command), "--dir", absolute), nil
+}
+
 func spawn(dir string, command []string) (<-chan error, error) {
 	log, err := os.OpenFile(logPath(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot write its log")
 	}
 	defer log.Close()
-	absolute, err := filepath.Abs(dir)
+	args, err := arguments(dir, command)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "keeper: where is its folder")
+		return nil, err
 	}
-	cmd := exec.Command(command[0], append(append([]string(nil), command[1:]...), "--dir", absolute)...)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), threadVariable+"=1")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := slack.Start(cmd); err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,8 +16,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"backfleet/agent/account"
 	"backfleet/agent/attempt"
+	"backfleet/agent/cgroup"
 	"backfleet/agent/runner"
+	"backfleet/agent/stage"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
 )
@@ -33,8 +37,17 @@ type Config struct {
 	// Grace between SIGTERM and SIGKILL after a timeout. Default 10 s (RULES
 	// R13.8).
 	Grace time.Duration
+	// Cgroup is where attempts get cgroups: a folder, cgroup.Auto or cgroup.Off.
+	// Default: cgroup.Auto.
+	Cgroup string
 	// Version is told to the session.
 	Version string
+	// Boot identifies the time since the host was started. Default: what the
+	// kernel says.
+	Boot string
+	// Wall is the clock that people see. It is for results alone, and may jump:
+	// what is decided, is by the monotonic clock. Default: time.Now.
+	Wall func() time.Time
 	// Logger. Default: slog's default.
 	Logger *slog.Logger
 }
@@ -55,6 +68,12 @@ func (c *Config) defaults() error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
+	if c.Boot == "" {
+		c.Boot = Boot()
+	}
 	return nil
 }
 
@@ -67,6 +86,10 @@ type Keeper struct {
 	store       *store
 	folders     *folders
 	programs    programs
+	accounts    account.Cache
+	cgroups     *cgroup.Tree // nil: there are none
+	lock        *os.File     // of the folder
+	listener    *net.UnixListener
 
 	mu       sync.Mutex
 	attempts map[attempt.Key]*kept
@@ -79,6 +102,7 @@ type Keeper struct {
 	watchers map[*watcher]struct{}
 	clients  int
 	closing  bool // nothing starts any more
+	frozen   bool // nothing gets a slot, for another program is about to go on
 	idle     *time.Timer
 
 	save chan struct{} // wakes the saver
@@ -96,17 +120,30 @@ func Run(ctx context.Context, config Config) error {
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
-	lock, err := await(ctx, filepath.Join(config.Dir, "lock"))
+	from, err := inherited()
 	if err != nil {
+		return err
+	}
+	var lock *os.File
+	if from != nil {
+		lock = os.NewFile(uintptr(from.Lock), "lock")
+	} else if lock, err = await(ctx, filepath.Join(config.Dir, "lock")); err != nil {
 		return err
 	}
 	defer lock.Close()
-	k, err := open(config)
+	loops := make(chan func(), 1)
+	k, err := open(config, lock, from, func(loop func()) { loops <- loop })
 	if err != nil {
 		return err
 	}
-	defer k.close()
-	return k.serve(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		err := k.serve(ctx)
+		k.close()
+		ended <- err
+	}()
+	(<-loops)() // on this thread: see handover.go
+	return <-ended
 }
 
 // dying bounds the wait for a killed predecessor: the kernel closes its files
@@ -145,9 +182,12 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-func open(config Config) (*Keeper, error) {
+// open makes a keeper of what is in the folder, and of what the one before it in
+// this process handed over. The runner's loop goes to thread.
+func open(config Config, lock *os.File, from *handover, thread func(loop func())) (*Keeper, error) {
 	k := &Keeper{
 		config:      config,
+		lock:        lock,
 		incarnation: rand.Text(),
 		attempts:    map[attempt.Key]*kept{},
 		newest:      map[attempt.Instance]*kept{},
@@ -156,12 +196,24 @@ func open(config Config) (*Keeper, error) {
 		save:        make(chan struct{}, 1),
 		quit:        make(chan struct{}),
 	}
+	if from != nil {
+		k.incarnation = from.Incarnation
+	}
 	var err error
-	if k.folders, err = openFolders(filepath.Join(config.Dir, "work")); err != nil {
+	stage.NoCore()
+	k.openCgroups(from)
+	if k.guard, err = startGuard(config.GuardCommand, k.incarnation, k.cgroups, from.guard(), config.Logger); err != nil {
+		return nil, err
+	}
+	if k.folders, err = openFolders(filepath.Join(config.Dir, "work"), from.folders()); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
 	}
+	cause, err := noteBoot(config.Dir, config.Boot)
+	if err != nil {
+		return nil, err
+	}
 	var finished, lost []*wire.KeptAttempt
-	if k.store, finished, lost, err = openStore(config.Dir, time.Now(), config.Logger); err != nil {
+	if k.store, finished, lost, err = openStore(config.Dir, from.keys(), config.Wall(), cause, config.Logger); err != nil {
 		return nil, err
 	}
 	for _, m := range finished {
@@ -173,22 +225,26 @@ func open(config Config) (*Keeper, error) {
 		k.unsaved = append(k.unsaved, a)
 		a.running = true
 	}
-	if k.guard, err = startGuard(config.GuardCommand, k.incarnation, config.Logger); err != nil {
+	if err := k.listen(from); err != nil {
 		return nil, err
 	}
-	if k.runner, err = runner.New(runner.Config{Groups: k.guard, Logger: config.Logger}); err != nil {
-		k.guard.stop()
+	if k.runner, err = runner.New(runner.Config{Groups: k.guard, Cgroups: k.cgroups, Spare: k.spare(from), Thread: thread, Logger: config.Logger}); err != nil {
 		return nil, err
 	}
 	for _, m := range finished {
 		k.runner.Hold(len(m.Log))
 	}
 	k.idle = time.AfterFunc(config.IdleExit, k.checkIdle)
+	if from != nil {
+		if err := k.takeOver(from); err != nil {
+			return nil, err
+		}
+	}
 	go k.saver()
 	go k.store.syncer(k.quit)
 	k.wakeSaver()
 	config.Logger.Info("keeper started", "incarnation", k.incarnation, "pid", os.Getpid(),
-		"finished", len(finished), "lost", len(lost))
+		"finished", len(finished), "lost", len(lost), "taken over", len(from.keys()))
 	return k, nil
 }
 
@@ -207,9 +263,16 @@ func (k *Keeper) adopt(m *wire.KeptAttempt) *kept {
 func (k *Keeper) close() {
 	k.idle.Stop()
 	k.runner.Stop()
+	if k.cgroups != nil {
+		k.cgroups.Close()
+	}
 	k.guard.stop()
 	k.store.close()
 }
+
+// unixMs is a moment on the wall clock as that stands now. So moments that are
+// told together lie as far apart as they did, whatever it did between them.
+func unixMs(now, at time.Time) int64 { return now.Add(-time.Since(at)).UnixMilli() }
 
 // leave makes serve return.
 func (k *Keeper) leave() { k.once.Do(func() { close(k.quit) }) }

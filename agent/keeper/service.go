@@ -2,12 +2,13 @@ package keeper
 
 import (
 	"context"
-	"net"
+	"encoding/json"
 	"os"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
@@ -18,24 +19,10 @@ import (
 
 // serve answers on the socket until the keeper leaves or ctx ends.
 func (k *Keeper) serve(ctx context.Context) error {
-	path, release, err := socketPath(k.config.Dir)
-	if err != nil {
-		return err
-	}
-	defer release()
-	_ = os.Remove(path) // a predecessor's; the lock says that it is gone
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return fault.Wrap(err, fault.Internal, "keeper: cannot listen in its folder")
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close()
-		return fault.Wrap(err, fault.Internal, "keeper: cannot close its socket to others")
-	}
 	server := grpc.NewServer(grpc.StatsHandler(clients{k}), grpc.MaxRecvMsgSize(64<<20))
 	wire.RegisterKeeperServer(server, service{Keeper: k})
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(k.listener) }()
 	select {
 	case <-k.quit:
 	case <-ctx.Done():
@@ -74,7 +61,7 @@ type service struct {
 }
 
 func (s service) Info(context.Context, *wire.KeeperInfoRequest) (*wire.KeeperInfo, error) {
-	return &wire.KeeperInfo{Incarnation: s.incarnation, Version: s.config.Version, Pid: int64(os.Getpid())}, nil
+	return &wire.KeeperInfo{Incarnation: s.incarnation, Version: s.config.Version, Pid: int64(os.Getpid()), StartedWith: Binary()}, nil
 }
 
 func (s service) Start(_ context.Context, m *wire.StartAttempt) (*wire.StartedAttempt, error) {
@@ -124,15 +111,46 @@ func (s service) Forget(_ context.Context, m *wire.ForgetAttempt) (*wire.Forgott
 	return &wire.ForgottenAttempt{}, toStatus(s.forget(refs))
 }
 
-func (s service) Quit(context.Context, *wire.QuitKeeper) (*wire.QuittingKeeper, error) {
+// Quit ends the keeper if nothing runs. Otherwise it gives way to the program
+// that the call names, if it names one.
+func (s service) Quit(ctx context.Context, _ *wire.QuitKeeper) (*wire.QuittingKeeper, error) {
+	next, err := successor(ctx)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	running := s.quitIdle()
+	switch {
+	case running == 0:
+		return &wire.QuittingKeeper{}, nil
+	case next != nil:
+		return nil, toStatus(s.giveWay(*next))
+	}
+	return nil, toStatus(fault.New(fault.Conflict, "the keeper has %d attempts running; stop them first", running))
+}
+
+// quitIdle ends the keeper unless something runs.
+func (s service) quitIdle() (running int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running > 0 {
-		return nil, toStatus(fault.New(fault.Conflict, "the keeper has %d attempts running; stop them first", s.running))
+	if s.running == 0 {
+		s.closing = true
+		s.leave()
 	}
-	s.closing = true
-	s.leave()
-	return &wire.QuittingKeeper{}, nil
+	return s.running
+}
+
+// successor is the program that a call of Quit names; nil: none.
+func successor(ctx context.Context) (*Successor, error) {
+	head, _ := metadata.FromIncomingContext(ctx)
+	texts := head.Get(successorKey)
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	next := &Successor{}
+	if err := json.Unmarshal([]byte(texts[0]), next); err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "the program to give way to cannot be read")
+	}
+	return next, nil
 }
 
 func (s service) Watch(_ *wire.WatchAttempts, stream grpc.ServerStreamingServer[wire.KeptAttempt]) error {

@@ -63,9 +63,10 @@ func (s *store) logs() string    { return filepath.Join(s.dir, "logs") }
 // log is what the paths of an attempt's log segments begin with.
 func (s *store) log(k attempt.Key) string { return filepath.Join(s.logs(), k.Folder()) }
 
-// openStore reads what a predecessor left: every kept attempt, those without a
-// result as lost (RULES R13.2: its attempts died with it).
-func openStore(dir string, now time.Time, logger *slog.Logger) (s *store, ended, lost []*wire.KeptAttempt, err error) {
+// openStore reads what a predecessor left: every kept attempt but those that it
+// handed over, those without a result as lost (RULES R13.2: its attempts died
+// with it) for the cause.
+func openStore(dir string, handed map[attempt.Key]bool, now time.Time, cause string, logger *slog.Logger) (s *store, ended, lost []*wire.KeptAttempt, err error) {
 	s = &store{dir: dir, logger: logger, live: map[attempt.Key]*wire.KeptAttempt{}, dirty: make(chan struct{}, 1)}
 	if err := os.MkdirAll(s.logs(), 0o700); err != nil {
 		return nil, nil, nil, fault.Wrap(err, fault.Internal, "keeper: cannot make its folder")
@@ -75,13 +76,16 @@ func openStore(dir string, now time.Time, logger *slog.Logger) (s *store, ended,
 		return nil, nil, nil, err
 	}
 	for key, m := range found {
-		if !m.Running {
+		switch {
+		case handed[key]:
+			continue
+		case !m.Running:
 			ended = append(ended, m)
 			continue
 		}
 		m.Running, m.LogBytes = false, runner.WholeLines(s.log(key))
 		m.Result.Ref, m.Result.Outcome, m.Result.EndedMs = m.Ref, wire.Outcome_LOST, now.UnixMilli()
-		m.Result.Cause = "the keeper died, and the attempt with it"
+		m.Result.Cause = cause
 		lost = append(lost, m)
 	}
 	if err := s.sweep(found); err != nil {

@@ -19,3 +19,21 @@ func Now() time.Duration {
 	}
 	return time.Duration(t.Nano())
 }
+
+// Of is the reading at a moment that time.Now gave to this process; 0 for the
+// zero time.
+func Of(t time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return Now() - time.Since(t)
+}
+
+// Moment is the reverse, for a reading of any process of this host; the zero
+// time for 0.
+func Moment(at time.Duration) time.Time {
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(at - Now())
+}

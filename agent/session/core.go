@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"backfleet/agent/attempt"
 	"backfleet/pkg/wire"
 )
@@ -48,6 +50,9 @@ type Core struct {
 	draining  bool
 	drainSent uint64 // the seq of the report that says so; 0: not yet
 	drained   bool
+	leaving   bool
+	leaveSent uint64 // the seq of the report that says so; 0: not yet
+	left      bool
 
 	out Effects
 }
@@ -69,9 +74,11 @@ type held struct {
 	deadline  time.Duration
 	start     *wire.StartAttempt // given to the keeper, which has not shown it yet
 	result    *wire.AttemptResult
-	local     bool // the keeper does not have it: there is nothing to forget there
-	stopped   bool // the keeper was told to end it
-	acked     bool // the result is a fact, or stale
+	local     bool              // the keeper does not have it: there is nothing to forget there
+	stopped   bool              // the keeper was told to end it
+	stop      *wire.StopAttempt // what it was told last
+	given     bool              // stopped to run again elsewhere
+	acked     bool              // the result is a fact, or stale
 	logIsSafe bool
 }
 
@@ -137,6 +144,9 @@ func (c *Core) Drained() bool {
 	return true
 }
 
+// Empty says that nothing is here any more, no log on its way either.
+func (c *Core) Empty() bool { return len(c.attempts) == 0 }
+
 // Running counts the attempts without a result.
 func (c *Core) Running() int {
 	n := 0
@@ -164,11 +174,16 @@ func (c *Core) KeeperSynced(incarnation string, list []*wire.KeptAttempt) {
 	}
 	for _, key := range c.keys() {
 		switch h := c.attempts[key]; {
+		case seen[key] && same && h.stop != nil && h.result == nil: // it may have been on the way
+			c.out.Stop = append(c.out.Stop, h.stop)
 		case seen[key] || h.local:
 		case h.result != nil:
 			h.local = true
 		case same && h.start != nil: // the connection broke with it on the way; asking twice is fine
 			c.out.Start = append(c.out.Start, h.start)
+			if h.stop != nil {
+				c.out.Stop = append(c.out.Stop, h.stop)
+			}
 		default:
 			c.finishHere(h, wire.Outcome_LOST, "the keeper died, and the attempt with it")
 		}
@@ -215,7 +230,7 @@ func (c *Core) KeeperChanged(m *wire.KeptAttempt) {
 		}
 	}
 	if !m.Running && m.Result != nil && h.result == nil {
-		h.result = m.Result
+		h.result = c.own(h, m.Result)
 		c.unsent = append(c.unsent, h)
 	}
 }
@@ -241,13 +256,41 @@ func (c *Core) Drain() {
 	c.giveBack()
 }
 
+// Leave has the leader told that the agent ends, as soon as it knows every
+// result. Drain comes before.
+func (c *Core) Leave() { c.leaving = true }
+
+// Left says that the leader has been told, and has answered.
+func (c *Core) Left() bool { return c.left }
+
+// GiveUp stops what still runs, so that it runs again elsewhere.
+func (c *Core) GiveUp(grace time.Duration, cause string) {
+	for _, key := range c.keys() {
+		if h := c.attempts[key]; h.result == nil && !h.stopped {
+			h.stopped, h.given = true, true
+			c.order(h, &wire.StopAttempt{Ref: h.ref, GraceMs: grace.Milliseconds(), Cause: cause})
+		}
+	}
+}
+
+// own corrects the result of an attempt that was stopped by the agent's own
+// wish: nobody asked for the instance to stop.
+func (c *Core) own(h *held, r *wire.AttemptResult) *wire.AttemptResult {
+	if !h.given || r.Outcome != wire.Outcome_STOPPED {
+		return r
+	}
+	r = proto.CloneOf(r)
+	r.Outcome = wire.Outcome_LOST
+	return r
+}
+
 const draining = "the agent takes no more work"
 
 func (c *Core) giveBack() {
 	for _, key := range c.keys() {
 		if h := c.attempts[key]; h.waits() {
 			h.givenBack = true
-			c.out.Stop = append(c.out.Stop, &wire.StopAttempt{Ref: h.ref, Recall: true, Cause: draining})
+			c.order(h, &wire.StopAttempt{Ref: h.ref, Recall: true, Cause: draining})
 		}
 	}
 }
@@ -259,10 +302,10 @@ func (c *Core) Ready() bool { return c.keeper }
 // before Ready.
 func (c *Core) Connected(now time.Duration) {
 	c.connected, c.welcomed, c.helloAt = true, false, now
-	c.seq, c.renewals, c.drainSent = 0, nil, 0
+	c.seq, c.renewals, c.drainSent, c.drained, c.leaveSent = 0, nil, 0, false, 0
 	c.defs = map[uint64]*wire.Definition{}
 	c.out.Send, c.out.Redial = nil, ""
-	hello := &wire.Hello{Agent: c.agent}
+	hello := &wire.Hello{Agent: c.agent, Ahead: true, Weights: true}
 	c.unsent, c.started = nil, nil
 	for _, key := range c.keys() {
 		h := c.attempts[key]
@@ -330,6 +373,7 @@ func (c *Core) ack(m *wire.Ack) {
 	if c.drainSent != 0 && m.Seq >= c.drainSent {
 		c.drained = true
 	}
+	c.left = c.left || c.leaveSent != 0 && m.Seq >= c.leaveSent
 }
 
 // renewed moves the deadlines that an answered renewal stands for.
@@ -369,7 +413,13 @@ func (c *Core) stop(s *wire.StopWork) {
 		return
 	}
 	h.stopped = h.stopped || !s.Recall
-	c.out.Stop = append(c.out.Stop, &wire.StopAttempt{Ref: h.ref, GraceMs: s.GraceMs, Cause: s.Cause, Recall: s.Recall})
+	c.order(h, &wire.StopAttempt{Ref: h.ref, GraceMs: s.GraceMs, Cause: s.Cause, Recall: s.Recall})
+}
+
+// order has the keeper stop an attempt.
+func (c *Core) order(h *held, m *wire.StopAttempt) {
+	h.stop = m
+	c.out.Stop = append(c.out.Stop, m)
 }
 
 func (c *Core) assign(now time.Duration, m *wire.Assign) {
@@ -385,6 +435,9 @@ func (c *Core) assign(now time.Duration, m *wire.Assign) {
 	}
 	for _, s := range m.Stops {
 		c.stop(s)
+	}
+	for _, id := range m.Forget {
+		delete(c.defs, id)
 	}
 }
 
@@ -482,7 +535,8 @@ func (c *Core) report(now time.Duration) {
 	}
 	c.unsent, c.started = nil, nil
 	sayDrain := c.draining && c.drainSent == 0
-	if !r.Renews && len(r.Results)+len(r.Started) == 0 && !sayDrain {
+	r.Leaving = c.leaving && c.leaveSent == 0 && c.Drained() && c.settled()
+	if !r.Renews && len(r.Results)+len(r.Started) == 0 && !sayDrain && !r.Leaving {
 		return
 	}
 	c.seq++
@@ -490,10 +544,23 @@ func (c *Core) report(now time.Duration) {
 	if sayDrain {
 		c.drainSent = c.seq
 	}
+	if r.Leaving {
+		c.leaveSent = c.seq
+	}
 	if r.Renews {
 		c.renew(now, r)
 	}
 	c.send(&wire.AgentMessage{Body: &wire.AgentMessage_Report{Report: r}})
+}
+
+// settled says that the leader knows all results, and nothing runs.
+func (c *Core) settled() bool {
+	for _, h := range c.attempts {
+		if !h.acked {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Core) renew(now time.Duration, r *wire.Report) {

@@ -23,7 +23,7 @@ type Shipper interface {
 	Track(*wire.KeptAttempt)
 }
 
-// Config of a Session. All fields are required.
+// Config of a Session. All fields without a default are required.
 type Config struct {
 	Agent         *wire.Agent // without its incarnation
 	Prepare       Preparer
@@ -32,6 +32,11 @@ type Config struct {
 	KeeperCommand []string
 	Shipper       Shipper
 	Logger        *slog.Logger
+	// Wait has the end of Run's context wait for what runs, as Drain does.
+	// Default: what runs is left to the keeper.
+	Wait bool
+	// Deadline bounds that wait. 0: none.
+	Deadline time.Duration
 }
 
 const (
@@ -44,6 +49,8 @@ const (
 	forgetWithin = 500 * time.Millisecond
 	// safeWithin is how late the loop may hear that a log is safe.
 	safeWithin = 100 * time.Millisecond
+	// stopGrace is how long what a drain stops has to end by itself.
+	stopGrace = 10 * time.Second
 )
 
 // Session moves messages between a Core, the keeper and the leader.
@@ -57,19 +64,32 @@ type Session struct {
 	wake   chan struct{}
 	ready  chan struct{} // signals that a stream would be of use
 	client *keeper.Client
-	stream *stream
+	stream *stream // for the loop only
 
 	forget   []*wire.AttemptRef // for the loop only: to be forgotten with the next start
 	forgetBy time.Duration      // or at this moment
 
 	known *keeper.Client // for the loop only: the one whose attempts the core knows
 	calls queue[func() error]
+
+	drain drain // for the loop only
+	ended chan struct{}
+}
+
+// drain is how far the session is with ending by itself. Moments are readings
+// of the monotonic clock; 0: never.
+type drain struct {
+	asked  bool          // it waits for what runs
+	now    bool          // it does not
+	stopAt time.Duration // what runs then is stopped
+	endAt  time.Duration // come what may
 }
 
 // stream is one stream to one coordinator.
 type stream struct {
-	out    queue[*wire.AgentMessage]
-	cancel context.CancelFunc
+	address string
+	out     queue[*wire.AgentMessage]
+	cancel  context.CancelFunc
 }
 
 // New makes a session; Run does the work.
@@ -80,7 +100,26 @@ func New(config Config) *Session {
 		wake:   make(chan struct{}, 1),
 		ready:  make(chan struct{}, 1),
 		calls:  newQueue[func() error](),
+		ended:  make(chan struct{}),
 	}
+}
+
+// Drain has the agent take nothing new, and Run return when all that runs has
+// ended and the leader knows. What still runs after the deadline is stopped, to
+// run again elsewhere; 0: there is none. It may be called again with another
+// deadline.
+func (s *Session) Drain(deadline time.Duration) {
+	s.post(func(now time.Duration) { s.beginDrain(now, deadline) })
+}
+
+func (s *Session) beginDrain(now, deadline time.Duration) {
+	s.core.Drain()
+	s.drain = drain{asked: true}
+	if deadline > 0 {
+		s.drain.stopAt = now + deadline
+		s.drain.endAt = s.drain.stopAt + stopGrace + stopGrace/2
+	}
+	s.config.Logger.Info("the agent takes no more work and ends when nothing runs", "running", s.core.Running(), "deadline", deadline)
 }
 
 // LogSafe says that an attempt's whole log is kept by the coordinators. Nothing
@@ -118,6 +157,7 @@ func (s *Session) Run(ctx context.Context) error {
 	others.Go(func() { s.call(inner) })
 	others.Go(func() { s.streams(inner) })
 	s.loop(ctx)
+	close(s.ended)
 	s.leave()
 	cancel()
 	others.Wait()
@@ -131,27 +171,77 @@ func (s *Session) loop(ctx context.Context) {
 	done, late := ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		s.step()
-		if done == nil && (s.core.Drained() || !s.core.connected) {
+		if s.advanceDrain(monotonic.Now()) {
+			s.step()
+		}
+		if s.over() {
 			return
 		}
-		wait := time.Hour
-		if at, ok := s.core.NextWake(); ok {
-			wait = max(at-monotonic.Now(), 0)
-		}
-		if len(s.forget) > 0 {
-			wait = min(wait, max(s.forgetBy-monotonic.Now(), 0))
-		}
-		timer.Reset(wait)
+		timer.Reset(s.untilNext())
 		select {
 		case <-s.wake:
 		case <-timer.C:
 		case <-late:
 			return
 		case <-done:
-			done, late = nil, time.After(farewell)
+			done = nil
+			if s.config.Wait && !s.drain.asked {
+				s.beginDrain(monotonic.Now(), s.config.Deadline)
+			}
+			if s.config.Wait {
+				continue
+			}
+			s.drain, late = drain{now: true}, time.After(farewell)
 			s.core.Drain()
+			s.core.Leave()
 		}
 	}
+}
+
+// advanceDrain says whether a drain has given the core something to do.
+func (s *Session) advanceDrain(now time.Duration) (did bool) {
+	if at := s.drain.stopAt; at > 0 && now >= at {
+		s.drain.stopAt = 0
+		s.config.Logger.Warn("the drain's deadline is over: what runs is stopped", "running", s.core.Running())
+		s.core.GiveUp(stopGrace, "its agent was to be empty by now")
+		did = true
+	}
+	if s.drain.asked && !s.core.leaving && s.core.Empty() {
+		s.core.Leave()
+		did = true
+	}
+	return did
+}
+
+// over says that Run may return: a drain has come to its end, or, without one,
+// the leader knows what it can: that nothing new is taken, and, if nothing runs,
+// that the agent ends.
+func (s *Session) over() bool {
+	switch d := s.drain; {
+	case d.asked:
+		return s.core.Empty() && s.core.Left() || d.endAt > 0 && monotonic.Now() >= d.endAt
+	case d.now:
+		return !s.core.connected || s.core.Left() || s.core.Drained() && s.core.Running() > 0
+	}
+	return false
+}
+
+// untilNext is how long nothing is to be done unless something happens.
+func (s *Session) untilNext() time.Duration {
+	next, now := time.Hour, monotonic.Now()
+	sooner := func(at time.Duration) { next = min(next, max(at-now, 0)) }
+	if at, ok := s.core.NextWake(); ok {
+		sooner(at)
+	}
+	if len(s.forget) > 0 {
+		sooner(s.forgetBy)
+	}
+	for _, at := range []time.Duration{s.drain.stopAt, s.drain.endAt} {
+		if at > 0 {
+			sooner(at)
+		}
+	}
+	return next
 }
 
 func (s *Session) step() {
@@ -170,6 +260,9 @@ func (s *Session) step() {
 	for _, key := range e.Ship {
 		s.config.Shipper.Track(&wire.KeptAttempt{Ref: key.Ref()})
 	}
+	if s.known != nil && s.known.Outdated != "" && s.core.Running() == 0 {
+		s.retire()
+	}
 	if s.stream == nil {
 		return
 	}
@@ -180,6 +273,21 @@ func (s *Session) step() {
 		s.config.Logger.Warn("the agent gives up its stream", "reason", e.Redial)
 		s.stream.cancel()
 	}
+}
+
+// retire ends a keeper of another binary, with nothing running. First the leader
+// hands out no more, for it sees the stream end.
+func (s *Session) retire() {
+	old := s.known
+	s.config.Logger.Info("the keeper is of another binary and has nothing to do: it is replaced", "pid", old.Info.Pid)
+	s.known = nil
+	s.core.KeeperLost()
+	s.calls.put(func() error {
+		_, err := old.Quit(context.Background(), &wire.QuitKeeper{})
+		old.Close() // refused or not, the next connection tells how things stand
+		return err
+	})
+	signal(s.wake)
 }
 
 // toKeeper queues calls. They run one after another, beside the loop: forking
@@ -270,6 +378,9 @@ func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
 		return err
 	}
 	defer client.Close()
+	if client.Outdated != "" {
+		s.config.Logger.Warn("the keeper is of another binary, and is replaced as soon as nothing runs", "pid", client.Info.Pid, "reason", client.Outdated)
+	}
 	watch, err := client.Watch(ctx, &wire.WatchAttempts{})
 	if err != nil {
 		return err
@@ -295,6 +406,7 @@ func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
 			s.setClient(client)
 			s.post(func(time.Duration) {
 				s.known = client
+				s.core.agent.KeeperVersion = client.Info.Version
 				s.core.KeeperSynced(client.Info.Incarnation, list)
 				signal(s.ready)
 			})
@@ -353,7 +465,7 @@ func (s *Session) streams(ctx context.Context) {
 	for ctx.Err() == nil {
 		address := hint
 		if hint == "" || hinted { // a hint is followed once, then it is their turn to agree
-			address = s.config.Coordinators.Next()
+			address = s.config.Coordinators.Leader()
 		}
 		hinted = hint != "" && !hinted
 		welcomed, err := s.one(ctx, address)
@@ -402,7 +514,7 @@ func (s *Session) one(ctx context.Context, address string) (welcomed bool, err e
 	if err != nil {
 		return false, err
 	}
-	mine := &stream{out: newQueue[*wire.AgentMessage](), cancel: cancel}
+	mine := &stream{address: address, out: newQueue[*wire.AgentMessage](), cancel: cancel}
 	s.post(func(now time.Duration) {
 		if s.core.Ready() {
 			s.stream = mine

@@ -36,7 +36,7 @@ func (d discovery) run(ctx context.Context) {
 	defer wait.Wait()
 	if d.config.Announcer != nil {
 		wait.Go(func() {
-			if err := d.config.Announcer.Announce(ctx, d.member()); err != nil {
+			if err := d.config.Announcer.Announce(ctx, d.member(), nil); err != nil {
 				d.log.Error("the agent is not in the directory", "error", err)
 			}
 		})
@@ -49,13 +49,13 @@ func (d discovery) run(ctx context.Context) {
 
 func (d discovery) member() presence.Member {
 	a := d.config.registration()
-	groups := make([]string, len(a.Groups))
+	groups, slots := make([]string, len(a.Groups)), make([]string, len(a.Groups))
 	for i, g := range a.Groups {
-		groups[i] = g.Group + "=" + strconv.Itoa(int(g.Slots))
+		groups[i], slots[i] = g.Group, g.Group+"="+strconv.Itoa(int(g.Slots))
 	}
 	return presence.Member{
-		Kind: presence.Agent, ID: a.Id,
-		Meta: map[string]string{"host": a.Host, "version": a.Version, "groups": strings.Join(groups, ",")},
+		Kind: presence.Agent, ID: a.Id, Groups: groups,
+		Meta: map[string]string{"host": a.Host, "version": a.Version, "groups": strings.Join(slots, ",")},
 	}
 }
 
@@ -77,6 +77,9 @@ func (d discovery) follow(ctx context.Context) {
 }
 
 func (d discovery) learn(list []presence.Member) {
+	if leader, ok := presence.Leader(list); ok {
+		d.pool.Led(leader.Address)
+	}
 	var found []string
 	for _, m := range list {
 		if m.Address != "" {

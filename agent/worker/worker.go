@@ -4,23 +4,27 @@ package worker
 
 import (
 	"context"
-	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/credentials"
+
 	"backfleet/agent/attempt"
 	"backfleet/agent/dial"
 	"backfleet/agent/executor"
 	"backfleet/agent/executor/shell"
 	"backfleet/agent/keeper"
+	"backfleet/agent/notify"
 	"backfleet/agent/runner"
 	"backfleet/agent/session"
 	"backfleet/agent/spool"
@@ -55,10 +59,12 @@ type Config struct {
 	Groups []GroupSlots
 	// Labels say what is special about the agent.
 	Labels map[string]string
-	// TLS for the coordinators. nil: none, which only loopback addresses accept.
-	TLS *tls.Config
-	// Token proves who the agent is. Empty: none.
-	Token string
+	// TLS for the coordinators, with the certificate of this agent's id. nil:
+	// none, which only loopback addresses accept.
+	TLS *mtls.Material
+	// TokenFile has the token that proves who the agent is. It is read at each
+	// connection. Empty: none.
+	TokenFile string
 	// KeeperCommand starts a process that calls keeper.Run for the folder given
 	// with "--dir". Default: this binary with the argument "keeper".
 	KeeperCommand []string
@@ -66,7 +72,7 @@ type Config struct {
 	// line says how many (RULES R10.3). Default: runner.DefaultLogBytes, 2 GiB.
 	LogMaxBytes int64
 	// Inherit names the variables of this process that attempts get, too. nil:
-	// DefaultInherit.
+	// executor.DefaultInherit.
 	Inherit []string
 	// Environment is set for every attempt, beside what it inherits. What a node
 	// sets itself goes before it.
@@ -75,6 +81,11 @@ type Config struct {
 	Run Running
 	// Drain is what the end of ctx means.
 	Drain Drain
+	// DrainNow asks, with each value, for what Drain.Wait does at the end of ctx.
+	// Default: nobody asks.
+	DrainNow <-chan os.Signal
+	// Manager is the service manager. nil: none.
+	Manager *notify.Manager
 	// Boot identifies the time since the host was started: while it stays the
 	// same, processes may have outlived the agent. Default: the kernel's boot id.
 	Boot string
@@ -83,10 +94,6 @@ type Config struct {
 	// Logger. Default: slog's default.
 	Logger *slog.Logger
 }
-
-// DefaultInherit are the variables that attempts inherit unless Config says
-// otherwise.
-var DefaultInherit = []string{"PATH", "HOME", "LANG", "TZ"}
 
 // Running is how attempts run, as far as their nodes say nothing else.
 type Running struct {
@@ -116,8 +123,8 @@ type Drain struct {
 	// Wait has the end of ctx wait for what runs. Otherwise what runs is left to
 	// the keeper, and to the agent that is started next.
 	Wait bool
-	// Deadline bounds a wait, also one that is asked for; what runs then is left
-	// to the keeper. 0: none.
+	// Deadline bounds a wait, also one that is asked for; what runs then is
+	// stopped, and runs again elsewhere. 0: none.
 	Deadline time.Duration
 }
 
@@ -137,12 +144,25 @@ func (c *Config) Validate() error {
 	if c.LogMaxBytes == 0 {
 		c.LogMaxBytes = runner.DefaultLogBytes
 	}
+	if c.Boot == "" {
+		c.Boot = keeper.Boot()
+	}
 	var found []fault.Detail
 	add := func(field, message string) {
 		found = append(found, fault.Detail{Field: field, Message: message})
 	}
 	if c.ID == "" || strings.ContainsAny(c.ID, " \t\n/") {
 		add("id", "expected a name without blanks and slashes, found "+strconv.Quote(c.ID))
+	}
+	if c.TLS != nil {
+		if err := c.TLS.RequireAgent(c.ID); err != nil {
+			add("tls.cert", err.Error())
+		}
+	}
+	if c.TokenFile != "" {
+		if _, err := dial.ReadToken(c.TokenFile); err != nil {
+			add("tokenFile", err.Error())
+		}
 	}
 	if c.DataDir == "" {
 		add("data", "expected a folder on a local disk, found nothing")
@@ -159,17 +179,18 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.LogMaxBytes < leastLogBytes {
-		add("logs-max-bytes", "expected at least "+strconv.Itoa(leastLogBytes)+" bytes, found "+strconv.FormatInt(c.LogMaxBytes, 10))
+		add("logs.maxBytes", "expected at least "+strconv.Itoa(leastLogBytes)+" bytes, found "+strconv.FormatInt(c.LogMaxBytes, 10))
 	}
+	c.checkRunning(add)
 	if len(c.Groups) == 0 {
 		add("groups", "expected at least one resource group with its slots, found none")
 	}
 	seen := map[string]bool{}
-	for i, g := range c.Groups {
-		field := "groups[" + strconv.Itoa(i) + "]"
+	for _, g := range c.Groups {
+		field := "groups." + g.Group
 		switch {
 		case g.Group == "":
-			add(field, "expected the resource group's name, found nothing")
+			add("groups", "expected the resource group's name, found nothing")
 		case seen[g.Group]:
 			add(field, strconv.Quote(g.Group)+" stands there twice; add up its slots")
 		case g.Slots < 1 || g.Slots > 100_000:
@@ -182,6 +203,28 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// checkRunning refuses what attempts cannot be given.
+func (c *Config) checkRunning(add func(field, message string)) {
+	l := c.Run.Limits
+	for _, n := range []struct {
+		field              string
+		value, least, most int32
+	}{
+		{"nice", l.GetNice(), 0, 19}, {"openFiles", l.GetOpenFiles(), 16, 1 << 20}, {"processes", l.GetProcesses(), 1, 1 << 22},
+	} {
+		if n.value != 0 && (n.value < n.least || n.value > n.most) {
+			add("run.limits."+n.field, fmt.Sprintf("expected %d to %d, found %d", n.least, n.most, n.value))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Environment)) {
+		if !variable.MatchString(name) || strings.HasPrefix(name, "BACKFLEET_") {
+			add("environment.set."+name, "expected the name of a variable, of letters, digits and _, that does not begin with BACKFLEET_")
+		}
+	}
+}
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // leastLogBytes is the smallest bound of a log that leaves something to read.
 const leastLogBytes = 64 << 10
@@ -201,10 +244,24 @@ func (b bounded) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt, 
 	return start, err
 }
 
+// keeper is the command that starts one, with what the settings say of it.
+func (c *Config) keeper() []string {
+	if c.Run.Cgroup == "" || c.Run.Cgroup == CgroupAuto {
+		return c.KeeperCommand
+	}
+	return append(slices.Clone(c.KeeperCommand), "--cgroup", c.Run.Cgroup)
+}
+
+// common is what the settings say of all attempts.
+func (c *Config) common(logger *slog.Logger) *executor.Common {
+	return executor.New(executor.Settings{Environ: os.Environ(), Inherit: c.Inherit, Set: c.Environment, User: c.Run.User,
+		AllowUsers: c.Run.AllowUsers, Limits: c.Run.Limits, Logger: logger})
+}
+
 // registration is the agent as it introduces itself.
 func (c *Config) registration() *wire.Agent {
 	host, _ := os.Hostname()
-	a := &wire.Agent{Id: c.ID, Host: host, Version: c.Version, State: wire.Agent_READY}
+	a := &wire.Agent{Id: c.ID, Host: host, Version: c.Version, State: wire.Agent_READY, Boot: c.Boot}
 	for _, g := range c.Groups {
 		a.Groups = append(a.Groups, &wire.GroupSlots{Group: g.Group, Slots: uint32(g.Slots)})
 	}
@@ -214,10 +271,23 @@ func (c *Config) registration() *wire.Agent {
 	return a
 }
 
+// heedDrains drains the agent whenever it is asked.
+func (c *Config) heedDrains(ctx context.Context, s *session.Session) {
+	for {
+		select {
+		case <-c.DrainNow:
+			s.Drain(c.Drain.Deadline)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Run is the agent's session process. It adopts the folder's keeper, or starts
 // one, and works until ctx ends. Attempts that run then are left to the keeper
-// and found again by the next Run; without any, the keeper ends too. The error
-// says why it could not begin.
+// and found again by the next Run; without any, the keeper ends too. It returns
+// as well when it was asked to drain and nothing is left. The error says why it
+// could not begin.
 func Run(ctx context.Context, config Config) error {
 	if err := config.Validate(); err != nil {
 		return err
@@ -231,7 +301,11 @@ func Run(ctx context.Context, config Config) error {
 	}
 	defer lock.Close()
 	logger := config.Logger.With("agent", config.ID)
-	pool := dial.NewPool(config.Coordinators, config.TLS, config.Token)
+	var secure credentials.TransportCredentials
+	if config.TLS != nil {
+		secure = config.TLS.Credentials("")
+	}
+	pool := dial.NewPool(config.Coordinators, secure, dial.TokenFile(config.TokenFile))
 	var s *session.Session
 	logs, err := spool.New(spool.Config{
 		Coordinators: pool,
@@ -244,17 +318,30 @@ func Run(ctx context.Context, config Config) error {
 	}
 	s = session.New(session.Config{
 		Agent:         config.registration(),
-		Prepare:       bounded{executor.ByType{shell.Type: shell.New(executor.Base(os.Environ()))}, config.LogMaxBytes},
+		Prepare:       bounded{executor.ByType{shell.Type: shell.New(config.common(logger))}, config.LogMaxBytes},
 		Coordinators:  pool,
 		KeeperDir:     filepath.Join(config.DataDir, "keeper"),
-		KeeperCommand: config.KeeperCommand,
+		KeeperCommand: config.keeper(),
 		Shipper:       logs,
 		Logger:        logger,
+		Wait:          config.Drain.Wait,
+		Deadline:      config.Drain.Deadline,
 	})
+	control := control{&config, s, logs}
+	listener, err := control.listen()
+	if err != nil {
+		return err
+	}
 	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wait sync.WaitGroup
 	wait.Go(func() { logs.Run(shipping) })
-	wait.Go(func() { discovery{&config, pool, logger}.run(ctx) })
+	wait.Go(func() { discovery{&config, pool, logger}.run(shipping) }) // who waits for what runs may have to find a new leader
+	wait.Go(func() { control.serve(shipping, listener, logger) })
+	wait.Go(func() { tell(shipping, ctx, config.Manager, s) })
+	wait.Go(func() { config.heedDrains(shipping, s) })
+	if config.TLS != nil {
+		wait.Go(func() { config.TLS.Watch(shipping, logger) })
+	}
 	err = s.Run(ctx)
 	stop()
 	wait.Wait()

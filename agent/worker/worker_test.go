@@ -2,6 +2,8 @@ package worker
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,8 +38,40 @@ func TestR10_3_TheBoundOfLogsIsASettingWithADefault(t *testing.T) {
 		return err
 	}
 	for bytes, refused := range map[int64]bool{0: false, 64 << 10: false, 64<<10 - 1: true, -1: true} {
-		if err := config(bytes); (err != nil) != refused || refused && !strings.Contains(err.Error(), "logs-max-bytes") {
+		if err := config(bytes); (err != nil) != refused || refused && !strings.Contains(err.Error(), "logs.maxBytes") {
 			t.Errorf("%d bytes: %v", bytes, err)
+		}
+	}
+}
+
+func TestWhatAttemptsCannotBeGiven(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fine := func() Config {
+		return Config{ID: "a", DataDir: "x", Coordinators: []string{"127.0.0.1:1"}, Groups: []GroupSlots{{"default", 1}}, TokenFile: token,
+			Run: Running{Limits: &wire.Limits{Nice: 19, OpenFiles: 16, Processes: 1}}, Environment: map[string]string{"A_1": ""}}
+	}
+	c := fine()
+	if err := c.Validate(); err != nil || c.Boot == "" {
+		t.Fatalf("%v, boot %q", err, c.Boot)
+	}
+	for want, spoil := range map[string]func(*Config){
+		"run.limits.nice: expected 0 to 19, found 20":               func(c *Config) { c.Run.Limits.Nice = 20 },
+		"run.limits.openFiles: expected 16 to 1048576, found 3":     func(c *Config) { c.Run.Limits.OpenFiles = 3 },
+		"run.limits.processes: expected 1 to 4194304, found -1":     func(c *Config) { c.Run.Limits.Processes = -1 },
+		"environment.set.A-B: expected the name":                    func(c *Config) { c.Environment["A-B"] = "x" },
+		"environment.set.BACKFLEET_FENCE: expected the name":        func(c *Config) { c.Environment["BACKFLEET_FENCE"] = "x" },
+		"tokenFile: the file with the agent's token cannot be":      func(c *Config) { c.TokenFile += ".none" },
+		"groups.b: expected 1 to 100000 slots for \"b\", found 0":   func(c *Config) { c.Groups = append(c.Groups, GroupSlots{"b", 0}) },
+		"groups.default: \"default\" stands there twice":            func(c *Config) { c.Groups = append(c.Groups, GroupSlots{"default", 2}) },
+		"groups: expected the resource group's name, found nothing": func(c *Config) { c.Groups = append(c.Groups, GroupSlots{"", 2}) },
+	} {
+		c := fine()
+		spoil(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ const (
 	badger = "github.com/dgraph-io/badger"
 	gin    = "github.com/gin-gonic/gin"
 	etcd   = "go.etcd.io/etcd"
+	prom   = "github.com/prometheus"
 	clock  = "time" // the package; which of its functions are forbidden is the linter's matter
 )
 
@@ -186,7 +187,7 @@ func TestSlimAgent(t *testing.T) {
 		}
 		found = true
 		for _, d := range p.Deps {
-			for _, engine := range []string{raft, badger, gin, etcd} {
+			for _, engine := range []string{raft, badger, gin, etcd, prom} {
 				if under(d, engine) {
 					t.Errorf("the agent links %s: its hosts have no use for it", d)
 				}

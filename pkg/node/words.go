@@ -2,10 +2,10 @@ package node
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"backfleet/pkg/fault"
+	"backfleet/pkg/nearest"
 )
 
 // detail is one finding about a field.
@@ -55,44 +55,4 @@ func list(names []string) string {
 
 // didYouMean suggests the known name that is nearest to a wrong one, as
 // ` (did you mean "…"?)`; empty when none is near.
-func didYouMean(wrong string, known []string) string {
-	const longest = 130
-	if len(wrong) > longest {
-		return ""
-	}
-	most := min(3, (len(wrong)+2)/3)
-	best, bestAt := "", most+1
-	for _, k := range slices.Sorted(slices.Values(known)) {
-		if len(k) > len(wrong)+most || len(k) < len(wrong)-most {
-			continue
-		}
-		if at := distance(strings.ToLower(wrong), strings.ToLower(k)); at < bestAt {
-			best, bestAt = k, at
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
-}
-
-// distance is the number of letters to insert, drop or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
-}
+func didYouMean(wrong string, known []string) string { return nearest.Hint(wrong, known) }
