@@ -2,20 +2,14 @@ package runner
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"backfleet/pkg/cri"
 )
 
 const (
-	// SegmentBytes bounds one segment file of a log (RULES R10.3).
-	SegmentBytes = 3_145_728
-	// DefaultLogBytes bounds a whole log unless the attempt says otherwise
-	// (RULES R10.3).
-	DefaultLogBytes = 2 << 30
 	// lineBytes bounds the text of one log line; longer lines come in parts.
 	lineBytes = 16 << 10
 	// ShortLogBytes is the most that waits in memory before it is written to a
@@ -24,33 +18,50 @@ const (
 	ShortLogBytes = 32 << 10
 )
 
-// SegmentPath names the n-th segment, from 0, of the log that begins with base.
-func SegmentPath(base string, n int) string { return fmt.Sprintf("%s.%06d.log", base, n) }
-
 // logWriter turns what a process prints into CRI log lines, in order of
-// arrival, in segment files; what is short and ends before its first flush is
-// due never becomes a file. It is used by one goroutine.
+// arrival, and gathers them in blocks for its files; what is short and ends
+// before its first flush is due never becomes a file. It is used by one
+// goroutine.
 type logWriter struct {
-	base  string
-	max   int64
-	parts [2][]byte // the unfinished line of stdout and stderr
+	files *segments  // for the disk's goroutine, once a block was handed over
+	masks [2]*masker // of stdout and stderr; nil: nothing is masked
+	parts [2][]byte  // the unfinished line of stdout and stderr
 
-	buffer  []byte // formatted lines, not yet in the file
-	lines   int    // in buffer
-	file    *os.File
-	segment int   // number of the next segment to create
-	size    int64 // of the present segment
-	written int64 // complete lines in all segments: the log's length
-	full    bool  // the bound was reached: nothing is added any more
-	dropped int64 // lines lost to the bound or a full disk
-	cause   string
+	block []byte    // formatted lines that were not handed over
+	since time.Time // of the first of them
+	lost  int       // lines dropped before them: the disk took nothing for too long
+	begun bool      // a block was handed over
 }
 
 // Stream names in the order of logWriter.parts.
 var streams = [2]cri.Stream{cri.Stdout, cri.Stderr}
 
-// take adds what arrived on a stream at a moment.
+var errSlow = errors.New("the disk took nothing for too long")
+
+func newLog(base string, most int64, masked []string) logWriter {
+	if most <= 0 {
+		most = DefaultLogBytes
+	}
+	w := logWriter{files: &segments{base: base, max: most}}
+	w.mask(secrets(masked))
+	return w
+}
+
+func (w *logWriter) mask(texts [][]byte) {
+	if len(texts) > 0 {
+		w.masks = [2]*masker{{texts: texts}, {texts: texts}}
+	}
+}
+
+// take adds what arrived on a stream at a moment. It may write into data.
 func (w *logWriter) take(stream int, data []byte, at time.Time) {
+	if m := w.masks[stream]; m != nil {
+		data = m.add(data)
+	}
+	w.split(stream, data, at)
+}
+
+func (w *logWriter) split(stream int, data []byte, at time.Time) {
 	for len(data) > 0 {
 		n := bytes.IndexByte(data, '\n')
 		text, rest := data, []byte(nil)
@@ -78,16 +89,14 @@ func (w *logWriter) emit(at time.Time, stream int, partial bool, text []byte) {
 		text = append(part, text...)
 		w.parts[stream] = text[:0]
 	}
-	w.line(at, stream, partial, text)
+	if len(w.block) == 0 {
+		w.since = at
+	}
+	w.block = cri.AppendLine(w.block, at, streams[stream], partial, text)
 }
 
-// flush writes everything, unfinished lines as partial ones.
-func (w *logWriter) flush(at time.Time) {
-	w.finishParts(at)
-	w.write()
-}
-
-// finishParts makes partial lines of unfinished ones.
+// finishParts makes partial lines of unfinished ones. What may be the beginning
+// of a masked text is held back further.
 func (w *logWriter) finishParts(at time.Time) {
 	for stream, part := range w.parts {
 		if len(part) > 0 {
@@ -96,130 +105,99 @@ func (w *logWriter) finishParts(at time.Time) {
 	}
 }
 
-// pending gives the bytes that a flush would write, about.
+// pending is how many bytes of the log are here.
 func (w *logWriter) pending() int {
-	return len(w.buffer) + len(w.parts[0]) + len(w.parts[1])
-}
-
-// line adds one line, in a new segment when this one has no room for it.
-func (w *logWriter) line(at time.Time, stream int, partial bool, text []byte) {
-	before := len(w.buffer)
-	w.buffer = cri.AppendLine(w.buffer, at, streams[stream], partial, text)
-	n := int64(len(w.buffer) - before)
-	if w.full || w.written+int64(len(w.buffer)) > w.max {
-		w.full = true // a shorter line may not slip in behind a longer one
-		w.buffer = w.buffer[:before]
-		w.drop(1, fmt.Sprintf("the log reached its limit of %d bytes", w.max))
-		return
-	}
-	if w.size+int64(len(w.buffer)) > SegmentBytes {
-		next := w.buffer[before:]
-		w.buffer = w.buffer[:before]
-		w.write()
-		w.rotate()
-		w.buffer = append(w.buffer, next[:n]...)
-	}
-	w.lines++
-	if len(w.buffer) >= ShortLogBytes {
-		w.write()
-	}
-}
-
-func (w *logWriter) drop(lines int, cause string) {
-	if w.dropped == 0 {
-		w.cause = cause
-	}
-	w.dropped += int64(lines)
-}
-
-// write moves the buffer to the file. What a full disk refuses is dropped
-// whole, so that the file keeps to complete lines.
-func (w *logWriter) write() {
-	if len(w.buffer) == 0 {
-		return
-	}
-	err := w.open()
-	if err == nil {
-		_, err = w.file.Write(w.buffer)
-	}
-	if err == nil {
-		w.size += int64(len(w.buffer))
-		w.written += int64(len(w.buffer))
-	} else {
-		w.drop(w.lines, err.Error())
-		if w.file != nil && (w.file.Truncate(w.size) != nil || seekEnd(w.file, w.size) != nil) {
-			w.rotate() // its length is in doubt; readers stop at the length last announced
+	n := len(w.block) + len(w.parts[0]) + len(w.parts[1])
+	for _, m := range w.masks {
+		if m != nil {
+			n += len(m.held)
 		}
 	}
-	w.buffer, w.lines = w.buffer[:0], 0
+	return n
 }
 
-func seekEnd(f *os.File, size int64) error {
-	_, err := f.Seek(size, 0)
-	return err
+// handed says that the block is the disk's now, and gives room for the next.
+func (w *logWriter) handed(room []byte) { w.block, w.lost, w.begun = room[:0], 0, true }
+
+// drop gives the block up.
+func (w *logWriter) drop() {
+	w.lost += bytes.Count(w.block, []byte{'\n'})
+	w.block = w.block[:0]
 }
 
-func (w *logWriter) open() error {
-	if w.file != nil {
-		return nil
-	}
-	name := SegmentPath(w.base, w.segment)
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if os.IsNotExist(err) {
-		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-			return err
+// close ends the log. If it is in no file, is short and may stay in memory, it
+// is given back. Otherwise the block is to be handed over, and the files are to
+// be closed behind it.
+func (w *logWriter) close(at time.Time, inMemory bool) (log []byte, whole bool) {
+	for stream, m := range w.masks {
+		if m != nil {
+			w.split(stream, m.rest(), at)
 		}
-		f, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	}
-	if err != nil {
-		return err
-	}
-	w.file = f
-	w.segment++
-	return nil
-}
-
-func (w *logWriter) rotate() {
-	if w.file != nil {
-		w.file.Close()
-		w.file = nil
-	}
-	w.size = 0
-}
-
-// close ends the log and, when lines were dropped, says so in a last line. What
-// has no file yet is given back if it is short and may stay in memory; the rest
-// is written.
-func (w *logWriter) close(at time.Time, inMemory bool) (log []byte) {
 	w.finishParts(at)
-	inMemory = inMemory && w.segment == 0 && len(w.buffer) <= ShortLogBytes
-	if !inMemory {
-		w.write()
+	w.parts = [2][]byte{}
+	if !inMemory || w.begun || w.lost > 0 {
+		return nil, false
 	}
-	if w.dropped > 0 {
-		w.full, w.max = false, w.max+lineBytes // the note may exceed the limit it tells of
-		w.line(at, 1, false, fmt.Appendf(nil, "backfleet: %d lines dropped: %s", w.dropped, w.cause))
-	}
-	if inMemory && w.segment == 0 { // the note may have been too much
-		log = bytes.Clone(w.buffer) // without the room that it grew by
-		w.written = int64(len(log))
-	} else {
-		w.write()
-	}
-	w.rotate()
-	w.buffer, w.parts = nil, [2][]byte{}
-	return log
+	return w.files.short(w.block, at)
 }
 
-// WholeLines gives the length of a log whose writer died: the bytes up to the
-// last line that is complete.
-func WholeLines(base string) uint64 {
-	total := uint64(0)
-	for n := 0; ; n++ {
-		data, err := os.ReadFile(SegmentPath(base, n)) // a segment fits in memory
-		if err != nil {
-			return total
-		}
-		total += uint64(bytes.LastIndexByte(data, '\n') + 1)
+// LogState is an attempt's log as it is handed over, when nothing of it is on
+// its way to the disk.
+type LogState struct {
+	Base    string
+	Max     int64
+	Masked  [][]byte
+	Held    [2][]byte // see masker
+	Covered [2]int
+	Parts   [2][]byte
+	Block   []byte
+	Since   time.Time
+	Missing int // see logWriter.lost
+	Begun   bool
+	Open    bool // the last segment is being written
+	Segment int
+	Size    int64
+	Written int64
+	Full    bool
+	Lost    int // see segments.lost
+	Cause   string
+}
+
+func (w *logWriter) state() LogState {
+	f := w.files
+	s := LogState{
+		Base: f.base, Max: f.max, Parts: w.parts, Block: w.block, Since: w.since, Missing: w.lost, Begun: w.begun,
+		Open: f.file != nil, Segment: f.next, Size: f.size, Written: f.written, Full: f.full, Lost: f.lost, Cause: f.cause,
 	}
+	for i, m := range w.masks {
+		if m != nil {
+			s.Masked, s.Held[i], s.Covered[i] = m.texts, m.held, m.covered
+		}
+	}
+	return s
+}
+
+// resumeLog goes on in the segment that was being written, or, if it cannot be
+// opened, in the next.
+func resumeLog(s LogState) logWriter {
+	f := &segments{base: s.Base, max: s.Max, next: s.Segment, size: s.Size, written: s.Written, full: s.Full, lost: s.Lost, cause: s.Cause}
+	w := logWriter{files: f, parts: s.Parts, block: s.Block, since: s.Since, lost: s.Missing, begun: s.Begun}
+	w.mask(s.Masked)
+	for i, m := range w.masks {
+		if m != nil {
+			m.held, m.covered = s.Held[i], s.Covered[i]
+		}
+	}
+	if !s.Open {
+		return w
+	}
+	file, err := os.OpenFile(SegmentPath(f.base, f.next-1), os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.Seek(f.size, 0)
+	}
+	if f.file = file; err != nil {
+		f.rotate()
+	}
+	return w
 }

@@ -55,10 +55,44 @@ func plain(t *testing.T, log []byte) (out [2]bytes.Buffer) {
 	}
 }
 
+// direct is a log writer whose blocks are written at once.
+type direct struct{ logWriter }
+
+func newDirect(base string, most int64, masked ...string) *direct {
+	return &direct{newLog(base, most, masked)}
+}
+
+func (d *direct) take(stream int, data []byte, at time.Time) {
+	if d.logWriter.take(stream, data, at); len(d.block) >= ShortLogBytes {
+		d.put()
+	}
+}
+
+func (d *direct) put() {
+	if len(d.block) > 0 {
+		d.files.put(d.lost, d.block, d.since)
+		d.handed(nil)
+	}
+}
+
+func (d *direct) flush(at time.Time) {
+	d.finishParts(at)
+	d.put()
+}
+
+func (d *direct) close(at time.Time, inMemory bool) []byte {
+	log, whole := d.logWriter.close(at, inMemory)
+	if !whole {
+		d.put()
+		d.files.close(at)
+	}
+	return log
+}
+
 func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
 	overhead := len(cri.AppendLine(nil, noon, cri.Stdout, false, nil))
 	base := filepath.Join(t.TempDir(), "log")
-	w := logWriter{base: base, max: DefaultLogBytes}
+	w := newDirect(base, DefaultLogBytes)
 	const lines = 3072 // 3072 lines of 1024 bytes are 3 MiB to the byte
 	for i := range lines + 1 {
 		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
@@ -68,13 +102,13 @@ func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
 	if len(segments) != 2 || segments[0] != SegmentBytes || segments[1] != 1024 {
 		t.Fatalf("segments of %v bytes, want %d and 1024", segments, SegmentBytes)
 	}
-	if w.written != int64(len(all)) || WholeLines(base) != uint64(len(all)) {
-		t.Fatalf("log of %d bytes, counted %d and %d", len(all), w.written, WholeLines(base))
+	if w.files.written != int64(len(all)) || WholeLines(base) != uint64(len(all)) {
+		t.Fatalf("log of %d bytes, counted %d and %d", len(all), w.files.written, WholeLines(base))
 	}
 
 	// One byte more in the first line, and the last of the 3072 no longer fits.
 	base = filepath.Join(t.TempDir(), "log")
-	w = logWriter{base: base, max: DefaultLogBytes}
+	w = newDirect(base, DefaultLogBytes)
 	w.take(0, fmt.Appendf(nil, "%0*d\n", 1025-overhead, 0), noon)
 	for i := range lines - 1 {
 		w.take(0, fmt.Appendf(nil, "%0*d\n", 1024-overhead, i), noon)
@@ -88,7 +122,7 @@ func TestSegmentsAreFilledToTheLimitAndNoFurther(t *testing.T) {
 func TestWhatWasPrintedComesBackByteForByte(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	base := filepath.Join(t.TempDir(), "log")
-	w := logWriter{base: base, max: DefaultLogBytes}
+	w := newDirect(base, DefaultLogBytes)
 	var want [2]bytes.Buffer
 	for range 3000 {
 		piece := make([]byte, random.IntN(5000))
@@ -123,15 +157,15 @@ func TestWhatWasPrintedComesBackByteForByte(t *testing.T) {
 func TestUnfinishedLinesAreMarked(t *testing.T) {
 	stamp := "2026-11-22T12:00:00.000000000Z "
 	for name, c := range map[string]struct {
-		do   func(*logWriter)
+		do   func(*direct)
 		want string
 	}{
 		"a line in two pieces is one line": {
-			func(w *logWriter) { w.take(0, []byte("ab"), noon); w.take(0, []byte("cd\n"), noon) },
+			func(w *direct) { w.take(0, []byte("ab"), noon); w.take(0, []byte("cd\n"), noon) },
 			stamp + "stdout F abcd\n",
 		},
 		"flushed in the middle it is two": {
-			func(w *logWriter) {
+			func(w *direct) {
 				w.take(0, []byte("ab"), noon)
 				w.flush(noon)
 				w.take(0, []byte("cd\n"), noon)
@@ -139,26 +173,26 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 			stamp + "stdout P ab\n" + stamp + "stdout F cd\n",
 		},
 		"an end without a newline is partial": {
-			func(w *logWriter) { w.take(1, []byte("ab"), noon) },
+			func(w *direct) { w.take(1, []byte("ab"), noon) },
 			stamp + "stderr P ab\n",
 		},
 		"16 KiB fit in one line": {
-			func(w *logWriter) { w.take(0, []byte(strings.Repeat("x", lineBytes)+"\n"), noon) },
+			func(w *direct) { w.take(0, []byte(strings.Repeat("x", lineBytes)+"\n"), noon) },
 			stamp + "stdout F " + strings.Repeat("x", lineBytes) + "\n",
 		},
 		"one byte more does not": {
-			func(w *logWriter) { w.take(0, []byte(strings.Repeat("x", lineBytes+1)+"\n"), noon) },
+			func(w *direct) { w.take(0, []byte(strings.Repeat("x", lineBytes+1)+"\n"), noon) },
 			stamp + "stdout P " + strings.Repeat("x", lineBytes) + "\n" + stamp + "stdout F x\n",
 		},
 		"empty lines count": {
-			func(w *logWriter) { w.take(0, []byte("\n\n"), noon) },
+			func(w *direct) { w.take(0, []byte("\n\n"), noon) },
 			stamp + "stdout F \n" + stamp + "stdout F \n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := filepath.Join(t.TempDir(), "log")
-			w := logWriter{base: base, max: DefaultLogBytes}
-			c.do(&w)
+			w := newDirect(base, DefaultLogBytes)
+			c.do(w)
 			w.close(noon, false)
 			if _, got := readLog(t, base); string(got) != c.want {
 				t.Errorf("got %.200q, want %.200q", got, c.want)
@@ -169,7 +203,7 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 
 func TestR10_3_BeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "log")
-	w := logWriter{base: base, max: 1000}
+	w := newDirect(base, 1000)
 	for range 100 {
 		w.take(0, []byte("0123456789\n"), noon)
 	}
@@ -185,7 +219,7 @@ func TestR10_3_BeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 
 func TestR10_3_NothingSlipsInBehindADroppedLine(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "log")
-	w := logWriter{base: base, max: 200}
+	w := newDirect(base, 200)
 	w.take(0, []byte("kept\n"+strings.Repeat("x", 200)+"\nshort\n"), noon)
 	w.flush(noon)
 	w.take(0, []byte("short too\n"), noon)
@@ -197,47 +231,76 @@ func TestR10_3_NothingSlipsInBehindADroppedLine(t *testing.T) {
 }
 
 func TestAFullDiskDropsWholeLines(t *testing.T) {
-	w := logWriter{base: filepath.Join(t.TempDir(), "log"), max: DefaultLogBytes}
+	w := newDirect(filepath.Join(t.TempDir(), "log"), DefaultLogBytes)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.file, w.segment = full, 1
+	w.files.file, w.files.next = full, 1
 	w.take(0, []byte("lost\nlost too\n"), noon)
 	w.flush(noon)
-	if w.dropped != 2 || w.written != 0 {
-		t.Fatalf("dropped %d lines and wrote %d bytes, want 2 and 0", w.dropped, w.written)
+	if w.files.lost != 2 || w.files.written != 0 {
+		t.Fatalf("dropped %d lines and wrote %d bytes, want 2 and 0", w.files.lost, w.files.written)
 	}
 	w.take(0, []byte("kept\n"), noon) // there is room again
 	w.close(noon, false)
-	data, err := os.ReadFile(SegmentPath(w.base, 1))
-	if err != nil || !bytes.Contains(data, []byte("stdout F kept\n")) || !bytes.Contains(data, []byte("2 lines dropped: ")) {
-		t.Errorf("segment %q (%v), want the line kept and the count of those dropped", data, err)
+	data, err := os.ReadFile(SegmentPath(w.files.base, 1))
+	stamp := "2026-11-22T12:00:00.000000000Z "
+	want := stamp + "stderr F backfleet: 2 lines dropped: no space left on device\n" + stamp + "stdout F kept\n"
+	if err != nil || string(data) != want {
+		t.Errorf("segment %q (%v), want the line kept behind the count of those dropped: %q", data, err, want)
 	}
 }
 
 func TestR10_3_AShortLogInMemoryTellsOfDroppedLines(t *testing.T) {
-	w := logWriter{base: filepath.Join(t.TempDir(), "log"), max: 300}
+	w := newDirect(filepath.Join(t.TempDir(), "log"), 300)
 	for range 20 {
 		w.take(0, []byte("0123456789\n"), noon)
 	}
 	log := w.close(noon, true)
-	if !bytes.HasSuffix(log, []byte("lines dropped: the log reached its limit of 300 bytes\n")) || int(w.written) != len(log) {
-		t.Errorf("the log is %q, of %d bytes; want the count of the dropped lines at its end", log, w.written)
+	if !bytes.HasSuffix(log, []byte("lines dropped: the log reached its limit of 300 bytes\n")) || int(w.files.written) != len(log) {
+		t.Errorf("the log is %q, of %d bytes; want the count of the dropped lines at its end", log, w.files.written)
 	}
 }
 
 func TestALogThatGrowsTooLongWithItsLastLineIsAFile(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "log")
 	overhead := len(cri.AppendLine(nil, noon, cri.Stdout, false, nil))
-	w := logWriter{base: base, max: ShortLogBytes - 10}
+	w := newDirect(base, ShortLogBytes-10)
 	for range 3 {
 		w.take(0, append(bytes.Repeat([]byte("x"), (ShortLogBytes-20)/3-overhead), '\n'), noon)
 	}
 	w.take(0, []byte("one too many\n"), noon)
 	log := w.close(noon, true)
 	_, all := readLog(t, base)
-	if len(log) > 0 || int(w.written) != len(all) || !bytes.Contains(all, []byte("1 lines dropped")) {
-		t.Errorf("%d bytes are in memory and %d in the file, %d are counted; want all in the file", len(log), len(all), w.written)
+	if len(log) > 0 || int(w.files.written) != len(all) || !bytes.Contains(all, []byte("1 lines dropped")) {
+		t.Errorf("%d bytes are in memory and %d in the file, %d are counted; want all in the file", len(log), len(all), w.files.written)
+	}
+}
+
+func TestAWriterThatDiedLeavesWholeLines(t *testing.T) {
+	long := strings.Repeat("x", 3*lineBytes)
+	for name, c := range map[string]struct {
+		segments []string
+		want     int
+	}{
+		"none":                       {nil, 0},
+		"an empty one":               {[]string{""}, 0},
+		"whole":                      {[]string{"one\n", "two\n"}, 8},
+		"torn":                       {[]string{"one\n", "two\nthr"}, 8},
+		"without a line":             {[]string{"one\n", "two"}, 4},
+		"large":                      {[]string{strings.Repeat("one\n", 700_000), "two\n"}, 2_800_004},
+		"a long tail that is broken": {[]string{"one\n" + long}, 4},
+		"nothing but that":           {[]string{long}, 0},
+	} {
+		base := filepath.Join(t.TempDir(), "log")
+		for n, text := range c.segments {
+			if err := os.WriteFile(SegmentPath(base, n), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := WholeLines(base); got != uint64(c.want) {
+			t.Errorf("%s: %d bytes, want %d", name, got, c.want)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 func (r *Runner) loop() {
 	runtime.LockOSThread()
 	slack.Set(slack.Usual)
+	r.rights = dropRights()
 	defer close(r.done)
 	events := make([]unix.EpollEvent, 128)
 	for {
@@ -28,8 +29,7 @@ func (r *Runner) loop() {
 		}
 		wait := 0
 		if next != nil {
-			p, err := r.fork(*next)
-			next.events.Started(p, err)
+			r.begin(*next)
 		} else {
 			wait = r.timeout(time.Now())
 		}
@@ -57,6 +57,16 @@ func (r *Runner) loop() {
 	}
 }
 
+// begin does what the thread was asked for.
+func (r *Runner) begin(f fork) {
+	if f.do != nil {
+		f.do()
+		return
+	}
+	p, err := r.fork(f)
+	f.events.Started(p, err)
+}
+
 // take gives the next process to fork; nil, and the thread counts as asleep,
 // when there is none.
 func (r *Runner) take() (next *fork, stopped bool) {
@@ -81,7 +91,7 @@ func (r *Runner) awake() {
 // timeout gives the milliseconds until something is due, -1 for never.
 func (r *Runner) timeout(now time.Time) int {
 	wait := -1
-	for _, at := range []time.Time{first(r.flushes).flushAt, first(r.drains).closeAt} {
+	for _, at := range []time.Time{first(r.flushes).flushAt, first(r.drains).closeAt, first(r.blocked).giveUp, r.sweepAt} {
 		if at.IsZero() {
 			continue
 		}
@@ -105,18 +115,16 @@ func first(queue []*Process) *Process {
 // read takes once from a pipe. The rest waits for the next round, so that no
 // process keeps the others waiting.
 func (r *Runner) read(p *Process, stream int, now time.Time) {
+	if p.waits() {
+		return
+	}
 	n, err := unix.Read(p.pipes[stream], r.room)
 	switch {
 	case n > 0:
-		before := p.log.written
 		p.log.take(stream, r.room[:n], now)
 		r.count(p, p.log.pending())
-		if r.held.Load() > r.config.LogMemory {
-			p.log.write()
-			r.count(p, p.log.pending())
-		}
-		if p.log.written != before {
-			p.events.Grew(uint64(p.log.written))
+		if len(p.log.block) >= ShortLogBytes || r.held.Load() > r.config.LogMemory {
+			r.write(p, now)
 		}
 		if p.flushAt.IsZero() && p.held > 0 {
 			p.flushAt = now.Add(r.config.FlushEvery)
@@ -155,6 +163,10 @@ func (r *Runner) reap(p *Process, now time.Time) {
 		r.config.Logger.Error("a process ended and its status is lost", "pid", p.pid, "error", err)
 	}
 	p.ended = now
+	r.clear(p)
+	if !r.sweepAt.IsZero() {
+		r.sweepAt = now // it may have left orphans
+	}
 	r.forget(p.pidfd)
 	p.pidfd = -1
 	p.closeAt = now.Add(r.config.DrainFor)
@@ -172,16 +184,26 @@ func (r *Runner) finish(p *Process) bool {
 	if p.events == nil {
 		return true
 	}
-	log := p.log.close(time.Now(), r.held.Load() <= r.config.LogMemory)
-	r.count(p, len(log)) // from here on they are whose the events are
 	events := p.events
 	p.events = nil
-	events.Exited(Exit{Status: p.status, Ended: p.ended, LogBytes: uint64(p.log.written), Log: log, Left: p.left})
+	exit := Exit{Status: p.status, Ended: p.ended, Left: p.left, OutOfMemory: p.outOfMemory}
+	log, whole := p.log.close(time.Now(), r.held.Load() <= r.config.LogMemory)
+	r.count(p, len(log)) // from here on they are whose the events are
+	if !whole {
+		r.last(p, events, exit)
+		return true
+	}
+	exit.Log, exit.LogBytes = log, uint64(len(log))
+	events.Exited(exit)
 	return true
 }
 
-// due flushes logs and gives up pipes whose time has come.
+// due flushes logs, gives up pipes and reaps orphans when their time has come.
 func (r *Runner) due(now time.Time) {
+	if !r.sweepAt.IsZero() && !r.sweepAt.After(now) {
+		r.sweep(now)
+	}
+	r.unblock(now)
 	for len(r.flushes) > 0 && !r.flushes[0].flushAt.After(now) {
 		p := r.flushes[0]
 		r.flushes = r.flushes[1:]
@@ -189,16 +211,17 @@ func (r *Runner) due(now time.Time) {
 		if p.events == nil {
 			continue
 		}
-		before := p.log.written
-		p.log.flush(now)
-		r.count(p, p.log.pending())
-		if p.log.written != before {
-			p.events.Grew(uint64(p.log.written))
-		}
+		p.log.finishParts(now)
+		r.write(p, now)
 	}
 	for len(r.drains) > 0 && !r.drains[0].closeAt.After(now) {
 		p := r.drains[0]
 		r.drains = r.drains[1:]
+		if p.waits() { // it is not its pipes that are late
+			p.closeAt = now.Add(r.config.DrainFor)
+			r.drains = append(r.drains, p)
+			continue
+		}
 		p.left = p.pipes[0] >= 0 || p.pipes[1] >= 0
 		r.close(p, 0)
 		r.close(p, 1)
@@ -220,5 +243,6 @@ func (r *Runner) end() {
 			unix.Close(int(fd))
 		}
 	}
+	r.disk.stop() // before the descriptor by which it wakes this thread is another's
 	r.closeAll()
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"backfleet/agent/cgroup"
 	"backfleet/pkg/fault"
 )
 
@@ -34,10 +35,22 @@ type Config struct {
 	// processes, and of those that ended (Exit.Log) until Hold lets go of them.
 	// Default 8 MiB.
 	LogMemory int64
+	// BlockFor bounds the wait of a process for a disk that takes no more of its
+	// log; then lines are dropped, until it does (RULES R10.3). Default 3 s.
+	BlockFor time.Duration
 	// DrainFor bounds the wait for output of processes that left the group and
 	// still hold its pipes after its end. Default 500 ms.
 	DrainFor time.Duration
-	Logger   *slog.Logger
+	// Cgroups has one for each process and all that it starts. nil: there are none.
+	Cgroups *cgroup.Tree
+	// Spare tells the children of this process that somebody else waits for. With
+	// it orphans of what the runner starts come to this process and are reaped.
+	// nil: they do not.
+	Spare func(pid int) bool
+	// Thread is given the runner's loop and has it run, once, on a thread that
+	// lives as long as the processes shall. Default: on a thread of its own.
+	Thread func(loop func())
+	Logger *slog.Logger
 }
 
 // Spec says what to run.
@@ -49,6 +62,8 @@ type Spec struct {
 	Script string   // what the process finds at ScriptPath; empty: nothing
 	Log    string   // what the segments' paths begin with; made when a file is needed
 	LogMax int64    // bytes of log; 0: DefaultLogBytes
+	Masked []string // texts that the log shows as asterisks
+	Confinement
 }
 
 // ScriptPath is where a process reads its script. It is a file in memory: one
@@ -62,6 +77,9 @@ type Exit struct {
 	LogBytes uint64 // the log's final length
 	Log      []byte // the whole of it, if it is in no file
 	Left     bool   // a process that left the group lives on, as far as can be seen
+	// OutOfMemory: a process was killed because all together used more than their
+	// limit.
+	OutOfMemory bool
 }
 
 // Events is how a Runner tells about a process. Its methods must not block:
@@ -83,7 +101,8 @@ type Runner struct {
 	epoll  int
 	wake   int // an eventfd: there is something in queue, or stopped is set
 	done   chan struct{}
-	held   atomic.Int64 // bytes of log in no file
+	disk   *disk
+	held   atomic.Int64 // bytes of log in no file and not on their way to one
 
 	mu      sync.Mutex
 	queue   []fork
@@ -95,6 +114,12 @@ type Runner struct {
 	room    []byte
 	flushes []*Process // in order of flushAt: all wait equally long
 	drains  []*Process // in order of closeAt, likewise
+	blocked []*Process // in order of giveUp, likewise
+	pids    map[int]struct{}
+	sweepAt time.Time // when to look for orphans; zero: never
+	rights  rights    // that its children do not get
+	// children tells this process's children; -1: it cannot be known.
+	children int
 }
 
 // Process is one running process group.
@@ -102,6 +127,8 @@ type Process struct {
 	events Events
 	pid    int
 	log    logWriter
+	group  *cgroup.Group // nil: none, or reaped
+	mark   string
 
 	mu     sync.Mutex // guards reaped: a signal after the reaping could meet a stranger
 	reaped bool
@@ -115,6 +142,10 @@ type Process struct {
 	held    int       // bytes of its log that count as held
 	closeAt time.Time // when the pipes are given up; zero: still running
 	left    bool      // they were
+	giveUp  time.Time // until when it waits for the disk; zero: it does not
+	hasty   bool      // it has waited, and does so no more until the disk takes something
+
+	outOfMemory bool
 }
 
 // entry is what a file descriptor in the epoll set stands for: one of a
@@ -126,9 +157,11 @@ type entry struct {
 
 const kindProcess = 2
 
+// fork is what the thread is asked for: a process, or do.
 type fork struct {
 	spec   Spec
 	events Events
+	do     func()
 }
 
 // New makes a Runner and starts its thread. Stop ends it.
@@ -139,6 +172,9 @@ func New(config Config) (*Runner, error) {
 	if config.LogMemory <= 0 {
 		config.LogMemory = 8 << 20
 	}
+	if config.BlockFor <= 0 {
+		config.BlockFor = 3 * time.Second
+	}
 	if config.DrainFor <= 0 {
 		config.DrainFor = 500 * time.Millisecond
 	}
@@ -148,12 +184,17 @@ func New(config Config) (*Runner, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	r := &Runner{config: config, epoll: -1, wake: -1, entries: map[int32]entry{}, room: make([]byte, 64<<10), done: make(chan struct{})}
+	r := &Runner{config: config, epoll: -1, wake: -1, children: -1, entries: map[int32]entry{}, pids: map[int]struct{}{}, room: make([]byte, 64<<10), done: make(chan struct{})}
+	r.disk = newDisk(r.rouse)
 	if err := r.open(); err != nil {
 		r.closeAll()
 		return nil, fault.Wrap(err, fault.Internal, "the runner of processes cannot begin; look for a limit on open files")
 	}
-	go r.loop()
+	go r.disk.run()
+	if config.Thread == nil {
+		config.Thread = func(loop func()) { go loop() }
+	}
+	config.Thread(r.loop)
 	return r, nil
 }
 
@@ -167,6 +208,7 @@ func (r *Runner) open() (err error) {
 	if r.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return err
 	}
+	r.adoptOrphans()
 	return r.watch(r.wake, entry{})
 }
 
@@ -174,7 +216,7 @@ func (r *Runner) closeAll() {
 	if r.null != nil {
 		r.null.Close()
 	}
-	for _, fd := range []int{r.epoll, r.wake} {
+	for _, fd := range []int{r.epoll, r.wake, r.children} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -189,12 +231,17 @@ func (nobody) Remove(int) {}
 // Start runs a process in a group of its own, its input /dev/null. It returns
 // before there is one: Started tells.
 func (r *Runner) Start(spec Spec, events Events) error {
+	return r.queued(fork{spec: spec, events: events})
+}
+
+// queued hands the thread something to do.
+func (r *Runner) queued(f fork) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopped {
-		return fault.New(fault.Unavailable, "start %q: the runner has been stopped", spec.Path)
+		return fault.New(fault.Unavailable, "start %q: the runner has been stopped", f.spec.Path)
 	}
-	r.queue = append(r.queue, fork{spec, events})
+	r.queue = append(r.queue, f)
 	r.nudge()
 	return nil
 }
@@ -203,9 +250,12 @@ func (r *Runner) Start(spec Spec, events Events) error {
 func (r *Runner) nudge() {
 	if r.asleep {
 		r.asleep = false
-		_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		r.rouse()
 	}
 }
+
+// rouse has the thread look around, asleep or not.
+func (r *Runner) rouse() { _, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // Hold counts bytes of log that are kept in memory beside those the runner has;
 // negative: that an Exit.Log is kept no longer.
@@ -224,13 +274,18 @@ func (r *Runner) Stop() {
 // Pid is the id of the process and of its group.
 func (p *Process) Pid() int { return p.pid }
 
-// Signal sends a signal to the whole group, unless its leader has ended.
+// Signal sends a signal to the whole group, unless its leader has ended;
+// SIGKILL to all of its cgroup, too.
 func (p *Process) Signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.reaped {
-		_ = syscall.Kill(-p.pid, sig)
+	if p.reaped {
+		return
 	}
+	if p.group != nil && sig == syscall.SIGKILL {
+		_ = p.group.Kill() // what stays in the process group is killed all the same
+	}
+	_ = syscall.Kill(-p.pid, sig)
 }
 
 func (r *Runner) fork(f fork) (*Process, error) {
@@ -255,29 +310,19 @@ func (r *Runner) fork(f fork) (*Process, error) {
 		defer unix.Close(script)
 		files = append(files, uintptr(script))
 	}
-	pidfd := -1
-	pid, err := syscall.ForkExec(f.spec.Path, f.spec.Args, &syscall.ProcAttr{
-		Dir:   f.spec.Dir,
-		Env:   f.spec.Env,
-		Files: files,
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
-	})
-	if err != nil {
+	p := &Process{events: f.events, pipes: [2]int{out[0], errs[0]}, mark: f.spec.Mark}
+	if err := r.exec(&f.spec, p, files); err != nil {
 		unix.Close(out[0])
 		unix.Close(errs[0])
 		return nil, err
 	}
-	r.config.Groups.Add(pid)
-	p := &Process{events: f.events, pid: pid, pipes: [2]int{out[0], errs[0]}, pidfd: pidfd}
-	p.log = logWriter{base: f.spec.Log, max: f.spec.LogMax}
-	if p.log.max <= 0 {
-		p.log.max = DefaultLogBytes
-	}
+	p.log = newLog(f.spec.Log, f.spec.LogMax, f.spec.Masked)
 	if err := r.follow(p); err != nil { // nobody would see its end
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
-		_, _ = syscall.Wait4(pid, nil, 0, nil)
-		r.config.Groups.Remove(pid)
-		for _, fd := range []int{out[0], errs[0], pidfd} {
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+		r.config.Groups.Remove(p.pid)
+		_, _ = syscall.Wait4(p.pid, nil, 0, nil)
+		r.clear(p)
+		for _, fd := range []int{out[0], errs[0], p.pidfd} {
 			delete(r.entries, int32(fd))
 			unix.Close(fd)
 		}
