@@ -70,15 +70,13 @@ func Load(files Files) (*Material, error) {
 	return m, nil
 }
 
-// LoadFor reads files for connections to a server that is none of ours, with
-// TLS 1.2 or later: the authorities are required, certificate and key may be
-// absent together. Errors name the flags of Load with the server's name in
-// place of "tls", such as --etcd-ca.
-func LoadFor(server string, files Files) (*Material, error) {
-	m := &Material{files: files, minVersion: tls.VersionTLS12,
-		flags: flagNames{"--" + server + "-cert", "--" + server + "-key", "--" + server + "-ca"}}
+// LoadFor reads files for connections to a server, with TLS 1.2 or later: the
+// authorities are required, certificate and key may be absent together. Errors
+// name the flags --PREFIXca, --PREFIXcert and --PREFIXkey.
+func LoadFor(prefix string, files Files) (*Material, error) {
+	m := &Material{files: files, minVersion: tls.VersionTLS12, flags: flagNames{"--" + prefix + "cert", "--" + prefix + "key", "--" + prefix + "ca"}}
 	if files.CA == "" {
-		return nil, fault.Field(m.flags.ca, "missing; TLS to %s needs the file of its authority", server)
+		return nil, fault.Field(m.flags.ca, "missing; expected the file of the server's authority beside %s and %s", m.flags.cert, m.flags.key)
 	}
 	if (files.Cert == "") != (files.Key == "") {
 		return nil, fault.Field(m.flags.cert, "%s and %s belong together; give both or neither", m.flags.cert, m.flags.key)

@@ -8,9 +8,15 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 
@@ -45,9 +51,13 @@ func (m *Material) Server() *tls.Config {
 }
 
 // PublicServer is the configuration of a listener that proves itself and asks
-// nothing of clients, who show a token instead.
-func (m *Material) PublicServer() *tls.Config {
+// nothing of clients, who show a token instead; if certify, it asks for a
+// certificate of the authority as well.
+func (m *Material) PublicServer(certify bool) *tls.Config {
 	outer := m.Server()
+	if certify {
+		return outer
+	}
 	choose := outer.GetConfigForClient
 	outer.ClientAuth = tls.NoClientCert
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -119,6 +129,47 @@ func (d dialing) ClientHandshake(ctx context.Context, authority string, conn net
 // Clone implements credentials.TransportCredentials.
 func (d dialing) Clone() credentials.TransportCredentials { return d }
 
+// ServerCredentials are gRPC's for a listener, as Server has them. Who is turned
+// away is logged with the reason, at most once in ten seconds.
+func (m *Material) ServerCredentials(logger *slog.Logger) credentials.TransportCredentials {
+	return &serving{TransportCredentials: credentials.NewTLS(m.Server()), log: logger}
+}
+
+type serving struct {
+	credentials.TransportCredentials
+	log *slog.Logger
+
+	mu     sync.Mutex
+	told   time.Time
+	silent int // turned away since
+}
+
+const tellEvery = 10 * time.Second
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (s *serving) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	secured, info, err := s.TransportCredentials.ServerHandshake(conn)
+	// Who only looks whether the port is open says nothing, and is none of these.
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		s.turnedAway(conn.RemoteAddr(), err)
+	}
+	return secured, info, err
+}
+
+func (s *serving) turnedAway(from net.Addr, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.told) >= tellEvery {
+		s.log.Warn("a connection was turned away", "from", from, "error", err, "others_before", s.silent)
+		s.told, s.silent = now, 0
+		return
+	}
+	s.silent++
+}
+
+// Clone implements credentials.TransportCredentials.
+func (s *serving) Clone() credentials.TransportCredentials { return s }
+
 // DialTLS connects to any coordinator at an address, for
 // http.Transport.DialTLSContext; it speaks HTTP/2 or 1.1.
 func (m *Material) DialTLS(ctx context.Context, network, address string) (net.Conn, error) {
@@ -146,6 +197,6 @@ func (m *Material) RequireAgent(id string) error {
 	if IsAgent(leaf, id) {
 		return nil
 	}
-	return fault.Field(FlagCert, "%s is not the certificate of agent %s: expected the DNS name %s among its names, found %s (and the common name %q)",
+	return fault.New(fault.Invalid, "%s is not the certificate of agent %s: expected the DNS name %s among its names, found %s (and the common name %q)",
 		m.files.Cert, id, AgentName(id), cmp.Or(strings.Join(leaf.DNSNames, ", "), "none"), leaf.Subject.CommonName)
 }

@@ -96,10 +96,60 @@ func TestRoles(t *testing.T) {
 	}
 	bare := agent.Client("")
 	bare.GetClientCertificate = nil
-	if s, c, _ := meet(t, c1.PublicServer(), bare); s != nil || c != nil {
+	if s, c, _ := meet(t, c1.PublicServer(false), bare); s != nil || c != nil {
 		t.Errorf("a client with a token alone: %v, %v", s, c)
 	}
+	if s, _, _ := meet(t, c1.PublicServer(true), bare); s == nil {
+		t.Error("a client without a certificate was let in where one is required")
+	}
+	if s, c, _ := meet(t, c1.PublicServer(true), agent.Client("")); s != nil || c != nil {
+		t.Errorf("a client with a certificate: %v, %v", s, c)
+	}
 }
+
+// Who a certificate is of is read from its names to the letter; a common name
+// counts only where no name says what somebody is.
+func TestAgentsByTheirCertificates(t *testing.T) {
+	ca := mtlstest.NewCA(t)
+	for _, x := range []struct {
+		names    []string // the first is the common name, too
+		id       string
+		is       bool
+		role, of string
+	}{
+		{[]string{"a1.agent.backfleet"}, "a1", true, "agent", "a1"},
+		{[]string{"a1.agent.backfleet"}, "a2", false, "agent", "a1"},
+		{[]string{"a1.agent.backfleet"}, "A1", false, "agent", "a1"},
+		{[]string{"a1.agent.backfleet"}, "", false, "agent", "a1"},
+		{[]string{"w.example.org.agent.backfleet", "w.example.org"}, "w.example.org", true, "agent", "w.example.org"},
+		{[]string{"a1", "a1.client.backfleet"}, "a1", false, "client", "a1"},
+		{[]string{"a1", "a1.coordinator.backfleet"}, "a1", false, "coordinator", "a1"},
+		{[]string{"a1", "host1"}, "a1", true, "", ""},
+		{[]string{"a1", "host1"}, "host1", false, "", ""},
+		{[]string{"*.agent.backfleet"}, "*", false, "", ""},
+		{[]string{"*.agent.backfleet"}, "a1", false, "", ""},
+	} {
+		pair, err := tls.LoadX509KeyPair(pairOf(ca.Issue(x.names...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mtls.IsAgent(pair.Leaf, x.id); got != x.is {
+			t.Errorf("%q as agent %q: %v", x.names, x.id, got)
+		}
+		if role, of := mtls.Role(pair.Leaf); role != x.role || of != x.of {
+			t.Errorf("%q: %s %q", x.names, role, of)
+		}
+	}
+	m := load(t, ca.Issue(mtls.AgentName("a1")))
+	if err := m.RequireAgent("a1"); err != nil {
+		t.Error(err)
+	}
+	if err := m.RequireAgent("a2"); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "a2.agent.backfleet") {
+		t.Errorf("as a2: %v", err)
+	}
+}
+
+func pairOf(f mtls.Files) (cert, key string) { return f.Cert, f.Key }
 
 func TestReload(t *testing.T) {
 	ca := mtlstest.NewCA(t)

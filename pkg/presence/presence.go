@@ -25,12 +25,15 @@ type Member struct {
 	ID      string            `json:"id"`
 	Address string            `json:"address,omitempty"` // where it is reached, host:port
 	Leader  bool              `json:"leader,omitempty"`  // of coordinators, the one that leads, as far as is known
+	Term    uint64            `json:"term,omitempty"`    // in which it leads; a later one counts more
+	Groups  []string          `json:"groups,omitempty"`  // of an agent: its resource groups
 	Meta    map[string]string `json:"meta,omitempty"`
 }
 
 // Equal reports whether nothing about the two differs.
 func (m Member) Equal(o Member) bool {
-	return m.Kind == o.Kind && m.ID == o.ID && m.Address == o.Address && m.Leader == o.Leader && maps.Equal(m.Meta, o.Meta)
+	return m.Kind == o.Kind && m.ID == o.ID && m.Address == o.Address && m.Leader == o.Leader && m.Term == o.Term &&
+		slices.Equal(m.Groups, o.Groups) && maps.Equal(m.Meta, o.Meta)
 }
 
 // Directory lists the living. All methods are safe for concurrent use.
@@ -47,9 +50,10 @@ type Directory interface {
 // Announcer makes a member seen by others.
 type Announcer interface {
 	// Announce keeps m in the directory until ctx ends or the process dies,
-	// and enters it again after a loss. It blocks all the while; the error is
-	// nil when ctx ended it.
-	Announce(ctx context.Context, m Member) error
+	// and enters it again after a loss. What comes from changes, which may be
+	// nil, takes its place. It blocks all the while; the error is nil when ctx
+	// ended it.
+	Announce(ctx context.Context, m Member, changes <-chan Member) error
 }
 
 // Registry is both.
@@ -58,13 +62,15 @@ type Registry interface {
 	Announcer
 }
 
-// Leader picks the coordinator that leads; ok is false when none is known.
+// Leader picks the coordinator that leads; ok is false when none is known. One
+// that was cut off while it led may still say so: the latest term counts.
 func Leader(members []Member) (leader Member, ok bool) {
-	i := slices.IndexFunc(members, func(m Member) bool { return m.Kind == Coordinator && m.Leader })
-	if i < 0 {
-		return Member{}, false
+	for _, m := range members {
+		if m.Kind == Coordinator && m.Leader && (!ok || m.Term > leader.Term) {
+			leader, ok = m, true
+		}
 	}
-	return members[i], true
+	return leader, ok
 }
 
 // Sort orders members by kind and id.
@@ -74,12 +80,12 @@ func Sort(members []Member) {
 	})
 }
 
-// Offer puts the newest list into a channel of capacity one, in place of one
-// that nobody took. For one sender.
-func Offer(ch chan []Member, list []Member) {
+// Offer puts the newest value into a channel of capacity one, in place of one
+// that nobody took. For one sender at a time.
+func Offer[T any](ch chan T, newest T) {
 	select {
 	case <-ch:
 	default:
 	}
-	ch <- list
+	ch <- newest
 }

@@ -70,12 +70,21 @@ func (ca *CA) Issue(names ...string) mtls.Files {
 // IssueTo does so into the given files, replacing what is there.
 func (ca *CA) IssueTo(files mtls.Files, names ...string) {
 	ca.t.Helper()
+	ca.IssueBetween(files, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), names...)
+}
+
+// IssueBetween does so for a time that may be over, or not have come.
+func (ca *CA) IssueBetween(files mtls.Files, from, until time.Time, names ...string) {
+	ca.t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	ca.check(err)
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "test"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: from, NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if len(names) > 0 {
+		template.Subject.CommonName = names[0]
 	}
 	key := ca.newKey()
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
@@ -85,4 +94,16 @@ func (ca *CA) IssueTo(files mtls.Files, names ...string) {
 	ca.check(os.WriteFile(files.Cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 	ca.check(os.WriteFile(files.Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
 	ca.check(os.WriteFile(files.CA, ca.pem, 0o600))
+}
+
+// Trust has files trust these authorities, and nobody else.
+func Trust(t *testing.T, files mtls.Files, all ...*CA) {
+	t.Helper()
+	var text []byte
+	for _, ca := range all {
+		text = append(text, ca.pem...)
+	}
+	if err := os.WriteFile(files.CA, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

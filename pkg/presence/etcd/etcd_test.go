@@ -3,10 +3,10 @@ package etcd
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,11 +14,12 @@ import (
 	"backfleet/pkg/presence"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 )
 
 const childEnv = "BACKFLEET_TEST_ETCD"
+
+var agentOne = presence.Member{Kind: presence.Agent, ID: "a1", Address: "127.0.0.1:1", Groups: []string{"default", "gpu/a"}, Meta: map[string]string{"host": "h"}}
 
 // TestMain: with the variable set, this binary is the agent process that the
 // test kills.
@@ -31,47 +32,11 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		var r *Registry
 		if r, err = New(client, Config{Lease: time.Second}); err == nil {
-			err = r.Announce(context.Background(), presence.Member{Kind: presence.Agent, ID: "a1", Address: "127.0.0.1:1", Meta: map[string]string{"group": "default"}})
+			err = r.Announce(context.Background(), agentOne, nil)
 		}
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
-}
-
-func freeURL(t *testing.T) url.URL {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return url.URL{Scheme: "http", Host: l.Addr().String()}
-}
-
-func server(t *testing.T) *clientv3.Client {
-	t.Helper()
-	cfg := embed.NewConfig()
-	cfg.Dir, cfg.LogLevel = t.TempDir(), "fatal"
-	client, peer := freeURL(t), freeURL(t)
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-	cfg.InitialCluster = cfg.Name + "=" + peer.String()
-	cfg.TickMs, cfg.ElectionMs = 20, 200 // the shortest lease is 1.5 elections
-	e, err := embed.StartEtcd(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	select {
-	case <-e.Server.ReadyNotify():
-	case <-time.After(20 * time.Second):
-		t.Fatal("etcd is not ready")
-	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{client.String()}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 // until reads lists until one fits.
@@ -116,9 +81,13 @@ func TestAgentProcessDies(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = agent.Process.Kill() })
 	got := until(t, ch, "the agent is seen", one)
-	want := presence.Member{Kind: presence.Agent, ID: "a1", Address: "127.0.0.1:1", Meta: map[string]string{"group": "default"}}
-	if !got[0].Equal(want) {
+	if !got[0].Equal(agentOne) {
 		t.Errorf("got %+v", got[0])
+	}
+	for _, key := range []string{"default/a1", "gpu%2Fa/a1"} {
+		if got, err := client.Get(t.Context(), "/backfleet/presence/agents/"+key); err != nil || len(got.Kvs) != 1 || got.Kvs[0].Lease == 0 {
+			t.Errorf("%s: %v, %v", key, got, err)
+		}
 	}
 	if coordinators, err := r.List(t.Context(), presence.Coordinator); err != nil || len(coordinators) != 0 {
 		t.Errorf("coordinators: %v, %v", coordinators, err)
@@ -151,7 +120,7 @@ func TestLossAndGoodbye(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- r.Announce(ctx, presence.Member{Kind: presence.Coordinator, ID: "c1", Leader: true})
+		ended <- r.Announce(ctx, presence.Member{Kind: presence.Coordinator, ID: "c1", Leader: true}, nil)
 	}()
 	got := until(t, ch, "registered", one)
 	if leader, ok := presence.Leader(got); !ok || leader.ID != "c1" {
@@ -197,7 +166,74 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Announce(t.Context(), presence.Member{Kind: presence.Agent, ID: "a/b"}); !fault.Is(err, fault.Invalid) {
-		t.Errorf("id with a slash: %v", err)
+	for name, m := range map[string]presence.Member{
+		"id with a slash": {Kind: presence.Agent, ID: "a/b", Groups: []string{"default"}}, "no group": {Kind: presence.Agent, ID: "a"},
+	} {
+		if err := r.Announce(t.Context(), m, nil); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	at := []string{"127.0.0.1:1"}
+	for says, o := range map[string]Options{
+		FlagEndpoints:         {},
+		`"nowhere"`:           {Endpoints: []string{"nowhere"}},
+		"is not secured":      {Endpoints: []string{"http://127.0.0.1:1"}, CA: "ca.pem"},
+		"--etcd-ca: missing":  {Endpoints: at, Cert: "c", Key: "k"},
+		"--etcd-cert and":     {Endpoints: at, CA: "c", Cert: "c"},
+		"no PEM certificate":  {Endpoints: at, CA: file("x")},
+		"--etcd-login cannot": {Endpoints: at, Login: "/nowhere"},
+		"user:password":       {Endpoints: at, Login: file("hunter2\n")},
+	} {
+		if _, err := Open(o); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%+v: %v, expected %q", o, err, says)
+		}
+	}
+}
+
+// An etcd that is away costs a bounded time and an answer, not a hang.
+func TestNobodyThere(t *testing.T) {
+	for _, login := range []string{"", "u:p"} {
+		o := Options{Endpoints: []string{freeURL(t).Host}}
+		if login != "" {
+			o.Login = filepath.Join(t.TempDir(), "login")
+			if err := os.WriteFile(o.Login, []byte(login), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := r.List(t.Context(), presence.Agent); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), o.Endpoints[0]) {
+			t.Errorf("list: %v", err)
+		}
+		if took := time.Since(began); took > 4*within {
+			t.Errorf("it took %s", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Announce(ctx, agentOne, nil) }()
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("the announcement does not end")
+		}
+		r.Close()
+		r.Close()
+		if _, err := r.List(t.Context(), presence.Agent); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("after its end: %v", err)
+		}
 	}
 }
