@@ -13,9 +13,10 @@ import (
 )
 
 // secureListener serves TLS to clients, who prove themselves by token and need
-// no certificate. Who speaks plain HTTP is told so in the API's own form.
-func secureListener(l net.Listener, secure *mtls.Material) net.Listener {
-	return tls.NewListener(plainRefuser{l}, secure.PublicServer())
+// no certificate unless they are to be certified. Who speaks plain HTTP is told
+// so in the API's own form.
+func secureListener(l net.Listener, secure *mtls.Material, certify bool) net.Listener {
+	return tls.NewListener(plainRefuser{l}, secure.PublicServer(certify))
 }
 
 // plainRefuser gives connections that look at the first byte.

@@ -1,9 +1,14 @@
 package secure
 
 import (
+	"fmt"
+	"io"
+	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,28 +59,50 @@ func (s *etcdServer) stop() {
 	}
 }
 
+// wipe has the next start find nothing.
+func (s *etcdServer) wipe() {
+	s.stop()
+	s.dir = s.t.TempDir()
+}
+
+// directory is an etcd with who looks into it.
+type directory struct {
+	*etcdServer
+	flags []string // of everybody
+	look  *etcd.Registry
+}
+
+func newDirectory(t *testing.T, client, peer string) *directory {
+	ca := mtlstest.NewCA(t)
+	d := &directory{etcdServer: &etcdServer{t: t, dir: t.TempDir(), client: client, peer: peer, files: ca.Issue("etcd")}}
+	mine := ca.Issue("backfleet")
+	d.start()
+	t.Cleanup(d.stop)
+	d.flags = []string{"--etcd", client, "--etcd-ca", mine.CA, "--etcd-cert", mine.Cert, "--etcd-key", mine.Key}
+	var err error
+	if d.look, err = etcd.Open(etcd.Options{Endpoints: []string{client}, CA: mine.CA, Cert: mine.Cert, Key: mine.Key}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.look.Close)
+	return d
+}
+
+// seen waits until the members of a kind are as they should.
+func (d *directory) seen(what string, kind presence.Kind, fits func([]presence.Member) bool) {
+	d.t.Helper()
+	until(d.t, what, func() (bool, error) {
+		list, err := d.look.List(within(d.t), kind)
+		return err == nil && fits(list), err
+	})
+}
+
 // Agents find a coordinator that moved through etcd, and nobody misses etcd
 // while it is away.
 func TestEtcdAsTheDirectory(t *testing.T) {
 	t.Parallel()
-	ca, dir, ports := mtlstest.NewCA(t), t.TempDir(), free(t, 7)
-	server := &etcdServer{t: t, dir: t.TempDir(), client: ports[0], peer: ports[1], files: ca.Issue("etcd")}
-	mine := ca.Issue("backfleet")
-	server.start()
-	t.Cleanup(server.stop)
-	flags := []string{"--etcd", server.client, "--etcd-ca", mine.CA, "--etcd-cert", mine.Cert, "--etcd-key", mine.Key}
-	look, err := etcd.Open(etcd.Options{Endpoints: []string{server.client}, CA: mine.CA, Cert: mine.Cert, Key: mine.Key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(look.Close)
-	seen := func(what string, kind presence.Kind, fits func([]presence.Member) bool) {
-		t.Helper()
-		until(t, what, func() (bool, error) {
-			list, err := look.List(within(t), kind)
-			return err == nil && fits(list), err
-		})
-	}
+	dir, ports := t.TempDir(), free(t, 7)
+	server := newDirectory(t, ports[0], ports[1])
+	flags, seen := server.flags, server.seen
 	at := func(rpc string) func([]presence.Member) bool {
 		return func(l []presence.Member) bool {
 			return len(l) == 1 && l[0].ID == "c1" && l[0].Address == rpc && l[0].Meta["http"] != "" && l[0].Meta["raft"] == ports[6]
@@ -131,4 +158,110 @@ func TestEtcdAsTheDirectory(t *testing.T) {
 	seen("the agent is back in etcd", presence.Agent, func(l []presence.Member) bool {
 		return slices.ContainsFunc(l, func(m presence.Member) bool { return m.ID == "a1" })
 	})
+}
+
+// A fleet that knows of each other through etcd alone: etcd restarts, is away
+// for longer than its leases, and loses its data, each in the middle of a
+// backfill and with a change of leader. No backfill notices, and afterwards
+// agents, coordinators and people find each other there again.
+func TestEtcdRestartedAwayAndWiped(t *testing.T) {
+	t.Parallel()
+	dir, ports := t.TempDir(), free(t, 2)
+	d := newDirectory(t, ports[0], ports[1])
+	const lease = 2 * time.Second
+	flags := append([]string{"--etcd-lease", lease.String()}, d.flags...)
+	plain := cli{t, nil}
+	all := members(t, dir, 3, "http://", plain, func(id string) []string {
+		return append([]string{"--data", filepath.Join(dir, id)}, flags...)
+	})
+	var servers []string
+	for _, c := range all {
+		servers = append(servers, "http://"+c.http)
+	}
+	agentProcess(t, dir, flags...)
+	found := cli{t, append([]string{"--timeout", "30s"}, d.flags...)}                     // by etcd
+	named := cli{t, []string{"--timeout", "30s", "--server", strings.Join(servers, ",")}} // without
+
+	whole := func(agents ...string) {
+		t.Helper()
+		leads := leader(t, all, "http://", plain)
+		d.seen("the coordinators, and "+leads.id+" as the leader", presence.Coordinator, func(l []presence.Member) bool {
+			leader, ok := presence.Leader(l)
+			return len(l) == 3 && ok && leader.ID == leads.id && leader.Address == leads.rpc
+		})
+		d.seen("the agents", presence.Agent, func(l []presence.Member) bool {
+			return slices.EqualFunc(l, agents, func(m presence.Member, id string) bool {
+				return m.ID == id && slices.Equal(m.Groups, []string{"default"})
+			})
+		})
+		found.must("agent", "list")
+	}
+	moves := func() {
+		t.Helper()
+		leads := leader(t, all, "http://", plain)
+		next := all[slices.IndexFunc(all, func(c coordinator) bool { return c.id != leads.id })]
+		named.must("cluster", "transfer", "--to", next.id)
+		until(t, next.id+" leads", func() (bool, error) {
+			cluster, err := plain.cluster("http://" + next.http)
+			return cluster.Leader == next.id, err
+		})
+	}
+	whole("a1")
+	until(t, "the coordinators show the agent in their figures", func() (bool, error) {
+		return strings.Contains(metrics(t, servers[0]), `backfleet_directory_agents{group="default",session="yes"} 1`), nil
+	})
+
+	for i, trouble := range []func(){
+		func() { d.stop(); d.start() },
+		func() {
+			d.stop()
+			moves()
+			found.hasty().refused(6, "etcd at "+d.client, "cluster", "status")
+			cli{t, append(slices.Clone(d.flags), named.flags...)}.must("cluster", "status") // --server stands in
+			gone := time.Now().Add(2 * lease)
+			until(t, "etcd was away for longer than its leases", func() (bool, error) { return time.Now().After(gone), nil })
+			d.start()
+		},
+		func() { d.wipe(); moves(); d.start() },
+	} {
+		node, backfill, flag := fmt.Sprintf("waits%d", i), fmt.Sprintf("b%d", i+1), filepath.Join(dir, fmt.Sprintf("go%d", i))
+		found.waits(node, flag)
+		found.must("backfill", "submit", "--node", node, "--dates", "2024-01-01..2024-01-06", "--groups", "6")
+		found.running(backfill, 4)
+		trouble()
+		if err := os.WriteFile(flag, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		named.must("backfill", "watch", backfill)
+		if got := named.must("instance", "list", backfill, "-o", "json"); strings.Count(got, `"attempts": 1`) != 6 {
+			t.Errorf("%s noticed:\n%s", backfill, got)
+		}
+		whole("a1")
+		moves() // what was entered again is alive
+		whole("a1")
+	}
+	agentNamed(t, dir, "a2", flags...)
+	whole("a1", "a2")
+	until(t, "a new agent found the leader", func() (bool, error) {
+		return strings.Contains(found.must("agent", "list"), "a2"), nil
+	})
+}
+
+// metrics reads a coordinator's figures.
+func metrics(t *testing.T, server string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(within(t), http.MethodGet, server+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -118,10 +118,16 @@ func exited(t *testing.T, p *fleet.Process) int {
 	return status
 }
 
-// agentProcess is an agent whose keeper ends with the test too.
+// agentProcess is agent a1.
 func agentProcess(t *testing.T, dir string, args ...string) *fleet.Process {
 	t.Helper()
-	data := filepath.Join(dir, "a1")
+	return agentNamed(t, dir, "a1", args...)
+}
+
+// agentNamed is an agent whose keeper ends with the test too.
+func agentNamed(t *testing.T, dir, id string, args ...string) *fleet.Process {
+	t.Helper()
+	data := filepath.Join(dir, id)
 	t.Cleanup(func() { // after the agent's own end
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -134,7 +140,7 @@ func agentProcess(t *testing.T, dir string, args ...string) *fleet.Process {
 			_ = p.Kill()
 		}
 	})
-	return start(t, "a1", dir, append([]string{"agent", "--id", "a1", "--data", data, "--group", "default=4"}, args...)...)
+	return start(t, id, dir, append([]string{"agent", "--id", id, "--data", data, "--group", "default=4"}, args...)...)
 }
 
 // cli is the command line of a user.
@@ -178,6 +184,26 @@ func (c cli) refused(exit int, words string, args ...string) {
 	if got.exit != exit || !strings.Contains(got.err, words) {
 		c.t.Errorf("backfleet %s: exit %d; expected %d and %q\n%s%s", strings.Join(args, " "), got.exit, exit, words, got.out, got.err)
 	}
+}
+
+// waits applies a node whose attempts go on until the file is there.
+func (c cli) waits(id, flag string) {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	text := fmt.Sprintf("id: %s\nname: Waits\nworkspace: test\nowner: tests\nschedule: {daily: \"00:10\"}\ncode: |\n  while [ ! -e %s ]; do sleep 0.05; done\n", id, flag)
+	if err := os.WriteFile(filepath.Join(dir, id+".yaml"), []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.must("node", "apply", "-f", dir)
+}
+
+// running waits until so many instances of a backfill run.
+func (c cli) running(backfill string, n int) {
+	c.t.Helper()
+	until(c.t, fmt.Sprintf("%d instances of %s run", n, backfill), func() (bool, error) {
+		got := c.run("instance", "list", backfill, "--state", "running", "-o", "name")
+		return len(strings.Fields(got.out)) >= n, errors.New(got.err)
+	})
 }
 
 // nodes writes the file of a node that says hello.

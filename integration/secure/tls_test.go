@@ -173,7 +173,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		}
 	})
 	t.Run("agent", func(t *testing.T) {
-		p := start(t, "stranger", t.TempDir(), append([]string{"agent", "--id", "x", "--data", t.TempDir(), "--group", "default=1",
+		p := start(t, "stranger", t.TempDir(), append([]string{"agent", "--id", "a1", "--data", t.TempDir(), "--group", "default=1",
 			"--coordinators", c.rpc, "--token-file", file(t, "not-"+other), "--log-format", "json"}, tlsFlags(s.agentCert)...)...)
 		until(t, "the agent says why", func() (bool, error) { return strings.Contains(output(p), "expected a token of this cluster"), nil })
 		if strings.Contains(output(p), other) {

@@ -3,7 +3,7 @@ package command
 import (
 	"log/slog"
 
-	"backfleet/agent/settings"
+	agent "backfleet/agent/settings"
 	"backfleet/pkg/presence"
 	"backfleet/pkg/presence/etcd"
 )
@@ -13,7 +13,7 @@ import (
 type agentDirectory struct{}
 
 // Open implements the agent's Presence.
-func (agentDirectory) Open(s settings.Etcd, logger *slog.Logger) (presence.Registry, func(), error) {
+func (agentDirectory) Open(s agent.Etcd, logger *slog.Logger) (presence.Registry, func(), error) {
 	p := etcdPresence{etcd.Options{Endpoints: s.Endpoints, CA: s.CA, Cert: s.Cert, Key: s.Key, Login: s.Login,
 		Config: etcd.Config{Prefix: s.Prefix, Lease: s.Lease}}}
 	return p.Open(logger)

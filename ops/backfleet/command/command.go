@@ -21,16 +21,25 @@ import (
 )
 
 // Main runs a command line and gives the exit status.
-func Main(args []string) int {
+func Main(args []string) int { return cli.Main(Root(), args) }
+
+// Root makes the whole command tree.
+func Root() *cobra.Command {
 	v := version()
-	return cli.Main(cli.NewRoot(cli.Options{
-		Version:  v,
-		Commands: []*cobra.Command{coordinatorCommand(v), devCommand(v), agent.Agent(v, &etcdPresence{})},
-	}), args)
+	return cli.NewRoot(cli.Options{
+		Version:   v,
+		Directory: &etcdFinder{},
+		Commands:  []*cobra.Command{coordinatorCommand(v), devCommand(v), tlsCommand(), agent.Agent(v, agentDirectory{})},
+	})
 }
 
-// version is the module's version, or the revision that it was built from.
+var release string // set by the linker, in packages
+
+// version is that of the release, or the revision that it was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "dev"
@@ -93,6 +102,7 @@ ends in order.`,
 	f.DurationVar(&c.Terms.Lease, "lease", 0, "how long an attempt may run without renewal (default 15s)")
 	f.DurationVar(&c.Terms.Renew, "renew", 0, "how often agents renew (default a fifth of the lease)")
 	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "listen beyond the loopback without TLS and tokens: something else protects the network")
+	f.BoolVar(&c.CertifyClients, "require-client-cert", false, "refuse clients of the API without a certificate of the authority, beside their token")
 	addCompaction(f, &c.Compaction)
 	o.settings.addFlags(f)
 	addTLS(f, &c.TLS, &c.TokenFile)
@@ -140,8 +150,8 @@ func (o *coordinatorOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer endDirectory()
-	if directory != nil {
-		o.config.Announcer = directory
+	if directory != nil { // a nil Registry must not become an Announcer that is not nil
+		o.config.Announcer, o.config.Directory = directory, directory
 	}
 	s, err := server.Start(ctx, o.config)
 	if err != nil {
