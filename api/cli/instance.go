@@ -11,7 +11,6 @@ import (
 
 	"backfleet/api/client"
 	v1 "backfleet/api/v1"
-	"backfleet/pkg/fault"
 )
 
 func (a *app) instanceCommand() *cobra.Command {
@@ -136,89 +135,4 @@ func (a *app) showInstance(w io.Writer, d *v1.InstanceDetail) {
 			count(t.Fence), count(t.CodeVersion), t.Cause})
 	}
 	a.grid(w, []string{"ATTEMPT", "STATE", "AGENT", "STARTED", "TOOK", "EXIT", "FENCE", "CODE", "CAUSE"}, rows)
-}
-
-type logsOptions struct {
-	*app
-	connection *connection
-	follow     bool
-	attempt    int
-	tail       int
-	stream     string
-	timestamps bool
-}
-
-func (a *app) instanceLogs() *cobra.Command {
-	o := &logsOptions{app: a}
-	c := &cobra.Command{
-		Use: "logs INSTANCE", Short: "Print an attempt's log",
-		Long: `Prints what an attempt wrote, stdout and stderr in their order. With --follow it
-goes on until the attempt ends, also when it is handed to another coordinator.`,
-		Example: `  backfleet instance logs b12.345 --follow
-  backfleet instance logs b12.345 --attempt 1 --timestamps --stream stderr
-  backfleet instance logs b12.345 --tail 20`,
-		Args: exactly(1),
-		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) },
-	}
-	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on as the log grows")
-	c.Flags().IntVar(&o.attempt, "attempt", 0, "`number` of the attempt, from 1; default the newest")
-	c.Flags().IntVar(&o.tail, "tail", 0, "only the last so many `lines`")
-	c.Flags().StringVar(&o.stream, "stream", "", "only `stdout` or stderr")
-	c.Flags().BoolVar(&o.timestamps, "timestamps", false, "begin each line with its time and stream")
-	o.connection = a.connects(c)
-	return c
-}
-
-func (o *logsOptions) run(ctx context.Context, id string) error {
-	stream := v1.LogStream(o.stream)
-	if stream != "" && !stream.Valid() {
-		return fault.Field("--stream", "%q is not known: expected stdout or stderr", o.stream)
-	}
-	cl, err := o.connection.client()
-	if err != nil {
-		return err
-	}
-	var offset uint64
-	attempt := o.attempt
-	if !o.follow || o.tail > 0 {
-		next := v1.ReadLogParams{Attempt: attempt, Tail: o.tail, Stream: stream}
-		for {
-			page, err := cl.Log(ctx, id, &next)
-			if err != nil {
-				return err
-			}
-			if err := o.print(page.Lines); err != nil {
-				return err
-			}
-			attempt, offset = page.Attempt, page.Next
-			if page.Complete {
-				return nil
-			}
-			if o.tail > 0 || page.Next >= page.Size || page.Next == next.Offset {
-				break
-			}
-			next.Attempt, next.Offset = attempt, offset
-		}
-	}
-	if !o.follow {
-		return nil
-	}
-	return cl.Follow(ctx, id, &v1.FollowLogParams{Attempt: attempt, Offset: offset, Stream: stream},
-		func(l v1.LogLines) error { return o.print(l.Lines) })
-}
-
-// print writes lines as the process did, or each piece with its time.
-func (o *logsOptions) print(lines []v1.LogLine) error {
-	var b strings.Builder
-	for _, l := range lines {
-		if o.timestamps {
-			fmt.Fprintf(&b, "%s %s ", l.Time.Format("2006-01-02T15:04:05.000Z07:00"), l.Stream)
-		}
-		b.WriteString(l.Text)
-		if o.timestamps || !l.Partial {
-			b.WriteByte('\n')
-		}
-	}
-	_, err := io.WriteString(o.Out, b.String())
-	return err
 }

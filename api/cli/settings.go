@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,10 +52,14 @@ a plan: the commands for backfills and instances take its id.`,
 // settingText is how the commands of one kind of setting differ in words.
 type settingText struct{ use, noun, one, example string }
 
-// settings makes the commands of one kind of setting.
+// aliasGet is what `show` was called before it was the same everywhere.
+var aliasGet = []string{"get"}
+
+// settings makes the commands of one kind of setting; show may be nil: as in a
+// list.
 func settings[T any](a *app, text settingText, header []string, cells func(T) []string,
 	list func(context.Context, *client.Client, string, string, int) ([]T, string, error),
-	get func(context.Context, *client.Client, string) (*T, error), id func(T) string, set *cobra.Command) *cobra.Command {
+	get func(context.Context, *client.Client, string) (*T, error), id func(T) string, show func(io.Writer, *T), set *cobra.Command) *cobra.Command {
 	lists := &cobra.Command{
 		Use: "list", Short: "List " + text.noun + "s", Example: "  backfleet " + text.use + " list", Args: exactly(0),
 	}
@@ -62,11 +69,11 @@ func settings[T any](a *app, text settingText, header []string, cells func(T) []
 			return list(ctx, cl, l.contains, cursor, limit)
 		}, id, header, func(_ io.Writer, one T) []string { return cells(one) })
 	}
-	gets := &cobra.Command{
-		Use: "get " + text.one, Short: "Show a " + text.noun, Example: "  backfleet " + text.use + " get " + text.example, Args: exactly(1),
+	shows := &cobra.Command{
+		Use: "show " + text.one, Aliases: aliasGet, Short: "Show a " + text.noun, Example: "  backfleet " + text.use + " show " + text.example, Args: exactly(1),
 	}
-	k, out := a.connects(gets), a.prints(gets)
-	gets.RunE = func(c *cobra.Command, args []string) error {
+	k, out := a.connects(shows), a.prints(shows)
+	shows.RunE = func(c *cobra.Command, args []string) error {
 		cl, err := k.client()
 		if err != nil {
 			return err
@@ -75,9 +82,15 @@ func settings[T any](a *app, text settingText, header []string, cells func(T) []
 		if err != nil {
 			return err
 		}
-		return out.answer(one, []string{id(*one)}, func(w io.Writer) { a.grid(w, header, [][]string{cells(*one)}) })
+		return out.answer(one, []string{id(*one)}, func(w io.Writer) {
+			if show != nil {
+				show(w, one)
+				return
+			}
+			a.grid(w, header, [][]string{cells(*one)})
+		})
 	}
-	return group(text.use, "Look at and set "+text.noun+"s", lists, gets, set)
+	return group(text.use, "Look at and set "+text.noun+"s", lists, shows, set)
 }
 
 // setting runs a command that sets: it reads what is set now, so that flags
@@ -102,14 +115,60 @@ func setting[T any](ctx context.Context, o *acting, name string, header []string
 	return o.output.answer(result, []string{name}, func(w io.Writer) { o.grid(w, header, [][]string{cells(*result)}) })
 }
 
-var groupHeader = []string{"NAME", "KIND", "RESERVED", "SHARE", "AGENTS", "SLOTS", "USED", "BACKFILLS"}
+var groupHeader = []string{"NAME", "KIND", "RESERVED", "SHARE", "AGENTS", "SLOTS", "USED", "BACKFILLS", "WAITING", "NOTE"}
 
 func groupCells(g v1.ResourceGroup) []string {
-	share := "all"
-	if g.BackfillMaxShare > 0 {
-		share = fmt.Sprintf("%d%%", g.BackfillMaxShare)
+	waiting := ""
+	if g.Waiting != nil {
+		waiting = count(*g.Waiting)
 	}
-	return []string{g.Name, string(g.Kind), count(uint64(g.ReserveForAuto)), share, count(g.Agents), count(g.Slots), count(g.Used), count(g.Backfills)}
+	return []string{g.Name, string(g.Kind), count(uint64(g.ReserveForAuto)), shareText(g), count(g.Agents), count(g.Slots), count(g.Used), count(g.Backfills),
+		waiting, groupNote(g)}
+}
+
+func shareText(g v1.ResourceGroup) string {
+	if g.BackfillMaxShare == 0 {
+		return "all"
+	}
+	return fmt.Sprintf("%d%%", g.BackfillMaxShare)
+}
+
+// groupNote is what an operator should do something about.
+func groupNote(g v1.ResourceGroup) string {
+	if g.Unserved {
+		return "wanted, and no agent takes work for it"
+	}
+	return ""
+}
+
+func showGroup(w io.Writer, g *v1.ResourceGroup) {
+	n := g.AgentStates
+	var agents []string
+	for _, one := range []struct {
+		state v1.AgentState
+		n     int
+	}{
+		{v1.AgentStateReady, n.Ready}, {v1.AgentStateDraining, n.Draining}, {v1.AgentStateSilent, n.Silent},
+		{v1.AgentStateLost, n.Lost}, {v1.AgentStateGone, n.Gone},
+	} {
+		if one.n > 0 {
+			agents = append(agents, fmt.Sprintf("%d %s", one.n, one.state))
+		}
+	}
+	if len(agents) == 0 {
+		agents = []string{"none"}
+	}
+	waiting := ""
+	if g.Waiting != nil {
+		waiting = number(*g.Waiting, "instance")
+	}
+	keep := "by its kind"
+	if g.LogKeepMs > 0 {
+		keep = spanText(time.Duration(g.LogKeepMs) * time.Millisecond)
+	}
+	sheet(w, "Name", g.Name, "Description", g.Description, "Note", groupNote(*g), "Kind", string(g.Kind), "Reserved for auto", number(uint64(g.ReserveForAuto), "slot"),
+		"Backfills may use", shareText(*g), "Logs are kept", keep, "Agents", strings.Join(agents, ", "),
+		"Slots", fmt.Sprintf("%d of %d used, %d by backfills", g.Used, g.Slots, g.Backfills), "Waiting", waiting)
 }
 
 func getGroup(ctx context.Context, cl *client.Client, name string) (*v1.ResourceGroup, error) {
@@ -118,28 +177,45 @@ func getGroup(ctx context.Context, cl *client.Client, name string) (*v1.Resource
 
 func (a *app) resourceGroupCommand() *cobra.Command {
 	set := &cobra.Command{
-		Use: "set NAME [flags]", Short: "Set how a resource group is shared; what no flag names stays",
+		Use: "set NAME [flags]", Short: "Set a resource group's bounds and words; what no flag names stays",
 		Example: "  backfleet group set default --reserve-for-auto 2 --backfill-max-share 50 --why 'nights are busy'",
 		Args:    exactly(1),
 	}
-	var kind string
+	var kind, description, keep string
 	var reserve, share uint32
 	o := a.acts(set)
 	set.Flags().StringVar(&kind, "kind", "", "`shared` or exclusive; logs are kept longer in an exclusive one")
 	set.Flags().Uint32Var(&reserve, "reserve-for-auto", 0, "so many `slots` are for the schedule's instances alone")
 	set.Flags().Uint32Var(&share, "backfill-max-share", 0, "backfills use at most so many `percent` of the slots; 0: all")
+	set.Flags().StringVar(&description, "description", "", "what it is `for`, in words")
+	set.Flags().StringVar(&keep, "log-keep", "", "keep logs of its attempts so `long`, as 36h or 14d; 0: as its kind says")
 	set.RunE = func(c *cobra.Command, args []string) error {
 		changed := c.Flags().Changed
+		var keeps time.Duration
+		if changed("log-keep") && keep != "0" {
+			var err error
+			if keeps, err = readSpan("--log-keep", keep); err != nil {
+				return err
+			}
+		}
 		switch {
-		case !changed("kind") && !changed("reserve-for-auto") && !changed("backfill-max-share"):
-			return fault.New(fault.Invalid, "nothing to set: expected --kind, --reserve-for-auto or --backfill-max-share")
+		case !slices.ContainsFunc([]string{"kind", "reserve-for-auto", "backfill-max-share", "description", "log-keep"}, changed):
+			return fault.New(fault.Invalid, "nothing to set: expected --kind, --reserve-for-auto, --backfill-max-share, --description or --log-keep")
 		case changed("kind") && !v1.ResourceGroupKind(kind).Valid():
 			return fault.Field("--kind", "%q is not known: expected shared or exclusive", kind)
 		case share > 100:
 			return fault.Field("--backfill-max-share", "%d: expected percent, 1 to 100, or 0 for all", share)
 		}
 		return setting(c.Context(), o, args[0], groupHeader, groupCells, getGroup, func(cl *client.Client, now *v1.ResourceGroup) (*v1.ResourceGroup, error) {
-			s := v1.ResourceGroupSettings{Kind: now.Kind, ReserveForAuto: now.ReserveForAuto, BackfillMaxShare: now.BackfillMaxShare}
+			s := v1.ResourceGroupSettings{
+				Kind: now.Kind, ReserveForAuto: now.ReserveForAuto, BackfillMaxShare: now.BackfillMaxShare, Description: now.Description, LogKeepMs: now.LogKeepMs,
+			}
+			if changed("description") {
+				s.Description = description
+			}
+			if changed("log-keep") {
+				s.LogKeepMs = keeps.Milliseconds()
+			}
 			if changed("kind") {
 				s.Kind = v1.ResourceGroupKind(kind)
 			}
@@ -159,7 +235,7 @@ func (a *app) resourceGroupCommand() *cobra.Command {
 				return nil, "", err
 			}
 			return p.Items, p.Next, nil
-		}, getGroup, func(g v1.ResourceGroup) string { return g.Name }, set)
+		}, getGroup, func(g v1.ResourceGroup) string { return g.Name }, showGroup, set)
 }
 
 // readAdvanced reads --advanced-mode; nil: as the region has it.
@@ -240,7 +316,7 @@ func (a *app) workspaceCommand() *cobra.Command {
 				return nil, "", err
 			}
 			return p.Items, p.Next, nil
-		}, getWorkspace, func(s v1.Workspace) string { return s.ID }, set)
+		}, getWorkspace, func(s v1.Workspace) string { return s.ID }, nil, set)
 }
 
 var regionHeader = []string{"ID", "ADVANCED MODE"}
@@ -278,5 +354,5 @@ func (a *app) regionCommand() *cobra.Command {
 				return nil, "", err
 			}
 			return p.Items, p.Next, nil
-		}, getRegion, func(r v1.Region) string { return r.ID }, set)
+		}, getRegion, func(r v1.Region) string { return r.ID }, nil, set)
 }

@@ -2,8 +2,13 @@ package client
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
 
 	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
 )
 
 // The calls of the API, one method each. Parameters may be nil; those about
@@ -111,6 +116,43 @@ func (c *Client) Log(ctx context.Context, instance string, p *v1.ReadLogParams) 
 	return read[v1.LogPage](c.api.ReadLog(ctx, instance, p))
 }
 
+// SearchLog looks for text in an attempt's log.
+func (c *Client) SearchLog(ctx context.Context, instance string, p *v1.SearchLogParams) (*v1.LogSearch, error) {
+	return read[v1.LogSearch](c.api.SearchLog(ctx, instance, p))
+}
+
+// LogText is a range of an attempt's log, the bytes as the process wrote them.
+type LogText struct {
+	Attempt  int
+	Next     uint64 // offset at which to read on
+	Complete bool   // the log ends there
+	Text     []byte
+}
+
+// LogText reads a range of an attempt's log as text. The whole of it is read
+// range by range, each from whichever coordinator answers: begin at 0 and go on
+// at Next until Complete, or, of one that grows, until Next stays.
+func (c *Client) LogText(ctx context.Context, instance string, p *v1.ReadLogParams) (*LogText, error) {
+	r, err := c.api.ReadLog(ctx, instance, p, func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Accept", "text/plain")
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	out := &LogText{}
+	var errs [4]error
+	out.Attempt, errs[0] = strconv.Atoi(r.Header.Get("Backfleet-Log-Attempt"))
+	out.Next, errs[1] = strconv.ParseUint(r.Header.Get("Backfleet-Log-Next"), 10, 64)
+	out.Complete, errs[2] = strconv.ParseBool(r.Header.Get("Backfleet-Log-Complete"))
+	out.Text, errs[3] = io.ReadAll(r.Body)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "the answer cannot be read: is %s a Backfleet coordinator of this version?", r.Request.URL.Host)
+	}
+	return out, nil
+}
+
 // ResourceGroups lists resource groups by name.
 func (c *Client) ResourceGroups(ctx context.Context, p *v1.ListResourceGroupsParams) (*v1.ResourceGroupPage, error) {
 	return read[v1.ResourceGroupPage](c.api.ListResourceGroups(ctx, p))
@@ -159,6 +201,42 @@ func (c *Client) PutRegion(ctx context.Context, id string, s v1.RegionSettings, 
 // Agents lists agents by id.
 func (c *Client) Agents(ctx context.Context, p *v1.ListAgentsParams) (*v1.AgentPage, error) {
 	return read[v1.AgentPage](c.api.ListAgents(ctx, p))
+}
+
+// Agent is one agent with what it holds.
+func (c *Client) Agent(ctx context.Context, id string) (*v1.AgentDetail, error) {
+	return read[v1.AgentDetail](c.api.GetAgent(ctx, id, nil))
+}
+
+// DrainAgents has agents become empty, all or none.
+func (c *Client) DrainAgents(ctx context.Context, d v1.AgentsDrain) (*v1.AgentBatch, error) {
+	return read[v1.AgentBatch](c.api.DrainAgents(ctx, nil, d))
+}
+
+// ResumeAgents has drained agents take work again, all or none.
+func (c *Client) ResumeAgents(ctx context.Context, o v1.AgentsOperation) (*v1.AgentBatch, error) {
+	return read[v1.AgentBatch](c.api.ResumeAgents(ctx, nil, o))
+}
+
+// ForgetAgent forgets an agent that is lost or gone.
+func (c *Client) ForgetAgent(ctx context.Context, id, why string) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.ForgetAgent(ctx, id, &v1.ForgetAgentParams{Why: why}))
+}
+
+// CreateJoinToken makes a token that lets agents in. When its answer is lost and
+// the call repeated, the error is fault.Conflict and names the token to revoke.
+func (c *Client) CreateJoinToken(ctx context.Context, r v1.JoinTokenRequest) (*v1.NewJoinToken, error) {
+	return read[v1.NewJoinToken](c.api.CreateJoinToken(ctx, nil, r))
+}
+
+// JoinTokens lists join tokens by id, without their text.
+func (c *Client) JoinTokens(ctx context.Context, p *v1.ListJoinTokensParams) (*v1.JoinTokenPage, error) {
+	return read[v1.JoinTokenPage](c.api.ListJoinTokens(ctx, p))
+}
+
+// RevokeJoinToken ends what a join token lets in.
+func (c *Client) RevokeJoinToken(ctx context.Context, id, why string) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.RevokeJoinToken(ctx, id, &v1.RevokeJoinTokenParams{Why: why}))
 }
 
 // Cluster tells of the coordinators.

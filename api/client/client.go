@@ -86,12 +86,13 @@ func New(o Options) (*Client, error) {
 }
 
 // leaveOutAbsent removes parameters that have their zero value: in this API
-// that always means the same as absent, but not always passes its schema.
+// that always means the same as absent, but not always passes its schema. In
+// those that take any text, 0 and false are words like others.
 func leaveOutAbsent(_ context.Context, r *http.Request) error {
 	query := r.URL.Query()
 	for name, values := range query {
-		switch values[0] {
-		case "", "0", "false":
+		text := name == "text" || name == "contains" || name == "node" || name == "label"
+		if v := values[0]; v == "" || !text && (v == "0" || v == "false") {
 			query.Del(name)
 		}
 	}

@@ -70,6 +70,7 @@ func drawNode(t *rapid.T) *wire.Node {
 		Auto: rapid.Bool().Draw(t, "auto"), Mode: wire.Node_Mode(rapid.Int32Range(0, 2).Draw(t, "mode")),
 		DependsOnChildren: rapid.Bool().Draw(t, "children"),
 	}
+	drawAttempt(t, n)
 	for range rapid.IntRange(0, 3).Draw(t, "upstreams") {
 		u := &wire.Upstream{Node: text.Draw(t, "upstream"), Window: rapid.Bool().Draw(t, "window"), Previous: rapid.Bool().Draw(t, "previous")}
 		if u.Window {
@@ -81,6 +82,21 @@ func drawNode(t *rapid.T) *wire.Node {
 		n.Upstreams = append(n.Upstreams, u)
 	}
 	return n
+}
+
+// drawAttempt draws what a node says of its attempts.
+func drawAttempt(t *rapid.T, n *wire.Node) {
+	n.Requires, n.Slots, n.User = assignments(t, "requires"), uint32(rapid.Int32Range(0, 1<<31-1).Draw(t, "slots")), text.Draw(t, "user")
+	if rapid.Bool().Draw(t, "limits") {
+		n.Limits = &wire.Limits{
+			MemoryBytes: rapid.Int64().Draw(t, "memory"), CpuMilli: rapid.Int32().Draw(t, "cpu"), Processes: rapid.Int32().Draw(t, "processes"),
+			OpenFiles: rapid.Int32().Draw(t, "files"), CoreBytes: rapid.Int64().Draw(t, "core"), Nice: rapid.Int32().Draw(t, "nice"),
+		}
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "exit codes") {
+		n.ExitCodes = append(n.ExitCodes, &wire.ExitCode{Code: rapid.Int32().Draw(t, "exit code"), Meaning: wire.ExitCode_Meaning(rapid.Int32Range(0, 2).Draw(t, "meaning"))})
+		n.Secrets = append(n.Secrets, text.Draw(t, "secret"))
+	}
 }
 
 func TestNodesGoThereAndBack(t *testing.T) {
@@ -157,9 +173,9 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		message protoreflect.ProtoMessage
 		fields  int
 	}{
-		{&wire.Node{}, 22}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 9}, {&wire.Upstream{}, 6}, {&wire.Request{}, 33},
+		{&wire.Node{}, 28}, {&wire.Limits{}, 6}, {&wire.ExitCode{}, 2}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 9}, {&wire.Upstream{}, 6}, {&wire.Request{}, 33},
 		{&wire.DateRange{}, 2}, {&wire.TimeRange{}, 2}, {&wire.Override{}, 2}, {&wire.NodeFilter{}, 7}, {&wire.Period{}, 3},
-		{&wire.EditPlan{}, 16}, {&wire.Operation{}, 10}, {&wire.PutResourceGroup{}, 4}, {&wire.PutWorkspace{}, 4}, {&wire.PutRegion{}, 2},
+		{&wire.EditPlan{}, 16}, {&wire.Operation{}, 10}, {&wire.PutResourceGroup{}, 6}, {&wire.PutWorkspace{}, 4}, {&wire.PutRegion{}, 2},
 	} {
 		if d := one.message.ProtoReflect().Descriptor(); d.Fields().Len() != one.fields {
 			t.Errorf("%s has %d fields, %d are converted: add the others here, in openapi.yaml and in the draws above", d.Name(), d.Fields().Len(), one.fields)

@@ -160,11 +160,16 @@ func TestDescendantsAreAllOrAList(t *testing.T) {
 
 func TestSettingsGoThereAndBack(t *testing.T) {
 	off := false
-	g, err := convert.ReadResourceGroup("etl", v1.ResourceGroupSettings{Kind: v1.ResourceGroupKindExclusive, ReserveForAuto: 2, BackfillMaxShare: 50})
-	if err != nil || !proto.Equal(g, &wire.PutResourceGroup{Name: "etl", Kind: wire.PutResourceGroup_EXCLUSIVE, ReserveForAuto: 2, BackfillMaxShare: 50}) {
+	g, err := convert.ReadResourceGroup("etl", v1.ResourceGroupSettings{
+		Kind: v1.ResourceGroupKindExclusive, ReserveForAuto: 2, BackfillMaxShare: 50, Description: "nightly", LogKeepMs: 86_400_000,
+	})
+	if err != nil || !proto.Equal(g, &wire.PutResourceGroup{
+		Name: "etl", Kind: wire.PutResourceGroup_EXCLUSIVE, ReserveForAuto: 2, BackfillMaxShare: 50, Description: "nightly", LogKeepMs: 86_400_000,
+	}) {
 		t.Errorf("%v %v", g, err)
 	}
-	if shown := convert.ResourceGroup(g); shown.Kind != v1.ResourceGroupKindExclusive || shown.ReserveForAuto != 2 || shown.BackfillMaxShare != 50 {
+	shown := convert.ResourceGroup(g)
+	if shown.Kind != v1.ResourceGroupKindExclusive || shown.ReserveForAuto != 2 || shown.BackfillMaxShare != 50 || shown.Description != "nightly" || shown.LogKeepMs != 86_400_000 {
 		t.Errorf("%+v", shown)
 	}
 	w, err := convert.ReadWorkspace("shop", v1.WorkspaceSettings{Name: "Shop", AdvancedMode: &off})
@@ -177,6 +182,8 @@ func TestSettingsGoThereAndBack(t *testing.T) {
 	}
 	for field, err := range map[string]error{
 		"backfillMaxShare": second(convert.ReadResourceGroup("etl", v1.ResourceGroupSettings{BackfillMaxShare: 101})),
+		"logKeepMs":        second(convert.ReadResourceGroup("etl", v1.ResourceGroupSettings{LogKeepMs: -1})),
+		"description":      second(convert.ReadResourceGroup("etl", v1.ResourceGroupSettings{Description: strings.Repeat("x", 1001)})),
 		"kind":             second(convert.ReadResourceGroup("etl", v1.ResourceGroupSettings{Kind: "private"})),
 		"resourceGroup":    second(convert.ReadResourceGroup("two words", v1.ResourceGroupSettings{})),
 		"workspace":        second(convert.ReadWorkspace("", v1.WorkspaceSettings{})),

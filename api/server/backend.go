@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/calendar"
@@ -87,8 +88,7 @@ type Reads interface {
 	// Group is never set.
 	Schedule(ctx context.Context, filter DateFilter, page Page) (*v1.SchedulePage, error)
 	Settings
-	// Agents by id.
-	Agents(ctx context.Context, contains string, page Page) ([]v1.Agent, Next, error)
+	Fleet
 	// Cluster as this coordinator sees it.
 	Cluster(ctx context.Context) (*v1.Cluster, error)
 }
@@ -103,6 +103,19 @@ type Settings interface {
 	Workspace(ctx context.Context, id string) (*v1.Workspace, error)
 	Regions(ctx context.Context, contains string, page Page) ([]v1.Region, Next, error)
 	Region(ctx context.Context, id string) (*v1.Region, error)
+}
+
+// Fleet tells of agents and of who may let them in. Of agents and resource groups
+// the server asks the leader, unless the caller wants what is here (consistency
+// stale); whatever only the leader knows, who is connected and what waits, is left
+// out elsewhere.
+type Fleet interface {
+	// Agents by id.
+	Agents(ctx context.Context, filter AgentFilter, page Page) ([]v1.Agent, Next, error)
+	// Agent and what it holds, the first 1,000 by instance.
+	Agent(ctx context.Context, id string) (*v1.AgentDetail, error)
+	// JoinTokens by id; contains matches id or description.
+	JoinTokens(ctx context.Context, contains string, page Page) ([]v1.JoinToken, Next, error)
 }
 
 // LeaderReads need what only the leader's scheduler knows. The server calls
@@ -140,6 +153,15 @@ type Writes interface {
 	PutResourceGroup(ctx context.Context, w Write, g *wire.PutResourceGroup) (*v1.ResourceGroup, uint64, error)
 	PutWorkspace(ctx context.Context, w Write, s *wire.PutWorkspace) (*v1.Workspace, uint64, error)
 	PutRegion(ctx context.Context, w Write, r *wire.PutRegion) (*v1.Region, uint64, error)
+	// OperateAgents does it to all agents named or to none: the error's Details
+	// then name each one that stood in the way. It gives the agents that are
+	// left, as they are then.
+	OperateAgents(ctx context.Context, w Write, o AgentsAct) (*v1.AgentBatch, error)
+	// CreateJoinToken makes a token and gives its text, which nothing can give
+	// again: a repeated RequestID is fault.Conflict and says so.
+	CreateJoinToken(ctx context.Context, w Write, t TokenToMake) (*v1.NewJoinToken, error)
+	// RevokeJoinToken gives the log index.
+	RevokeJoinToken(ctx context.Context, w Write, id string) (uint64, error)
 	// TransferLeadership to the server of that id, empty: the most up to date.
 	// It returns the new leader's id once it is known, or an empty one.
 	TransferLeadership(ctx context.Context, to string) (leader string, err error)
@@ -166,6 +188,22 @@ type BatchOperation struct {
 	// Descendants, of a rerun: these run again too. One that is no descendant
 	// of an instance named in its plan is refused by name.
 	Descendants []*wire.Target
+}
+
+// AgentsAct is what a person does to agents.
+type AgentsAct struct {
+	Kind   wire.OperateAgents_Kind
+	Agents []string      // each once
+	Within time.Duration // of a drain: when from now on what still runs is stopped; 0: never
+}
+
+// TokenToMake is a join token to be made.
+type TokenToMake struct {
+	Description string
+	Groups      []string // resource groups that its agents may join, sorted; none: all
+	// When it expires: at most one of them is set; none: never.
+	ExpiresIn time.Duration
+	ExpiresAt time.Time
 }
 
 // Logs reads attempts' logs: the stored stream of CRI lines, bytes as they are.
@@ -220,6 +258,14 @@ type BackfillFilter struct {
 	Contains string        // as in Nodes
 	State    v1.State      // empty: all
 	Kind     v1.PlanFilter // never empty
+}
+
+// AgentFilter keeps what matches all that is set.
+type AgentFilter struct {
+	Contains string // as in Nodes; matches id or host
+	State    v1.AgentState
+	Group    string             // resource group
+	Labels   []*wire.Assignment // all of them, with these values
 }
 
 // InstanceFilter keeps what matches all that is set.

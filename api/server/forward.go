@@ -11,13 +11,19 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
 )
 
-// leaderReads are the reads that need the leader's scheduler.
+// leaderReads are the reads that need what only the leader knows; false: what
+// the facts alone say is an answer too, for who wants that.
 var leaderReads = map[string]bool{
-	"/v1/backfills/:backfill": true,
-	"/v1/instances/:instance": true,
+	"/v1/backfills/:backfill":            true,
+	"/v1/instances/:instance":            true,
+	"/v1/agents":                         false,
+	"/v1/agents/:agent":                  false,
+	"/v1/resource-groups":                false,
+	"/v1/resource-groups/:resourceGroup": false,
 }
 
 // forAnyone says whether any coordinator may answer.
@@ -26,7 +32,9 @@ func forAnyone(c *gin.Context) bool {
 	if !strings.HasPrefix(p, "/v1/") || p == "/v1/backfills/preview" {
 		return true
 	}
-	return c.Request.Method == http.MethodGet && !leaderReads[p]
+	needs, asksLeader := leaderReads[p]
+	stale := !needs && v1.Consistency(c.Query("consistency")) == v1.ConsistencyStale
+	return c.Request.Method == http.MethodGet && (!asksLeader || stale)
 }
 
 // forward passes what only the leader can answer to it, once: a coordinator that

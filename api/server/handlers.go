@@ -200,16 +200,6 @@ func (h handlers) GetInstance(c *gin.Context, id v1.InstanceID, _ v1.GetInstance
 // much was looked at.
 func short[T any](items []T, pg Page, next Next) bool { return next != "" && len(items) < pg.Limit }
 
-func (h handlers) ListAgents(c *gin.Context, p v1.ListAgentsParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.Agents(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.AgentPage{Items: items, Next: next}, err)
-}
-
 func (h handlers) GetCluster(c *gin.Context, _ v1.GetClusterParams) {
 	result, err := h.Backend.Cluster(c.Request.Context())
 	h.reply(c, http.StatusOK, result, err)

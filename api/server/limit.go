@@ -14,17 +14,17 @@ import (
 	"backfleet/pkg/fault"
 )
 
-// Limits bound how many requests of each class are answered at the same time.
+// Places bound how many requests of each class are answered at the same time.
 // As many again may wait, for a short time; whatever comes beyond is refused at
 // once as fault.Overloaded, and nothing of it is done. What is 0 has its
 // default. Health, metrics, the contract and how the cluster stands are never
 // refused.
-type Limits struct {
+type Places struct {
 	Reads   int // default 128
-	Heavy   int // previews and receipts, which may take a core for a while; default 4
+	Heavy   int // previews, receipts and searches, which may take a core for a while; default 4
 	Writes  int // default 32, so that the log's own queue always has room for a turn
-	Relief  int // stop, pause, freeze, transfer: places of their own; default 16
-	Streams int // followers of events and logs, who do not wait; default 1000
+	Relief  int // stop, pause, freeze, drain, transfer: places of their own; default 16
+	Streams int // followers of events and logs, and downloads, who do not wait; default 1000
 	Large   int // bodies of more than 1 MiB; default 2
 }
 
@@ -110,13 +110,13 @@ func (g *gate) err() error {
 // gates are the classes of requests.
 type gates struct{ reads, heavy, writes, relief, streams, large *gate }
 
-func newGates(l Limits) *gates {
+func newGates(l Places) *gates {
 	const short, long = time.Second, 5 * time.Second
 	return &gates{
 		reads:   newGate("read", "reads", cmp.Or(l.Reads, 128), short, 1),
-		heavy:   newGate("heavy", "previews and receipts", cmp.Or(l.Heavy, 4), long, 3),
+		heavy:   newGate("heavy", "previews, receipts and searches", cmp.Or(l.Heavy, 4), long, 3),
 		writes:  newGate("write", "writes", cmp.Or(l.Writes, 32), long, 2),
-		relief:  newGate("relief", "stops, pauses and freezes", cmp.Or(l.Relief, 16), long, 1),
+		relief:  newGate("relief", "stops, pauses, freezes and drains", cmp.Or(l.Relief, 16), long, 1),
 		streams: newGate("stream", "streams", cmp.Or(l.Streams, 1000), 0, 5),
 		large:   newGate("large", "requests of more than 1 MiB", cmp.Or(l.Large, 2), long, 5),
 	}
@@ -128,7 +128,7 @@ func (g *gates) all() []*gate {
 
 // relieving are the operations that make less work, and must get through when
 // there is too much of it.
-var relieving = map[string]bool{"stop": true, "pause": true, "freeze": true}
+var relieving = map[string]bool{"stop": true, "pause": true, "freeze": true, "drain": true}
 
 // of is the gate of a request; nil: it passes.
 func (g *gates) of(c *gin.Context) *gate {
@@ -139,7 +139,7 @@ func (g *gates) of(c *gin.Context) *gate {
 		return nil
 	case isStream(c):
 		return g.streams
-	case p == "/v1/backfills/preview", strings.HasSuffix(p, "/receipt"):
+	case p == "/v1/backfills/preview", strings.HasSuffix(p, "/receipt"), strings.HasSuffix(p, "/logs/search"):
 		return g.heavy
 	case read:
 		return g.reads

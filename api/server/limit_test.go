@@ -99,8 +99,8 @@ func TestAFloodIsRefusedAndWhatRelievesGetsThrough(t *testing.T) {
 		inside.Add(-1)
 		return nil
 	}
-	limits := server.Limits{Reads: 8, Heavy: 2, Writes: 4, Relief: 2, Streams: 3, Large: 1}
-	s, h := listening(t, b, server.Options{Limits: limits})
+	limits := server.Places{Reads: 8, Heavy: 2, Writes: 4, Relief: 2, Streams: 3, Large: 1}
+	s, h := listening(t, b, server.Options{Places: limits})
 	h.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 100
 
 	const flood = 3000
@@ -180,7 +180,7 @@ func TestAFloodIsRefusedAndWhatRelievesGetsThrough(t *testing.T) {
 // TestStreamsAndLargeRequestsHavePlacesOfTheirOwn fills them.
 func TestStreamsAndLargeRequestsHavePlacesOfTheirOwn(t *testing.T) {
 	b := standin.New()
-	s, h := listening(t, b, server.Options{Limits: server.Limits{Streams: 2, Large: 1}, Heartbeat: 10 * time.Millisecond})
+	s, h := listening(t, b, server.Options{Places: server.Places{Streams: 2, Large: 1}, Heartbeat: 10 * time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 2 {
 		r, err := http.NewRequestWithContext(ctx, "GET", h.URL+"/v1/events", nil)

@@ -277,9 +277,10 @@ func (w Write) operators(field, what string) error {
 	return e
 }
 
+// isStream says that the answer takes as long as it takes.
 func isStream(c *gin.Context) bool {
 	p := c.FullPath()
-	return p == "/v1/events" || strings.HasSuffix(p, "/logs/follow")
+	return p == "/v1/events" || strings.HasSuffix(p, "/logs/follow") || strings.HasSuffix(p, "/logs/download")
 }
 
 // settle lets a read wait until the state here is new enough for it, and tells

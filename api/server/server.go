@@ -31,7 +31,7 @@ type Options struct {
 	// Transport reaches the leader. Default: http.DefaultTransport's settings.
 	Transport http.RoundTripper
 
-	Limits         Limits        // of requests at the same time
+	Places         Places        // of requests at the same time
 	MaxBody        int64         // bytes of a request, unpacked; default 64 MiB, as much as the log takes
 	RequestTimeout time.Duration // of all that is not a stream; default 30 s
 	WaitTimeout    time.Duration // for a read's index; default 10 s
@@ -73,7 +73,7 @@ func New(o Options) *Server {
 	if o.Transport == nil {
 		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
-	s := &Server{Options: o, gates: newGates(o.Limits)}
+	s := &Server{Options: o, gates: newGates(o.Places)}
 	s.streams, s.cancel = context.WithCancel(context.Background())
 	s.handler = compress(s.routes())
 	return s

@@ -97,10 +97,7 @@ func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion,
 		h.fail(c, err)
 		return
 	}
-	w, err := writeFor(c, why)
-	if err == nil {
-		err = w.operators("", "what is set for all")
-	}
+	w, err := operatorsWrite(c, why, "what is set for all")
 	if err != nil {
 		h.fail(c, err)
 		return

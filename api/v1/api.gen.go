@@ -20,6 +20,8 @@ import (
 // Defines values for AgentState.
 const (
 	AgentStateDraining AgentState = "draining"
+	AgentStateGone     AgentState = "gone"
+	AgentStateLost     AgentState = "lost"
 	AgentStateReady    AgentState = "ready"
 	AgentStateSilent   AgentState = "silent"
 )
@@ -28,6 +30,10 @@ const (
 func (e AgentState) Valid() bool {
 	switch e {
 	case AgentStateDraining:
+		return true
+	case AgentStateGone:
+		return true
+	case AgentStateLost:
 		return true
 	case AgentStateReady:
 		return true
@@ -40,11 +46,13 @@ func (e AgentState) Valid() bool {
 
 // Defines values for AttemptState.
 const (
+	AttemptStateDrained   AttemptState = "drained"
 	AttemptStateFailed    AttemptState = "failed"
 	AttemptStateLost      AttemptState = "lost"
 	AttemptStateQueued    AttemptState = "queued"
 	AttemptStateRecalled  AttemptState = "recalled"
 	AttemptStateRunning   AttemptState = "running"
+	AttemptStateSkipped   AttemptState = "skipped"
 	AttemptStateStopped   AttemptState = "stopped"
 	AttemptStateSucceeded AttemptState = "succeeded"
 	AttemptStateTimedOut  AttemptState = "timedOut"
@@ -54,6 +62,8 @@ const (
 // Valid indicates whether the value is a known member of the AttemptState enum.
 func (e AttemptState) Valid() bool {
 	switch e {
+	case AttemptStateDrained:
+		return true
 	case AttemptStateFailed:
 		return true
 	case AttemptStateLost:
@@ -63,6 +73,8 @@ func (e AttemptState) Valid() bool {
 	case AttemptStateRecalled:
 		return true
 	case AttemptStateRunning:
+		return true
+	case AttemptStateSkipped:
 		return true
 	case AttemptStateStopped:
 		return true
@@ -272,6 +284,27 @@ func (e EventType) Valid() bool {
 	case EventTypeOperation:
 		return true
 	case EventTypeReset:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExitMeaning.
+const (
+	ExitMeaningFail  ExitMeaning = "fail"
+	ExitMeaningRetry ExitMeaning = "retry"
+	ExitMeaningSkip  ExitMeaning = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ExitMeaning enum.
+func (e ExitMeaning) Valid() bool {
+	switch e {
+	case ExitMeaningFail:
+		return true
+	case ExitMeaningRetry:
+		return true
+	case ExitMeaningSkip:
 		return true
 	default:
 		return false
@@ -838,13 +871,101 @@ func (e Weekday) Valid() bool {
 
 // Agent defines model for Agent.
 type Agent struct {
-	Groups      []AgentSlots `json:"groups"`
-	Host        string       `json:"host"`
-	ID          string       `json:"id"`
-	Incarnation string       `json:"incarnation,omitempty"`
-	Labels      []Assignment `json:"labels,omitempty"`
-	State       AgentState   `json:"state"`
-	Version     string       `json:"version"`
+	// Attempts That it holds, those that wait there for a slot among them.
+	Attempts int `json:"attempts"`
+
+	// Boot Of its host: a new one means a restart.
+	Boot string `json:"boot,omitempty"`
+
+	// Connected To the leader; absent where that was not asked.
+	Connected *bool `json:"connected,omitempty"`
+
+	// Drain Asked for by a person.
+	Drain  *AgentDrain  `json:"drain,omitempty"`
+	Groups []AgentSlots `json:"groups"`
+	Host   string       `json:"host"`
+	ID     string       `json:"id"`
+
+	// Incarnation Of that process: with a new one, all that the old one held has ended.
+	Incarnation string `json:"incarnation,omitempty"`
+
+	// JoinToken Id of the token that let it in; absent: another credential did.
+	JoinToken string `json:"joinToken,omitempty"`
+
+	// KeeperVersion Of the process that holds its attempts; it outlives the agent.
+	KeeperVersion string       `json:"keeperVersion,omitempty"`
+	Labels        []Assignment `json:"labels,omitempty"`
+
+	// LastSeen When it was last heard of.
+	LastSeen *time.Time `json:"lastSeen,omitempty"`
+
+	// State `ready`: takes work. `draining`: takes nothing new. `silent`: not connected, but its leases have not ended; only the
+	// leader can tell. `lost`: not heard of for longer than a lease. `gone`: it has said that it ends.
+	State   AgentState `json:"state"`
+	Version string     `json:"version"`
+}
+
+// AgentAttempt defines model for AgentAttempt.
+type AgentAttempt struct {
+	// Attempt Its number.
+	Attempt int `json:"attempt"`
+
+	// Cause Why.
+	Cause string `json:"cause,omitempty"`
+
+	// Instance Examples: b12.345
+	Instance      InstanceID `json:"instance"`
+	Node          string     `json:"node"`
+	ResourceGroup string     `json:"resourceGroup"`
+
+	// Since When it was granted.
+	Since time.Time `json:"since"`
+
+	// Slots That it takes.
+	Slots int `json:"slots"`
+
+	// State `queued` or `running`.
+	State AttemptState `json:"state"`
+
+	// Stopping The agent was told to end it or to give it back.
+	Stopping bool `json:"stopping,omitempty"`
+}
+
+// AgentBatch defines model for AgentBatch.
+type AgentBatch struct {
+	Agents   []Agent   `json:"agents"`
+	Index    LogIndex  `json:"index"`
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// AgentCounts How many agents are in which state.
+type AgentCounts struct {
+	Draining int `json:"draining"`
+	Gone     int `json:"gone"`
+	Lost     int `json:"lost"`
+	Ready    int `json:"ready"`
+	Silent   int `json:"silent"`
+}
+
+// AgentDetail defines model for AgentDetail.
+type AgentDetail struct {
+	Agent Agent `json:"agent"`
+
+	// Attempts What it holds, by instance; the first 1,000.
+	Attempts []AgentAttempt `json:"attempts"`
+}
+
+// AgentDrain An agent becomes empty, or is.
+type AgentDrain struct {
+	By string `json:"by"`
+
+	// Deadline When what still runs is stopped; absent: never.
+	Deadline *time.Time `json:"deadline,omitempty"`
+
+	// Remaining Attempts that it still holds.
+	Remaining int       `json:"remaining"`
+	Since     time.Time `json:"since"`
+	Why       string    `json:"why,omitempty"`
 }
 
 // AgentPage defines model for AgentPage.
@@ -855,15 +976,40 @@ type AgentPage struct {
 
 // AgentSlots defines model for AgentSlots.
 type AgentSlots struct {
-	Group string `json:"group"`
-	Slots int    `json:"slots"`
+	// Ahead Slots that what waits there will take.
+	Ahead int `json:"ahead"`
 
-	// Used Live leases.
+	// Backfills Of these by backfills.
+	Backfills int    `json:"backfills"`
+	Group     string `json:"group"`
+	Slots     int    `json:"slots"`
+
+	// Used Slots that attempts use.
 	Used int `json:"used"`
 }
 
-// AgentState defines model for AgentState.
+// AgentState `ready`: takes work. `draining`: takes nothing new. `silent`: not connected, but its leases have not ended; only the
+// leader can tell. `lost`: not heard of for longer than a lease. `gone`: it has said that it ends.
 type AgentState string
+
+// AgentsDrain defines model for AgentsDrain.
+type AgentsDrain struct {
+	Agents []string `json:"agents"`
+
+	// DeadlineSeconds From now, after which what still runs is stopped; 0: none.
+	DeadlineSeconds int64 `json:"deadlineSeconds,omitempty"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
+
+// AgentsOperation defines model for AgentsOperation.
+type AgentsOperation struct {
+	Agents []string `json:"agents"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
 
 // Assignment defines model for Assignment.
 type Assignment struct {
@@ -1199,8 +1345,11 @@ type ErrorCode string
 
 // Event defines model for Event.
 type Event struct {
-	Actor      string     `json:"actor,omitempty"`
-	Agent      string     `json:"agent,omitempty"`
+	Actor string `json:"actor,omitempty"`
+	Agent string `json:"agent,omitempty"`
+
+	// AgentState `ready`: takes work. `draining`: takes nothing new. `silent`: not connected, but its leases have not ended; only the
+	// leader can tell. `lost`: not heard of for longer than a lease. `gone`: it has said that it ends.
 	AgentState AgentState `json:"agentState,omitempty"`
 	At         time.Time  `json:"at"`
 
@@ -1237,6 +1386,17 @@ type Event struct {
 
 // EventType defines model for EventType.
 type EventType string
+
+// ExitCode What an exit code of the node's code means.
+type ExitCode struct {
+	Code int32 `json:"code"`
+
+	// Meaning retry: a failure, tried again as often as the node allows. fail: a failure that another attempt would not mend. skip: there was nothing to do, which counts as succeeded (RULES R9).
+	Meaning ExitMeaning `json:"meaning"`
+}
+
+// ExitMeaning retry: a failure, tried again as often as the node allows. fail: a failure that another attempt would not mend. skip: there was nothing to do, which counts as succeeded (RULES R9).
+type ExitMeaning string
 
 // Forecast How long it will take, in seconds, as the scheduler plays it through on past durations.
 type Forecast struct {
@@ -1395,11 +1555,66 @@ type InstancesOperation struct {
 	Why WhyText `json:"why,omitempty"`
 }
 
+// JoinToken defines model for JoinToken.
+type JoinToken struct {
+	// Agents Known agents that it let in.
+	Agents      int       `json:"agents"`
+	CreatedAt   time.Time `json:"createdAt"`
+	CreatedBy   string    `json:"createdBy"`
+	Description string    `json:"description,omitempty"`
+	Expired     bool      `json:"expired"`
+
+	// ExpiresAt Absent: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+
+	// Groups Resource groups that its agents may join; none: all.
+	Groups []string `json:"groups"`
+
+	// ID Public: the first part of the token.
+	ID string `json:"id"`
+}
+
+// JoinTokenPage defines model for JoinTokenPage.
+type JoinTokenPage struct {
+	Items []JoinToken `json:"items"`
+	Next  string      `json:"next,omitempty"`
+}
+
+// JoinTokenRequest defines model for JoinTokenRequest.
+type JoinTokenRequest struct {
+	Description string     `json:"description,omitempty"`
+	ExpiresAt   *time.Time `json:"expiresAt,omitempty"`
+
+	// ExpiresInSeconds From now; 0: it does not expire. Not together with `expiresAt`.
+	ExpiresInSeconds int64 `json:"expiresInSeconds,omitempty"`
+
+	// Groups Resource groups that its agents may join; none: all.
+	Groups []string `json:"groups,omitempty"`
+}
+
+// Limits Bounds of an attempt and all processes it starts. 0: none.
+type Limits struct {
+	// CoreBytes Of a core dump; none is written without it.
+	CoreBytes int64 `json:"coreBytes,omitempty"`
+
+	// CPUMilli Thousandths of a core.
+	CPUMilli    int32 `json:"cpuMilli,omitempty"`
+	MemoryBytes int64 `json:"memoryBytes,omitempty"`
+	Nice        int32 `json:"nice,omitempty"`
+
+	// OpenFiles Of each process.
+	OpenFiles int32 `json:"openFiles,omitempty"`
+	Processes int32 `json:"processes,omitempty"`
+}
+
 // LogIndex defines model for LogIndex.
 type LogIndex = uint64
 
 // LogLine defines model for LogLine.
 type LogLine struct {
+	// Match Of a search: it matches, and is no line around one.
+	Match bool `json:"match,omitempty"`
+
 	// Offset Where it begins in the stored stream.
 	Offset uint64 `json:"offset"`
 
@@ -1429,6 +1644,32 @@ type LogPage struct {
 
 	// Next Offset at which to read on.
 	Next uint64 `json:"next"`
+
+	// Size Bytes stored so far.
+	Size uint64 `json:"size"`
+}
+
+// LogPassage Lines that follow each other.
+type LogPassage struct {
+	Lines []LogLine `json:"lines"`
+}
+
+// LogSearch defines model for LogSearch.
+type LogSearch struct {
+	Attempt int `json:"attempt"`
+
+	// Complete Whether the log ends at `next`.
+	Complete bool `json:"complete"`
+
+	// Incomplete Not all that is stored was searched: go on at `next`.
+	Incomplete bool `json:"incomplete,omitempty"`
+
+	// Matches Lines found.
+	Matches int `json:"matches"`
+
+	// Next Offset at which to search on.
+	Next     uint64       `json:"next"`
+	Passages []LogPassage `json:"passages"`
 
 	// Size Bytes stored so far.
 	Size uint64 `json:"size"`
@@ -1472,6 +1713,15 @@ type MissingUpstream struct {
 // Mode RULES R2.
 type Mode string
 
+// NewJoinToken defines model for NewJoinToken.
+type NewJoinToken struct {
+	Index     LogIndex  `json:"index"`
+	JoinToken JoinToken `json:"joinToken"`
+
+	// Token What an agent shows. It is told here and never again.
+	Token string `json:"token"`
+}
+
 // Node One scheduled unit of code (RULES R0).
 type Node struct {
 	Baseline string `json:"baseline,omitempty"`
@@ -1485,7 +1735,13 @@ type Node struct {
 	// Dialect Of the parameters: `dataworks` (default) or `dataphin`.
 	Dialect     string       `json:"dialect,omitempty"`
 	Environment []Assignment `json:"environment,omitempty"`
-	ID          string       `json:"id"`
+
+	// ExitCodes Exit codes that mean something else than success (0) and failure (the others).
+	ExitCodes []ExitCode `json:"exitCodes,omitempty"`
+	ID        string     `json:"id"`
+
+	// Limits Bounds of an attempt and all processes it starts. 0: none.
+	Limits *Limits `json:"limits,omitempty"`
 
 	// Mode Default `normal`.
 	Mode   NodeMode     `json:"mode,omitempty"`
@@ -1494,11 +1750,20 @@ type Node struct {
 	Params []Assignment `json:"params,omitempty"`
 
 	// Priority The baseline's: 1, 3, 5, 7 or 8.
-	Priority      int32     `json:"priority,omitempty"`
-	ResourceGroup string    `json:"resourceGroup,omitempty"`
-	Retries       int32     `json:"retries,omitempty"`
-	RetryDelayMs  int64     `json:"retryDelayMs,omitempty"`
-	Schedule      *Schedule `json:"schedule,omitempty"`
+	Priority int32 `json:"priority,omitempty"`
+
+	// Requires Labels that an agent must have, all of them (RULES R7.7).
+	Requires      []Assignment `json:"requires,omitempty"`
+	ResourceGroup string       `json:"resourceGroup,omitempty"`
+	Retries       int32        `json:"retries,omitempty"`
+	RetryDelayMs  int64        `json:"retryDelayMs,omitempty"`
+	Schedule      *Schedule    `json:"schedule,omitempty"`
+
+	// Secrets Names of variables whose values are masked in logs.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// Slots How many slots of its resource group each attempt takes, at one agent (RULES R7.8). 0: 1.
+	Slots int32 `json:"slots,omitempty"`
 
 	// TimeoutMs 0: none.
 	TimeoutMs int64 `json:"timeoutMs,omitempty"`
@@ -1506,7 +1771,10 @@ type Node struct {
 	// Type Examples: shell
 	Type      string     `json:"type,omitempty"`
 	Upstreams []Upstream `json:"upstreams,omitempty"`
-	Workspace string     `json:"workspace,omitempty"`
+
+	// User Whose rights the code has. Default: as the agent is set.
+	User      string `json:"user,omitempty"`
+	Workspace string `json:"workspace,omitempty"`
 }
 
 // NodeApplication defines model for NodeApplication.
@@ -1937,6 +2205,12 @@ type RegionSettings struct {
 	AdvancedMode *bool `json:"advancedMode,omitempty"`
 }
 
+// Removal defines model for Removal.
+type Removal struct {
+	ID    string   `json:"id"`
+	Index LogIndex `json:"index"`
+}
+
 // RerunRequest Either `instances` or `failed`.
 type RerunRequest struct {
 	// Descendants Of a rerun: all descendants in the backfill of the named ones run again too, or those that are named here.
@@ -1952,6 +2226,9 @@ type RerunRequest struct {
 
 // ResourceGroup A named pool of agents (RULES R7.5, R10.2).
 type ResourceGroup struct {
+	// AgentStates How many agents are in which state.
+	AgentStates AgentCounts `json:"agentStates"`
+
 	// Agents That take work.
 	Agents int `json:"agents"`
 
@@ -1959,16 +2236,26 @@ type ResourceGroup struct {
 	BackfillMaxShare uint32 `json:"backfillMaxShare"`
 
 	// Backfills Slots that backfills use.
-	Backfills int               `json:"backfills"`
-	Kind      ResourceGroupKind `json:"kind"`
-	Name      string            `json:"name"`
+	Backfills   int               `json:"backfills"`
+	Description string            `json:"description,omitempty"`
+	Kind        ResourceGroupKind `json:"kind"`
+
+	// LogKeepMs How long logs of its attempts are kept; absent: by its kind.
+	LogKeepMs int64  `json:"logKeepMs,omitempty"`
+	Name      string `json:"name"`
 
 	// ReserveForAuto Slots that only auto instances get.
 	ReserveForAuto uint32 `json:"reserveForAuto"`
 
 	// Slots Of those agents.
 	Slots int `json:"slots"`
-	Used  int `json:"used"`
+
+	// Unserved Nodes or unfinished backfills name it, and no agent of it takes work.
+	Unserved bool `json:"unserved,omitempty"`
+	Used     int  `json:"used"`
+
+	// Waiting Instances that would start if it had slots; absent where the leader was not asked.
+	Waiting *int `json:"waiting,omitempty"`
 }
 
 // ResourceGroupKind defines model for ResourceGroupKind.
@@ -1984,10 +2271,14 @@ type ResourceGroupPage struct {
 type ResourceGroupSettings struct {
 	// BackfillMaxShare Percent; 0: all.
 	BackfillMaxShare uint32 `json:"backfillMaxShare,omitempty"`
+	Description      string `json:"description,omitempty"`
 
 	// Kind Default `shared`.
-	Kind           ResourceGroupKind `json:"kind,omitempty"`
-	ReserveForAuto uint32            `json:"reserveForAuto,omitempty"`
+	Kind ResourceGroupKind `json:"kind,omitempty"`
+
+	// LogKeepMs How long logs of its attempts are kept (RULES R10.2); 0: by its kind.
+	LogKeepMs      int64  `json:"logKeepMs,omitempty"`
+	ReserveForAuto uint32 `json:"reserveForAuto,omitempty"`
 }
 
 // Schedule defines model for Schedule.
@@ -2201,6 +2492,9 @@ type Stream = LogStream
 // Why defines model for Why.
 type Why = string
 
+// Agents defines model for Agents.
+type Agents = AgentBatch
+
 // Operations defines model for Operations.
 type Operations = OperationBatch
 
@@ -2209,12 +2503,52 @@ type ListAgentsParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
 	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
 
+	// State Only agents in this state.
+	State AgentState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Group Only agents of this resource group.
+	Group string `form:"group,omitempty" json:"group,omitempty"`
+
+	// Label Only agents with this label, `name=value`; repeated: with all of them.
+	Label []string `form:"label,omitempty" json:"label,omitempty"`
+
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Limit Items of a page, 1 to 1000. Default 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// DrainAgentsParams defines parameters for DrainAgents.
+type DrainAgentsParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeAgentsParams defines parameters for ResumeAgents.
+type ResumeAgentsParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ForgetAgentParams defines parameters for ForgetAgent.
+type ForgetAgentParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetAgentParams defines parameters for GetAgent.
+type GetAgentParams struct {
 	// MinIndex Answer only from a state at least this new.
 	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
 
@@ -2507,6 +2841,25 @@ type ReadLogParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// DownloadLogParams defines parameters for DownloadLog.
+type DownloadLogParams struct {
+	// Attempt Number of the attempt, from 1. Default the newest.
+	Attempt AttemptParam `form:"attempt,omitempty" json:"attempt,omitempty"`
+
+	// Stream Only lines of this stream.
+	Stream Stream `form:"stream,omitempty" json:"stream,omitempty"`
+
+	// Timestamps Begin each line with its time and stream.
+	Timestamps bool `form:"timestamps,omitempty" json:"timestamps,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // FollowLogParams defines parameters for FollowLog.
 type FollowLogParams struct {
 	// Attempt Number of the attempt, from 1. Default the newest.
@@ -2525,6 +2878,74 @@ type FollowLogParams struct {
 	// as every write that was answered before this read began.
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 	LastEventID LastEventID      `json:"Last-Event-ID,omitempty"`
+}
+
+// SearchLogParams defines parameters for SearchLog.
+type SearchLogParams struct {
+	// Text What is searched for.
+	Text string `form:"text" json:"text"`
+
+	// Regex It is a regular expression (RE2), matched within a line.
+	Regex bool `form:"regex,omitempty" json:"regex,omitempty"`
+
+	// IgnoreCase Upper and lower case alike.
+	IgnoreCase bool `form:"ignoreCase,omitempty" json:"ignoreCase,omitempty"`
+
+	// Context So many lines before and after each that matches, at most 100. Default 0.
+	Context int `form:"context,omitempty" json:"context,omitempty"`
+
+	// Limit Lines that match, 1 to 1000. Default 100.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Attempt Number of the attempt, from 1. Default the newest.
+	Attempt AttemptParam `form:"attempt,omitempty" json:"attempt,omitempty"`
+
+	// Offset Byte offset in the stored stream. Default 0.
+	Offset LogOffset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Stream Only lines of this stream.
+	Stream Stream `form:"stream,omitempty" json:"stream,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListJoinTokensParams defines parameters for ListJoinTokens.
+type ListJoinTokensParams struct {
+	// Contains Only where the id or the name contains this, upper and lower case alike.
+	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// CreateJoinTokenParams defines parameters for CreateJoinToken.
+type CreateJoinTokenParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeJoinTokenParams defines parameters for RevokeJoinToken.
+type RevokeJoinTokenParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListNodesParams defines parameters for ListNodes.
@@ -2700,6 +3121,12 @@ type PutWorkspaceParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// DrainAgentsJSONRequestBody defines body for DrainAgents for application/json ContentType.
+type DrainAgentsJSONRequestBody = AgentsDrain
+
+// ResumeAgentsJSONRequestBody defines body for ResumeAgents for application/json ContentType.
+type ResumeAgentsJSONRequestBody = AgentsOperation
+
 // SubmitBackfillJSONRequestBody defines body for SubmitBackfill for application/json ContentType.
 type SubmitBackfillJSONRequestBody = BackfillRequest
 
@@ -2735,6 +3162,9 @@ type TransferLeadershipJSONRequestBody = TransferRequest
 
 // OperateInstancesJSONRequestBody defines body for OperateInstances for application/json ContentType.
 type OperateInstancesJSONRequestBody = InstancesOperation
+
+// CreateJoinTokenJSONRequestBody defines body for CreateJoinToken for application/json ContentType.
+type CreateJoinTokenJSONRequestBody = JoinTokenRequest
 
 // ApplyNodesJSONRequestBody defines body for ApplyNodes for application/json ContentType.
 type ApplyNodesJSONRequestBody = NodeApplication
@@ -2832,10 +3262,60 @@ type ClientInterface interface {
 	// Corresponds with GET /readyz (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAgents Agents by id.
+	// ListAgents Agents by id. Answered by the leader.
+	//
+	// With `consistency=stale` the asked coordinator answers from the facts, which do not say who is connected.
 	//
 	// Corresponds with GET /v1/agents (the `ListAgents` operationId).
 	ListAgents(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainAgentsWithBody Have agents become empty, all of the named or none.
+	//
+	// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+	// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+	// already, the deadline is set anew.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+	DrainAgentsWithBody(ctx context.Context, params *DrainAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainAgents Have agents become empty, all of the named or none.
+	//
+	// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+	// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+	// already, the deadline is set anew.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+	DrainAgents(ctx context.Context, params *DrainAgentsParams, body DrainAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeAgentsWithBody Have drained agents take work again, all of the named or none.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+	ResumeAgentsWithBody(ctx context.Context, params *ResumeAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeAgents Have drained agents take work again, all of the named or none.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+	ResumeAgents(ctx context.Context, params *ResumeAgentsParams, body ResumeAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ForgetAgent Forget an agent that is lost or gone.
+	//
+	// Corresponds with DELETE /v1/agents/{agent} (the `ForgetAgent` operationId).
+	ForgetAgent(ctx context.Context, agent string, params *ForgetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAgent An agent and what it holds. Answered by the leader.
+	//
+	// With `consistency=stale` the asked coordinator answers from the facts, which do not say whether it is connected.
+	//
+	// Corresponds with GET /v1/agents/{agent} (the `GetAgent` operationId).
+	GetAgent(ctx context.Context, agent string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListBackfills Backfills, newest first.
 	//
@@ -3064,12 +3544,20 @@ type ClientInterface interface {
 
 	// ReadLog A range of an attempt's log.
 	//
-	// With `Accept: text/plain` the answer is the text as the process wrote it
+	// With `Accept: text/plain` the answer is the bytes as the process wrote them
 	// (with `timestamps`, each line begins with its time and stream); by default
 	// it is JSON.
 	//
 	// Corresponds with GET /v1/instances/{instance}/logs (the `ReadLog` operationId).
 	ReadLog(ctx context.Context, instance InstanceParam, params *ReadLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DownloadLog An attempt's whole log as a file.
+	//
+	// The bytes as the process wrote them, as far as they are stored when the download begins; of any size, and
+	// compressed on the way where `Accept-Encoding` says `gzip`. A download that fails breaks off.
+	//
+	// Corresponds with GET /v1/instances/{instance}/logs/download (the `DownloadLog` operationId).
+	DownloadLog(ctx context.Context, instance InstanceParam, params *DownloadLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// FollowLog An attempt's log as it grows, as server-sent events.
 	//
@@ -3079,6 +3567,44 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/instances/{instance}/logs/follow (the `FollowLog` operationId).
 	FollowLog(ctx context.Context, instance InstanceParam, params *FollowLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchLog The lines of an attempt's log that match, with lines around them.
+	//
+	// Searches from `offset` on, in the order of the log. One call looks at a bounded part: while the answer
+	// is `incomplete`, go on with its `next` as `offset`. A line of more than 64 KiB is searched in parts of that size.
+	//
+	// Corresponds with GET /v1/instances/{instance}/logs/search (the `SearchLog` operationId).
+	SearchLog(ctx context.Context, instance InstanceParam, params *SearchLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListJoinTokens Join tokens by id, without their text. For operators.
+	//
+	// Corresponds with GET /v1/join-tokens (the `ListJoinTokens` operationId).
+	ListJoinTokens(ctx context.Context, params *ListJoinTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateJoinTokenWithBody Make a token that lets agents in. For operators.
+	//
+	// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+	// get it either) revokes the token and makes another.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+	CreateJoinTokenWithBody(ctx context.Context, params *CreateJoinTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateJoinToken Make a token that lets agents in. For operators.
+	//
+	// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+	// get it either) revokes the token and makes another.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+	CreateJoinToken(ctx context.Context, params *CreateJoinTokenParams, body CreateJoinTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeJoinToken Revoke a join token. The sessions that it let in end. For operators.
+	//
+	// Corresponds with DELETE /v1/join-tokens/{joinToken} (the `RevokeJoinToken` operationId).
+	RevokeJoinToken(ctx context.Context, joinToken string, params *RevokeJoinTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNodes Nodes by id, without their code.
 	//
@@ -3128,12 +3654,15 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
 	PutRegion(ctx context.Context, region string, params *PutRegionParams, body PutRegionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListResourceGroups Resource groups by name: those that were set, and those that agents or nodes name.
+	// ListResourceGroups Resource groups by name: those that were set, and those that agents, nodes or backfills name. Answered by the leader.
+	//
+	// With `consistency=stale` the asked coordinator answers from the facts, which know of no agent that is silent and
+	// of nothing that waits.
 	//
 	// Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
 	ListResourceGroups(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetResourceGroup A resource group, its bounds and its use.
+	// GetResourceGroup A resource group, its bounds, its agents and its use. Answered by the leader.
 	//
 	// Corresponds with GET /v1/resource-groups/{resourceGroup} (the `GetResourceGroup` operationId).
 	GetResourceGroup(ctx context.Context, resourceGroup string, params *GetResourceGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3212,11 +3741,121 @@ func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 	return c.Client.Do(req)
 }
 
-// ListAgents Agents by id.
+// ListAgents Agents by id. Answered by the leader.
+//
+// With `consistency=stale` the asked coordinator answers from the facts, which do not say who is connected.
 //
 // Corresponds with GET /v1/agents (the `ListAgents` operationId).
 func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAgentsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainAgentsWithBody Have agents become empty, all of the named or none.
+//
+// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+// already, the deadline is set anew.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+func (c *Client) DrainAgentsWithBody(ctx context.Context, params *DrainAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainAgentsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainAgents Have agents become empty, all of the named or none.
+//
+// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+// already, the deadline is set anew.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+func (c *Client) DrainAgents(ctx context.Context, params *DrainAgentsParams, body DrainAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainAgentsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeAgentsWithBody Have drained agents take work again, all of the named or none.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+func (c *Client) ResumeAgentsWithBody(ctx context.Context, params *ResumeAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeAgentsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeAgents Have drained agents take work again, all of the named or none.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+func (c *Client) ResumeAgents(ctx context.Context, params *ResumeAgentsParams, body ResumeAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeAgentsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForgetAgent Forget an agent that is lost or gone.
+//
+// Corresponds with DELETE /v1/agents/{agent} (the `ForgetAgent` operationId).
+func (c *Client) ForgetAgent(ctx context.Context, agent string, params *ForgetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForgetAgentRequest(c.Server, agent, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAgent An agent and what it holds. Answered by the leader.
+//
+// With `consistency=stale` the asked coordinator answers from the facts, which do not say whether it is connected.
+//
+// Corresponds with GET /v1/agents/{agent} (the `GetAgent` operationId).
+func (c *Client) GetAgent(ctx context.Context, agent string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAgentRequest(c.Server, agent, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3784,13 +4423,31 @@ func (c *Client) GetInstance(ctx context.Context, instance InstanceParam, params
 
 // ReadLog A range of an attempt's log.
 //
-// With `Accept: text/plain` the answer is the text as the process wrote it
+// With `Accept: text/plain` the answer is the bytes as the process wrote them
 // (with `timestamps`, each line begins with its time and stream); by default
 // it is JSON.
 //
 // Corresponds with GET /v1/instances/{instance}/logs (the `ReadLog` operationId).
 func (c *Client) ReadLog(ctx context.Context, instance InstanceParam, params *ReadLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReadLogRequest(c.Server, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DownloadLog An attempt's whole log as a file.
+//
+// The bytes as the process wrote them, as far as they are stored when the download begins; of any size, and
+// compressed on the way where `Accept-Encoding` says `gzip`. A download that fails breaks off.
+//
+// Corresponds with GET /v1/instances/{instance}/logs/download (the `DownloadLog` operationId).
+func (c *Client) DownloadLog(ctx context.Context, instance InstanceParam, params *DownloadLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDownloadLogRequest(c.Server, instance, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3810,6 +4467,94 @@ func (c *Client) ReadLog(ctx context.Context, instance InstanceParam, params *Re
 // Corresponds with GET /v1/instances/{instance}/logs/follow (the `FollowLog` operationId).
 func (c *Client) FollowLog(ctx context.Context, instance InstanceParam, params *FollowLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFollowLogRequest(c.Server, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchLog The lines of an attempt's log that match, with lines around them.
+//
+// Searches from `offset` on, in the order of the log. One call looks at a bounded part: while the answer
+// is `incomplete`, go on with its `next` as `offset`. A line of more than 64 KiB is searched in parts of that size.
+//
+// Corresponds with GET /v1/instances/{instance}/logs/search (the `SearchLog` operationId).
+func (c *Client) SearchLog(ctx context.Context, instance InstanceParam, params *SearchLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchLogRequest(c.Server, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListJoinTokens Join tokens by id, without their text. For operators.
+//
+// Corresponds with GET /v1/join-tokens (the `ListJoinTokens` operationId).
+func (c *Client) ListJoinTokens(ctx context.Context, params *ListJoinTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListJoinTokensRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateJoinTokenWithBody Make a token that lets agents in. For operators.
+//
+// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+// get it either) revokes the token and makes another.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+func (c *Client) CreateJoinTokenWithBody(ctx context.Context, params *CreateJoinTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateJoinTokenRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateJoinToken Make a token that lets agents in. For operators.
+//
+// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+// get it either) revokes the token and makes another.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+func (c *Client) CreateJoinToken(ctx context.Context, params *CreateJoinTokenParams, body CreateJoinTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateJoinTokenRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeJoinToken Revoke a join token. The sessions that it let in end. For operators.
+//
+// Corresponds with DELETE /v1/join-tokens/{joinToken} (the `RevokeJoinToken` operationId).
+func (c *Client) RevokeJoinToken(ctx context.Context, joinToken string, params *RevokeJoinTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeJoinTokenRequest(c.Server, joinToken, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3948,7 +4693,10 @@ func (c *Client) PutRegion(ctx context.Context, region string, params *PutRegion
 	return c.Client.Do(req)
 }
 
-// ListResourceGroups Resource groups by name: those that were set, and those that agents or nodes name.
+// ListResourceGroups Resource groups by name: those that were set, and those that agents, nodes or backfills name. Answered by the leader.
+//
+// With `consistency=stale` the asked coordinator answers from the facts, which know of no agent that is silent and
+// of nothing that waits.
 //
 // Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
 func (c *Client) ListResourceGroups(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3963,7 +4711,7 @@ func (c *Client) ListResourceGroups(ctx context.Context, params *ListResourceGro
 	return c.Client.Do(req)
 }
 
-// GetResourceGroup A resource group, its bounds and its use.
+// GetResourceGroup A resource group, its bounds, its agents and its use. Answered by the leader.
 //
 // Corresponds with GET /v1/resource-groups/{resourceGroup} (the `GetResourceGroup` operationId).
 func (c *Client) GetResourceGroup(ctx context.Context, resourceGroup string, params *GetResourceGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4181,6 +4929,34 @@ func NewListAgentsRequest(server string, params *ListAgentsParams) (*http.Reques
 			}
 		}
 
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group", params.Group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Label != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "label", params.Label, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
@@ -4196,6 +4972,247 @@ func NewListAgentsRequest(server string, params *ListAgentsParams) (*http.Reques
 				rawQueryFragments = append(rawQueryFragments, qp)
 			}
 		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDrainAgentsRequest calls the generic DrainAgents builder with application/json body
+func NewDrainAgentsRequest(server string, params *DrainAgentsParams, body DrainAgentsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDrainAgentsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewDrainAgentsRequestWithBody constructs an http.Request for the DrainAgents method, with any body, and a specified content type
+func NewDrainAgentsRequestWithBody(server string, params *DrainAgentsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/agents/drain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewResumeAgentsRequest calls the generic ResumeAgents builder with application/json body
+func NewResumeAgentsRequest(server string, params *ResumeAgentsParams, body ResumeAgentsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeAgentsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewResumeAgentsRequestWithBody constructs an http.Request for the ResumeAgents method, with any body, and a specified content type
+func NewResumeAgentsRequestWithBody(server string, params *ResumeAgentsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/agents/resume")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewForgetAgentRequest constructs an http.Request for the ForgetAgent method
+func NewForgetAgentRequest(server string, agent string, params *ForgetAgentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent", agent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/agents/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetAgentRequest constructs an http.Request for the GetAgent method
+func NewGetAgentRequest(server string, agent string, params *GetAgentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent", agent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/agents/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 			return nil, err
@@ -5895,6 +6912,95 @@ func NewReadLogRequest(server string, instance InstanceParam, params *ReadLogPar
 	return req, nil
 }
 
+// NewDownloadLogRequest constructs an http.Request for the DownloadLog method
+func NewDownloadLogRequest(server string, instance InstanceParam, params *DownloadLogParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/%s/logs/download", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "attempt", params.Attempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "stream", params.Stream, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "timestamps", params.Timestamps, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewFollowLogRequest constructs an http.Request for the FollowLog method
 func NewFollowLogRequest(server string, instance InstanceParam, params *FollowLogParams) (*http.Request, error) {
 	var err error
@@ -5991,6 +7097,340 @@ func NewFollowLogRequest(server string, instance InstanceParam, params *FollowLo
 		}
 
 		req.Header.Set("Last-Event-ID", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewSearchLogRequest constructs an http.Request for the SearchLog method
+func NewSearchLogRequest(server string, instance InstanceParam, params *SearchLogParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/%s/logs/search", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "regex", params.Regex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ignoreCase", params.IgnoreCase, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "context", params.Context, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "attempt", params.Attempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "stream", params.Stream, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListJoinTokensRequest constructs an http.Request for the ListJoinTokens method
+func NewListJoinTokensRequest(server string, params *ListJoinTokensParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/join-tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateJoinTokenRequest calls the generic CreateJoinToken builder with application/json body
+func NewCreateJoinTokenRequest(server string, params *CreateJoinTokenParams, body CreateJoinTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateJoinTokenRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateJoinTokenRequestWithBody constructs an http.Request for the CreateJoinToken method, with any body, and a specified content type
+func NewCreateJoinTokenRequestWithBody(server string, params *CreateJoinTokenParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/join-tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRevokeJoinTokenRequest constructs an http.Request for the RevokeJoinToken method
+func NewRevokeJoinTokenRequest(server string, joinToken string, params *RevokeJoinTokenParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "joinToken", joinToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/join-tokens/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
 
 	}
 
@@ -7043,12 +8483,66 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /readyz (the `Ready` operationId).
 	ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error)
 
-	// ListAgentsWithResponse Agents by id.
+	// ListAgentsWithResponse Agents by id. Answered by the leader.
+	//
+	// With `consistency=stale` the asked coordinator answers from the facts, which do not say who is connected.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/agents (the `ListAgents` operationId).
 	ListAgentsWithResponse(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*ListAgentsResponse, error)
+
+	// DrainAgentsWithBodyWithResponse Have agents become empty, all of the named or none.
+	//
+	// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+	// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+	// already, the deadline is set anew.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+	DrainAgentsWithBodyWithResponse(ctx context.Context, params *DrainAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DrainAgentsResponse, error)
+
+	// DrainAgentsWithResponse Have agents become empty, all of the named or none.
+	//
+	// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+	// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+	// already, the deadline is set anew.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+	DrainAgentsWithResponse(ctx context.Context, params *DrainAgentsParams, body DrainAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*DrainAgentsResponse, error)
+
+	// ResumeAgentsWithBodyWithResponse Have drained agents take work again, all of the named or none.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+	ResumeAgentsWithBodyWithResponse(ctx context.Context, params *ResumeAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeAgentsResponse, error)
+
+	// ResumeAgentsWithResponse Have drained agents take work again, all of the named or none.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+	ResumeAgentsWithResponse(ctx context.Context, params *ResumeAgentsParams, body ResumeAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeAgentsResponse, error)
+
+	// ForgetAgentWithResponse Forget an agent that is lost or gone.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/agents/{agent} (the `ForgetAgent` operationId).
+	ForgetAgentWithResponse(ctx context.Context, agent string, params *ForgetAgentParams, reqEditors ...RequestEditorFn) (*ForgetAgentResponse, error)
+
+	// GetAgentWithResponse An agent and what it holds. Answered by the leader.
+	//
+	// With `consistency=stale` the asked coordinator answers from the facts, which do not say whether it is connected.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/agents/{agent} (the `GetAgent` operationId).
+	GetAgentWithResponse(ctx context.Context, agent string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*GetAgentResponse, error)
 
 	// ListBackfillsWithResponse Backfills, newest first.
 	//
@@ -7295,7 +8789,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadLogWithResponse A range of an attempt's log.
 	//
-	// With `Accept: text/plain` the answer is the text as the process wrote it
+	// With `Accept: text/plain` the answer is the bytes as the process wrote them
 	// (with `timestamps`, each line begins with its time and stream); by default
 	// it is JSON.
 	//
@@ -7303,6 +8797,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/instances/{instance}/logs (the `ReadLog` operationId).
 	ReadLogWithResponse(ctx context.Context, instance InstanceParam, params *ReadLogParams, reqEditors ...RequestEditorFn) (*ReadLogResponse, error)
+
+	// DownloadLogWithResponse An attempt's whole log as a file.
+	//
+	// The bytes as the process wrote them, as far as they are stored when the download begins; of any size, and
+	// compressed on the way where `Accept-Encoding` says `gzip`. A download that fails breaks off.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances/{instance}/logs/download (the `DownloadLog` operationId).
+	DownloadLogWithResponse(ctx context.Context, instance InstanceParam, params *DownloadLogParams, reqEditors ...RequestEditorFn) (*DownloadLogResponse, error)
 
 	// FollowLogWithResponse An attempt's log as it grows, as server-sent events.
 	//
@@ -7314,6 +8818,50 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/instances/{instance}/logs/follow (the `FollowLog` operationId).
 	FollowLogWithResponse(ctx context.Context, instance InstanceParam, params *FollowLogParams, reqEditors ...RequestEditorFn) (*FollowLogResponse, error)
+
+	// SearchLogWithResponse The lines of an attempt's log that match, with lines around them.
+	//
+	// Searches from `offset` on, in the order of the log. One call looks at a bounded part: while the answer
+	// is `incomplete`, go on with its `next` as `offset`. A line of more than 64 KiB is searched in parts of that size.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances/{instance}/logs/search (the `SearchLog` operationId).
+	SearchLogWithResponse(ctx context.Context, instance InstanceParam, params *SearchLogParams, reqEditors ...RequestEditorFn) (*SearchLogResponse, error)
+
+	// ListJoinTokensWithResponse Join tokens by id, without their text. For operators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/join-tokens (the `ListJoinTokens` operationId).
+	ListJoinTokensWithResponse(ctx context.Context, params *ListJoinTokensParams, reqEditors ...RequestEditorFn) (*ListJoinTokensResponse, error)
+
+	// CreateJoinTokenWithBodyWithResponse Make a token that lets agents in. For operators.
+	//
+	// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+	// get it either) revokes the token and makes another.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+	CreateJoinTokenWithBodyWithResponse(ctx context.Context, params *CreateJoinTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateJoinTokenResponse, error)
+
+	// CreateJoinTokenWithResponse Make a token that lets agents in. For operators.
+	//
+	// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+	// get it either) revokes the token and makes another.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+	CreateJoinTokenWithResponse(ctx context.Context, params *CreateJoinTokenParams, body CreateJoinTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateJoinTokenResponse, error)
+
+	// RevokeJoinTokenWithResponse Revoke a join token. The sessions that it let in end. For operators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/join-tokens/{joinToken} (the `RevokeJoinToken` operationId).
+	RevokeJoinTokenWithResponse(ctx context.Context, joinToken string, params *RevokeJoinTokenParams, reqEditors ...RequestEditorFn) (*RevokeJoinTokenResponse, error)
 
 	// ListNodesWithResponse Nodes by id, without their code.
 	//
@@ -7371,14 +8919,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/regions/{region} (the `PutRegion` operationId).
 	PutRegionWithResponse(ctx context.Context, region string, params *PutRegionParams, body PutRegionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRegionResponse, error)
 
-	// ListResourceGroupsWithResponse Resource groups by name: those that were set, and those that agents or nodes name.
+	// ListResourceGroupsWithResponse Resource groups by name: those that were set, and those that agents, nodes or backfills name. Answered by the leader.
+	//
+	// With `consistency=stale` the asked coordinator answers from the facts, which know of no agent that is silent and
+	// of nothing that waits.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/resource-groups (the `ListResourceGroups` operationId).
 	ListResourceGroupsWithResponse(ctx context.Context, params *ListResourceGroupsParams, reqEditors ...RequestEditorFn) (*ListResourceGroupsResponse, error)
 
-	// GetResourceGroupWithResponse A resource group, its bounds and its use.
+	// GetResourceGroupWithResponse A resource group, its bounds, its agents and its use. Answered by the leader.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7532,6 +9083,162 @@ func (r ListAgentsResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListAgentsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// DrainAgentsResponse200Headers the declared response headers of an HTTP 200 response for DrainAgents
+type DrainAgentsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// DrainAgentsResponseDefaultHeaders the declared response headers of an HTTP default response for DrainAgents
+type DrainAgentsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type DrainAgentsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Agents
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DrainAgentsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DrainAgentsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r DrainAgentsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DrainAgentsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ResumeAgentsResponse200Headers the declared response headers of an HTTP 200 response for ResumeAgents
+type ResumeAgentsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ResumeAgentsResponseDefaultHeaders the declared response headers of an HTTP default response for ResumeAgents
+type ResumeAgentsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ResumeAgentsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Agents
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResumeAgentsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResumeAgentsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeAgentsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeAgentsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ForgetAgentResponse200Headers the declared response headers of an HTTP 200 response for ForgetAgent
+type ForgetAgentResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ForgetAgentResponseDefaultHeaders the declared response headers of an HTTP default response for ForgetAgent
+type ForgetAgentResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ForgetAgentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ForgetAgentResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ForgetAgentResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ForgetAgentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ForgetAgentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAgentResponse200Headers the declared response headers of an HTTP 200 response for GetAgent
+type GetAgentResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetAgentResponseDefaultHeaders the declared response headers of an HTTP default response for GetAgent
+type GetAgentResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetAgentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AgentDetail
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAgentResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetAgentResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAgentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAgentResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -8391,6 +10098,46 @@ func (r ReadLogResponse) StatusCode() int {
 	return 0
 }
 
+// DownloadLogResponse200Headers the declared response headers of an HTTP 200 response for DownloadLog
+type DownloadLogResponse200Headers struct {
+	BackfleetIndex       uint64
+	BackfleetLogAttempt  int
+	BackfleetLogComplete bool
+	ContentDisposition   string
+}
+
+// DownloadLogResponseDefaultHeaders the declared response headers of an HTTP default response for DownloadLog
+type DownloadLogResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type DownloadLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DownloadLogResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DownloadLogResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r DownloadLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DownloadLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // FollowLogResponseDefaultHeaders the declared response headers of an HTTP default response for FollowLog
 type FollowLogResponseDefaultHeaders struct {
 	RetryAfter int
@@ -8415,6 +10162,162 @@ func (r FollowLogResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r FollowLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// SearchLogResponse200Headers the declared response headers of an HTTP 200 response for SearchLog
+type SearchLogResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// SearchLogResponseDefaultHeaders the declared response headers of an HTTP default response for SearchLog
+type SearchLogResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type SearchLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LogSearch
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SearchLogResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SearchLogResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListJoinTokensResponse200Headers the declared response headers of an HTTP 200 response for ListJoinTokens
+type ListJoinTokensResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListJoinTokensResponseDefaultHeaders the declared response headers of an HTTP default response for ListJoinTokens
+type ListJoinTokensResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListJoinTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *JoinTokenPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListJoinTokensResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListJoinTokensResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListJoinTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListJoinTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateJoinTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateJoinToken
+type CreateJoinTokenResponse201Headers struct {
+	BackfleetIndex uint64
+}
+
+// CreateJoinTokenResponseDefaultHeaders the declared response headers of an HTTP default response for CreateJoinToken
+type CreateJoinTokenResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type CreateJoinTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NewJoinToken
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateJoinTokenResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateJoinTokenResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateJoinTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateJoinTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RevokeJoinTokenResponse200Headers the declared response headers of an HTTP 200 response for RevokeJoinToken
+type RevokeJoinTokenResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RevokeJoinTokenResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeJoinToken
+type RevokeJoinTokenResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RevokeJoinTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RevokeJoinTokenResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeJoinTokenResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeJoinTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeJoinTokenResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -8954,7 +10857,9 @@ func (c *ClientWithResponses) ReadyWithResponse(ctx context.Context, reqEditors 
 	return ParseReadyResponse(rsp)
 }
 
-// ListAgentsWithResponse Agents by id.
+// ListAgentsWithResponse Agents by id. Answered by the leader.
+//
+// With `consistency=stale` the asked coordinator answers from the facts, which do not say who is connected.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8965,6 +10870,94 @@ func (c *ClientWithResponses) ListAgentsWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseListAgentsResponse(rsp)
+}
+
+// DrainAgentsWithBodyWithResponse Have agents become empty, all of the named or none.
+//
+// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+// already, the deadline is set anew.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+func (c *ClientWithResponses) DrainAgentsWithBodyWithResponse(ctx context.Context, params *DrainAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DrainAgentsResponse, error) {
+	rsp, err := c.DrainAgentsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDrainAgentsResponse(rsp)
+}
+
+// DrainAgentsWithResponse Have agents become empty, all of the named or none.
+//
+// They take nothing new, and give back what waits there for a slot. What runs goes on, until the deadline if there
+// is one: then it is stopped and runs again elsewhere, without a retry being used. For agents that are drained
+// already, the deadline is set anew.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/agents/drain (the `DrainAgents` operationId).
+func (c *ClientWithResponses) DrainAgentsWithResponse(ctx context.Context, params *DrainAgentsParams, body DrainAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*DrainAgentsResponse, error) {
+	rsp, err := c.DrainAgents(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDrainAgentsResponse(rsp)
+}
+
+// ResumeAgentsWithBodyWithResponse Have drained agents take work again, all of the named or none.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+func (c *ClientWithResponses) ResumeAgentsWithBodyWithResponse(ctx context.Context, params *ResumeAgentsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeAgentsResponse, error) {
+	rsp, err := c.ResumeAgentsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeAgentsResponse(rsp)
+}
+
+// ResumeAgentsWithResponse Have drained agents take work again, all of the named or none.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/agents/resume (the `ResumeAgents` operationId).
+func (c *ClientWithResponses) ResumeAgentsWithResponse(ctx context.Context, params *ResumeAgentsParams, body ResumeAgentsJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeAgentsResponse, error) {
+	rsp, err := c.ResumeAgents(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeAgentsResponse(rsp)
+}
+
+// ForgetAgentWithResponse Forget an agent that is lost or gone.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/agents/{agent} (the `ForgetAgent` operationId).
+func (c *ClientWithResponses) ForgetAgentWithResponse(ctx context.Context, agent string, params *ForgetAgentParams, reqEditors ...RequestEditorFn) (*ForgetAgentResponse, error) {
+	rsp, err := c.ForgetAgent(ctx, agent, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForgetAgentResponse(rsp)
+}
+
+// GetAgentWithResponse An agent and what it holds. Answered by the leader.
+//
+// With `consistency=stale` the asked coordinator answers from the facts, which do not say whether it is connected.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/agents/{agent} (the `GetAgent` operationId).
+func (c *ClientWithResponses) GetAgentWithResponse(ctx context.Context, agent string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*GetAgentResponse, error) {
+	rsp, err := c.GetAgent(ctx, agent, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAgentResponse(rsp)
 }
 
 // ListBackfillsWithResponse Backfills, newest first.
@@ -9410,7 +11403,7 @@ func (c *ClientWithResponses) GetInstanceWithResponse(ctx context.Context, insta
 
 // ReadLogWithResponse A range of an attempt's log.
 //
-// With `Accept: text/plain` the answer is the text as the process wrote it
+// With `Accept: text/plain` the answer is the bytes as the process wrote them
 // (with `timestamps`, each line begins with its time and stream); by default
 // it is JSON.
 //
@@ -9423,6 +11416,22 @@ func (c *ClientWithResponses) ReadLogWithResponse(ctx context.Context, instance 
 		return nil, err
 	}
 	return ParseReadLogResponse(rsp)
+}
+
+// DownloadLogWithResponse An attempt's whole log as a file.
+//
+// The bytes as the process wrote them, as far as they are stored when the download begins; of any size, and
+// compressed on the way where `Accept-Encoding` says `gzip`. A download that fails breaks off.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances/{instance}/logs/download (the `DownloadLog` operationId).
+func (c *ClientWithResponses) DownloadLogWithResponse(ctx context.Context, instance InstanceParam, params *DownloadLogParams, reqEditors ...RequestEditorFn) (*DownloadLogResponse, error) {
+	rsp, err := c.DownloadLog(ctx, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDownloadLogResponse(rsp)
 }
 
 // FollowLogWithResponse An attempt's log as it grows, as server-sent events.
@@ -9440,6 +11449,80 @@ func (c *ClientWithResponses) FollowLogWithResponse(ctx context.Context, instanc
 		return nil, err
 	}
 	return ParseFollowLogResponse(rsp)
+}
+
+// SearchLogWithResponse The lines of an attempt's log that match, with lines around them.
+//
+// Searches from `offset` on, in the order of the log. One call looks at a bounded part: while the answer
+// is `incomplete`, go on with its `next` as `offset`. A line of more than 64 KiB is searched in parts of that size.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances/{instance}/logs/search (the `SearchLog` operationId).
+func (c *ClientWithResponses) SearchLogWithResponse(ctx context.Context, instance InstanceParam, params *SearchLogParams, reqEditors ...RequestEditorFn) (*SearchLogResponse, error) {
+	rsp, err := c.SearchLog(ctx, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchLogResponse(rsp)
+}
+
+// ListJoinTokensWithResponse Join tokens by id, without their text. For operators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/join-tokens (the `ListJoinTokens` operationId).
+func (c *ClientWithResponses) ListJoinTokensWithResponse(ctx context.Context, params *ListJoinTokensParams, reqEditors ...RequestEditorFn) (*ListJoinTokensResponse, error) {
+	rsp, err := c.ListJoinTokens(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListJoinTokensResponse(rsp)
+}
+
+// CreateJoinTokenWithBodyWithResponse Make a token that lets agents in. For operators.
+//
+// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+// get it either) revokes the token and makes another.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+func (c *ClientWithResponses) CreateJoinTokenWithBodyWithResponse(ctx context.Context, params *CreateJoinTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateJoinTokenResponse, error) {
+	rsp, err := c.CreateJoinTokenWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateJoinTokenResponse(rsp)
+}
+
+// CreateJoinTokenWithResponse Make a token that lets agents in. For operators.
+//
+// The answer is the only one that has the token's text. Who has lost it (a retry with the same key does not
+// get it either) revokes the token and makes another.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/join-tokens (the `CreateJoinToken` operationId).
+func (c *ClientWithResponses) CreateJoinTokenWithResponse(ctx context.Context, params *CreateJoinTokenParams, body CreateJoinTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateJoinTokenResponse, error) {
+	rsp, err := c.CreateJoinToken(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateJoinTokenResponse(rsp)
+}
+
+// RevokeJoinTokenWithResponse Revoke a join token. The sessions that it let in end. For operators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/join-tokens/{joinToken} (the `RevokeJoinToken` operationId).
+func (c *ClientWithResponses) RevokeJoinTokenWithResponse(ctx context.Context, joinToken string, params *RevokeJoinTokenParams, reqEditors ...RequestEditorFn) (*RevokeJoinTokenResponse, error) {
+	rsp, err := c.RevokeJoinToken(ctx, joinToken, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeJoinTokenResponse(rsp)
 }
 
 // ListNodesWithResponse Nodes by id, without their code.
@@ -9546,7 +11629,10 @@ func (c *ClientWithResponses) PutRegionWithResponse(ctx context.Context, region 
 	return ParsePutRegionResponse(rsp)
 }
 
-// ListResourceGroupsWithResponse Resource groups by name: those that were set, and those that agents or nodes name.
+// ListResourceGroupsWithResponse Resource groups by name: those that were set, and those that agents, nodes or backfills name. Answered by the leader.
+//
+// With `consistency=stale` the asked coordinator answers from the facts, which know of no agent that is silent and
+// of nothing that waits.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9559,7 +11645,7 @@ func (c *ClientWithResponses) ListResourceGroupsWithResponse(ctx context.Context
 	return ParseListResourceGroupsResponse(rsp)
 }
 
-// GetResourceGroupWithResponse A resource group, its bounds and its use.
+// GetResourceGroupWithResponse A resource group, its bounds, its agents and its use. Answered by the leader.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9798,6 +11884,230 @@ func ParseListAgentsResponse(rsp *http.Response) (*ListAgentsResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers ListAgentsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDrainAgentsResponse parses an HTTP response from a DrainAgentsWithResponse call
+func ParseDrainAgentsResponse(rsp *http.Response) (*DrainAgentsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DrainAgentsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Agents
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DrainAgentsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers DrainAgentsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeAgentsResponse parses an HTTP response from a ResumeAgentsWithResponse call
+func ParseResumeAgentsResponse(rsp *http.Response) (*ResumeAgentsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeAgentsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Agents
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ResumeAgentsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ResumeAgentsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseForgetAgentResponse parses an HTTP response from a ForgetAgentWithResponse call
+func ParseForgetAgentResponse(rsp *http.Response) (*ForgetAgentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ForgetAgentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ForgetAgentResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ForgetAgentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAgentResponse parses an HTTP response from a GetAgentWithResponse call
+func ParseGetAgentResponse(rsp *http.Response) (*GetAgentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAgentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AgentDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAgentResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetAgentResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -11057,6 +13367,76 @@ func ParseReadLogResponse(rsp *http.Response) (*ReadLogResponse, error) {
 	return response, nil
 }
 
+// ParseDownloadLogResponse parses an HTTP response from a DownloadLogWithResponse call
+func ParseDownloadLogResponse(rsp *http.Response) (*DownloadLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DownloadLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DownloadLogResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		if values := rsp.Header.Values("Backfleet-Log-Attempt"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Log-Attempt", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetLogAttempt = value
+		}
+		if values := rsp.Header.Values("Backfleet-Log-Complete"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Log-Complete", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetLogComplete = value
+		}
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers DownloadLogResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseFollowLogResponse parses an HTTP response from a FollowLogWithResponse call
 func ParseFollowLogResponse(rsp *http.Response) (*FollowLogResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11083,6 +13463,230 @@ func ParseFollowLogResponse(rsp *http.Response) (*FollowLogResponse, error) {
 	switch {
 	case true:
 		var headers FollowLogResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSearchLogResponse parses an HTTP response from a SearchLogWithResponse call
+func ParseSearchLogResponse(rsp *http.Response) (*SearchLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LogSearch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SearchLogResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers SearchLogResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListJoinTokensResponse parses an HTTP response from a ListJoinTokensWithResponse call
+func ParseListJoinTokensResponse(rsp *http.Response) (*ListJoinTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListJoinTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest JoinTokenPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListJoinTokensResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListJoinTokensResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateJoinTokenResponse parses an HTTP response from a CreateJoinTokenWithResponse call
+func ParseCreateJoinTokenResponse(rsp *http.Response) (*CreateJoinTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateJoinTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NewJoinToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateJoinTokenResponse201Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers CreateJoinTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeJoinTokenResponse parses an HTTP response from a RevokeJoinTokenWithResponse call
+func ParseRevokeJoinTokenResponse(rsp *http.Response) (*RevokeJoinTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeJoinTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RevokeJoinTokenResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RevokeJoinTokenResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -122,13 +122,13 @@ func (d *entry) change(c *state.Change) {
 		d.add(c.Plan, &v1.Event{Type: v1.EventTypeDate, Date: p.Dates[c.Instance].String(),
 			Text: "may start although the date before it has not succeeded"})
 	case state.AgentChanged:
-		if a, ok := d.st.Agent(c.Agent); ok {
-			d.add(0, &v1.Event{Type: v1.EventTypeAgent, Agent: a.Id, AgentState: agentWords[a.State]})
-		}
+		d.agent(c.Agent)
 	case state.NodesChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeNode, Text: "nodes were applied"})
 	case state.ServersChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "the coordinators or their addresses changed"})
+	case state.TokensChanged:
+		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a join token was made or revoked"})
 	case state.SettingsChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a resource group, a workspace or a region was set"})
 	}
@@ -193,6 +193,38 @@ func madeWayFor(l *state.Lease) v1.InstanceID {
 		return ""
 	}
 	return id
+}
+
+// agent tells how an agent stands, and what a person did to it.
+func (d *entry) agent(id string) {
+	e := &v1.Event{Type: v1.EventTypeAgent, Agent: id}
+	was := (*wire.Drain)(nil)
+	if before, ok := d.before.Agent(id); ok {
+		was = before.Drain
+	}
+	switch a, ok := d.st.Agent(id); {
+	case !ok:
+		e.Text = "forgotten"
+	case a.Drain != nil && a.Drain != was:
+		e.AgentState, e.Text = agentWords[a.State], drainDeed(a.Drain)
+	case a.Drain == nil && was != nil:
+		e.AgentState, e.Text = agentWords[a.State], "resumed"
+	default:
+		e.AgentState = agentWords[a.State]
+	}
+	d.add(0, e)
+}
+
+// drainDeed says a drain in a sentence.
+func drainDeed(drain *wire.Drain) string {
+	text := "drained by " + drain.Actor + " at " + momentText(drain.SinceMs)
+	if drain.DeadlineMs > 0 {
+		text += ", to be empty at " + momentText(drain.DeadlineMs)
+	}
+	if drain.Why != "" {
+		text += " (" + drain.Why + ")"
+	}
+	return text
 }
 
 func (d *entry) expired(id uint64) {

@@ -161,8 +161,8 @@ func TestACoordinatorThatLagsDoesNotRepeatEvents(t *testing.T) {
 		r.Start()
 		defer r.Stop()
 		l := r.listen(server.EventFilter{}, "3-1") // told elsewhere, to be applied here yet
-		for range 3 {
-			r.agent("a1", "default", 9, wire.Agent_READY)
+		for n := range 3 {
+			r.agent("a1", "default", 9+uint32(n), wire.Agent_READY)
 		}
 		var ids []string
 		for _, e := range l.end() {
@@ -179,9 +179,9 @@ func TestAnUnknownPlaceIsAReset(t *testing.T) {
 		r := newRig(t, daily("a"))
 		r.Start()
 		defer r.Stop()
-		for _, after := range []string{"nonsense", "0-1", "1-1"} {
+		for n, after := range []string{"nonsense", "0-1", "1-1"} {
 			l := r.listen(server.EventFilter{Types: []v1.EventType{v1.EventTypeAgent}}, after)
-			r.agent("a1", "default", 9, wire.Agent_READY)
+			r.agent("a1", "default", 9+uint32(n), wire.Agent_READY)
 			got := l.end()
 			if !slices.Equal(kinds(got), []string{"reset", "agent"}) {
 				t.Errorf("after %q: %q", after, kinds(got))

@@ -249,7 +249,7 @@ func TestForeignCursorsAreRefused(t *testing.T) {
 		_, _, instances := r.Instances(t.Context(), id, server.InstanceFilter{}, page)
 		_, _, dates := r.Dates(t.Context(), id, server.DateFilter{}, page)
 		_, _, backfills := r.Backfills(t.Context(), server.BackfillFilter{Kind: v1.PlanFilterBackfill}, page)
-		_, _, agents := r.Agents(t.Context(), "", page)
+		_, _, agents := r.Agents(t.Context(), server.AgentFilter{}, page)
 		_, receipt := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{}, page)
 		for i, err := range []error{nodes, instances, dates, backfills, agents, receipt} {
 			if !fault.Is(err, fault.Invalid) {
@@ -290,8 +290,8 @@ func TestNodesBackfillsAndAgentsPageByName(t *testing.T) {
 	}
 	r.agent("a1", "etl", 3, wire.Agent_READY)
 	r.agent("a2", "etl", 3, wire.Agent_LOST)
-	agents, _, err := r.Agents(t.Context(), "a2.ex", server.Page{Limit: 10})
-	if err != nil || len(agents) != 1 || agents[0].State != v1.AgentStateSilent || agents[0].Groups[0] != (v1.AgentSlots{Group: "etl", Slots: 3}) {
+	agents, _, err := r.Agents(t.Context(), server.AgentFilter{Contains: "a2.ex"}, server.Page{Limit: 10})
+	if err != nil || len(agents) != 1 || agents[0].State != v1.AgentStateLost || agents[0].Groups[0] != (v1.AgentSlots{Group: "etl", Slots: 3}) {
 		t.Errorf("agents: %+v %v", agents, err)
 	}
 }

@@ -31,6 +31,7 @@ type rig struct {
 	logs *memoryLogs
 	mu   sync.Mutex
 	now  time.Time
+	seen map[string]Seen // what the leader knows of agents
 }
 
 const noon = "2021-08-24 12:00:00"
@@ -41,10 +42,16 @@ func newRig(t testing.TB, nodes ...*wire.Node) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, m: machine.New(), now: now, logs: &memoryLogs{}}
+	r := &rig{t: t, m: machine.New(), now: now, logs: &memoryLogs{}, seen: map[string]Seen{}}
 	r.log = &localLog{m: r.m, now: r.clock, leader: "c1"}
 	r.Service = New(Config{
 		Machine: r.m, Log: r.log, Logs: r.logs, Now: r.clock, ServerID: "c1", Version: "test",
+		Seen: func(context.Context) (map[string]Seen, error) {
+			if _, self := r.log.Leader(); !self {
+				return nil, fault.New(fault.Unavailable, "c1 does not lead")
+			}
+			return r.seen, nil
+		},
 		Inspect: func(_ context.Context, look func(*schedule.Scheduler)) error {
 			if _, self := r.log.Leader(); !self {
 				return fault.New(fault.Unavailable, "c1 does not lead")
@@ -113,6 +120,7 @@ func (r *rig) turn(turn *wire.Turn) {
 func (r *rig) agent(id, group string, slots uint32, s wire.Agent_State) {
 	r.t.Helper()
 	r.turn(&wire.Turn{Agents: []*wire.Agent{{Id: id, Host: id + ".example", State: s, Groups: []*wire.GroupSlots{{Group: group, Slots: slots}}}}})
+	r.seen[id] = Seen{Connected: s == wire.Agent_READY || s == wire.Agent_DRAINING, At: r.clock()}
 }
 
 // start grants instances to agent a1.
@@ -215,9 +223,13 @@ type localLog struct {
 	leader    string
 	proposals int
 	err       error
+	before    func() // called before the next proposal, once
 }
 
 func (l *localLog) Propose(_ context.Context, c *wire.Command) (uint64, *state.Result, error) {
+	if l.before != nil {
+		l.before()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.NowMs, c.Behaviour = l.now().UnixMilli(), state.Behaviour

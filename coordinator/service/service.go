@@ -78,6 +78,9 @@ type Config struct {
 	// Inspect runs a function on the leader's scheduler, which the function
 	// must not keep; fault.Unavailable when this coordinator does not lead.
 	Inspect func(ctx context.Context, look func(*schedule.Scheduler)) error
+	// Seen tells of the agents that this coordinator has heard of since it leads;
+	// fault.Unavailable when it does not. Default: it never leads.
+	Seen func(ctx context.Context) (map[string]Seen, error)
 	// Settings of the scheduler; what is 0 has its default there.
 	Settings schedule.Settings
 	// MaxGroups is the setting limits.groups (RULES R4.1); 0: 10.
@@ -111,6 +114,11 @@ var _ server.Backend = (*Service)(nil)
 func New(cfg Config) *Service {
 	cfg.Zone = cmp.Or(cfg.Zone, "UTC")
 	cfg.Settings.Yields = cmp.Or(cfg.Settings.Yields, 3)
+	if cfg.Seen == nil {
+		cfg.Seen = func(context.Context) (map[string]Seen, error) {
+			return nil, fault.New(fault.Unavailable, "this coordinator does not lead")
+		}
+	}
 	if cfg.LoadZone == nil {
 		cfg.LoadZone = time.LoadLocation
 	}

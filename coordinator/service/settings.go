@@ -8,6 +8,7 @@ import (
 	"backfleet/api/convert"
 	"backfleet/api/server"
 	v1 "backfleet/api/v1"
+	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
@@ -38,10 +39,40 @@ func setting[S, A any](known map[string]S, list, id string, show func(id string,
 
 const groupList, workspaceList, regionList = "resource group", "workspace", "region"
 
-func resourceGroups(st *state.State) map[string]*wire.PutResourceGroup {
+// groupsView is one request's look at resource groups.
+type groupsView struct {
+	*fleet
+	known   map[string]*wire.PutResourceGroup
+	wanted  map[string]bool // nodes or unfinished plans name it
+	waiting map[string]int  // nil: this coordinator does not lead
+}
+
+func (s *Service) groups(ctx context.Context) *groupsView {
+	v := &groupsView{fleet: s.fleet(ctx), wanted: map[string]bool{}}
+	st := v.st
+	eachSpec(st, func(n *wire.Node) { v.wanted[n.ResourceGroup] = true })
+	st.Plans(0, func(p *state.Plan) bool {
+		if p.Unfinished() {
+			v.wanted[p.Request.ResourceGroup] = true
+		}
+		return true
+	})
+	v.known = resourceGroups(st, v.wanted)
+	var waiting map[string]int
+	if err := s.Inspect(ctx, func(sch *schedule.Scheduler) { waiting = sch.Ready() }); err == nil {
+		v.waiting = waiting
+	}
+	return v
+}
+
+// resourceGroups are those that were set, those of agents, and others that are
+// named.
+func resourceGroups(st *state.State, named map[string]bool) map[string]*wire.PutResourceGroup {
 	known := map[string]*wire.PutResourceGroup{}
 	add := func(name string) { known[name] = st.ResourceGroup(name) }
-	eachSpec(st, func(n *wire.Node) { add(n.ResourceGroup) })
+	for name := range named {
+		add(name)
+	}
 	st.Agents(func(a *state.Agent) {
 		for _, g := range a.Groups {
 			add(g.Group)
@@ -52,24 +83,28 @@ func resourceGroups(st *state.State) map[string]*wire.PutResourceGroup {
 	return known
 }
 
-func showGroup(st *state.State) func(string, *wire.PutResourceGroup) v1.ResourceGroup {
-	return func(name string, g *wire.PutResourceGroup) v1.ResourceGroup {
-		out, use := convert.ResourceGroup(g), st.GroupUse(name)
-		out.Agents, out.Slots, out.Used, out.Backfills = agentsOf(st, name).ready, use.Slots, use.Used, use.Backfills
-		return out
+func (v *groupsView) show(name string, g *wire.PutResourceGroup) v1.ResourceGroup {
+	out, use := convert.ResourceGroup(g), v.st.GroupUse(name)
+	out.AgentStates = v.agentsOf(name)
+	out.Agents, out.Slots, out.Used, out.Backfills = out.AgentStates.Ready, use.Slots, use.Used, use.Backfills
+	out.Unserved = v.wanted[name] && out.Agents == 0
+	if v.waiting != nil {
+		n := v.waiting[name]
+		out.Waiting = &n
 	}
+	return out
 }
 
 // ResourceGroups implements server.Settings.
-func (s *Service) ResourceGroups(_ context.Context, contains string, page server.Page) ([]v1.ResourceGroup, server.Next, error) {
-	st := s.Machine.State()
-	return settings(resourceGroups(st), contains, page, groupList, showGroup(st))
+func (s *Service) ResourceGroups(ctx context.Context, contains string, page server.Page) ([]v1.ResourceGroup, server.Next, error) {
+	v := s.groups(ctx)
+	return settings(v.known, contains, page, groupList, v.show)
 }
 
 // ResourceGroup implements server.Settings.
-func (s *Service) ResourceGroup(_ context.Context, name string) (*v1.ResourceGroup, error) {
-	st := s.Machine.State()
-	return setting(resourceGroups(st), groupList, name, showGroup(st))
+func (s *Service) ResourceGroup(ctx context.Context, name string) (*v1.ResourceGroup, error) {
+	v := s.groups(ctx)
+	return setting(v.known, groupList, name, v.show)
 }
 
 // PutResourceGroup implements server.Writes.

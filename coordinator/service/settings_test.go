@@ -18,7 +18,7 @@ func TestSettingsAreListedWithWhatIsOnlyNamed(t *testing.T) {
 	r.agent("a2", "default", 4, wire.Agent_DRAINING)
 	id := r.submit(backfill("a", "2021-01-01"))
 	r.start(id, 0)
-	off := false
+	off, none := false, 0
 	if got, index, err := r.PutRegion(t.Context(), write("region"), &wire.PutRegion{Id: "eu"}); err != nil || index != r.log.index || got.AdvancedMode || got.ID != "eu" {
 		t.Fatal(got, index, err)
 	}
@@ -28,15 +28,22 @@ func TestSettingsAreListedWithWhatIsOnlyNamed(t *testing.T) {
 		}
 	}
 	if _, _, err := r.PutResourceGroup(t.Context(), write("group"), &wire.PutResourceGroup{
-		Name: "spare", Kind: wire.PutResourceGroup_EXCLUSIVE, ReserveForAuto: 1, BackfillMaxShare: 30,
+		Name: "spare", Kind: wire.PutResourceGroup_EXCLUSIVE, ReserveForAuto: 1, BackfillMaxShare: 30, Description: "for later", LogKeepMs: 86_400_000,
 	}); err != nil {
 		t.Fatal(err)
 	}
 
 	groups, next, err := r.ResourceGroups(t.Context(), "", server.Page{Limit: 9})
 	if want := []v1.ResourceGroup{
-		{Name: "default", Kind: v1.ResourceGroupKindShared, Agents: 1, Slots: 4, Used: 1, Backfills: 1}, {Name: "heavy", Kind: v1.ResourceGroupKindShared},
-		{Name: "spare", Kind: v1.ResourceGroupKindExclusive, ReserveForAuto: 1, BackfillMaxShare: 30},
+		{
+			Name: "default", Kind: v1.ResourceGroupKindShared, Agents: 1, AgentStates: v1.AgentCounts{Ready: 1, Draining: 1},
+			Slots: 4, Used: 1, Backfills: 1, Waiting: &none,
+		},
+		{Name: "heavy", Kind: v1.ResourceGroupKindShared, Unserved: true, Waiting: &none},
+		{
+			Name: "spare", Kind: v1.ResourceGroupKindExclusive, ReserveForAuto: 1, BackfillMaxShare: 30, Description: "for later",
+			LogKeepMs: 86_400_000, Waiting: &none,
+		},
 	}; err != nil || next != "" || !reflect.DeepEqual(groups, want) {
 		t.Errorf("groups: %+v %v", groups, err)
 	}
@@ -100,7 +107,7 @@ func TestR7_5_SettingsThatLeaveNoSlotAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, index, err := r.PutResourceGroup(t.Context(), write("set"), set); err != nil || index != at || *again != *first || r.log.index != at {
+	if again, index, err := r.PutResourceGroup(t.Context(), write("set"), set); err != nil || index != at || !reflect.DeepEqual(again, first) || r.log.index != at {
 		t.Errorf("sent again: %+v %d %v", again, index, err)
 	}
 }

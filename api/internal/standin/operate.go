@@ -101,7 +101,13 @@ func (b *Backend) Schedule(context.Context, server.DateFilter, server.Page) (*v1
 
 func group(g *wire.PutResourceGroup) v1.ResourceGroup {
 	out := convert.ResourceGroup(g)
-	out.Agents, out.Slots, out.Used, out.Backfills = 1, 8, 2, 1
+	if g.Name != "default" {
+		waiting := 3
+		out.Waiting, out.Unserved, out.AgentStates.Lost = &waiting, true, 1
+		return out
+	}
+	waiting := 0
+	out.Agents, out.AgentStates.Ready, out.Slots, out.Used, out.Backfills, out.Waiting = 1, 1, 8, 2, 1, &waiting
 	return out
 }
 

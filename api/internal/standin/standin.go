@@ -45,7 +45,10 @@ type Backend struct {
 	Edits   []*wire.EditPlan        // that were applied
 	Polls   int                     // calls of Backfill
 	Outcome v1.State                // of the backfill, once quiet
+	Piece   int                     // bytes of a log that one call hands over; 0: few
 
+	agents     map[string]*v1.Agent
+	tokens     map[string]v1.JoinToken
 	groups     map[string]*wire.PutResourceGroup
 	workspaces map[string]*wire.PutWorkspace
 	regions    map[string]*wire.PutRegion
@@ -61,6 +64,7 @@ func New() *Backend {
 	return &Backend{
 		Lead: server.Leader{Self: true}, Queue: make(chan *v1.Event, 16), index: 7, nodes: map[string]*wire.Node{},
 		keys: map[string]accepted{}, grown: make(chan struct{}), Outcome: v1.StateSucceeded,
+		agents: newAgents(), tokens: map[string]v1.JoinToken{"t0": {ID: "t0", Groups: []string{"default"}, CreatedBy: "ada", CreatedAt: At, ExpiresAt: &At, Expired: true, Agents: 1}},
 		groups: map[string]*wire.PutResourceGroup{"default": {Name: "default"}}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
 	}
 }
@@ -359,10 +363,6 @@ func (b *Backend) Instance(_ context.Context, plan, number uint64) (*v1.Instance
 	}, b.fails("Instance")
 }
 
-func (b *Backend) Agents(context.Context, string, server.Page) ([]v1.Agent, server.Next, error) {
-	return []v1.Agent{{ID: "a1", Host: "worker-1", Version: "dev", State: v1.AgentStateReady, Groups: []v1.AgentSlots{{Group: "default", Slots: 8, Used: 2}}}}, "", b.fails("Agents")
-}
-
 func (b *Backend) Cluster(context.Context) (*v1.Cluster, error) {
 	return &v1.Cluster{
 		Self: "c1", Leader: "c1", Term: 3, AppliedIndex: 7, CommitIndex: 7, Version: "dev", Zone: "UTC", Today: "2012-01-08",
@@ -374,7 +374,8 @@ func (b *Backend) TransferLeadership(_ context.Context, to string) (string, erro
 	return to, b.fails("TransferLeadership")
 }
 
-// piece is how much of a log one call hands over, so that readers must go on.
+// piece is how much of a log one call hands over, so that readers must go on,
+// unless Piece says otherwise.
 const piece = 100
 
 func (b *Backend) ReadLog(_ context.Context, ref server.LogRef, offset uint64, limit int) (server.LogRange, error) {
@@ -390,7 +391,7 @@ func (b *Backend) ReadLog(_ context.Context, ref server.LogRef, offset uint64, l
 	case offset > size:
 		return server.LogRange{}, fault.Field("offset", "%d is past the log's end at %d", offset, size)
 	}
-	end := min(size, offset+uint64(min(limit, piece)))
+	end := min(size, offset+uint64(min(limit, cmp.Or(b.Piece, piece))))
 	return server.LogRange{Attempt: 1, Offset: offset, Data: b.log[offset:end], Size: size, Complete: b.ended && end == size}, nil
 }
 

@@ -3,40 +3,10 @@ package service
 import (
 	"context"
 
-	"backfleet/api/convert"
-	"backfleet/api/server"
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
 )
-
-// Agents implements server.Reads.
-func (s *Service) Agents(_ context.Context, contains string, page server.Page) ([]v1.Agent, server.Next, error) {
-	st := s.Machine.State()
-	var ids []string
-	st.Agents(func(a *state.Agent) { ids = append(ids, a.Id) })
-	shown, next, err := names(ids, page, "agent", func(id string) bool {
-		a, _ := st.Agent(id)
-		return matches(contains, id, a.Host)
-	})
-	var out []v1.Agent
-	for _, id := range shown {
-		a, _ := st.Agent(id)
-		out = append(out, agent(a))
-	}
-	return out, next, err
-}
-
-func agent(a *state.Agent) v1.Agent {
-	out := v1.Agent{
-		ID: a.Id, Host: a.Host, Version: a.Version, State: agentWords[a.State], Incarnation: a.Incarnation,
-		Groups: []v1.AgentSlots{}, Labels: convert.Assignments(a.Labels),
-	}
-	for i, g := range a.Groups {
-		out.Groups = append(out.Groups, v1.AgentSlots{Group: g.Group, Slots: int(g.Slots), Used: int(a.Used[i])})
-	}
-	return out
-}
 
 // Cluster implements server.Reads.
 func (s *Service) Cluster(context.Context) (*v1.Cluster, error) {

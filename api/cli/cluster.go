@@ -1,46 +1,13 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"backfleet/api/client"
 	v1 "backfleet/api/v1"
 )
-
-func (a *app) agentCommand() *cobra.Command {
-	return group("agent", "Look at agents", a.agentList())
-}
-
-func (a *app) agentList() *cobra.Command {
-	c := &cobra.Command{
-		Use: "list", Short: "List agents, their groups and slots",
-		Example: "  backfleet agent list",
-		Args:    exactly(0),
-	}
-	l := a.lists(c, true)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Agent, string, error) {
-			p, err := cl.Agents(ctx, &v1.ListAgentsParams{Contains: l.contains, Cursor: cursor, Limit: limit})
-			if err != nil {
-				return nil, "", err
-			}
-			return p.Items, p.Next, nil
-		}, func(g v1.Agent) string { return g.ID }, []string{"ID", "STATE", "HOST", "SLOTS", "VERSION"},
-			func(_ io.Writer, g v1.Agent) []string {
-				var slots []string
-				for _, s := range g.Groups {
-					slots = append(slots, fmt.Sprintf("%s:%d/%d", s.Group, s.Used, s.Slots))
-				}
-				return []string{g.ID, string(g.State), g.Host, strings.Join(slots, " "), g.Version}
-			})
-	}
-	return c
-}
 
 func (a *app) clusterCommand() *cobra.Command {
 	return group("cluster", "Look at the coordinators", a.clusterStatus(), a.clusterTransfer())
