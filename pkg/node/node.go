@@ -71,10 +71,15 @@ func Compile(spec *wire.Node) (*Node, []Warning, error) {
 	c.upstreams()
 	c.attempts()
 	c.environment()
+	c.place()
+	c.limits()
+	c.exitCodes()
+	c.secrets()
 	n.Params, n.Code = c.code()
 	if len(c.details) > 0 {
 		return nil, nil, problems(fmt.Sprintf("node %q", clip(n.Spec.Id)), c.details)
 	}
+	inOrder(n.Spec)
 	return n, c.warnings, nil
 }
 

@@ -77,6 +77,12 @@ retryDelay: 500ms
 environment:
   MODE: fast
   FOLDER: {fromApply: WAREHOUSE}
+requires: {os: linux, gpu: "true"}
+slots: 2
+user: etl
+limits: {memory: 1.5GiB, cpu: 1.5, processes: 200, openFiles: 1024, core: 0, nice: 5}
+exitCodes: {99: skip, 64: fail, 75: retry}
+secrets: [DB_PASSWORD, API_KEY]
 codeFile: sql/orders.sh
 `, "sql/orders.sh", "echo $1\n"), ".", node.Options{Values: map[string]string{"WAREHOUSE": "/data"}})
 	if err != nil || len(warnings) != 0 {
@@ -96,6 +102,10 @@ codeFile: sql/orders.sh
 		upstreams: {node: "before" previous: true}
 		depends_on_self: true depends_on_children: true mode: DRY_RUN auto: true timeout_ms: 5400000 retries: 3 retry_delay_ms: 500
 		environment: {name: "MODE" value: "fast"} environment: {name: "FOLDER" value: "/data"}
+		requires: {name: "gpu" value: "true"} requires: {name: "os" value: "linux"} slots: 2 user: "etl"
+		limits: {memory_bytes: 1610612736 cpu_milli: 1500 processes: 200 open_files: 1024 nice: 5}
+		exit_codes: {code: 64 meaning: FAIL} exit_codes: {code: 75} exit_codes: {code: 99 meaning: SKIP}
+		secrets: "API_KEY" secrets: "DB_PASSWORD"
 		code: "echo $1\n"`), &want); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +180,7 @@ func TestReadRefuses(t *testing.T) {
 	const head = "id: a\ncode: x\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"syntax", "id: a\n  b: [\n", `n/a.yaml:2:3: : it is not YAML: mapping values are not allowed in this context`},
-		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, code or codeFile`},
+		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, requires, slots, user, limits, exitCodes, secrets, code or codeFile`},
 		{"unknown field below", head + "baseline:\n  name: x\n  prio: 3\n", `n/a.yaml:5:3: baseline.prio: there is no such field: expected name or priority`},
 		{"mode", head + "mode: pause\n", `n/a.yaml:3:7: mode: "pause" (did you mean "paused"?): expected normal, dryRun or paused`},
 		{"cross cycle", head + "crossCycle: {children: true}\n", `n/a.yaml:3:1: crossCycle: it is not supported by this version: take it out`},
