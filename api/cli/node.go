@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -304,6 +305,8 @@ func showNode(w io.Writer, d *v1.NodeDetail) {
 		"Type", n.Type, "Schedule", scheduleText(n.Schedule), "Runs", autoText(n), "Baseline", n.Baseline, "Priority", count(n.Priority),
 		"Resource group", n.ResourceGroup, "Upstreams", upstreamText(n.Upstreams), "Depends on itself", yes(n.DependsOnSelf),
 		"Depends on its children", yes(n.DependsOnChildren),
+		"Requires", labelText(n.Requires), "Slots", more(n.Slots), "User", n.User, "Limits", limitText(n.Limits),
+		"Exit codes", exitCodeText(n.ExitCodes), "Secrets", strings.Join(n.Secrets, " "),
 		"Downstreams", strings.Join(d.Downstreams, " "), "Code version", count(d.CodeVersion))
 	for _, p := range n.Params {
 		fmt.Fprintf(w, "Parameter: %s=%s\n", p.Name, p.Value)
@@ -314,4 +317,50 @@ func showNode(w io.Writer, d *v1.NodeDetail) {
 	if n.Code != "" {
 		fmt.Fprintf(w, "Code:\n%s\n", strings.TrimRight(n.Code, "\n"))
 	}
+}
+
+// more is a number above one; empty for one.
+func more(n int32) string {
+	if n < 2 {
+		return ""
+	}
+	return count(n)
+}
+
+// limitText writes bounds as a node file has them.
+func limitText(l *v1.Limits) string {
+	if l == nil {
+		return ""
+	}
+	var out []string
+	add := func(name string, n int64, text string) {
+		if n != 0 {
+			out = append(out, name+" "+text)
+		}
+	}
+	add("memory", l.MemoryBytes, sizeText(l.MemoryBytes))
+	add("cpu", int64(l.CPUMilli), strconv.FormatFloat(float64(l.CPUMilli)/1000, 'f', -1, 64))
+	add("processes", int64(l.Processes), count(l.Processes))
+	add("openFiles", int64(l.OpenFiles), count(l.OpenFiles))
+	add("core", l.CoreBytes, sizeText(l.CoreBytes))
+	add("nice", int64(l.Nice), count(l.Nice))
+	return strings.Join(out, ", ")
+}
+
+// sizeText writes bytes in the largest unit that needs no fraction.
+func sizeText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	k := 0
+	for n != 0 && n%1024 == 0 && k < len(units)-1 {
+		n, k = n/1024, k+1
+	}
+	return count(n) + units[k]
+}
+
+func exitCodeText(codes []v1.ExitCode) string {
+	var out []string
+	for _, e := range codes {
+		out = append(out, fmt.Sprintf("%d %s", e.Code, e.Meaning))
+	}
+	return strings.Join(out, ", ")
 }

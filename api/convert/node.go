@@ -20,6 +20,8 @@ func Node(n *wire.Node) v1.Node {
 		DependsOnChildren: n.DependsOnChildren,
 		TimeoutMs:         n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
 		Environment: Assignments(n.Environment), Code: n.Code,
+		Requires: Assignments(n.Requires), Slots: int32(n.Slots), User: n.User, Limits: limits(n.Limits),
+		ExitCodes: exitCodes(n.ExitCodes), Secrets: n.Secrets,
 	}
 }
 
@@ -41,12 +43,61 @@ func ReadNodes(nodes []v1.Node) ([]*wire.Node, error) {
 			Mode:      nodeModes.number(&f, path+".mode", n.Mode),
 			TimeoutMs: n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
 			Environment: readAssignments(n.Environment), Code: n.Code,
+			Requires: readAssignments(n.Requires), Slots: readSlots(&f, path+".slots", n.Slots), User: n.User, Limits: readLimits(n.Limits),
+			ExitCodes: readExitCodes(&f, path+".exitCodes", n.ExitCodes), Secrets: n.Secrets,
 		}
 	}
 	if err := f.err("the list of nodes"); err != nil {
 		return nil, err
 	}
 	return read, nil
+}
+
+var exitMeanings = words[v1.ExitMeaning, wire.ExitCode_Meaning]{
+	v1.ExitMeaningRetry: wire.ExitCode_RETRY, v1.ExitMeaningFail: wire.ExitCode_FAIL, v1.ExitMeaningSkip: wire.ExitCode_SKIP,
+}
+
+func limits(l *wire.Limits) *v1.Limits {
+	if l == nil {
+		return nil
+	}
+	return &v1.Limits{
+		MemoryBytes: l.MemoryBytes, CPUMilli: l.CpuMilli, Processes: l.Processes, OpenFiles: l.OpenFiles, CoreBytes: l.CoreBytes, Nice: l.Nice,
+	}
+}
+
+func readLimits(l *v1.Limits) *wire.Limits {
+	if l == nil {
+		return nil
+	}
+	return &wire.Limits{
+		MemoryBytes: l.MemoryBytes, CpuMilli: l.CPUMilli, Processes: l.Processes, OpenFiles: l.OpenFiles, CoreBytes: l.CoreBytes, Nice: l.Nice,
+	}
+}
+
+func exitCodes(list []*wire.ExitCode) []v1.ExitCode {
+	var out []v1.ExitCode
+	for _, e := range list {
+		out = append(out, v1.ExitCode{Code: e.Code, Meaning: exitMeanings.word(e.Meaning)})
+	}
+	return out
+}
+
+func readExitCodes(f *findings, path string, list []v1.ExitCode) []*wire.ExitCode {
+	var out []*wire.ExitCode
+	for _, e := range list {
+		meaning := exitMeanings.number(f, path+"."+strconv.Itoa(int(e.Code)), e.Meaning)
+		out = append(out, &wire.ExitCode{Code: e.Code, Meaning: meaning})
+	}
+	return out
+}
+
+func readSlots(f *findings, path string, n int32) uint32 {
+	if n < 0 {
+		f.add(path, "%d: expected 1 or more, or 0 for one", n)
+		return 0
+	}
+	return uint32(n)
 }
 
 // Assignments writes names and values for the API.
