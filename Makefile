@@ -8,7 +8,7 @@ TOOLS := $(CURDIR)/.bin
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
-NFPM_VERSION := v2.48.0
+NFPM_VERSION := v2.43.0
 NFPM         := $(TOOLS)/nfpm-$(NFPM_VERSION)
 
 # The race detector needs a C compiler. Where there is none, tests run without
