@@ -155,7 +155,7 @@ func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 	switch {
 	case r.cleared:
 		return false, nil
-	case r.ended && to > r.end && !(c.Last && c.Size == 0):
+	case r.ended && to > r.end:
 		return false, fault.New(fault.Conflict, "log of attempt %v: a chunk ends at byte %d, but the log was said to end at %d; nothing may be added to an ended log", key, to, r.end)
 	case c.Last && !r.ended && len(r.have) > 0 && r.have[len(r.have)-1].to > to:
 		return false, fault.New(fault.Conflict, "log of attempt %v: said to end at byte %d, but bytes up to %d are kept; send the true end", key, to, r.have[len(r.have)-1].to)
@@ -169,9 +169,7 @@ func (r *record) take(key Key, c *wire.LogChunk) (news bool, err error) {
 	if len(have) > maxIslands {
 		return false, fault.New(fault.TooLarge, "log of attempt %v: more than %d separate pieces; send its chunks in order", key, maxIslands)
 	}
-	// An end that moves on is of an agent that had lost a part of its log in a
-	// power cut, said where it ends there, and has heard meanwhile how much is kept.
-	if c.Last && (!r.ended || to > r.end) {
+	if c.Last && !r.ended {
 		r.ended, r.end, news = true, to, true
 	}
 	r.have = have

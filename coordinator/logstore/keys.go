@@ -32,8 +32,8 @@ func (k Key) String() string {
 	return fmt.Sprintf("b%d.%d.%d (fence %d)", k.Plan, k.Instance, k.Attempt, k.Fence)
 }
 
-// Two kinds of entries are stored, beside one that says when they were last
-// swept. A record says what of a log is here and in
+// Two kinds of entries are stored, beside those that say when they were last
+// swept and filled up. A record says what of a log is here and in
 // which day's bucket; a chunk is one zstd frame. The bucket comes before the
 // log in a chunk's key, so that a day is one prefix and can be dropped whole.
 // The size is in the key, not the value: two chunks of one offset and of
@@ -42,6 +42,7 @@ const (
 	recordTag = 'r' // r plan instance attempt fence
 	chunkTag  = 'c' // c day plan instance attempt fence offset size
 	sweptTag  = 's' // s: when the store was last swept, unix seconds
+	filledTag = 'f' // f: until when ended attempts' logs were looked for elsewhere, unix seconds
 
 	keyBytes   = 8 + 8 + 4 + 8
 	chunkBytes = 1 + 4 + keyBytes + 8 + 4

@@ -222,7 +222,7 @@ func (p *pusher) taking() bool {
 }
 
 // refuse marks the peer down and votes no on all it was given. Chunks are not
-// kept for its return: it gets what it lacks when that is read.
+// kept for its return: it fetches what it lacks (Filler).
 func (p *pusher) refuse(err error) {
 	p.mu.Lock()
 	p.down = err

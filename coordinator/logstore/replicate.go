@@ -122,8 +122,25 @@ func (r *Replicator) spawn(fn func()) {
 // replicate begins to keep an agent's chunk on a majority.
 func (r *Replicator) replicate(c *wire.LogChunk) *entry {
 	e := newEntry(c, true)
+	if kept, err := r.early(c); err != nil {
+		e.refuse(err, kept)
+		return e
+	}
 	r.commit.submit(e)
 	return e
+}
+
+// early refuses an end before what is kept here without asking the others: one
+// of them may have missed the rest, and would take the end for true.
+func (r *Replicator) early(c *wire.LogChunk) (kept uint64, err error) {
+	if !c.GetLast() || c.GetSize() > 0 {
+		return 0, nil
+	}
+	key := KeyOf(c.GetRef())
+	if kept, _, err := r.store.size(key); err == nil && kept > c.GetOffset() {
+		return kept, fault.New(fault.Conflict, "log of attempt %v: said to end at byte %d, but bytes up to %d are kept", key, c.GetOffset(), kept)
+	}
+	return 0, nil
 }
 
 // keep begins to keep a chunk that a peer received.

@@ -31,9 +31,9 @@ type SweepOptions struct {
 	At time.Duration
 	// Zone is the cluster's. Default: UTC.
 	Zone *time.Location
-	// Every is the longest pause between sweeps: logs that are kept for less than
-	// a day cannot wait for the daily one. Default: a day.
-	Every time.Duration
+	// Every tells the longest pause between sweeps: logs that are kept for less
+	// than a day cannot wait for the daily one. Default: a day.
+	Every func() time.Duration
 	// Swept is told what was cleared. Default: nobody is.
 	Swept func(Swept)
 	// Logger. Default: none.
@@ -64,8 +64,8 @@ func NewSweeper(reader *Reader, o SweepOptions) *Sweeper {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	if o.Every <= 0 || o.Every > everyDay {
-		o.Every = everyDay
+	if o.Every == nil {
+		o.Every = func() time.Duration { return everyDay }
 	}
 	if o.Swept == nil {
 		o.Swept = func(Swept) {}
@@ -111,17 +111,17 @@ func daily(ctx context.Context, now func() time.Time, next func() time.Time, do 
 
 // next is when the next sweep is due, maybe long ago.
 func (w *Sweeper) next() time.Time {
-	last, ok, err := w.store.lastSweep()
+	last, ok, err := w.store.moment(sweptTag)
 	if err != nil || !ok {
 		last = w.store.opts.Now()
 		if err == nil {
 			// A new store counts from its first day, or each start would begin anew.
-			_ = w.store.noteSweep(last)
+			_ = w.store.note(sweptTag, last)
 		}
 	}
 	next := nextAt(last, w.o.At, w.o.Zone)
-	if soon := last.Add(w.o.Every); w.o.Every < everyDay && soon.Before(next) {
-		return soon
+	if every := w.o.Every(); every > 0 && every < everyDay && last.Add(every).Before(next) {
+		return last.Add(every)
 	}
 	return next
 }
@@ -151,7 +151,7 @@ func (w *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
 		err = w.store.dropBuckets(func(day uint32) bool { return w.drops(day, now, live) })
 	}
 	if err == nil {
-		err = w.store.noteSweep(now)
+		err = w.store.note(sweptTag, now)
 	}
 	if done.Cleared+done.Cut > 0 {
 		w.o.Logger.Info("logs cleared", "cleared", done.Cleared, "cleared_bytes", done.ClearedBytes, "cut", done.Cut, "cut_bytes", done.CutBytes)
@@ -411,9 +411,10 @@ func (s *Store) buckets() (days []uint32) {
 	return days
 }
 
-func (s *Store) lastSweep() (at time.Time, ok bool, err error) {
+// moment reads when something was last done; zero, false: never.
+func (s *Store) moment(tag byte) (at time.Time, ok bool, err error) {
 	err = s.view(func(txn *badger.Txn) error {
-		item, err := txn.Get([]byte{sweptTag})
+		item, err := txn.Get([]byte{tag})
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			return nil
 		}
@@ -430,7 +431,8 @@ func (s *Store) lastSweep() (at time.Time, ok bool, err error) {
 	return at, ok, err
 }
 
-func (s *Store) noteSweep(at time.Time) error {
+// note writes down when something was last done.
+func (s *Store) note(tag byte, at time.Time) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
@@ -438,5 +440,5 @@ func (s *Store) noteSweep(at time.Time) error {
 	defer leave()
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.put([]set{{[]byte{sweptTag}, binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))}}, nil)
+	return s.put([]set{{[]byte{tag}, binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))}}, nil)
 }

@@ -566,7 +566,7 @@ func TestR10_2_LogsKeptForMinutesAreSweptAsOften(t *testing.T) {
 		{7 * day, begin.Truncate(day).Add(day + 3*time.Hour).Sub(begin)},
 	} {
 		w := NewSweeper(NewReader(s, nobody, nil), SweepOptions{
-			At: 3 * time.Hour, Every: c.every, Fate: func(Key) (Fate, bool) { return Fate{}, false },
+			At: 3 * time.Hour, Every: func() time.Duration { return c.every }, Fate: func(Key) (Fate, bool) { return Fate{}, false },
 		})
 		if _, err := w.Sweep(t.Context()); err != nil {
 			t.Fatal(err)

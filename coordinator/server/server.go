@@ -152,8 +152,9 @@ func (s *Server) serve(options []grpc.DialOption) {
 			}
 		})
 	}
-	sweeper := s.sweeper()
+	sweeper, filler := s.sweeper(), s.filler()
 	beside.Go(func() { sweeper.Run(scope) })
+	beside.Go(func() { filler.Run(scope) })
 	s.onStop(func(ctx context.Context) error {
 		if s.node.IsLeader() {
 			// Hand over before anything else ends: agents then have somewhere to
@@ -161,7 +162,7 @@ func (s *Server) serve(options []grpc.DialOption) {
 			_ = s.node.TransferLeadership(ctx, "")
 		}
 		cancel()
-		beside.Wait() // a goodbye, which the announcer bounds; a sweep ends between two logs
+		beside.Wait() // a goodbye, which the announcer bounds; clearing and fetching end between two logs
 		return nil
 	})
 }
@@ -297,20 +298,6 @@ func (s *Server) watchNodes(ctx context.Context, changed chan<- struct{}) {
 			}
 		}
 	}
-}
-
-// sweeper clears the logs of this coordinator (RULES R10.2, R10.3).
-func (s *Server) sweeper() *logstore.Sweeper {
-	zone, err := time.LoadLocation(s.cfg.Zone)
-	if err != nil {
-		zone = time.UTC // the settings were checked with the same zones
-	}
-	set := s.cfg.Settings
-	return logstore.NewSweeper(s.reader, logstore.SweepOptions{
-		Fate: s.fate, KeepUnknown: max(set.KeepLogsShared, set.KeepLogsExclusive), At: sinceMidnight(set.LogsCutAt), Zone: zone,
-		Every: min(set.KeepLogsShared, set.KeepLogsExclusive),
-		Swept: s.metrics.swept, Logger: s.cfg.Logger,
-	})
 }
 
 // leader finds the addresses of who leads.

@@ -4,12 +4,10 @@ import (
 	"time"
 
 	"backfleet/coordinator/cycle"
-	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
-	"backfleet/pkg/wire"
 )
 
 // Settings are the times and bounds of the rules (RULES R4.1, R5.6, R7.5, R10).
@@ -87,28 +85,4 @@ func (s *Settings) scheduler() schedule.Settings {
 
 func (s *Settings) cycle(zone string) cycle.Settings {
 	return cycle.Settings{GenerateAt: sinceMidnight(s.GenerateAt), CatchUp: s.CatchUp, KeepInstances: s.KeepInstances, Zone: zone}
-}
-
-// fate tells what the facts know of an attempt's log (RULES R10.2).
-func (s *Server) fate(key logstore.Key) (logstore.Fate, bool) {
-	st := s.machine.State()
-	p, ok := st.Plan(key.Plan)
-	if !ok {
-		return logstore.Fate{}, false
-	}
-	at, ok := p.Locate(key.Instance)
-	if !ok {
-		return logstore.Fate{}, false
-	}
-	f := logstore.Fate{Keep: s.cfg.Settings.KeepLogsShared}
-	if st.ResourceGroup(p.ResourceGroup(at.Node)).GetKind() == wire.PutResourceGroup_EXCLUSIVE {
-		f.Keep = s.cfg.Settings.KeepLogsExclusive
-	}
-	for _, a := range st.Attempts(p, key.Instance) {
-		if a.Fence == key.Fence {
-			// The agent's clock, as far as it can be right.
-			f.Ended = time.UnixMilli(min(max(a.EndedMs, a.GrantedMs), a.SettledMs))
-		}
-	}
-	return f, true
 }
