@@ -1,14 +1,8 @@
 package keeper
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -19,10 +13,6 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// KeeperVariable is set in the environment of every attempt to its keeper's
-// incarnation: by it the guard finds processes that left their group.
-const KeeperVariable = "BACKFLEET_KEEPER"
-
 // kept is one attempt. The keeper's lock guards it; the process's end comes in
 // through Exited.
 type kept struct {
@@ -31,7 +21,9 @@ type kept struct {
 	running bool // until its result is announced
 	group   *group
 	start   *wire.StartAttempt // until it has a slot
-	slot    bool               // it has one
+	weight  int                // how many slots it takes
+	user    string             // as whom it runs; empty: as this process
+	slot    bool               // it has them
 	ahead   bool               // it was granted without
 	process *runner.Process
 	folder  *folder   // where it works; nil: not one of the keeper's
@@ -73,7 +65,12 @@ func (k *Keeper) start(list ...*wire.StartAttempt) []error {
 	if len(fresh) == 0 {
 		return errs
 	}
-	err := k.store.begin(fresh, time.Now())
+	for _, m := range list {
+		if m.User != "" {
+			_, _ = k.accounts.Find(m.User) // not on the runner's thread, where it is needed
+		}
+	}
+	err := k.store.begin(fresh, k.config.Wall())
 	k.mu.Lock()
 	defer k.unlock()
 	for i, a := range fresh {
@@ -115,7 +112,7 @@ func (a *kept) Started(process *runner.Process, err error) {
 	k.mu.Lock()
 	defer k.unlock()
 	if err != nil {
-		a.finish(wire.Outcome_FAILED, 127, time.Now(), "could not be started: "+err.Error())
+		a.finish(wire.Outcome_FAILED, 127, time.Now(), "could not be started: "+a.explain(err))
 		return
 	}
 	a.process, a.started = process, time.Now()
@@ -155,7 +152,7 @@ func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
 		n.end(wire.Outcome_LOST, fmt.Sprintf("a newer attempt with fence %d took its place", key.Fence), 0)
 		before = n
 	}
-	a = &kept{keeper: k, key: key, running: true, start: m, group: k.group(m), ahead: m.Ahead, lease: lease, dead: make(chan struct{})}
+	a = &kept{keeper: k, key: key, running: true, start: m, group: k.group(m), weight: max(1, int(m.Weight)), user: m.User, ahead: m.Ahead, lease: lease, dead: make(chan struct{})}
 	if m.Ahead && m.AheadMs > 0 {
 		a.giveUp = now + time.Duration(m.AheadMs)*time.Millisecond
 	}
@@ -165,77 +162,6 @@ func (k *Keeper) admit(m *wire.StartAttempt) (a, before *kept, err error) {
 	k.attempts[key], k.newest[key.Of()] = a, a
 	k.running++
 	return a, before, nil
-}
-
-// launch asks for the process.
-func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
-	spec := runner.Spec{
-		Args:   append([]string(nil), m.Command...),
-		Env:    make([]string, 0, len(m.Environment)+1),
-		Dir:    m.Directory,
-		Log:    k.store.log(a.key),
-		LogMax: m.LogMaxBytes,
-		Script: m.Script,
-	}
-	if m.Script != "" {
-		spec.Args = append(spec.Args, runner.ScriptPath)
-	}
-	spec.Args = append(spec.Args, m.Arguments...)
-	path := ""
-	for _, e := range m.Environment {
-		if e.Name == "PATH" {
-			path = e.Value
-		}
-		spec.Env = append(spec.Env, e.Name+"="+e.Value)
-	}
-	spec.Env = append(spec.Env, KeeperVariable+"="+k.incarnation)
-	var err error
-	if spec.Dir != "" {
-		err = os.MkdirAll(spec.Dir, 0o700)
-	} else if a.folder, err = k.folders.take(); err == nil {
-		spec.Dir = a.folder.path
-	}
-	if err != nil {
-		return err
-	}
-	if spec.Path, err = k.programs.lookPath(m.Command[0], path); err != nil {
-		return err
-	}
-	return k.runner.Start(spec, a)
-}
-
-// programs remembers where programs were found, for a moment: a PATH may have a
-// dozen folders, and the attempts of a moment tend to begin with one program.
-type programs struct {
-	mu    sync.Mutex
-	since time.Time
-	found map[[2]string]string // by name and PATH
-}
-
-const foundFor = time.Second
-
-// lookPath finds a program along the attempt's own PATH, not the keeper's.
-func (p *programs) lookPath(name, path string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now := time.Now(); p.found == nil || now.Sub(p.since) > foundFor {
-		p.since, p.found = now, map[[2]string]string{}
-	}
-	key := [2]string{name, path}
-	if file, ok := p.found[key]; ok {
-		return file, nil
-	}
-	for _, dir := range filepath.SplitList(path) {
-		file := filepath.Join(dir, name)
-		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
-			p.found[key] = file
-			return file, nil
-		}
-	}
-	return "", &fs.PathError{Op: "find", Path: name, Err: errors.New("no such program along PATH=" + path)}
 }
 
 // Grew implements runner.Events.
@@ -255,6 +181,9 @@ func (a *kept) Exited(e runner.Exit) {
 	a.logBytes, a.log, a.left = e.LogBytes, e.Log, e.Left
 	outcome, code, cause := wire.Outcome_SUCCEEDED, int32(e.Status.ExitStatus()), ""
 	switch {
+	case e.OutOfMemory && code != 0:
+		code = 128 + int32(syscall.SIGKILL)
+		outcome, cause = wire.Outcome_FAILED, "out of memory: it and all that it started used more than limits.memory, and were killed"
 	case e.Status.Signaled():
 		code = 128 + int32(e.Status.Signal())
 		outcome, cause = wire.Outcome_FAILED, "killed by signal: "+e.Status.Signal().String()
@@ -274,9 +203,10 @@ func (a *kept) finish(outcome wire.Outcome, code int32, ended time.Time, cause s
 		a.timer.Stop()
 	}
 	k := a.keeper
-	a.result = &wire.AttemptResult{Ref: a.key.Ref(), Outcome: outcome, ExitCode: code, Cause: cause, EndedMs: ended.UnixMilli()}
+	wall := k.config.Wall()
+	a.result = &wire.AttemptResult{Ref: a.key.Ref(), Outcome: outcome, ExitCode: code, Cause: cause, EndedMs: unixMs(wall, ended)}
 	if !a.started.IsZero() {
-		a.result.StartedMs = a.started.UnixMilli()
+		a.result.StartedMs = unixMs(wall, a.started)
 	}
 	if !a.given.IsZero() {
 		a.result.SlotMs = max(1, ended.Sub(a.given).Milliseconds())

@@ -1,13 +1,11 @@
 package keeper
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"backfleet/agent/cgroup"
+	"backfleet/agent/runner"
 	"backfleet/pkg/fault"
 )
 
@@ -56,35 +56,95 @@ type guard struct {
 	incarnation string
 	logger      *slog.Logger
 	file        *os.File // the board's, without a name
+	kill        *os.File // see cgroup.Finish
 	board       *board
 
 	mu      sync.Mutex
 	places  map[int]int // on the board, by group
 	free    []int       // places given back
 	pipe    *os.File    // its end of file is the keeper's
+	pid     int
 	stopped bool
 	quit    chan struct{}
 }
 
-func startGuard(command []string, incarnation string, logger *slog.Logger) (*guard, error) {
-	g := &guard{command: command, incarnation: incarnation, logger: logger, places: map[int]int{}, quit: make(chan struct{})}
-	fd, err := unix.MemfdCreate("groups", unix.MFD_CLOEXEC)
+// startGuard starts the guard of a keeper. One that a keeper before this one has
+// in this process watches until the new one does; from is nil when there is
+// none.
+func startGuard(command []string, incarnation string, cgroups *cgroup.Tree, from *guardState, logger *slog.Logger) (*guard, error) {
+	kill, err := killFile(cgroups)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "keeper: no memory to share with its guard")
+		return nil, fault.Wrap(err, fault.Internal, "keeper: its guard could not kill the attempts' cgroups")
 	}
-	g.file = os.NewFile(uintptr(fd), "groups")
-	if err = g.file.Truncate(boardBytes); err == nil {
-		g.board, err = openBoard(fd)
+	g := &guard{command: command, incarnation: incarnation, logger: logger, kill: kill, places: map[int]int{}, quit: make(chan struct{})}
+	if from == nil {
+		fd, err := unix.MemfdCreate("groups", unix.MFD_CLOEXEC)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Internal, "keeper: no memory to share with its guard")
+		}
+		from = &guardState{Board: fd, Pipe: -1}
+	}
+	g.file = os.NewFile(uintptr(from.Board), "groups")
+	err = g.file.Truncate(boardBytes)
+	if err == nil {
+		g.board, err = openBoard(from.Board)
 	}
 	if err == nil {
+		g.recall()
+		go g.beat() // the guard before has missed a few
 		err = g.launch()
 	}
 	if err != nil {
 		g.file.Close()
+		g.kill.Close()
 		return nil, fault.Wrap(err, fault.Internal, "keeper: cannot start its guard")
 	}
-	go g.beat()
+	from.dismiss()
 	return g, nil
+}
+
+// killFile is what the guard ends the attempts' cgroups by.
+func killFile(cgroups *cgroup.Tree) (*os.File, error) {
+	if cgroups == nil {
+		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	}
+	return cgroups.KillFile()
+}
+
+// waitsFor says whether a child is the guard, whose end follow waits for.
+func (g *guard) waitsFor(pid int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return pid == g.pid
+}
+
+// guardState is the guard as one keeper hands it to the next.
+type guardState struct{ Board, Pipe, Pid int }
+
+// state is what is handed over. The lock is held.
+func (g *guard) state() guardState {
+	return guardState{Board: int(g.file.Fd()), Pipe: int(g.pipe.Fd()), Pid: g.pid}
+}
+
+// dismiss lets the guard of the keeper before go.
+func (s guardState) dismiss() {
+	if s.Pipe < 0 {
+		return
+	}
+	_, _ = unix.Write(s.Pipe, []byte("q"))
+	unix.Close(s.Pipe)
+	go func() { _, _ = unix.Wait4(s.Pid, nil, 0, nil) }()
+}
+
+// recall reads from the board which groups have a place there.
+func (g *guard) recall() {
+	for i := range int(g.board.used.Load()) {
+		if pgid := g.board.groups[i].Load(); pgid != 0 {
+			g.places[int(pgid)] = i
+		} else {
+			g.free = append(g.free, i)
+		}
+	}
 }
 
 // launch starts a guard process. It is called before anybody else has g, or
@@ -96,14 +156,14 @@ func (g *guard) launch() error {
 	}
 	defer r.Close()
 	cmd := exec.Command(g.command[0], append(append([]string(nil), g.command[1:]...), g.incarnation)...)
-	cmd.Stdin, cmd.Stderr, cmd.ExtraFiles = r, os.Stderr, []*os.File{g.file}
+	cmd.Stdin, cmd.Stderr, cmd.ExtraFiles = r, os.Stderr, []*os.File{g.file, g.kill}
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a signal to the keeper's group must not reach it
 	if err := cmd.Start(); err != nil {
 		w.Close()
 		return err
 	}
-	g.pipe = w
+	g.pipe, g.pid = w, cmd.Process.Pid
 	go g.follow(cmd)
 	return nil
 }
@@ -182,12 +242,14 @@ func (g *guard) stop() {
 	close(g.quit)
 	_, _ = g.pipe.Write([]byte("q"))
 	g.pipe.Close()
+	g.kill.Close()
 	g.file.Close() // the board stays mapped: a late Remove must find it
 }
 
 // Guard is the guard process: it watches the board of the keeper's live process
 // groups, in its file descriptor 3, and kills every one when input, a pipe from
 // the keeper, says that the keeper is dead, or when it hangs with groups alive.
+// File descriptor 4 is what their cgroups are killed by.
 // It returns when the keeper takes its leave.
 func Guard(input io.Reader, incarnation string) error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -207,7 +269,7 @@ func Guard(input io.Reader, incarnation string) error {
 		select {
 		case inPeace := <-left:
 			if !inPeace {
-				killAll(board.live(), incarnation)
+				killAll(board.live(), incarnation, os.NewFile(4, "cgroups"))
 			}
 			return nil
 		case <-ticker.C:
@@ -235,32 +297,16 @@ func (b *board) live() []int {
 	return groups
 }
 
-// killAll ends the groups and then every process that still carries the
-// keeper's mark: one that left its group, or was forked so late that its group
-// had not been told of.
-func killAll(groups []int, incarnation string) {
+// killAll ends the cgroups, the process groups, and then every process that still
+// carries the keeper's mark: one that left its group where there are no cgroups,
+// or was forked so late that its group had not been told of.
+func killAll(groups []int, incarnation string, cgroups *os.File) {
+	_, _ = cgroups.WriteString("1")
 	for _, pgid := range groups {
 		_ = syscall.Kill(-pgid, syscall.SIGKILL)
 	}
-	mark := []byte(KeeperVariable + "=" + incarnation)
-	for again := true; again; { // until a look finds none: they may fork meanwhile
-		again = false
-		entries, err := os.ReadDir("/proc")
-		if err != nil {
-			return
-		}
-		for _, e := range entries {
-			pid, err := strconv.Atoi(e.Name())
-			if err != nil || pid == os.Getpid() {
-				continue
-			}
-			environment, err := os.ReadFile("/proc/" + e.Name() + "/environ")
-			if err == nil && bytes.Contains(environment, mark) && syscall.Kill(pid, syscall.SIGKILL) == nil {
-				again = true
-			}
-		}
-		if again {
-			time.Sleep(5 * time.Millisecond)
-		}
+	for runner.KillMarked(KeeperVariable + "=" + incarnation) { // until a look finds none: they may fork meanwhile
+		time.Sleep(5 * time.Millisecond)
 	}
+	cgroup.Finish(cgroups)
 }

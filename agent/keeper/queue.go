@@ -12,8 +12,9 @@ import (
 // the last words of leader and agent cross. What is granted ahead waits. The
 // keeper's lock guards it.
 type group struct {
-	slots   int // as last told; 0: as many as come
-	used    int
+	name    string
+	slots   int     // as last told; 0: as many as come
+	used    int     // by weight
 	waiting []*kept // the most urgent first
 }
 
@@ -28,7 +29,7 @@ type launching struct {
 func (k *Keeper) group(m *wire.StartAttempt) *group {
 	g := k.groups[m.Group]
 	if g == nil {
-		g = &group{}
+		g = &group{name: m.Group}
 		k.groups[m.Group] = g
 	}
 	g.slots = int(m.Slots)
@@ -73,13 +74,20 @@ func (a *kept) yields(to *kept) bool {
 // waits says that an attempt has not got a slot yet: nothing of it ran.
 func (a *kept) waits() bool { return a.start != nil }
 
+// fits says whether there are slots for the first of the line. While there are
+// not, nobody behind it gets one, or a heavy one would never. One that is
+// heavier than all slots, as when they have become fewer, goes alone.
+func (g *group) fits(a *kept) bool {
+	return g.slots == 0 || g.used == 0 || g.used+a.weight <= g.slots
+}
+
 // fill gives free slots to those that wait, and says whether there was one. The
 // lock is held; unlock launches them.
 func (k *Keeper) fill(g *group) (gave bool) {
-	for !k.closing && len(g.waiting) > 0 && (g.slots == 0 || g.used < g.slots) {
+	for !k.closing && !k.frozen && len(g.waiting) > 0 && g.fits(g.waiting[0]) {
 		a := g.waiting[0]
 		g.waiting = slices.Delete(g.waiting, 0, 1)
-		g.used++
+		g.used += a.weight
 		k.next = append(k.next, launching{a, a.start})
 		now := time.Now()
 		a.start, a.slot, a.giveUp, a.given, a.started, gave = nil, true, 0, now, now, true
@@ -95,7 +103,7 @@ func (k *Keeper) vacate(a *kept) bool {
 	switch {
 	case a.slot:
 		a.slot = false
-		g.used--
+		g.used -= a.weight
 		return k.fill(g)
 	case a.waits():
 		a.start = nil

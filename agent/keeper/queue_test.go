@@ -204,7 +204,7 @@ func (k *kept) oneOf(seen map[uint64]*wire.KeptAttempt, instance uint64) *wire.K
 	k.t.Helper()
 	if seen[instance] == nil {
 		k.until(fmt.Sprintf("the result of instance %d", instance), func(m *wire.KeptAttempt) bool {
-			if m.Result != nil {
+			if last := seen[m.Ref.GetInstance()]; m.Result != nil && (last == nil || last.Ref.Fence < m.Ref.Fence) { // they may come in one message
 				seen[m.Ref.Instance] = m
 			}
 			return seen[instance] != nil

@@ -18,7 +18,7 @@ const Type = "shell"
 
 // Executor implements executor.Executor.
 type Executor struct {
-	base []*wire.Assignment
+	common *executor.Common
 
 	mu       sync.Mutex
 	compiled map[source]*params.Code
@@ -33,10 +33,9 @@ type source struct {
 // compiling is cheap, keeping books on use is not.
 const mostCompiled = 1024
 
-// New makes the executor. Base is what every attempt inherits; see
-// executor.Base.
-func New(base []*wire.Assignment) *Executor {
-	return &Executor{base: base, compiled: map[source]*params.Code{}}
+// New makes the executor. Common is what it shares with those of other types.
+func New(common *executor.Common) *Executor {
+	return &Executor{common: common, compiled: map[source]*params.Code{}}
 }
 
 // Prepare implements executor.Executor.
@@ -66,14 +65,11 @@ func (e *Executor) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt
 	if script == "" {
 		script = "\n" // no code is code that does nothing
 	}
-	return &wire.StartAttempt{
-		Ref:         w.Ref,
-		Command:     []string{"sh"},
-		Script:      script,
-		Arguments:   arguments,
-		Environment: executor.Environment(e.base, d, w),
-		TimeoutMs:   d.Node.TimeoutMs,
-	}, nil
+	start := &wire.StartAttempt{Ref: w.Ref, Command: []string{"sh"}, Script: script, Arguments: arguments, TimeoutMs: d.Node.TimeoutMs}
+	if err := e.common.Complete(start, d, w); err != nil {
+		return nil, err
+	}
+	return start, nil
 }
 
 func (e *Executor) compile(node *wire.Node, values []*wire.Assignment) (*params.Code, error) {
