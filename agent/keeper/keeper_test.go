@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		defer stop()
 		idle, _ := time.ParseDuration(os.Args[2])
 		err := keeper.Run(ctx, keeper.Config{Dir: os.Args[4], IdleExit: idle, Grace: 300 * time.Millisecond,
-			GuardCommand: []string{"/proc/self/exe", "guard"}, Logger: slog.Default()})
+			GuardCommand: []string{"/proc/self/exe", "guard"}, Wall: wall(), Logger: slog.Default()})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -58,7 +58,13 @@ type kept struct {
 
 func ensure(t *testing.T, dir string, idle time.Duration) *kept {
 	t.Helper()
-	client, err := keeper.Ensure(t.Context(), dir, []string{"/proc/self/exe", "keeper", idle.String()})
+	return ensureOf(t, dir, []string{"/proc/self/exe", "keeper", idle.String()})
+}
+
+// ensureOf has the keeper be a command, if it has to be started or replaced.
+func ensureOf(t *testing.T, dir string, command []string) *kept {
+	t.Helper()
+	client, err := keeper.Ensure(t.Context(), dir, command)
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "keeper.log"))
 		t.Fatalf("%v\n%s", err, log)
