@@ -134,7 +134,7 @@ func TestOwnAuthority(t *testing.T) {
 	c.must("backfill", "submit", "--node", "hello", "--dates", "2024-01-01..2024-01-03", "--wait")
 
 	show := p.tls("show", p.files("coordinator", "c1").Cert, a1.Cert, p.trust)
-	for _, want := range []string{"coordinator c1", "c1.coordinator.backfleet, 127.0.0.1", "agent a1", "90 days", "authority Backfleet authority", "ECDSA"} {
+	for _, want := range []string{"coordinator c1", "c1.coordinator.backfleet, localhost, 127.0.0.1", "agent a1", "90 days", "authority Backfleet authority", "ECDSA"} {
 		if !strings.Contains(strings.Join(strings.Fields(show), " "), want) && !strings.Contains(show, want) {
 			t.Errorf("show lacks %q:\n%s", want, show)
 		}

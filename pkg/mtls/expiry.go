@@ -75,7 +75,14 @@ type watch struct {
 	log      *slog.Logger
 	seen     *loaded
 	broken   string
-	reminded time.Time
+	reminded map[string]reminder // by flag
+}
+
+// reminder is when something was said of a certificate, and whether it had
+// expired by then.
+type reminder struct {
+	at      time.Time
+	expired bool
 }
 
 func (w *watch) look(now time.Time) {
@@ -84,7 +91,7 @@ func (w *watch) look(now time.Time) {
 		if w.seen != nil {
 			w.log.Info("new certificate files are in use", w.attributes(current)...)
 		}
-		w.seen, w.reminded = current, time.Time{}
+		w.seen, w.reminded = current, map[string]reminder{}
 	}
 	text := ""
 	if broken != nil {
@@ -94,9 +101,6 @@ func (w *watch) look(now time.Time) {
 		if w.broken = text; text != "" {
 			w.log.Warn("the certificate files have changed and cannot be used: those read before stay in use", "error", broken)
 		}
-	}
-	if now.Sub(w.reminded) < remindEvery {
-		return
 	}
 	if current.pair != nil {
 		w.remind(current.pair.Leaf, w.m.flags.cert, w.m.files.Cert, now)
@@ -113,14 +117,15 @@ func (w *watch) attributes(l *loaded) []any {
 }
 
 func (w *watch) remind(cert *x509.Certificate, flag, file string, now time.Time) {
-	attributes := []any{"flag", flag, "file", file, "of", cert.Subject.CommonName, "ends", when(cert.NotAfter)}
-	switch {
-	case now.After(cert.NotAfter):
-		w.log.Error("a certificate has expired: others refuse it; put a new one in its place, no restart is needed", attributes...)
-	case Soon(cert, now):
-		w.log.Warn("a certificate expires soon: put a new one in its place, no restart is needed", attributes...)
-	default:
+	expired := now.After(cert.NotAfter)
+	if before := w.reminded[flag]; !expired && !Soon(cert, now) || expired == before.expired && now.Sub(before.at) < remindEvery {
 		return
 	}
-	w.reminded = now
+	w.reminded[flag] = reminder{now, expired}
+	attributes := []any{"flag", flag, "file", file, "of", cert.Subject.CommonName, "ends", when(cert.NotAfter)}
+	if expired {
+		w.log.Error("a certificate has expired: others refuse it; put a new one in its place, no restart is needed", attributes...)
+		return
+	}
+	w.log.Warn("a certificate expires soon: put a new one in its place, no restart is needed", attributes...)
 }

@@ -250,8 +250,11 @@ func TestWatch(t *testing.T) {
 		after(30 * time.Second)
 		ca.IssueBetween(files, time.Now().Add(-80*day), time.Now().Add(10*day), "a1")
 		after(30*time.Second, "new certificate files are in use", "expires soon")
-		after(40 * time.Minute)
-		after(12*time.Hour, "expires soon", `"a certificate has expired`) // the test's authority lives for an hour
+		after(30 * time.Minute)
+		after(25*time.Minute, `certificate expires soon`) // the test's authority lives for an hour
+		after(10*time.Minute, `certificate has expired`)  // said at once
+		after(11*time.Hour, "expires soon")               // the first again
+		after(time.Hour, "has expired")
 		cancel()
 		synctest.Wait()
 	})

@@ -247,7 +247,7 @@ func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 // left tells a time to come in the unit that people count it in.
 func left(d time.Duration) string {
-	switch days := int(d / day); {
+	switch days := int((d + day/2) / day); {
 	case d < 0:
 		return "over"
 	case days >= 2:
