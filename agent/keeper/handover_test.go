@@ -2,6 +2,7 @@ package keeper_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -115,6 +116,27 @@ func TestWhatAKeeperHandsOver(t *testing.T) {
 	k.start(sh(ref(9, 10), "echo fresh"))
 	if m := k.oneOf(seen, 9); m.Result.Outcome != wire.Outcome_SUCCEEDED || m.Result.StartedMs == 0 {
 		t.Errorf("a new attempt: %v", m.Result)
+	}
+}
+
+// TestWhatEndsDuringAHandover: nobody waits for it while the one program becomes
+// the other, and its exit code is known all the same.
+func TestWhatEndsDuringAHandover(t *testing.T) {
+	dir := t.TempDir()
+	old := ensureOther(t, dir)
+	const first, last = 20, 100
+	for i := first; i <= last; i++ {
+		old.start(sh(ref(uint64(i), 10), fmt.Sprintf("echo one; sleep %.2f; echo two; exit 3", float64(i)/100)))
+	}
+	k := ensure(t, dir, time.Minute)
+	if k.Info.Pid != old.Info.Pid || k.Info.StartedWith != keeper.Binary() {
+		t.Fatalf("%v after %v: want the same process with this binary", k.Info, old.Info)
+	}
+	seen := map[uint64]*wire.KeptAttempt{}
+	for i := first; i <= last; i++ {
+		if m := k.oneOf(seen, uint64(i)); m.Result.Outcome != wire.Outcome_FAILED || m.Result.ExitCode != 3 || said(t, m) != "one\ntwo\n" {
+			t.Errorf("instance %d: %v, log %q", i, m.Result, said(t, m))
+		}
 	}
 }
 

@@ -80,8 +80,10 @@ func (r *Runner) states() map[*Process]State {
 	return all
 }
 
-// Adopt goes on with a process that an earlier runner handed over. Of the
-// events only Grew and Exited follow, and Groups has been told of it before.
+// Adopt goes on with a process that an earlier runner handed over. It must be
+// called before the loop runs, which Config.Thread is for: a process that ended
+// meanwhile must not be taken for an orphan. Of the events only Grew and Exited
+// follow, and Groups has been told of it before.
 func (r *Runner) Adopt(s State, events Events) (*Process, error) {
 	p := &Process{events: events, pid: s.Pid, pipes: s.Pipes, pidfd: s.Pidfd, status: syscall.WaitStatus(s.Status), ended: monotonic.Moment(s.Ended),
 		reaped: s.Pidfd < 0, log: resumeLog(s.Log), mark: s.Mark, outOfMemory: s.OutOfMemory}
@@ -91,36 +93,31 @@ func (r *Runner) Adopt(s State, events Events) (*Process, error) {
 			return nil, err
 		}
 	}
-	return p, r.queued(fork{do: func() { r.resume(p) }})
+	return p, r.resume(p)
 }
 
-// resume follows an adopted process. For the thread.
-func (r *Runner) resume(p *Process) {
+// resume follows an adopted process.
+func (r *Runner) resume(p *Process) error {
 	now := time.Now()
 	for i, fd := range p.pipes {
-		if fd >= 0 {
-			r.mustWatch(fd, entry{p, i})
+		if fd < 0 {
+			continue
 		}
-	}
-	if p.pidfd >= 0 {
-		r.pids[p.pid] = struct{}{}
-		r.mustWatch(p.pidfd, entry{p, kindProcess})
-	} else {
-		p.closeAt = now.Add(r.config.DrainFor)
-		r.drains = append(r.drains, p)
+		if err := r.watch(fd, entry{p, i}); err != nil {
+			return err
+		}
 	}
 	if r.count(p, p.log.pending()); p.held > 0 {
 		p.flushAt = now.Add(r.config.FlushEvery)
 		r.flushes = append(r.flushes, p)
 	}
-}
-
-// mustWatch is for processes that run already: one that nobody watches would
-// never end. Without this process all of them do, and are known as lost.
-func (r *Runner) mustWatch(fd int, e entry) {
-	if err := r.watch(fd, e); err != nil {
-		panic("the runner cannot watch a process that it took over: " + err.Error())
+	if p.pidfd < 0 {
+		p.closeAt = now.Add(r.config.DrainFor)
+		r.drains = append(r.drains, p)
+		return nil
 	}
+	r.pids[p.pid] = struct{}{}
+	return r.watch(p.pidfd, entry{p, kindProcess})
 }
 
 // KeepOpen has descriptors survive, or not, the execution of another program.

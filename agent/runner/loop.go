@@ -160,6 +160,7 @@ func (r *Runner) reap(p *Process, now time.Time) {
 	p.reaped = true
 	p.mu.Unlock()
 	if err != nil {
+		p.status = 255 << 8 // an exit code: what is not known is no success
 		r.config.Logger.Error("a process ended and its status is lost", "pid", p.pid, "error", err)
 	}
 	p.ended = now
