@@ -28,6 +28,9 @@ type Options struct {
 	Out, Err io.Writer
 	Getenv   func(string) string
 	Now      func() time.Time
+	// Directory finds coordinators where --server does not name them. Default:
+	// none.
+	Directory Directory
 	// Commands are mounted beside the client's own. One with the name of a
 	// group here (agent) becomes that group: `agent` runs, `agent list` asks.
 	Commands []*cobra.Command
@@ -68,8 +71,10 @@ succeeded; 2 wrong input; 3 not found; 4 refused by the present state; 5 not
 permitted; 6 unavailable or overloaded; 7 timed out or outcome unknown; 8
 stored data is broken; 130 interrupted.
 
-Environment: BACKFLEET_SERVER, BACKFLEET_TOKEN_FILE and BACKFLEET_CA are the
-defaults of --server, --token-file and --ca; NO_COLOR turns colours off.`,
+Environment: BACKFLEET_SERVER, BACKFLEET_TOKEN_FILE, BACKFLEET_CA, BACKFLEET_CERT
+and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
+--key, BACKFLEET_ETCD and BACKFLEET_ETCD_CA (and so on) those of --etcd and
+--etcd-ca; NO_COLOR turns colours off.`,
 		Example: `  backfleet node apply -f nodes/
   backfleet backfill preview --node ingest --mode descendants --dates 2012-01-01..2012-01-31
   backfleet backfill submit --node ingest --mode descendants --dates 2012-01-01..2015-12-31 --groups 10 --watch
