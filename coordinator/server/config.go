@@ -49,6 +49,9 @@ type Config struct {
 	Zone string
 	// TLS secures all three listeners.
 	TLS mtls.Files
+	// CertifyClients asks clients of the API for a certificate of the authority,
+	// beside their token. It needs TLS.
+	CertifyClients bool
 	// TokenFile holds the secrets that clients and agents must show, one on
 	// each line as name:secret, or one secret alone. After it may stand
 	// workspaces=a,b: its bearer may run nodes of these only (RULES R2.9).
@@ -56,6 +59,9 @@ type Config struct {
 	// Announcer makes the coordinator seen by agents that look for one there.
 	// Its loss harms nothing. Default: none.
 	Announcer presence.Announcer
+	// Directory shows which agents live, for figures and the log; nothing is
+	// decided by it. Default: none.
+	Directory presence.Directory
 	// AllowInsecure lets it listen beyond the loopback without TLS and tokens.
 	AllowInsecure bool
 	// Settings are what the rules leave to the operator; every coordinator of a
@@ -111,6 +117,8 @@ func (c *Config) complete() error {
 		return fault.Field("data", "it is empty: give the folder in which the coordinator keeps everything")
 	case c.Bootstrap && len(c.Join) > 0:
 		return fault.Field("join", "it cannot be combined with bootstrap: the first coordinator bootstraps, the others join it")
+	case c.CertifyClients && !c.TLS.Configured():
+		return fault.Field("require-client-cert", "it needs TLS: give %s, %s and %s", mtls.FlagCert, mtls.FlagKey, mtls.FlagCA)
 	}
 	if err := c.Settings.check(); err != nil {
 		return err
