@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"backfleet/agent/attempt"
 	"backfleet/agent/worker"
@@ -161,6 +162,7 @@ func (s *stand) judge() {
 		log := s.l.log(k, "the end", func(_ string, ended bool) bool { return ended })
 		want := "a line\nanother\n"
 		if k.Instance < 100 {
+			s.t.Logf("%s: nothing was read of it for %s at most", k, silence(s.t, log))
 			want = ""
 			for i := range strings.Count(log, "line ") {
 				want += fmt.Sprintf("line %d\n", i+1)
@@ -171,6 +173,23 @@ func (s *stand) judge() {
 			s.t.Errorf("log of %s:\n%s\nwant:\n%s", k, got, want)
 		}
 	}
+}
+
+// silence is the longest time between two lines of a log.
+func silence(t *testing.T, log string) (longest time.Duration) {
+	var last time.Time
+	for line := range strings.Lines(log) {
+		stamp, _, _ := strings.Cut(line, " ")
+		at, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !last.IsZero() {
+			longest = max(longest, at.Sub(last))
+		}
+		last = at
+	}
+	return longest
 }
 
 // spoken is what a process printed on stdout, of its log; lines that came in
