@@ -29,6 +29,9 @@ type Settings struct {
 	// KeepInstances is how long after its last change a plan is kept that is
 	// finished or quiet (RULES R10.1). Default: 30 days.
 	KeepInstances time.Duration
+	// KeepAgents is how long an agent is known after it was lost or said that it
+	// ends. Default: 7 days.
+	KeepAgents time.Duration
 	// Zone is the cluster's time zone. Default: UTC.
 	Zone string
 	// LoadZone finds time zones. Default: time.LoadLocation.
@@ -36,11 +39,14 @@ type Settings struct {
 }
 
 // Defaults are the settings of a cluster whose operator has set nothing.
-var Defaults = Settings{GenerateAt: 22 * time.Hour, CatchUp: 7 * 24 * time.Hour, KeepInstances: 30 * 24 * time.Hour}
+var Defaults = Settings{GenerateAt: 22 * time.Hour, CatchUp: 7 * 24 * time.Hour, KeepInstances: 30 * 24 * time.Hour, KeepAgents: 7 * 24 * time.Hour}
 
 func (s *Settings) complete() {
 	if s.KeepInstances <= 0 {
 		s.KeepInstances = Defaults.KeepInstances
+	}
+	if s.KeepAgents <= 0 {
+		s.KeepAgents = Defaults.KeepAgents
 	}
 	if s.Zone == "" {
 		s.Zone = "UTC"

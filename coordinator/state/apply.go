@@ -70,6 +70,12 @@ func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
 		r.Answer, r.Err = e.putWorkspace(b.PutWorkspace)
 	case *wire.Command_PutRegion:
 		r.Answer, r.Err = e.putRegion(b.PutRegion)
+	case *wire.Command_OperateAgents:
+		r.Answer, r.Err = e.operateAgents(c, b.OperateAgents)
+	case *wire.Command_PutJoinToken:
+		r.Answer, r.Err = e.putJoinToken(c, b.PutJoinToken)
+	case *wire.Command_RevokeJoinToken:
+		r.Answer, r.Err = e.revokeJoinToken(b.RevokeJoinToken)
 	case *wire.Command_PutServer:
 		e.putServer(b.PutServer)
 	case *wire.Command_RemoveServer:
@@ -93,6 +99,7 @@ func (e *Edit) Turn(t *wire.Turn) []Refused {
 	for _, a := range t.Agents {
 		e.PutAgent(a)
 	}
+	e.endDrains(t.Agents)
 	ends := len(t.Finishes) + len(t.Losses)
 	e.noted = slices.Grow(e.noted, ends)
 	e.changes = slices.Grow(e.changes, ends+len(t.Grants)+len(t.Started))

@@ -9,6 +9,7 @@ import (
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -52,12 +53,15 @@ const (
 	NodesChanged
 	ServersChanged
 	// LeaseEnding: the attempt of Instance of Plan is to be stopped, for a
-	// person or for an auto instance, or was granted ahead and is wanted back.
+	// person, for an auto instance or because its agent is to be empty, or was
+	// granted ahead and is wanted back.
 	LeaseEnding
 	// PlanExpired: Plan is forgotten (RULES R10.1).
 	PlanExpired
 	// SettingsChanged: a resource group, a workspace or a region.
 	SettingsChanged
+	// TokensChanged: a join token.
+	TokensChanged
 	// LeaseStarted: Instance of Plan was granted ahead, and runs now.
 	LeaseStarted
 )
@@ -206,54 +210,9 @@ func (e *Edit) record(p *Plan, instance uint64, add func(b []byte, slot uint64) 
 	h.bytes = add(h.bytes, instance&chunkMask)
 }
 
-// PutAgent registers an agent, or changes what is known of it.
-func (e *Edit) PutAgent(a *wire.Agent) {
-	next := newAgent(a, e.s.nowMs)
-	if old, ok := e.agents.Get([]byte(a.Id)); ok {
-		next.Number = old.Number
-		if old.State == a.State {
-			next.ReadyMs = old.ReadyMs
-		}
-		e.recount(next, old)
-	} else {
-		next.Number = uint64(len(e.s.agentNames))
-		names := e.s.agentNames
-		e.s.agentNames = append(names[:len(names):len(names)], a.Id)
-	}
-	e.putAgent(next)
-	e.changes = append(e.changes, Change{Kind: AgentChanged, Agent: a.Id})
-}
-
-func newAgent(a *wire.Agent, readyMs int64) *Agent {
-	n := len(a.Groups)
-	return &Agent{Agent: a, Used: make([]uint32, n), Backfills: make([]uint32, n), Ahead: make([]uint32, n), ReadyMs: readyMs}
-}
-
-// recount takes over the slots used. The leases are only gone through for a
-// group that the agent did not have: it may come back to one that it left.
-func (e *Edit) recount(next, old *Agent) {
-	known := true
-	for i, g := range next.Groups {
-		k := slices.IndexFunc(old.Groups, func(o *wire.GroupSlots) bool { return o.Group == g.Group })
-		if known = known && k >= 0; known {
-			next.Used[i], next.Backfills[i], next.Ahead[i] = old.Used[k], old.Backfills[k], old.Ahead[k]
-		}
-	}
-	if known {
-		return
-	}
-	clear(next.Used)
-	clear(next.Backfills)
-	clear(next.Ahead)
-	e.leases.each(func(l *Lease) {
-		if l.Agent == next.Id {
-			next.use(l, 1)
-		}
-	})
-}
-
-// use counts the slot of a lease as used or free again.
+// use counts the slots of a lease as used (1) or free again (-1).
 func (a *Agent) use(l *Lease, by int32) {
+	by *= int32(l.Weight)
 	for i, g := range a.Groups {
 		switch {
 		case g.Group != l.Group:
@@ -296,15 +255,19 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		return fault.New(fault.NotFound, "there is no instance %s", plan.FormatInstance(g.Plan, g.Instance))
 	}
 	agent, ok := e.agent(g.Agent)
+	spec := p.Nodes[at.Node].Spec
+	weight := node.Weight(spec)
 	switch {
 	case !ok:
 		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
+	case !node.Labelled(agent.Labels, spec.Requires):
+		return fault.New(fault.Conflict, "agent %q has not all labels that node %q requires: %s", g.Agent, spec.Id, node.LabelText(spec.Requires))
 	case p.Dry(at) != wire.DryRun_DRY_RUN_NONE:
 		return fault.New(fault.Conflict, "instance %s is a dry run: it needs no agent", plan.FormatInstance(g.Plan, g.Instance))
-	case g.Ahead && agent.Room(g.ResourceGroup) == 0:
+	case g.Ahead && agent.Room(g.ResourceGroup) < int(weight):
 		return fault.New(fault.Conflict, "agent %q holds all of %q ahead that it may, or has no slot there", g.Agent, g.ResourceGroup)
-	case !g.Ahead && agent.Free(g.ResourceGroup) == 0:
-		return fault.New(fault.Conflict, "agent %q has no free slot in %q", g.Agent, g.ResourceGroup)
+	case !g.Ahead && agent.Free(g.ResourceGroup) < int(weight):
+		return fault.New(fault.Conflict, "agent %q has %d free slots in %q, and node %q needs %d", g.Agent, agent.Free(g.ResourceGroup), g.ResourceGroup, spec.Id, weight)
 	case !p.Status(g.Instance).Waits():
 		return fault.New(fault.Conflict, "instance %s does not wait to start", plan.FormatInstance(g.Plan, g.Instance))
 	case p.Blocked(g.Instance):
@@ -313,7 +276,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		return fault.New(fault.Conflict, "backfill %s runs its %d instances already", plan.FormatID(g.Plan), p.Request.MaxRunning)
 	}
 	if other, found := e.liveElsewhere(p, at); found {
-		return fault.New(fault.Conflict, "the same cycle of node %q runs in %s", p.Nodes[at.Node].Spec.Id, other)
+		return fault.New(fault.Conflict, "the same cycle of node %q runs in %s", spec.Id, other)
 	}
 	attempt := uint32(1)
 	if p.Status(g.Instance) != Pending {
@@ -322,7 +285,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	l := e.newLease()
 	*l = Lease{
 		Plan: g.Plan, Instance: g.Instance, Attempt: attempt, Fence: e.s.index,
-		Agent: agent.Id, Group: g.ResourceGroup, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
+		Agent: agent.Id, Group: g.ResourceGroup, Weight: weight, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
 		Ahead: g.Ahead,
 	}
 	if n := e.s.bySlot.get(uint64(p.slots[at.Node])); !n.Removed && !p.Request.PinCode {
@@ -330,6 +293,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	}
 	e.leases.put(l)
 	agent.use(l, 1)
+	agent.Leases++
 	e.set(p, at, g.Instance, Running)
 	return nil
 }
@@ -375,14 +339,19 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	e.leases.remove(l)
 	agent, _ := e.agent(l.Agent)
 	agent.use(l, -1)
+	agent.Leases--
+	meaning := wire.ExitCode_RETRY
+	if f.Outcome == wire.Outcome_FAILED {
+		meaning = node.Meaning(p.Nodes[at.Node].Spec, f.ExitCode)
+	}
 	a := Attempt{
-		Number: l.Attempt, Outcome: l.outcome(f.Outcome), Fence: l.Fence, GrantedMs: l.GrantedMs,
+		Number: l.Attempt, Outcome: l.outcome(f.Outcome, meaning), Fence: l.Fence, GrantedMs: l.GrantedMs,
 		StartedMs: f.StartedMs, EndedMs: f.EndedMs, ExitCode: f.ExitCode, Version: l.Version, Cause: clip(f.Cause),
 		SettledMs: e.s.nowMs,
 	}
 	switch {
-	case f.Outcome == wire.Outcome_SUCCEEDED:
-	case l.Stopping, l.Yielding, a.Outcome == wire.Outcome_RECALLED:
+	case a.Outcome == wire.Outcome_SUCCEEDED, a.Outcome == wire.Outcome_SKIPPED:
+	case l.Stopping, l.Yielding, l.Draining, a.Outcome == wire.Outcome_RECALLED:
 		a.Cause = cmp.Or(l.Cause, a.Cause)
 	case f.Outcome == wire.Outcome_RECALLED:
 		a.Cause = "its agent gave it back as not started, after it had said that it runs: taken for lost"
@@ -393,13 +362,16 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	if a.Outcome != wire.Outcome_RECALLED { // of which nothing ran
 		e.noteAttempt(p, at, &a)
 	}
-	e.settle(p, at, l, a.Outcome)
+	e.settle(p, at, l, a.Outcome, meaning)
 	return true
 }
 
 func (e *Edit) noteAttempt(p *Plan, at plan.Place, a *Attempt) {
 	r := e.ended(p, at)
 	r.outcome, r.version = uint8(a.Outcome), a.Version
+	if a.Outcome == wire.Outcome_SKIPPED { // of how long the work takes it says nothing
+		r.outcome = uint8(wire.Outcome_SUCCEEDED)
+	}
 	if a.Outcome == wire.Outcome_SUCCEEDED && a.StartedMs > 0 {
 		r.ran, r.took = true, uint32(min(max(0, a.EndedMs-a.StartedMs), math.MaxUint32))
 	}
@@ -420,20 +392,25 @@ func (e *Edit) ended(p *Plan, at plan.Place) ended {
 
 // outcome is what an attempt came to of which its agent reports o. A report of
 // none, or of one that is newer than this binary, is a failure: the attempt has
-// ended, and not in a way known to be good. That it was stopped or yielded is
-// for the lease to say, not for the agent; that it never started is believed
-// unless the agent has said that it runs.
-func (l *Lease) outcome(o wire.Outcome) wire.Outcome {
+// ended, and not in a way known to be good. That it was stopped, yielded or
+// drained is for the lease to say, not for the agent; that it never started is believed
+// unless the agent has said that it runs. What a failure's exit code means to
+// the node (RULES R9) comes first: one that had nothing to do has ended well.
+func (l *Lease) outcome(o wire.Outcome, meaning wire.ExitCode_Meaning) wire.Outcome {
 	never := o == wire.Outcome_RECALLED && !l.Started
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
 		return o
+	case o == wire.Outcome_FAILED && meaning == wire.ExitCode_SKIP:
+		return wire.Outcome_SKIPPED
 	case l.Stopping:
 		return wire.Outcome_STOPPED
 	case never:
 		return o
 	case l.Yielding:
 		return wire.Outcome_YIELDED
+	case l.Draining:
+		return wire.Outcome_DRAINED
 	case o == wire.Outcome_RECALLED:
 		return wire.Outcome_LOST
 	case o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST:
@@ -443,22 +420,22 @@ func (l *Lease) outcome(o wire.Outcome) wire.Outcome {
 }
 
 // settle gives an instance the status that follows from its attempt's outcome
-// (RULES R9, retries).
-func (e *Edit) settle(p *Plan, at plan.Place, l *Lease, outcome wire.Outcome) {
+// (RULES R9, retries and exit codes).
+func (e *Edit) settle(p *Plan, at plan.Place, l *Lease, outcome wire.Outcome, meaning wire.ExitCode_Meaning) {
 	instance := l.Instance
 	switch outcome {
-	case wire.Outcome_SUCCEEDED:
+	case wire.Outcome_SUCCEEDED, wire.Outcome_SKIPPED:
 		e.set(p, at, instance, Succeeded)
 	case wire.Outcome_STOPPED:
 		e.set(p, at, instance, Stopped)
-	case wire.Outcome_LOST, wire.Outcome_YIELDED, wire.Outcome_RECALLED:
+	case wire.Outcome_LOST, wire.Outcome_YIELDED, wire.Outcome_RECALLED, wire.Outcome_DRAINED:
 		if l.Freezing {
 			e.set(p, at, instance, Frozen)
 			return
 		}
 		e.set(p, at, instance, Again)
 	default:
-		if p.tally(instance).retriesUsed <= p.Nodes[at.Node].Spec.Retries {
+		if meaning != wire.ExitCode_FAIL && p.tally(instance).retriesUsed <= p.Nodes[at.Node].Spec.Retries {
 			e.set(p, at, instance, Retrying)
 			return
 		}

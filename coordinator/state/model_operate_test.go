@@ -42,6 +42,9 @@ func (m *model) foresees(c *wire.Command) (allowed, known bool) {
 	if x := c.GetExpire(); x != nil {
 		return m.allowsExpiry(x), true
 	}
+	if o := c.GetOperateAgents(); o != nil {
+		return m.allowsAgents(o), true
+	}
 	o := c.GetOperate()
 	if o == nil || o.Kind == wire.Operate_KIND_UNSPECIFIED {
 		return false, o != nil
@@ -373,7 +376,7 @@ func (m *model) checkSchedule(t testing.TB, s *State) {
 func (m *model) use(group string) GroupUse {
 	var u GroupUse
 	for id, a := range m.agents {
-		if a.State != wire.Agent_READY {
+		if !m.ready(id) {
 			continue
 		}
 		for _, g := range a.Groups {
@@ -387,12 +390,12 @@ func (m *model) use(group string) GroupUse {
 					continue
 				}
 				if l.ahead {
-					u.Ahead++
+					u.Ahead += m.weight(k)
 					continue
 				}
-				used++
+				used += m.weight(k)
 				if !m.plans[k.plan].p.Auto {
-					u.Backfills++
+					u.Backfills += m.weight(k)
 				}
 			}
 			u.Used += min(used, int(g.Slots)) // it may have fewer now

@@ -19,6 +19,8 @@ type model struct {
 	fences map[ref]uint64 // highest ever, by instance
 	last   map[modelCycle]modelOutcome
 	groups map[string]*wire.PutResourceGroup
+	drains map[string]*wire.Drain // by agent
+	tokens map[string]*wire.PutJoinToken
 	newest calendar.Date // generated; 0: none
 }
 
@@ -42,6 +44,7 @@ type modelLease struct {
 	version  uint64
 	stopping bool
 	yielding bool
+	draining bool
 	ahead    bool
 	recalled bool
 	freezing bool
@@ -49,7 +52,7 @@ type modelLease struct {
 }
 
 // ending says whether its agent is to let go of it.
-func (l *modelLease) ending() bool { return l.stopping || l.yielding || l.recalled }
+func (l *modelLease) ending() bool { return l.stopping || l.yielding || l.draining || l.recalled }
 
 type modelPlan struct {
 	p        *plan.Plan
@@ -75,6 +78,7 @@ func newModel() *model {
 	return &model{
 		plans: map[uint64]*modelPlan{}, leases: map[ref]*modelLease{}, agents: map[string]*wire.Agent{}, fences: map[ref]uint64{},
 		last: map[modelCycle]modelOutcome{}, groups: map[string]*wire.PutResourceGroup{},
+		drains: map[string]*wire.Drain{}, tokens: map[string]*wire.PutJoinToken{},
 	}
 }
 
@@ -157,6 +161,12 @@ func (m *model) apply(index uint64, c *wire.Command, after *State, r Result) err
 		m.groups[b.PutResourceGroup.Name] = b.PutResourceGroup
 	case *wire.Command_Operate:
 		m.operate(b.Operate)
+	case *wire.Command_OperateAgents:
+		m.operateAgents(b.OperateAgents, after.NowMs())
+	case *wire.Command_PutJoinToken:
+		m.tokens[b.PutJoinToken.Id] = b.PutJoinToken
+	case *wire.Command_RevokeJoinToken:
+		delete(m.tokens, b.RevokeJoinToken.Id)
 	}
 	return nil
 }
@@ -165,11 +175,16 @@ func (m *model) turn(index uint64, t *wire.Turn, after *State, r Result) error {
 	for _, a := range t.Agents {
 		m.agents[a.Id] = a
 	}
+	for _, a := range t.Agents {
+		if d := m.drains[a.Id]; d.GetDeadlineMs() > 0 && d.DeadlineMs <= after.NowMs() {
+			m.drain(a.Id, after.NowMs())
+		}
+	}
 	for _, f := range t.Finishes {
-		m.end(f.Plan, f.Instance, f.Fence, f.Outcome)
+		m.end(f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode)
 	}
 	for _, l := range t.Losses {
-		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST)
+		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST, 0)
 	}
 	for _, s := range t.Started {
 		if l := m.leases[ref{s.Plan, s.Instance}]; l != nil && l.fence == s.Fence && l.ahead {
@@ -224,7 +239,7 @@ func (m *model) turn(index uint64, t *wire.Turn, after *State, r Result) error {
 
 func (m *model) mayGrant(g *wire.Grant) bool {
 	p, a := m.plans[g.Plan], m.agents[g.Agent]
-	if p == nil || g.Instance >= p.p.Size() || a == nil || a.State != wire.Agent_READY || p.dry(g.Instance) {
+	if p == nil || g.Instance >= p.p.Size() || !m.ready(g.Agent) || p.dry(g.Instance) {
 		return false
 	}
 	free := 0
@@ -238,18 +253,41 @@ func (m *model) mayGrant(g *wire.Grant) bool {
 	}
 	for k, l := range m.leases {
 		if l.agent == g.Agent && l.group == g.ResourceGroup && (g.Ahead || !l.ahead) {
-			free--
+			free -= m.weight(k)
 		}
 		if m.plans[k.plan].cycle(k.instance) == p.cycle(g.Instance) {
 			return false
 		}
 	}
+	for _, want := range p.spec(g.Instance).Requires { // RULES R7.7
+		has := false
+		for _, l := range a.Labels {
+			has = has || l.Name == want.Name && l.Value == want.Value
+		}
+		if !has {
+			return false
+		}
+	}
 	limit := int(p.p.Request.MaxRunning)
-	return free > 0 && p.status[g.Instance].Waits() && !p.blocked(g.Instance) && (limit == 0 || p.count(Running) < limit)
+	return free >= m.weight(ref{g.Plan, g.Instance}) && p.status[g.Instance].Waits() && !p.blocked(g.Instance) && (limit == 0 || p.count(Running) < limit)
+}
+
+// weight is how many slots an instance takes (RULES R7.8).
+func (m *model) weight(k ref) int {
+	if n := m.plans[k.plan].spec(k.instance).Slots; n > 0 {
+		return int(n)
+	}
+	return 1
+}
+
+// spec is an instance's node, as its plan pins it.
+func (p *modelPlan) spec(i uint64) *wire.Node {
+	at, _ := p.p.Locate(i)
+	return p.p.Nodes[at.Node].Spec
 }
 
 // end follows the end of an attempt; one that is not live is nothing.
-func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
+func (m *model) end(planID, i, fence uint64, o wire.Outcome, code int32) {
 	k := ref{planID, i}
 	l := m.leases[k]
 	if l == nil || l.fence != fence {
@@ -267,31 +305,41 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome) {
 		p.wait(i, waits)
 		return
 	}
+	hopeless := false // RULES R9: what the exit code means
+	for _, e := range p.spec(i).ExitCodes {
+		if o == wire.Outcome_FAILED && e.Code == code {
+			hopeless = e.Meaning == wire.ExitCode_FAIL
+			if e.Meaning == wire.ExitCode_SKIP {
+				o = wire.Outcome_SUCCEEDED
+			}
+		}
+	}
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
 	case l.stopping:
 		o = wire.Outcome_STOPPED
 	case l.yielding:
 		o = wire.Outcome_YIELDED
+	case l.draining:
+		o = wire.Outcome_DRAINED
 	case o == wire.Outcome_RECALLED:
 		o = wire.Outcome_LOST
 	case o < wire.Outcome_SUCCEEDED || o > wire.Outcome_LOST:
 		o = wire.Outcome_FAILED
 	}
 	m.last[p.where(i)] = modelOutcome{o, l.version}
-	at, _ := p.p.Locate(i)
 	switch o {
 	case wire.Outcome_SUCCEEDED:
 		p.end(i, Succeeded)
 	case wire.Outcome_STOPPED:
 		p.end(i, Stopped)
-	case wire.Outcome_LOST:
+	case wire.Outcome_LOST, wire.Outcome_DRAINED:
 		p.wait(i, waits)
 	case wire.Outcome_YIELDED:
 		p.wait(i, waits)
 		p.yields[i]++
 	default:
-		if p.used[i]++; p.used[i] <= p.p.Nodes[at.Node].Spec.Retries {
+		if p.used[i]++; !hopeless && p.used[i] <= p.spec(i).Retries {
 			p.status[i] = Retrying
 			return
 		}
@@ -341,7 +389,7 @@ func (m *model) check(t testing.TB, s *State) {
 	s.Leases(func(l *Lease) {
 		k := ref{l.Plan, l.Instance}
 		if want := m.leases[k]; want == nil || want.fence != l.Fence || want.agent != l.Agent || want.stopping != l.Stopping ||
-			want.yielding != l.Yielding || want.ahead != l.Ahead || want.recalled != l.Recalled || want.freezing != l.Freezing || want.started != l.Started || want.version != l.Version || l.Auto != m.plans[l.Plan].p.Auto {
+			want.yielding != l.Yielding || want.draining != l.Draining || want.ahead != l.Ahead || want.recalled != l.Recalled || want.freezing != l.Freezing || want.started != l.Started || want.version != l.Version || l.Auto != m.plans[l.Plan].p.Auto {
 			t.Fatalf("R13.2: lease %+v, expected %+v", l, want)
 		}
 		cycle := m.plans[l.Plan].cycle(l.Instance)
@@ -350,9 +398,9 @@ func (m *model) check(t testing.TB, s *State) {
 		}
 		cycles[cycle] = k
 		if l.Ahead {
-			ahead[[2]string{l.Agent, l.Group}]++
+			ahead[[2]string{l.Agent, l.Group}] += uint32(m.weight(k))
 		} else {
-			slots[[2]string{l.Agent, l.Group}]++
+			slots[[2]string{l.Agent, l.Group}] += uint32(m.weight(k))
 		}
 	})
 	s.Agents(func(a *Agent) {
@@ -366,6 +414,7 @@ func (m *model) check(t testing.TB, s *State) {
 	for id, want := range m.plans {
 		m.checkPlan(t, s, id, want)
 	}
+	m.checkAgents(t, s)
 	m.checkRest(t, s)
 }
 

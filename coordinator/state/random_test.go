@@ -146,7 +146,12 @@ func (g *generator) command(s *State) *wire.Command {
 	case k < 62:
 		c = group(&wire.PutResourceGroup{
 			Name: pick(g, []string{"default", "big"}), ReserveForAuto: uint32(g.IntN(12)), BackfillMaxShare: uint32(g.IntN(120)),
+			Description: pick(g, []string{"", "for all", fmt.Sprintf("%5000d", 1)}), LogKeepMs: int64(g.IntN(4)-1) * 3_600_000,
 		})
+	case k < 65:
+		c = g.agents(s)
+	case k < 66:
+		c = g.joinToken(s)
 	default:
 		return turn(g.turn(s))
 	}
@@ -201,6 +206,10 @@ func (g *generator) apply() *wire.Command {
 	c, d := daily("c", "b"), daily("d", "c")
 	c.Retries, d.Retries, d.RetryDelayMs = 1, 2, 1000
 	d.Upstreams[0].Window, d.Upstreams[0].From = true, -2
+	c.Slots, c.ExitCodes = 3, []*wire.ExitCode{{Code: 40, Meaning: wire.ExitCode_FAIL}, {Code: 41, Meaning: wire.ExitCode_SKIP}, {Code: 42}}
+	if g.oneIn(4) {
+		d.Requires, d.Slots = []*wire.Assignment{{Name: "gpu", Value: "true"}}, uint32(g.IntN(4))
+	}
 	all := []*wire.Node{daily("a"), hourly, c, d}
 	g.nodes++
 	for _, n := range all {
@@ -284,12 +293,15 @@ func (g *generator) turn(s *State) *wire.Turn {
 	t := &wire.Turn{}
 	if s.agents.Len() < 3 || g.oneIn(8) {
 		a := agent(pick(g, agentIDs), uint32(g.IntN(12)))
-		a.State = wire.Agent_State(1 + max(0, g.IntN(8)-5))
+		a.State = wire.Agent_State(1 + max(0, g.IntN(9)-5))
 		if g.oneIn(3) {
 			a.Groups = append(a.Groups, &wire.GroupSlots{Group: "big", Slots: 4})
 		}
 		if g.oneIn(8) {
 			a.Groups = a.Groups[1:]
+		}
+		if g.oneIn(2) {
+			a.Labels = []*wire.Assignment{{Name: "gpu", Value: pick(g, []string{"true", "false"})}}
 		}
 		t.Agents = append(t.Agents, a)
 	}
@@ -297,6 +309,9 @@ func (g *generator) turn(s *State) *wire.Turn {
 		f := &wire.Finish{
 			Plan: l.Plan, Instance: l.Instance, Fence: l.Fence, Outcome: wire.Outcome(g.IntN(9)),
 			StartedMs: l.GrantedMs + g.Int64N(50), EndedMs: l.GrantedMs + 50, ExitCode: int32(g.IntN(300) - 20), Cause: "because",
+		}
+		if g.oneIn(2) {
+			f.ExitCode = int32(38 + g.IntN(6))
 		}
 		if g.oneIn(2) {
 			f.Outcome = wire.Outcome_SUCCEEDED
@@ -322,7 +337,7 @@ func (g *generator) turn(s *State) *wire.Turn {
 			t.Yields = append(t.Yields, &wire.Yield{Plan: l.Plan, Instance: l.Instance, Fence: f.Fence, ToPlan: 1, ToInstance: 2})
 		}
 	})
-	for range g.IntN(8) {
+	for range g.IntN(14) {
 		id := g.plan(s)
 		t.Grants = append(t.Grants, &wire.Grant{
 			Plan: id, Instance: g.instance(s, id), Agent: pick(g, agentIDs), Ahead: g.oneIn(3), ResourceGroup: pick(g, []string{"default", "default", "default", "default", "default", "big", "none"}),

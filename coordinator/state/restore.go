@@ -137,7 +137,8 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 	case *wire.SnapshotRecord_Lease:
 		d.leases = append(d.leases, b.Lease)
 	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request, *wire.SnapshotRecord_ResourceGroup,
-		*wire.SnapshotRecord_Workspace, *wire.SnapshotRecord_Region, *wire.SnapshotRecord_Outcomes, *wire.SnapshotRecord_Durations:
+		*wire.SnapshotRecord_Workspace, *wire.SnapshotRecord_Region, *wire.SnapshotRecord_JoinToken, *wire.SnapshotRecord_Outcomes,
+		*wire.SnapshotRecord_Durations:
 		d.others = append(d.others, rec)
 	default:
 		return newer("record %d is of an unknown kind", n)
@@ -181,7 +182,7 @@ func hasUnknown(m protoreflect.Message) bool {
 // but computed again: counters, retries, slots used, the graph.
 func (d *decoder) restore() (*State, error) {
 	s := New()
-	s.index, s.nowMs, s.nextPlan, s.agentNames = d.header.Index, d.header.NowMs, d.header.NextPlan, d.header.AgentNames
+	s.index, s.nowMs, s.nextPlan, s.agentNames = d.header.Index, d.header.NowMs, d.header.NextPlan, namesOf(d.header.AgentNames)
 	s.generated, s.generates = calendar.Date(d.header.GeneratedThrough), d.header.Generates
 	d.state = s
 	for _, step := range []func() error{d.restoreNodes, d.restorePlans, d.restoreOthers, d.restorePasts, d.restoreLeases} {
@@ -371,11 +372,12 @@ func (d *decoder) restoreOthers() error {
 		case *wire.SnapshotRecord_Agent:
 			a := b.Agent
 			id := a.GetAgent().GetId()
-			if a.Number >= uint64(len(s.agentNames)) || s.agentNames[a.Number] != id {
+			if a.Number >= s.agentNames.n || s.agentNames.cells.get(a.Number) != id {
 				return corrupt("agent %q has number %d, which is not its own", id, a.Number)
 			}
 			own := newAgent(a.Agent, a.ReadyMs)
-			own.Number = a.Number
+			own.Number, own.HeardMs = a.Number, a.HeardMs
+			own.drained(a.Drain)
 			agents.Insert([]byte(id), own)
 		case *wire.SnapshotRecord_Request:
 			r := b.Request
@@ -387,6 +389,8 @@ func (d *decoder) restoreOthers() error {
 			s.workspaces, _, _ = s.workspaces.Insert([]byte(b.Workspace.Id), b.Workspace)
 		case *wire.SnapshotRecord_Region:
 			s.regions, _, _ = s.regions.Insert([]byte(b.Region.Id), b.Region)
+		case *wire.SnapshotRecord_JoinToken:
+			s.tokens, _, _ = s.tokens.Insert([]byte(b.JoinToken.GetToken().GetId()), b.JoinToken)
 		}
 	}
 	s.agents, s.servers, s.requests, s.requestAges = agents.Commit(), servers.Commit(), requests.Commit(), ages.Commit()
@@ -439,13 +443,16 @@ func (d *decoder) restoreLeases() error {
 		if !ok || !known || l.Instance >= p.Size() || p.Status(l.Instance) != Running {
 			return corrupt("the lease of %s at agent %q has no running instance or no agent", plan.FormatInstance(l.Plan, l.Instance), l.Agent)
 		}
+		at, _ := p.Locate(l.Instance)
 		own := &Lease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, Group: l.ResourceGroup,
+			Weight:    node.Weight(p.Nodes[at.Node].Spec),
 			GrantedMs: l.GrantedMs, Auto: p.Auto, Version: l.CodeVersion, Stopping: l.Stopping, Yielding: l.Yielding, Cause: l.Cause,
-			Ahead: l.Ahead, Recalled: l.Recalled, Freezing: l.Freezing, Started: l.Started,
+			Ahead: l.Ahead, Recalled: l.Recalled, Freezing: l.Freezing, Started: l.Started, Draining: l.Draining,
 		}
 		t.put(own)
 		a.use(own, 1)
+		a.Leases++
 		running[l.Plan]++
 	}
 	s.leases = t.done()

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"unicode/utf8"
+
 	"backfleet/pkg/fault"
 	"backfleet/pkg/node"
 	"backfleet/pkg/wire"
@@ -8,6 +10,14 @@ import (
 
 // defaultRegion is where workspaces are of which nobody has said otherwise.
 const defaultRegion = "default"
+
+// Bounds of what an operator may say of a resource group.
+const (
+	maxGroupText = 4 << 10   // bytes of its description
+	minLogKeepMs = 3_600_000 // an hour
+	maxLogKeepMs = 3650 * dayKeepMs
+	dayKeepMs    = 24 * 3_600_000 // a day
+)
 
 // ResourceGroup is what an operator has said of a group: of one that nobody
 // has spoken of, that it is shared, reserves nothing and bounds nothing (RULES
@@ -25,12 +35,13 @@ func (s *State) ResourceGroups(f func(*wire.PutResourceGroup)) {
 	s.groups.Root().Walk(func(_ []byte, g *wire.PutResourceGroup) bool { f(g); return false })
 }
 
-// GroupUse is the slots of a resource group at its ready agents.
+// GroupUse is the slots of a resource group at its ready agents. An attempt
+// counts for as many as it takes (RULES R7.8).
 type GroupUse struct {
 	Slots     int // of all ready agents
 	Used      int // of them
 	Backfills int // of those used, by instances that are not the schedule's own
-	Ahead     int // held ahead: none of these uses a slot yet
+	Ahead     int // that what is held ahead will take: none is used by it yet
 }
 
 // GroupUse counts a group's slots. It looks at every agent.
@@ -58,7 +69,7 @@ func (e *Edit) putResourceGroup(g *wire.PutResourceGroup) (*wire.Answer, error) 
 	slots := 0
 	e.s.Agents(func(a *Agent) {
 		for _, own := range a.Groups {
-			if own.Group == g.Name && a.State != wire.Agent_LOST {
+			if own.Group == g.Name && a.Lives() {
 				slots += int(own.Slots)
 			}
 		}
@@ -70,6 +81,10 @@ func (e *Edit) putResourceGroup(g *wire.PutResourceGroup) (*wire.Answer, error) 
 		return nil, fault.Field("kind", "%d is not a kind this version knows: expected shared or exclusive", g.Kind)
 	case g.BackfillMaxShare > 100:
 		return nil, fault.Field("backfillMaxShare", "%d %%: expected 1 to 100, or 0 for no bound", g.BackfillMaxShare)
+	case len(g.Description) > maxGroupText || !utf8.ValidString(g.Description):
+		return nil, fault.Field("description", "expected text of at most %d bytes, in UTF-8", maxGroupText)
+	case g.LogKeepMs != 0 && (g.LogKeepMs < minLogKeepMs || g.LogKeepMs > maxLogKeepMs):
+		return nil, fault.Field("logKeepMs", "%d ms: expected an hour (%d) to 3,650 days (%d), or 0 for what its kind has", g.LogKeepMs, minLogKeepMs, int64(maxLogKeepMs))
 	case slots > 0 && int64(g.ReserveForAuto) >= int64(slots):
 		return nil, fault.Field("reserveForAuto", "%d slots, but group %q has %d: backfills could never start; reserve at most %d",
 			g.ReserveForAuto, g.Name, slots, slots-1)

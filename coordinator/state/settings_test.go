@@ -1,6 +1,7 @@
 package state
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -29,6 +30,12 @@ func TestR7_5_GroupsThatWouldLeaveNothingAreRefused(t *testing.T) {
 		{"a share of no slot", &wire.PutResourceGroup{Name: "default", BackfillMaxShare: 9}, "backfillMaxShare"},
 		{"a share of one slot", &wire.PutResourceGroup{Name: "default", BackfillMaxShare: 10}, ""},
 		{"all but one reserved", &wire.PutResourceGroup{Name: "default", ReserveForAuto: 9, Kind: wire.PutResourceGroup_EXCLUSIVE}, ""},
+		{"kept for an hour", &wire.PutResourceGroup{Name: "default", LogKeepMs: 3_600_000, Description: "für alle"}, ""},
+		{"kept for ten years", &wire.PutResourceGroup{Name: "default", LogKeepMs: 3650 * 24 * 3_600_000}, ""},
+		{"kept for less than an hour", &wire.PutResourceGroup{Name: "default", LogKeepMs: 3_599_999}, "logKeepMs"},
+		{"kept for less than no time", &wire.PutResourceGroup{Name: "default", LogKeepMs: -1}, "logKeepMs"},
+		{"kept for more than ten years", &wire.PutResourceGroup{Name: "default", LogKeepMs: 3650*24*3_600_000 + 1}, "logKeepMs"},
+		{"a book", &wire.PutResourceGroup{Name: "default", Description: strings.Repeat("x", 4097)}, "description"},
 		{"no agent known", &wire.PutResourceGroup{Name: "new", ReserveForAuto: 1000, BackfillMaxShare: 1}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -92,7 +92,7 @@ func (enc *encoder) put(r *wire.SnapshotRecord) {
 // States give equal bytes.
 func (enc *encoder) state(s *State) {
 	enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Header{Header: &wire.SnapshotHeader{
-		Format: Format, Behaviour: Behaviour, Index: s.index, NowMs: s.nowMs, NextPlan: s.nextPlan, AgentNames: s.agentNames,
+		Format: Format, Behaviour: Behaviour, Index: s.index, NowMs: s.nowMs, NextPlan: s.nextPlan, AgentNames: s.agentNames.list(),
 		GeneratedThrough: int32(s.generated), Generates: s.generates,
 	}}})
 	written := enc.nodes(s)
@@ -105,7 +105,7 @@ func (enc *encoder) state(s *State) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Lease{Lease: &wire.SnapshotLease{
 			Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence, Agent: l.Agent, ResourceGroup: l.Group,
 			GrantedMs: l.GrantedMs, CodeVersion: l.Version, Stopping: l.Stopping, Cause: l.Cause, Yielding: l.Yielding,
-			Ahead: l.Ahead, Recalled: l.Recalled, Freezing: l.Freezing, Started: l.Started,
+			Ahead: l.Ahead, Recalled: l.Recalled, Freezing: l.Freezing, Started: l.Started, Draining: l.Draining,
 		}}})
 	})
 	s.Servers(func(v *wire.PutServer) {
@@ -113,7 +113,7 @@ func (enc *encoder) state(s *State) {
 	})
 	s.Agents(func(a *Agent) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Agent{Agent: &wire.SnapshotAgent{
-			Agent: a.Agent, Number: a.Number, ReadyMs: a.ReadyMs,
+			Agent: a.Agent, Number: a.Number, ReadyMs: a.ReadyMs, Drain: a.Drain, HeardMs: a.HeardMs,
 		}}})
 	})
 	s.ResourceGroups(func(g *wire.PutResourceGroup) {
@@ -124,6 +124,9 @@ func (enc *encoder) state(s *State) {
 	})
 	s.Regions(func(r *wire.PutRegion) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Region{Region: r}})
+	})
+	s.JoinTokens(func(t *wire.SnapshotJoinToken) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_JoinToken{JoinToken: t}})
 	})
 	enc.pasts(s)
 	s.requests.Root().Walk(func(id []byte, r *request) bool {

@@ -42,13 +42,14 @@ type State struct {
 	past        past
 	leases      leases
 	agents      *iradix.Tree[*Agent]
-	agentNames  []string // by number
+	agentNames  agentNames
 	servers     *iradix.Tree[*wire.PutServer]
 	requests    *iradix.Tree[*request]
 	requestAges *iradix.Tree[string] // request ids by age
 	groups      *iradix.Tree[*wire.PutResourceGroup]
 	workspaces  *iradix.Tree[*wire.PutWorkspace]
 	regions     *iradix.Tree[*wire.PutRegion]
+	tokens      *iradix.Tree[*wire.SnapshotJoinToken]
 }
 
 // Node is a node as it stands, or a trace of one that was removed.
@@ -66,12 +67,14 @@ type Lease struct {
 	Attempt        uint32
 	Fence          uint64
 	Agent          string
-	Group          string // resource group whose slot it uses
+	Group          string // resource group whose slots it uses
+	Weight         uint32 // how many of them, by the node that its plan pins (RULES R7.8)
 	GrantedMs      int64
 	Auto           bool   // of the schedule's own plan
 	Version        uint64 // of the node whose code it runs
 	Stopping       bool   // by a person
 	Yielding       bool   // for an auto instance of its node (RULES R5.6)
+	Draining       bool   // because its agent is to be empty
 	Cause          string // of any of these
 	// Ahead: granted beyond the agent's slots, and not known to have started.
 	// It counts against every cap as one that runs, and is shown as waiting.
@@ -84,25 +87,11 @@ type Lease struct {
 // Ending says whether its agent has been, or is to be, told to stop the
 // attempt or to give it back. A stop outdoes a recall: Recalled is no longer
 // set then.
-func (l *Lease) Ending() bool { return l.Stopping || l.Yielding || l.Recalled }
+func (l *Lease) Ending() bool { return l.Stopping || l.Yielding || l.Draining || l.Recalled }
 
 // Ref is the lease's attempt as the agent protocol names it.
 func (l *Lease) Ref() *wire.AttemptRef {
 	return &wire.AttemptRef{Plan: l.Plan, Instance: l.Instance, Attempt: l.Attempt, Fence: l.Fence}
-}
-
-// Agent is a registered agent.
-type Agent struct {
-	*wire.Agent
-	Number  uint64
-	Used    []uint32 // slots used, parallel to Groups; leases in a group it left count nowhere
-	ReadyMs int64
-	// Backfills is how many of the slots used are not the schedule's own.
-	Backfills []uint32
-	// Ahead is how many leases it holds ahead, of Groups too: they use no slot
-	// before they are known to have started.
-	Ahead []uint32
-	owner *mark // the edit that may change it
 }
 
 type request struct {
@@ -121,7 +110,7 @@ func New() *State {
 		autos: iradix.New[uint64](), autosOpen: iradix.New[struct{}](),
 		past:   past{nodes: newColumn[*nodePast](0)},
 		groups: iradix.New[*wire.PutResourceGroup](), workspaces: iradix.New[*wire.PutWorkspace](), regions: iradix.New[*wire.PutRegion](),
-		leases: newLeases(), agents: iradix.New[*Agent](),
+		leases: newLeases(), agents: iradix.New[*Agent](), agentNames: namesOf(nil), tokens: iradix.New[*wire.SnapshotJoinToken](),
 		servers:  iradix.New[*wire.PutServer](),
 		requests: iradix.New[*request](), requestAges: iradix.New[string](),
 	}
@@ -227,7 +216,7 @@ func (s *State) Attempts(p *Plan, instance uint64) []Attempt {
 	var out []Attempt
 	p.records(instance, func(r *historyRecord) {
 		if !r.rerun && r.mark == 0 {
-			r.attempt.Agent = s.agentNames[r.agent]
+			r.attempt.Agent = s.agentNames.cells.get(r.agent)
 			out = append(out, r.attempt)
 		}
 	})
