@@ -72,13 +72,13 @@ type look struct {
 	against map[string]contender
 	autos   []*state.Plan   // of the schedule, in which something runs or could start
 	listed  bool            // whether autos has been filled in
-	room    map[string]bool // by resource group: whether it has a free slot
+	room    map[string]bool // by the name of a spot: whether there is room
 }
 
 // contender is the auto instance that keeps backfills off a node, if any.
 type contender struct {
 	block Block
-	group string // resource group in which it could get a slot; empty: it runs
+	spot  *spot // in which it could get its slots; nil: it runs
 }
 
 func newLook(st *state.State, nowMs int64) *look { return &look{st: st, nowMs: nowMs} }

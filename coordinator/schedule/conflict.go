@@ -1,7 +1,10 @@
 package schedule
 
 import (
+	"fmt"
+
 	"backfleet/coordinator/state"
+	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -71,8 +74,8 @@ func (l *look) schedule() []*state.Plan {
 func (l *look) contenderOf(q *state.Plan, n int) (out contender) {
 	c := q.NodeCounts(n)
 	waits := c[state.Pending]+c[state.Retrying]+c[state.Again] > 0
-	group := q.ResourceGroup(n)
-	waits = waits && l.hasRoom(group)
+	at := spotOf(q, n)
+	waits = waits && l.hasRoom(at)
 	if c[state.Running] == 0 && !waits {
 		return contender{}
 	}
@@ -85,13 +88,13 @@ func (l *look) contenderOf(q *state.Plan, n int) (out contender) {
 			if status == state.Running {
 				return contender{block: Block{Kind: Conflict, Plan: q.ID, Instance: i}}
 			}
-			if !waits || !status.Waits() || out.group != "" {
+			if !waits || !status.Waits() || out.spot != nil {
 				continue
 			}
-			at := plan.Place{Pos: pos, Node: n, Cycle: int(i - from)}
-			switch b := l.checkApart(q, at, i, status); {
-			case b.Kind == Nothing && !isDry(q, at):
-				out = contender{block: Block{Kind: Conflict, Plan: q.ID, Instance: i}, group: group}
+			place := plan.Place{Pos: pos, Node: n, Cycle: int(i - from)}
+			switch b := l.checkApart(q, place, i, status); {
+			case b.Kind == Nothing && !isDry(q, place):
+				out = contender{block: Block{Kind: Conflict, Plan: q.ID, Instance: i}, spot: &spot{at.group, at.spec}}
 			case b.Kind == Due && c[state.Running] == 0 && !forced:
 				return out // so are the cycles behind it
 			}
@@ -100,18 +103,57 @@ func (l *look) contenderOf(q *state.Plan, n int) (out contender) {
 	return out
 }
 
-// hasRoom says whether a resource group has a free slot.
-func (l *look) hasRoom(group string) bool {
-	room, known := l.room[group]
+// spot is where a node's instances get their slots.
+type spot struct {
+	group string
+	spec  *wire.Node
+}
+
+func spotOf(p *state.Plan, n int) spot { return spot{p.ResourceGroup(n), p.Nodes[n].Spec} }
+
+// name is the same for all that ask the same of the same resource group.
+func (s spot) name() string {
+	if plain(s.spec) {
+		return s.group
+	}
+	return fmt.Sprintf("%s\x00%d\x00%s", s.group, node.Weight(s.spec), node.LabelText(s.spec.Requires))
+}
+
+// hasRoom says whether an instance would get its slots now: of one that asks
+// for nothing else, whether the resource group has a free one.
+func (l *look) hasRoom(at spot) bool {
+	name := at.name()
+	room, known := l.room[name]
 	if !known {
-		use := l.st.GroupUse(group)
-		room = use.Used < use.Slots
+		if plain(at.spec) {
+			use := l.st.GroupUse(at.group)
+			room = use.Used < use.Slots
+		} else {
+			room = FitOf(l.st, at.group, at.spec).Now()
+		}
 		if l.room == nil {
 			l.room = map[string]bool{}
 		}
-		l.room[group] = room
+		l.room[name] = room
 	}
 	return room
+}
+
+// frees says whether the end of a lease would give an instance its slots.
+func (l *look) frees(lease *state.Lease, at spot) bool {
+	if lease.Group != at.group || plain(at.spec) {
+		return lease.Group == at.group
+	}
+	a, ok := l.st.Agent(lease.Agent)
+	if !ok || a.State != wire.Agent_READY || lease.Ahead || !node.Labelled(a.Labels, at.spec.Requires) {
+		return false
+	}
+	for i, g := range a.Groups {
+		if g.Group == at.group { // it may have fewer slots than it uses
+			return int(g.Slots)-int(a.Used[i])+int(lease.Weight) >= int(node.Weight(at.spec))
+		}
+	}
+	return false
 }
 
 // backfills calls f for every attempt of a node in a backfill that does not
@@ -156,41 +198,43 @@ func (s *Scheduler) contend(t *tracker, p *state.Plan, at plan.Place, instance u
 	if t.auto {
 		c.autos = append(c.autos, waiter{t, instance})
 		s.yielding[id] = struct{}{}
-		s.hinge(p.ResourceGroup(at.Node), id)
+		s.hinge(spotOf(p, at.Node), id)
 		return
 	}
 	c.backfills = append(c.backfills, waiter{t, instance})
 	t.parked++
-	if by := s.sees().contender(id); by.group != "" {
-		s.hinge(by.group, id)
+	if by := s.sees().contender(id); by.spot != nil {
+		s.hinge(*by.spot, id)
 	}
 }
 
-// hinge notes that a contest turns on whether a resource group has a free slot.
-func (s *Scheduler) hinge(group, nodeID string) {
-	h := s.hinges[group]
+// hinge notes that a contest turns on whether there is room at a spot.
+func (s *Scheduler) hinge(at spot, nodeID string) {
+	name := at.name()
+	h := s.hinges[name]
 	if h == nil {
-		h = &hinge{free: s.sees().hasRoom(group), nodes: map[string]struct{}{}}
-		s.hinges[group] = h
+		h = &hinge{at: at, free: s.sees().hasRoom(at), nodes: map[string]struct{}{}}
+		s.hinges[name] = h
 	}
 	h.nodes[nodeID] = struct{}{}
 }
 
 type hinge struct {
+	at    spot
 	free  bool // when last looked at
 	nodes map[string]struct{}
 }
 
-// turnHinges looks again at the contests of resource groups that have filled
-// up or have room again.
+// turnHinges looks again at the contests of spots that have filled up or have
+// room again. Where an instance asks for more than one slot anywhere, whose end
+// would make room for it may have changed as well.
 func (s *Scheduler) turnHinges() {
-	for _, group := range sortedKeys(s.hinges) {
-		h := s.hinges[group]
-		free := s.sees().hasRoom(group)
-		if h.free == free {
+	for _, name := range sortedKeys(s.hinges) {
+		h := s.hinges[name]
+		if plain(h.at.spec) && h.free == s.sees().hasRoom(h.at) {
 			continue
 		}
-		delete(s.hinges, group)
+		delete(s.hinges, name)
 		for _, id := range sortedKeys(h.nodes) {
 			s.contested(id)
 		}
@@ -212,8 +256,8 @@ func (s *Scheduler) contested(nodeID string) {
 		}
 		waiting = append(waiting, c.backfills...)
 		c.backfills = nil
-	} else if by.group != "" {
-		s.hinge(by.group, nodeID)
+	} else if by.spot != nil {
+		s.hinge(*by.spot, nodeID)
 	}
 	if len(c.backfills) == 0 {
 		delete(s.contests, nodeID)
@@ -246,11 +290,11 @@ func (s *Scheduler) yieldTo(out []*wire.Yield, nodeID string, c *contest) []*wir
 		if s.sees().check(p, at).Kind != Conflict {
 			continue
 		}
-		group := p.ResourceGroup(at.Node)
-		free := s.sees().hasRoom(group)
+		to := spotOf(p, at.Node)
+		free := s.sees().hasRoom(to)
 		s.sees().backfills(nodeID, func(q *state.Plan, l *state.Lease) bool {
 			if q.Request.OnConflict == wire.Request_YIELD && q.Yields(l.Instance) < s.set.Yields &&
-				!l.Ending() && (free || l.Group == group) && !given[[2]uint64{l.Plan, l.Instance}] {
+				!l.Ending() && (free || s.sees().frees(l, to)) && !given[[2]uint64{l.Plan, l.Instance}] {
 				given[[2]uint64{l.Plan, l.Instance}] = true
 				out = append(out, &wire.Yield{Plan: l.Plan, Instance: l.Instance, Fence: l.Fence, ToPlan: p.ID, ToInstance: w.instance})
 			}

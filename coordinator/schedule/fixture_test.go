@@ -37,11 +37,11 @@ func newFacts(t testing.TB, nodes ...*wire.Node) *facts {
 	return f
 }
 
-// agent registers an agent with so many slots.
-func (f *facts) agent(id string, slots, big uint32) {
+// agent registers an agent with so many slots, and labels.
+func (f *facts) agent(id string, slots, big uint32, has ...string) {
 	f.t.Helper()
 	f.turn(&wire.Turn{Agents: []*wire.Agent{{
-		Id: id, Incarnation: "k", State: wire.Agent_READY, Groups: []*wire.GroupSlots{{Group: "default", Slots: slots}, {Group: "big", Slots: big}},
+		Id: id, Incarnation: "k", State: wire.Agent_READY, Labels: labels(has...), Groups: []*wire.GroupSlots{{Group: "default", Slots: slots}, {Group: "big", Slots: big}},
 	}}})
 }
 
@@ -168,8 +168,10 @@ func ready(s *Scheduler, nowMs int64) (queued, dry []name) {
 	for _, q := range s.pools {
 		for _, l := range q.levels {
 			for _, n := range l.turns {
-				for _, it := range n.items {
-					queued = append(queued, name{n.t.id, it.instance})
+				for _, p := range n.parts {
+					for _, it := range p.items {
+						queued = append(queued, name{n.t.id, it.instance})
+					}
 				}
 			}
 		}

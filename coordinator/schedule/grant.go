@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"math"
+	"slices"
 
 	"backfleet/coordinator/state"
 	"backfleet/pkg/plan"
@@ -23,21 +24,33 @@ func (s *Scheduler) Grants(free map[string][]Slots) []*wire.Grant {
 			continue
 		}
 		*o.Use(group) = s.st.GroupUse(group)
-		for _, a := range free[group] {
-			o.Set(group, Offer{Agent: a.Agent, Free: a.Free})
+		for _, is := range free[group] {
+			offer := Offer{Agent: is.Agent, Slots: is.Free, Free: is.Free}
+			if a, ok := s.st.Agent(is.Agent); ok {
+				offer.Labels = a.Labels
+				for _, g := range a.Groups {
+					if g.Group == group {
+						offer.Slots = max(is.Free, int(g.Slots))
+					}
+				}
+			}
+			o.Set(group, offer)
 		}
 	}
 	return s.Fill(o, math.MaxInt)
 }
 
 // Fill takes what starts now, up to a number of instances. First all free slots
-// are given out, the next always to the agent with the most of them. What is
-// then still first in line goes ahead to agents that will have a slot for it in
-// a moment: only what is short, by what its node has taken lately, and only as
-// long as that is so for whoever is first. Nobody is passed over.
+// are given out, the next always to the agent with the most of them; who needs
+// more of them, or other labels, than any agent has is passed over, and after a
+// time one is kept for it (RULES R7.7 to R7.9). What is then still first in
+// line goes ahead to agents that will have a slot for it in a moment: only what
+// is short, by what its node has taken lately, of one slot anywhere, and only
+// as long as that is so for whoever is first.
 func (s *Scheduler) Fill(o *Offers, most int) []*wire.Grant {
 	s.refill()
-	g := granting{s: s, most: most, granted: map[*tracker]int{}, cycles: map[cycle]struct{}{}}
+	g := &granting{s: s, most: most, granted: map[*tracker]int{}, cycles: map[cycle]struct{}{}}
+	g.ask = asker{can: g.can, fits: g.fits}
 	for _, group := range s.groups {
 		if of := o.groups[group]; of != nil && len(s.pools[group].levels) > 0 {
 			g.group(group, of)
@@ -58,10 +71,19 @@ type granting struct {
 	cycles  map[cycle]struct{} // of nodes that several plans have
 	nodes   map[string]given   // of nodes that backfill and schedule both may have
 	late    []late
-	room    int                           // how many more backfill instances the resource group may start
-	fits    func(t *tracker, i item) bool // whether the first in line may be taken; nil: whatever it is
-	unfit   bool                          // the first in line may not
 	out     []*wire.Grant
+	ask     asker
+
+	// Of the resource group at hand:
+	pool    *pool
+	of      *offered
+	demands []*demand // in line, other than for one slot anywhere
+	kept    []*demand // of these: an agent is kept for them
+	limit   int       // how many slots backfills may have
+	room    int       // how many more they may take
+	ahead   bool      // all free slots are given out
+	unfit   bool      // the first in line does not fit
+	nobody  bool      // nobody who can be given something has waited too long
 }
 
 // given is what the call has granted of a node.
@@ -76,11 +98,6 @@ type late struct {
 	waiter
 }
 
-// may says whether a plan can be given a slot now.
-func (g *granting) may(t *tracker) bool {
-	return (t.auto || g.room > 0) && g.s.below(t, g.granted[t])
-}
-
 // below says whether a plan with so many grants under way is below its
 // maxRunning (RULES R4.8).
 func (s *Scheduler) below(t *tracker, granted int) bool {
@@ -89,7 +106,7 @@ func (s *Scheduler) below(t *tracker, granted int) bool {
 	return limit == 0 || p.Active()+granted < limit
 }
 
-// room is how many more backfill instances a resource group may run now. What
+// room is how many more slots backfills may take of a resource group now. What
 // is held ahead takes slots as soon as there are any, so where backfills may
 // not have all slots it counts as theirs. Where they may, what they hold ahead
 // is bounded by their agents' slots alone.
@@ -103,97 +120,200 @@ func (s *Scheduler) room(group string, use state.GroupUse) (slots, ahead int) {
 
 func (g *granting) group(group string, of *offered) {
 	slots, ahead := g.s.room(group, of.use)
-	g.room, g.fits, g.unfit = slots, nil, false
-	for len(of.free) > 0 && len(g.out) < g.most {
-		t, instance, pace, ok := g.next(g.s.pools[group])
-		if !ok {
-			return
-		}
-		a := of.free[0]
-		a.Free--
-		if _, short := pace.Short(); !short {
-			a.AheadMs = 0 // its slot may not be free again for long
-		}
-		of.settle(a)
-		ahead -= g.give(t, &wire.Grant{Plan: t.id, Instance: instance, Agent: a.Agent, ResourceGroup: group})
+	g.pool, g.of, g.room = g.s.pools[group], of, slots
+	if g.demands = g.pool.inLine(); len(g.demands) > 0 {
+		g.limit = BackfillLimit(of.use.Slots, g.s.st.ResourceGroup(group))
+		of.know(g.demands)
+		g.keep()
 	}
-	g.room, g.unfit = ahead, false
-	for len(of.ahead) > 0 && len(g.out) < g.most {
-		a := of.ahead[0]
-		g.fits = func(t *tracker, i item) bool {
-			at, _ := g.s.planOf(t).Locate(i.instance)
-			ms, short := g.s.Pace(t.p, at.Node).Short()
-			return short && ms <= a.AheadMs
-		}
-		t, instance, pace, ok := g.next(g.s.pools[group])
-		if !ok {
-			return
-		}
-		ms, _ := pace.Short()
-		a.Ahead, a.AheadMs = a.Ahead-1, a.AheadMs-ms
-		of.settle(a)
-		g.give(t, &wire.Grant{Plan: t.id, Instance: instance, Agent: a.Agent, ResourceGroup: group, Ahead: true})
+	given, all := g.fill(group)
+	if all || len(g.demands) > 0 {
+		g.room = ahead - given
+		g.fillAhead(group)
+	}
+	for len(g.kept) > 0 {
+		g.release(g.kept[0])
 	}
 }
 
-// give grants, and says how many backfill instances it was.
-func (g *granting) give(t *tracker, to *wire.Grant) int {
-	g.granted[t]++
+// begin has everybody asked who was passed over.
+func (g *granting) begin() {
+	g.unfit, g.nobody = false, false
+	g.pool.begin()
+}
+
+// fill gives out the free slots. It says how many backfills have got, and
+// whether that is all there were.
+func (g *granting) fill(group string) (given int, all bool) {
+	g.ahead = false
+	g.begin()
+	for g.someFree() && len(g.out) < g.most {
+		x, ok := g.next()
+		switch {
+		case !ok && g.releaseSpare():
+			continue
+		case !ok:
+			return given, false
+		}
+		a := g.agentFor(x.rank, x.demand)
+		a.Free -= x.demand.slots()
+		if _, short := x.pace.Short(); !short {
+			a.AheadMs = 0 // its slots may not be free again for long
+		}
+		g.of.settle(a)
+		given += g.give(x, &wire.Grant{Plan: x.t.id, Instance: x.instance, Agent: a.Agent, ResourceGroup: group})
+		if d := x.demand; d != nil {
+			if d.passedMs = 0; d.kept != nil {
+				g.release(d)
+				g.begin()
+			}
+		}
+	}
+	return given, true
+}
+
+// someFree says whether any agent has a free slot.
+func (g *granting) someFree() bool {
+	return g.of.freest(nil) != nil || slices.ContainsFunc(g.kept, func(d *demand) bool { return d.kept.Free > 0 })
+}
+
+// fillAhead grants ahead what comes next.
+func (g *granting) fillAhead(group string) {
+	g.ahead = true
+	g.begin()
+	for _, k := range g.of.kinds {
+		k.closed = false
+	}
+	for _, d := range g.demands {
+		if d.always && d.kept == nil && d.waiting > 0 {
+			g.close(d)
+		}
+	}
+	for g.of.readiest() != nil && len(g.out) < g.most {
+		x, ok := g.next()
+		if !ok {
+			return
+		}
+		a := g.of.readiest()
+		ms, _ := x.pace.Short()
+		a.Ahead, a.AheadMs = a.Ahead-1, a.AheadMs-ms
+		g.of.settle(a)
+		g.give(x, &wire.Grant{Plan: x.t.id, Instance: x.instance, Agent: a.Agent, ResourceGroup: group, Ahead: true})
+	}
+}
+
+// give grants, and says how many slots of backfills it was.
+func (g *granting) give(x taken, to *wire.Grant) int {
+	g.granted[x.t]++
 	g.out = append(g.out, to)
-	if t.auto {
+	if x.t.auto {
 		return 0
 	}
-	g.room--
-	return 1
+	g.room -= x.demand.slots()
+	return x.demand.slots()
 }
 
-// next takes who is given the next slot: a backfill instance that has waited
+// can says whether an instance of a plan with a rank and a demand can be given
+// something, as far as it does not depend on the instance.
+func (g *granting) can(t *tracker, r rank, d *demand) bool {
+	switch {
+	case !g.s.below(t, g.granted[t]):
+		return false
+	case g.ahead && d != nil:
+		if t.auto || d.weight <= g.limit {
+			g.passAhead(d)
+		}
+		return false
+	case g.ahead:
+		return (t.auto || g.room > 0) && g.of.readiest() != nil
+	case !t.auto && !g.roomFor(r, d), g.agentFor(r, d) == nil:
+		d.passed(g.s.nowMs)
+		return false
+	}
+	return true
+}
+
+// agentFor is the agent that gets an instance: of those that have enough free
+// slots for it the one with the most, if need be one that is kept for it, or
+// for somebody to whom it does not give way; nil: there is none.
+func (g *granting) agentFor(r rank, d *demand) *offer {
+	if a := g.of.freest(d); a != nil && a.Free >= d.slots() {
+		return a
+	}
+	var best *offer
+	for _, x := range g.kept {
+		if a := x.kept; a.Free >= d.slots() && !x.bars(r, d) && a.kind.holds(d) && (best == nil || a.freer(best)) {
+			best = a
+		}
+	}
+	return best
+}
+
+// roomFor says whether a backfill instance is within what backfills may have of
+// the resource group, less what is kept for others: as much as is free at their
+// agents, since what ends there makes room in both.
+func (g *granting) roomFor(r rank, d *demand) bool {
+	room := g.room
+	for _, x := range g.kept {
+		if !x.head.auto && x.bars(r, d) {
+			room -= min(x.weight, x.kept.Free)
+		}
+	}
+	return room >= d.slots()
+}
+
+// next takes who is given something next: a backfill instance that has waited
 // too long, once in a while, or who is first in line (RULES R7.5, R7.3).
-func (g *granting) next(q *pool) (*tracker, uint64, *Pace, bool) {
-	s := g.s
-	if !q.patience || s.nowMs-q.patientMs >= s.set.PatienceMs {
-		t, instance, pace, ok := g.take(func() (*tracker, item, bool) { return q.popLongest(s.nowMs-s.set.PatienceMs, g.may, g.fit) })
+func (g *granting) next() (taken, bool) {
+	s, q := g.s, g.pool
+	if !g.nobody && (!q.patience || s.nowMs-q.patientMs >= s.set.PatienceMs) {
+		x, ok := g.take(func() (taken, bool) { return q.popLongest(s.nowMs-s.set.PatienceMs, g.ask) })
 		if ok {
 			q.patience, q.patientMs = true, s.nowMs
 		}
 		if ok || g.unfit {
-			return t, instance, pace, ok
+			return x, ok
 		}
+		g.nobody = true
 	}
-	return g.take(func() (*tracker, item, bool) { return q.pop(g.may, g.fit) })
+	return g.take(func() (taken, bool) { return q.pop(g.ask) })
 }
 
-// fit asks whether the first in line may be taken.
-func (g *granting) fit(t *tracker, i item) bool {
-	if g.fits == nil || g.fits(t, i) {
+// fits asks whether the first in line may be taken: ahead, if it is short.
+func (g *granting) fits(t *tracker, i item) bool {
+	if !g.ahead {
 		return true
 	}
-	g.unfit = true
-	return false
+	at, _ := g.s.planOf(t).Locate(i.instance)
+	ms, short := g.s.Pace(t.p, at.Node).Short()
+	a := g.of.readiest() // nil: all were closed since it was asked whether it can
+	g.unfit = !short || a == nil || ms > a.AheadMs
+	return !g.unfit
 }
 
 // take pops the next instance that can still start: an upstream may have been
 // asked to run again since it was queued.
-func (g *granting) take(pop func() (*tracker, item, bool)) (*tracker, uint64, *Pace, bool) {
+func (g *granting) take(pop func() (taken, bool)) (taken, bool) {
 	s := g.s
 	for {
-		t, it, ok := pop()
+		x, ok := pop()
 		if !ok {
-			return nil, 0, nil, false
+			return taken{}, false
 		}
-		delete(t.queued, it.instance)
+		t := x.t
+		delete(t.queued, x.instance)
 		t.ready--
 		p := s.planOf(t)
-		at, _ := p.Locate(it.instance)
+		at, _ := p.Locate(x.instance)
 		shared := s.shared(t, p, at.Node)
-		if !(s.stands(p, at, it.instance) && !shared) && s.sees().check(p, at).Kind != Nothing {
-			s.consider(t, p, it.instance)
+		if !(s.stands(p, at, x.instance) && !shared) && s.sees().check(p, at).Kind != Nothing {
+			s.consider(t, p, x.instance)
 			continue
 		}
 		if shared && !s.sees().alone(p, at) {
-			key := cycleOf(p, it.instance)
+			key := cycleOf(p, x.instance)
 			if _, taken := g.cycles[key]; taken {
-				g.late = append(g.late, late{key, waiter{t, it.instance}})
+				g.late = append(g.late, late{key, waiter{t, x.instance}})
 				continue
 			}
 			g.cycles[key] = struct{}{}
@@ -203,15 +323,16 @@ func (g *granting) take(pop func() (*tracker, item, bool)) (*tracker, uint64, *P
 			// both be ready for a node (RULES R5.6).
 			id := p.Nodes[at.Node].Spec.Id
 			if first, some := g.nodes[id]; some && first.auto != t.auto {
-				g.late = append(g.late, late{first.key, waiter{t, it.instance}})
+				g.late = append(g.late, late{first.key, waiter{t, x.instance}})
 				continue
 			}
 			if g.nodes == nil {
 				g.nodes = map[string]given{}
 			}
-			g.nodes[id] = given{cycleOf(p, it.instance), t.auto}
+			g.nodes[id] = given{cycleOf(p, x.instance), t.auto}
 		}
-		return t, it.instance, s.Pace(p, at.Node), true
+		x.pace = s.Pace(p, at.Node)
+		return x, true
 	}
 }
 

@@ -39,6 +39,7 @@ func randomNodes() []*wire.Node {
 	b := onItself(auto(daily("b", "a")))
 	b.Schedule = &wire.Schedule{Kind: wire.Schedule_HOURLY, From: 11 * 3600, To: 14 * 3600, Every: 60}
 	b.Retries = 1
+	heavy(b, 2)
 	c := prior(onItself(daily("c", "a")), 5)
 	c.Retries, c.RetryDelayMs, c.DependsOnChildren = 1, 40, true
 	d := daily("d", "b", "c")
@@ -46,6 +47,8 @@ func randomNodes() []*wire.Node {
 	e := auto(prior(daily("e"), 3))
 	e.ResourceGroup = "big"
 	e.Upstreams = []*wire.Upstream{{Node: "a", Previous: true}}
+	needs(e, "gpu", "true")
+	heavy(d, 3)
 	p := auto(daily("p", "a"))
 	p.Mode = wire.Node_PAUSED
 	q := auto(daily("q", "p"))
@@ -56,7 +59,7 @@ func randomNodes() []*wire.Node {
 func randomRun(t *testing.T, r *rand.Rand, seen map[string]int) {
 	f := newFacts(t, randomNodes()...)
 	f.agent("a", 1+r.Uint32N(4), 1+r.Uint32N(2))
-	f.agent("z", 2, 1)
+	f.agent("z", 2, 1, "gpu", "true")
 	for d := range int32(r.IntN(3)) {
 		f.generate(int32(today) - d)
 	}
@@ -124,7 +127,7 @@ func (f *facts) random(r *rand.Rand) {
 			Name: "default", ReserveForAuto: r.Uint32N(2), BackfillMaxShare: r.Uint32N(2) * 50,
 		}}})
 	case k == 22:
-		f.agent([]string{"a", "z"}[r.IntN(2)], r.Uint32N(5), r.Uint32N(3))
+		f.agent([]string{"a", "z"}[r.IntN(2)], r.Uint32N(5), r.Uint32N(3), "gpu", []string{"true", "false"}[r.IntN(2)])
 	case k == 23:
 		f.do(&wire.Command{Body: &wire.Command_Expire{Expire: &wire.Expire{Plans: []uint64{id}}}})
 	case k < 44:

@@ -34,7 +34,7 @@ type Scheduler struct {
 	timers    timerHeap
 	elsewhere map[cycle][]waiter
 	contests  map[string]*contest // by node
-	hinges    map[string]*hinge   // by resource group
+	hinges    map[string]*hinge   // by the name of a spot
 	yielding  map[string]struct{} // nodes with auto instances that backfills keep waiting
 	dry       map[*tracker]struct{}
 	missed    map[*tracker]struct{}
@@ -588,12 +588,19 @@ func (s *Scheduler) Ready() map[string]int {
 	return out
 }
 
-// ReadyOf is how many instances of a plan wait for a slot, by resource group.
+// ReadyOf is how many slots would be taken by the instances of a plan that wait
+// for some, by resource group.
 func (s *Scheduler) ReadyOf(planID uint64) map[string]int {
 	out := map[string]int{}
 	for _, g := range s.groups {
-		if n := items(s.pools[g].levels, func(t *tracker) bool { return t.id == planID }); n > 0 {
-			out[g] = n
+		for _, l := range s.pools[g].levels {
+			for _, n := range l.turns {
+				for _, p := range n.parts {
+					if n.t.id == planID && len(p.items) > 0 {
+						out[g] += len(p.items) * p.demand.slots()
+					}
+				}
+			}
 		}
 	}
 	return out

@@ -208,7 +208,8 @@ func (s *Scheduler) consider(t *tracker, p *state.Plan, instance uint64) {
 		}
 		t.queued[instance] = since
 		t.ready++
-		s.pool(p.ResourceGroup(at.Node)).push(t, p.PriorityOf(at), item{p.DueMs(at), instance}, since)
+		q := s.pool(p.ResourceGroup(at.Node))
+		q.push(t, p.PriorityOf(at), q.demandOf(p.Nodes[at.Node].Spec), item{p.DueMs(at), instance}, since)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"backfleet/coordinator/schedule/forecast"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
+	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -42,6 +43,7 @@ func (a *ahead) look(ctx context.Context, sub *wire.Submit, first bool) {
 		a.forecast(ctx, sub)
 	}
 	a.warnOfDemand()
+	a.warnUnheld()
 	for _, part := range []func(){a.missing, a.predecessors, a.conflicts, a.dueTimes} {
 		a.left = aheadLooks // so that none keeps the next from looking
 		part()
@@ -115,14 +117,14 @@ func (a *ahead) notPermitted() {
 	}
 }
 
-// demand says for each resource group how many instances could run at once, and
+// demand says for each resource group how many slots could be used at once, and
 // how many slots backfills may use of it now. Nodes at the same depth of the
 // graph do not wait for each other, and dates of different groups neither: so
-// many at least could run at once.
+// many instances at least could run at once.
 func (a *ahead) demand() {
 	type use struct {
-		instances uint64
-		depths    map[int]uint64
+		instances, heaviest uint64
+		depths              map[int]uint64
 	}
 	groups := map[string]*use{}
 	depth := depths(a.p)
@@ -135,8 +137,10 @@ func (a *ahead) demand() {
 			u = &use{depths: map[int]uint64{}}
 			groups[a.p.ResourceGroup(n)] = u
 		}
+		weight := uint64(node.Weight(a.p.Nodes[n].Spec))
 		u.instances += a.p.NodeSize(n)
-		u.depths[depth[n]] += a.beside(n)
+		u.heaviest = max(u.heaviest, weight)
+		u.depths[depth[n]] += a.beside(n) * weight
 	}
 	a.out.Demand = []v1.GroupDemand{}
 	for name, u := range groups {
@@ -145,7 +149,7 @@ func (a *ahead) demand() {
 			peak = max(peak, n)
 		}
 		if most := uint64(a.p.Request.MaxRunning); most > 0 {
-			peak = min(peak, most)
+			peak = min(peak, most*u.heaviest)
 		}
 		slots := schedule.BackfillLimit(a.st.GroupUse(name).Slots, a.st.ResourceGroup(name))
 		a.out.Demand = append(a.out.Demand, v1.GroupDemand{ResourceGroup: name, Peak: int64(peak), Slots: slots, Instances: int64(u.instances)})
@@ -156,7 +160,7 @@ func (a *ahead) demand() {
 func (a *ahead) warnOfDemand() {
 	for _, d := range a.out.Demand {
 		if d.Peak > int64(d.Slots) {
-			a.warn("demand", "", "up to %d instances could run at once in resource group %q, and backfills may use %d slots of it now: the rest waits", d.Peak, d.ResourceGroup, d.Slots)
+			a.warn("demand", "", "up to %d slots of resource group %q could be used at once, and backfills may use %d of it now: the rest waits", d.Peak, d.ResourceGroup, d.Slots)
 		}
 	}
 }

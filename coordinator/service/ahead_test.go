@@ -84,7 +84,7 @@ func TestAPreviewWarnsOfDemandAndOfMoreThanADay(t *testing.T) {
 	r.took("a", 10*time.Hour)
 	p := r.preview(backfill("a", "2021-01-01..2021-01-06", func(q *wire.Request) { q.Groups = 6 }))
 	if got := warned(p, "demand"); len(got) != 1 ||
-		got[0] != `up to 6 instances could run at once in resource group "default", and backfills may use 2 slots of it now: the rest waits` {
+		got[0] != `up to 6 slots of resource group "default" could be used at once, and backfills may use 2 of it now: the rest waits` {
 		t.Errorf("demand: %q", got)
 	}
 	if got := warned(p, "forecast"); len(got) != 1 || got[0] != "it is expected to take about 30.0 h (30.0 h to 30.0 h), more than 24 h" {
@@ -97,6 +97,34 @@ func TestAPreviewWarnsOfDemandAndOfMoreThanADay(t *testing.T) {
 	none := r.preview(backfill("a", "2021-01-01", func(q *wire.Request) { q.ResourceGroup = "nowhere" }))
 	if got := warned(none, "forecast"); len(got) != 1 || !strings.Contains(got[0], `resource group "nowhere" has no slot`) || none.Forecast.Complete {
 		t.Errorf("without any agent: %q %+v", got, none.Forecast)
+	}
+}
+
+// TestR7_9_APreviewWarnsOfWhatNoAgentCouldRun: agents may come later.
+func TestR7_9_APreviewWarnsOfWhatNoAgentCouldRun(t *testing.T) {
+	heavy := asks(daily("h", up("a")), 3)
+	r := newRig(t, daily("a"), heavy, asks(daily("g", up("a")), 1, "gpu", "true"))
+	r.agent("a1", "default", 2, wire.Agent_READY)
+	p := r.preview(backfill("a", "2021-01-01..2021-01-02"))
+	want := []string{
+		`no agent could run it now: it requires gpu=true, which no agent of resource group "default" has`,
+		`no agent could run it now: it needs 3 slots at one agent, and the largest of resource group "default" has 2`,
+	}
+	got := warned(p, "agents")
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if f := p.Forecast; f == nil || f.Complete || !strings.Contains(f.Why, "no agent that takes work could hold node") {
+		t.Errorf("the forecast is %+v", f)
+	}
+	if p.Demand[0].Peak != 4 { // of the two after a, one at a time of each
+		t.Errorf("the demand is %+v", p.Demand)
+	}
+	r.agent("a2", "default", 3, wire.Agent_READY)
+	if got := warned(r.preview(backfill("h", "2021-01-01")), "agents"); len(got) > 0 {
+		t.Errorf("with an agent of three slots: %q", got)
 	}
 }
 

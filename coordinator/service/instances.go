@@ -381,7 +381,7 @@ func (r *reading) attempts(p *state.Plan, i uint64) []v1.Attempt {
 			Number: int(a.Number), State: outcomeWords[a.Outcome], Agent: a.Agent, Fence: a.Fence, CodeVersion: a.Version,
 			GrantedAt: maybe(a.GrantedMs), StartedAt: maybe(a.StartedMs), EndedAt: maybe(a.EndedMs), Cause: a.Cause,
 		}
-		if a.Outcome == wire.Outcome_SUCCEEDED || a.Outcome == wire.Outcome_FAILED {
+		if a.Outcome == wire.Outcome_SUCCEEDED || a.Outcome == wire.Outcome_SKIPPED || a.Outcome == wire.Outcome_FAILED {
 			code := int(a.ExitCode)
 			t.ExitCode = &code
 		}

@@ -10,6 +10,7 @@ import (
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
+	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -64,7 +65,7 @@ func (r *reading) queuedReason(p *state.Plan, i uint64) *v1.Reason {
 		out.Text = fmt.Sprintf("queued at agent %s and called back, to be frozen (%s): it runs on only if it has started meanwhile", l.Agent, l.Cause)
 	case l.Recalled:
 		out.Text = fmt.Sprintf("queued at agent %s and called back (%s): it runs on only if it has started meanwhile", l.Agent, l.Cause)
-	case l.Stopping:
+	case l.Stopping, l.Draining:
 		out.Text = fmt.Sprintf("queued at agent %s, which is told not to start it (%s)", l.Agent, l.Cause)
 	}
 	return out
@@ -291,19 +292,63 @@ func (r *reading) capacity(p *state.Plan, at plan.Place) *v1.Reason {
 	case c.agents == 0:
 		out.Text = fmt.Sprintf("no agent is in resource group %q: start one with slots in it", group)
 	case c.ready == 0:
-		out.Text = fmt.Sprintf("none of the %s of resource group %q takes work: %d draining, %d silent",
+		out.Text = fmt.Sprintf("none of the %s of resource group %q takes work: %d draining, %d lost or gone",
 			count(uint64(c.agents), "agent"), group, c.draining, c.agents-c.draining)
 	default:
-		out.Code = v1.ReasonCodeSlot
-		out.Text = fmt.Sprintf("waits for a slot of resource group %q: %d of %d used", group, use.Used, use.Slots)
-		set := r.st.ResourceGroup(group)
-		if limit := schedule.BackfillLimit(use.Slots, set); !p.Auto && use.Used < use.Slots && use.Backfills >= limit {
-			out.Used, out.Limit = use.Backfills, limit
-			out.Text = fmt.Sprintf("waits for a slot of resource group %q that backfills may use: %d of %d used (%s)",
-				group, use.Backfills, limit, capText(use.Slots, set))
-		}
+		r.lacksSlots(p, at, use, out)
 	}
 	return out
+}
+
+// lacksSlots says what is missing where agents take work: labels, an agent that
+// is large enough, what backfills may have, or free slots (RULES R7.5, R7.7,
+// R7.8).
+func (r *reading) lacksSlots(p *state.Plan, at plan.Place, use state.GroupUse, out *v1.Reason) {
+	group, spec := out.ResourceGroup, p.Nodes[at.Node].Spec
+	f, set := schedule.FitOf(r.st, group, spec), r.st.ResourceGroup(group)
+	limit := schedule.BackfillLimit(use.Slots, set)
+	if lack := f.Lack(group, spec); lack != "" {
+		out.Text = lack + ": start such an agent, or change the node"
+		return
+	}
+	out.Code = v1.ReasonCodeSlot
+	what := fmt.Sprintf("a slot of resource group %q", group)
+	if f.Needs > 1 {
+		what = fmt.Sprintf("%d free slots of resource group %q at one agent", f.Needs, group)
+	}
+	if len(spec.Requires) > 0 {
+		what += " with " + node.LabelText(spec.Requires)
+	}
+	switch {
+	case !p.Auto && f.Needs > limit && limit < use.Slots:
+		out.Used, out.Limit = use.Backfills, limit
+		out.Text = fmt.Sprintf("waits for %s, and backfills may use %d in all (%s)", what, limit, capText(use.Slots, set))
+	case !p.Auto && f.Now() && use.Backfills+f.Needs > limit:
+		out.Used, out.Limit = use.Backfills, limit
+		out.Text = fmt.Sprintf("waits for %s that backfills may use: %d of %d used (%s)", what, use.Backfills, limit, capText(use.Slots, set))
+	case f.Now():
+		out.Text = fmt.Sprintf("waits for %s: there is room, %d of %d used; it is given out in a moment, or kept for work that asks for more and has waited for long",
+			what, use.Used, use.Slots)
+	case f.Needs > 1 || len(spec.Requires) > 0:
+		out.Text = fmt.Sprintf("waits for %s: of %s that could run it, the one with the most has %d free; %d of %d used in all",
+			what, count(uint64(f.Able), "agent"), f.Free, use.Used, use.Slots)
+	default:
+		out.Text = fmt.Sprintf("waits for %s: %d of %d used", what, use.Used, use.Slots)
+	}
+}
+
+// warnUnheld warns of nodes that no agent there is could ever run: agents may
+// come, so it is no error.
+func (a *ahead) warnUnheld() {
+	for n := range a.p.Nodes {
+		spec, group := a.p.Nodes[n].Spec, a.p.ResourceGroup(n)
+		if len(spec.Requires) == 0 && spec.Slots <= 1 || nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
+			continue
+		}
+		if lack := schedule.FitOf(a.st, group, spec).Lack(group, spec); lack != "" {
+			a.warn("agents", spec.Id, "no agent could run it now: %s", lack)
+		}
+	}
 }
 
 // capText says what bounds backfills in a resource group (RULES R7.5).

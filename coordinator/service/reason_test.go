@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/schedule"
 	"backfleet/pkg/fault"
@@ -12,6 +14,15 @@ import (
 )
 
 const ok, failed = wire.Outcome_SUCCEEDED, wire.Outcome_FAILED
+
+// asks has a node ask for slots, and for a label.
+func asks(n *wire.Node, slots uint32, label ...string) *wire.Node {
+	n = proto.CloneOf(n)
+	if n.Slots = slots; len(label) > 0 {
+		n.Requires = []*wire.Assignment{{Name: label[0], Value: label[1]}}
+	}
+	return n
+}
 
 func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 	a, b := daily("a"), daily("b", up("a"))
@@ -32,13 +43,47 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 			r.agent("a1", "default", 2, wire.Agent_DRAINING)
 			r.agent("a2", "default", 2, wire.Agent_LOST)
 			return r.submit(backfill("a", days)), 0
-		}, v1.StateNotRunning, v1.ReasonCodeNoAgent, `none of the 2 agents of resource group "default" takes work: 1 draining, 1 silent`},
+		}, v1.StateNotRunning, v1.ReasonCodeNoAgent, `none of the 2 agents of resource group "default" takes work: 1 draining, 1 lost or gone`},
+		{"no agent with the labels", []*wire.Node{asks(a, 2, "gpu", "true")}, func(r *rig) (uint64, uint64) {
+			r.agent("a1", "default", 9, wire.Agent_READY)
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
+			`it requires gpu=true, which no agent of resource group "default" has: start such an agent, or change the node`},
+		{"no agent is large enough", []*wire.Node{asks(a, 4)}, func(r *rig) (uint64, uint64) {
+			r.agent("a1", "default", 3, wire.Agent_READY)
+			r.agent("a2", "default", 2, wire.Agent_READY)
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
+			`it needs 4 slots at one agent, and the largest of resource group "default" has 3: start such an agent, or change the node`},
+		{"free slots, but not at one agent", []*wire.Node{asks(a, 3), daily("z")}, func(r *rig) (uint64, uint64) {
+			r.agent("a1", "default", 3, wire.Agent_READY)
+			r.agent("a2", "default", 2, wire.Agent_READY)
+			r.start(r.submit(backfill("z", "2021-02-01")), 0)
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeSlot,
+			`waits for 3 free slots of resource group "default" at one agent: of 1 agent that could run it, the one with the most has 2 free; 1 of 5 used in all, 1st in line`},
 		{"the group is full", []*wire.Node{a}, func(r *rig) (uint64, uint64) {
 			r.agent("a1", "default", 1, wire.Agent_READY)
 			r.start(r.submit(backfill("a", "2021-02-01")), 0)
 			r.submit(backfill("a", "2021-03-01"))
 			return r.submit(backfill("a", days, func(q *wire.Request) { q.Groups = 3 })), 2
 		}, v1.StateNotRunning, v1.ReasonCodeSlot, `waits for a slot of resource group "default": 1 of 1 used, 4th in line`},
+		{"room that is about to be given out, or kept", []*wire.Node{asks(a, 2, "gpu", "true")}, func(r *rig) (uint64, uint64) {
+			r.turn(&wire.Turn{Agents: []*wire.Agent{{
+				Id: "a1", State: wire.Agent_READY, Labels: asks(a, 1, "gpu", "true").Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 3}},
+			}}})
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeSlot,
+			`waits for 2 free slots of resource group "default" at one agent with gpu=true: there is room, 0 of 3 used; it is given out in a moment, ` +
+				`or kept for work that asks for more and has waited for long, 1st in line`},
+		{"more than backfills may have", []*wire.Node{asks(a, 3)}, func(r *rig) (uint64, uint64) {
+			r.agent("a1", "default", 4, wire.Agent_READY)
+			if _, _, err := r.PutResourceGroup(r.t.Context(), write("group"), &wire.PutResourceGroup{Name: "default", ReserveForAuto: 2}); err != nil {
+				r.t.Fatal(err)
+			}
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeSlot,
+			`waits for 3 free slots of resource group "default" at one agent, and backfills may use 2 in all (4 slots in all, 2 reserved for the schedule), 1st in line`},
 		{"maxRunning", []*wire.Node{a}, func(r *rig) (uint64, uint64) {
 			r.agent("a1", "default", 9, wire.Agent_READY)
 			id := r.submit(backfill("a", days, func(q *wire.Request) { q.Groups, q.MaxRunning = 3, 1 }))

@@ -55,11 +55,13 @@ var outcomeWords = map[wire.Outcome]v1.AttemptState{
 	wire.Outcome_SUCCEEDED: v1.AttemptStateSucceeded, wire.Outcome_FAILED: v1.AttemptStateFailed,
 	wire.Outcome_TIMED_OUT: v1.AttemptStateTimedOut, wire.Outcome_STOPPED: v1.AttemptStateStopped,
 	wire.Outcome_LOST: v1.AttemptStateLost, wire.Outcome_YIELDED: v1.AttemptStateYielded,
-	wire.Outcome_RECALLED: v1.AttemptStateRecalled,
+	wire.Outcome_RECALLED: v1.AttemptStateRecalled, wire.Outcome_SKIPPED: v1.AttemptStateSkipped,
+	wire.Outcome_DRAINED: v1.AttemptStateDrained,
 }
 
 var agentWords = map[wire.Agent_State]v1.AgentState{
-	wire.Agent_READY: v1.AgentStateReady, wire.Agent_DRAINING: v1.AgentStateDraining, wire.Agent_LOST: v1.AgentStateSilent,
+	wire.Agent_READY: v1.AgentStateReady, wire.Agent_DRAINING: v1.AgentStateDraining, wire.Agent_LOST: v1.AgentStateLost,
+	wire.Agent_GONE: v1.AgentStateGone,
 }
 
 var changeWords = map[wire.NodeChange_Kind]v1.Change{

@@ -249,7 +249,14 @@ func (w *world) does(o *wire.Operate, r *row) {
 }
 
 // finish ends an attempt.
-func (w *world) finish(r *row, o wire.Outcome) {
+func (w *world) finish(r *row, o wire.Outcome, code int32) {
+	meaning := wire.ExitCode_RETRY
+	if o == wire.Outcome_FAILED {
+		meaning = r.means(code)
+	}
+	if meaning == wire.ExitCode_SKIP {
+		o = wire.Outcome_SUCCEEDED
+	}
 	r.status = again
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
@@ -267,7 +274,7 @@ func (w *world) finish(r *row, o wire.Outcome) {
 	case wire.Outcome_YIELDED:
 		r.yields++
 	case wire.Outcome_FAILED, wire.Outcome_TIMED_OUT:
-		if r.retries < r.spec().Retries {
+		if r.retries < r.spec().Retries && meaning != wire.ExitCode_FAIL {
 			r.retries++
 			r.status, r.retryAt = retrying, w.now+r.spec().RetryDelayMs
 			break
@@ -311,25 +318,86 @@ func (w *world) capacity(a *wire.Agent, group string) (n int) {
 	return n
 }
 
-// uses counts the running rows that use slots of a group at an agent (empty: at
+// uses counts the slots of a group that running rows use at an agent (empty: at
 // any that is ready). What waits at its agent uses none.
 func (w *world) uses(group, agent string, backfills bool) (n int) {
 	for _, p := range w.order {
 		for _, r := range p.rows {
 			ready := w.agents[r.agent] != nil && w.agents[r.agent].State == wire.Agent_READY
 			if r.status == running && !r.ahead && r.group == group && (agent == r.agent || agent == "" && ready) && !(backfills && p.auto) {
-				n++
+				n += r.weight()
 			}
 		}
 	}
 	return n
 }
 
-func (w *world) free(group string) (n int) {
-	for id, a := range w.agents {
-		n += max(0, w.capacity(a, group)-w.uses(group, id, false))
+// ask is what a row asks of the agents of a resource group.
+type ask struct {
+	group  string
+	weight int
+	labels string
+}
+
+func (r *row) ask() ask {
+	out := ask{group: r.resourceGroup(), weight: r.weight()}
+	for _, l := range r.spec().Requires {
+		out.labels += l.Name + "=" + l.Value + ","
 	}
-	return n
+	return out
+}
+
+// plain says that a row asks for one slot anywhere.
+func (r *row) plain() bool { return r.weight() == 1 && len(r.spec().Requires) == 0 }
+
+// weight is how many slots a row takes (RULES R7.8).
+func (r *row) weight() int { return max(1, int(r.spec().Slots)) }
+
+// mayRunAt says whether an agent has the labels that a row requires (RULES
+// R7.7).
+func (r *row) mayRunAt(a *wire.Agent) bool {
+	for _, want := range r.spec().Requires {
+		if !slices.ContainsFunc(a.Labels, func(l *wire.Assignment) bool { return l.Name == want.Name && l.Value == want.Value }) {
+			return false
+		}
+	}
+	return true
+}
+
+// fits says whether an agent has room for a row now.
+func (w *world) fits(r *row, agent string) bool {
+	a, g := w.agents[agent], r.resourceGroup()
+	return r.mayRunAt(a) && w.capacity(a, g)-w.uses(g, agent, false) >= r.weight()
+}
+
+func (w *world) fitsSomewhere(r *row) bool {
+	for id := range w.agents {
+		if w.fits(r, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// wouldFit says whether a row would have room in the place of a running one. Of
+// one that asks for one slot anywhere that is taken for granted.
+func (w *world) wouldFit(r, of *row) bool {
+	g := r.resourceGroup()
+	if of.group != g || r.plain() {
+		return of.group == g
+	}
+	a := w.agents[of.agent]
+	return !of.ahead && r.mayRunAt(a) && w.capacity(a, g) > 0 && w.capacity(a, g)-w.uses(g, of.agent, false)+of.weight() >= r.weight()
+}
+
+// means is what an exit code means to a row's node (RULES R9).
+func (r *row) means(code int32) wire.ExitCode_Meaning {
+	for _, e := range r.spec().ExitCodes {
+		if e.Code == code {
+			return e.Meaning
+		}
+	}
+	return wire.ExitCode_RETRY
 }
 
 // share is how many slots of a group backfills may use (RULES R7.5).
@@ -353,7 +421,7 @@ func (w *world) share(group string) int {
 // roomy says whether plan and group have room for one more such row.
 func (w *world) roomy(r *row) bool {
 	g := r.resourceGroup()
-	return r.p.below() && w.free(g) > 0 && (r.p.auto || w.uses(g, "", true) < w.share(g))
+	return r.p.below() && w.fitsSomewhere(r) && (r.p.auto || w.uses(g, "", true)+r.weight() <= w.share(g))
 }
 
 // below says whether a plan may run one more row (RULES R4.8); what waits at an

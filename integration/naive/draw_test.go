@@ -104,6 +104,15 @@ func (d *draw) node(i int) *wire.Node {
 		Auto: d.chance(d.autos), Mode: pick(d, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_NORMAL, wire.Node_DRY_RUN, wire.Node_PAUSED),
 		DependsOnChildren: d.chance(10),
 	}
+	if d.chance(25) {
+		n.Slots = 2 + d.Uint32N(2)
+	}
+	if d.chance(12) {
+		n.Requires = []*wire.Assignment{{Name: "gpu", Value: "true"}}
+	}
+	if d.chance(25) {
+		n.ExitCodes = []*wire.ExitCode{{Code: hopeless, Meaning: wire.ExitCode_FAIL}, {Code: nothingToDo, Meaning: wire.ExitCode_SKIP}}
+	}
 	for _, k := range d.Perm(len(d.ids))[:min(len(d.ids), 4)] {
 		u := &wire.Upstream{Node: d.ids[k]}
 		switch {
@@ -213,11 +222,15 @@ func (d *draw) period() *wire.Period {
 	return p
 }
 
+// Exit codes that mean something to some nodes.
+const hopeless, nothingToDo = 64, 99
+
 // agents draws what an agent says of itself.
 func (d *draw) agent(id string) *wire.Agent {
 	return &wire.Agent{
 		Id: id, Incarnation: "k", State: pick(d, wire.Agent_READY, wire.Agent_READY, wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST),
 		Groups: []*wire.GroupSlots{{Group: "default", Slots: pick[uint32](d, 0, 1, 2, 3, 50)}, {Group: "big", Slots: pick[uint32](d, 1, 2, 50)}},
+		Labels: []*wire.Assignment{{Name: "gpu", Value: pick(d, "true", "false")}},
 	}
 }
 

@@ -183,7 +183,7 @@ func (e *engine) offers() *schedule.Offers {
 			*out.Use(g.Group) = e.st.GroupUse(g.Group)
 			room := min(a.Room(g.Group), 5-int(a.Ahead[i]))
 			out.Set(g.Group, schedule.Offer{
-				Agent: a.Id, Slots: int(g.Slots), Free: max(0, a.Free(g.Group)-int(a.Ahead[i])), Ahead: room, AheadMs: 40 * room,
+				Agent: a.Id, Slots: int(g.Slots), Free: max(0, a.Free(g.Group)-int(a.Ahead[i])), Ahead: room, AheadMs: 40 * room, Labels: a.Labels,
 			})
 		}
 	})

@@ -44,10 +44,14 @@ func TestR1_9_EngineAndRulesAgree(t *testing.T) {
 	for _, what := range []string{
 		"accepted", "refused", "generated", "grant", "dry run", "opened", "missed", "yielded", "succeeded", "failed", "lost", "edited", "operated", "not operated",
 		"gate", "upstream", "away", "retry", "due", "window", "overlap", "conflict", "patience", "ahead", "started", "recalled",
+		"heavy", "labelled", "nothing to do",
 	} {
 		if seen[what] < int(*nSeeds)/100 && bad == 0 {
 			t.Errorf("only %d times %q: these logs test too little", seen[what], what)
 		}
+	}
+	if seen["kept"] < int(*nSeeds)/1000 && bad == 0 {
+		t.Errorf("only %d times something kept others waiting: these logs test too little", seen["kept"])
 	}
 }
 
@@ -103,6 +107,7 @@ func (t *trial) step() error {
 		clear(t.w.first)
 		clear(t.w.floor)
 		clear(t.w.floorMaybe)
+		clear(t.w.asked)
 		t.w.notice()
 	}
 	if t.chance(70) {
@@ -134,8 +139,15 @@ func (t *trial) start() error {
 	for more := true; more; {
 		grants := t.e.sched.Fill(t.e.offers(), 1+t.IntN(20))
 		for _, g := range grants {
+			r := t.w.at(g.Plan, g.Instance)
 			if g.Ahead {
 				t.seen["ahead"]++
+			}
+			if r.weight() > 1 {
+				t.seen["heavy"]++
+			}
+			if len(r.spec().Requires) > 0 {
+				t.seen["labelled"]++
 			}
 		}
 		if more = len(grants) > 0; more && t.chance(10) {
@@ -148,9 +160,11 @@ func (t *trial) start() error {
 			return err
 		}
 	}
-	if err := t.w.idle(); err != nil {
+	kept, err := t.w.idle()
+	if err != nil {
 		return err
 	}
+	t.seen["kept"] += kept
 	return t.e.same(t.w)
 }
 
@@ -214,7 +228,7 @@ func (t *trial) begin(turn *wire.Turn) {
 	for _, p := range t.w.order {
 		for _, r := range p.rows {
 			if r.status == running && !r.ahead && !gone[r] {
-				used[place{r.agent, r.group}]++
+				used[place{r.agent, r.group}] += r.weight()
 			}
 		}
 	}
@@ -222,7 +236,7 @@ func (t *trial) begin(turn *wire.Turn) {
 		for _, r := range p.rows {
 			at := place{r.agent, r.group}
 			if r.ahead && !gone[r] && used[at] < t.w.capacity(agents[r.agent], r.group) {
-				used[at]++
+				used[at] += r.weight()
 				t.seen["started"]++
 				turn.Started = append(turn.Started, &wire.Started{Plan: p.id, Instance: r.number, Fence: r.fence})
 			}
@@ -407,7 +421,11 @@ func (t *trial) finish() error {
 					t.seen["recalled to be frozen"]++
 				}
 			}
-			turn.Finishes = append(turn.Finishes, &wire.Finish{Plan: p.id, Instance: r.number, Fence: r.fence, Outcome: o, StartedMs: t.w.now - t.takes(r.node), EndedMs: t.w.now})
+			code := pick[int32](t.draw, 1, hopeless, nothingToDo)
+			if o == wire.Outcome_FAILED && r.means(code) == wire.ExitCode_SKIP {
+				t.seen["nothing to do"]++
+			}
+			turn.Finishes = append(turn.Finishes, &wire.Finish{Plan: p.id, Instance: r.number, Fence: r.fence, Outcome: o, ExitCode: code, StartedMs: t.w.now - t.takes(r.node), EndedMs: t.w.now})
 		}
 	}
 	return t.turn(turn)

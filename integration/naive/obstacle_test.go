@@ -409,7 +409,7 @@ func (w *world) conflicting(r *row) (out []*row) {
 			case o.isDry() && o.status != running:
 			case o.status == running:
 				out = append(out, o)
-			case q.auto && w.ready(o) && w.free(o.resourceGroup()) > 0:
+			case q.auto && w.ready(o) && w.fitsSomewhere(o):
 				out = append(out, o)
 			}
 		}
@@ -438,7 +438,7 @@ func (w *world) yielding() map[*row]*row {
 				continue
 			}
 			for _, a := range w.autos(b.node) {
-				if w.ready(a) && !a.isDry() && (w.free(a.resourceGroup()) > 0 || b.group == a.resourceGroup()) {
+				if w.ready(a) && !a.isDry() && (w.fitsSomewhere(a) || w.wouldFit(a, b)) {
 					out[b] = a
 				}
 			}

@@ -20,12 +20,12 @@ func (w *world) turn(index uint64, t *wire.Turn) error {
 	}
 	for _, f := range t.Finishes {
 		if r := w.at(f.Plan, f.Instance); r != nil && r.status == running && r.fence == f.Fence {
-			w.finish(r, f.Outcome)
+			w.finish(r, f.Outcome, f.ExitCode)
 		}
 	}
 	for _, l := range t.Losses {
 		if r := w.at(l.Plan, l.Instance); r != nil && r.status == running && r.fence == l.Fence {
-			w.finish(r, wire.Outcome_LOST)
+			w.finish(r, wire.Outcome_LOST, 0)
 		}
 	}
 	for _, s := range t.Started {
@@ -151,6 +151,9 @@ func (w *world) grants(index uint64, t *wire.Turn) error {
 			given[level][r.p]++
 		}
 		r.status, r.fence, r.agent, r.group, r.ahead = running, index, g.Agent, g.ResourceGroup, g.Ahead
+		if !r.plain() {
+			w.asked[r.ask()] = w.now
+		}
 		w.touch()
 	}
 	return nil
@@ -167,11 +170,15 @@ func (w *world) lawful(index uint64, r *row, g *wire.Grant) error {
 		return fmt.Errorf("R5.1: %s is granted: dry %v, in the way %s", r, r.dry(), told(o))
 	case g.ResourceGroup != r.resourceGroup():
 		return fmt.Errorf("R7.4: %s is granted in group %s, not %s", r, g.ResourceGroup, r.resourceGroup())
-	case g.Ahead && (a == nil || w.capacity(a, g.ResourceGroup) == 0 || !r.p.below()):
+	case a == nil || !r.mayRunAt(a):
+		return fmt.Errorf("R7.7: %s is granted to %s, which has not its labels", r, g.Agent)
+	case g.Ahead && (w.capacity(a, g.ResourceGroup) == 0 || !r.p.below()):
 		return fmt.Errorf("R4.8: %s is granted ahead to %s above a cap, or there are no slots", r, g.Agent)
+	case g.Ahead && !r.plain():
+		return fmt.Errorf("R9: %s is granted ahead, and asks for more than one slot anywhere", r)
 	case g.Ahead:
-	case a == nil || w.capacity(a, g.ResourceGroup) <= w.uses(g.ResourceGroup, g.Agent, false):
-		return fmt.Errorf("R5.1: %s is granted to %s, which has no slot", r, g.Agent)
+	case w.capacity(a, g.ResourceGroup)-w.uses(g.ResourceGroup, g.Agent, false) < r.weight():
+		return fmt.Errorf("R7.8: %s is granted to %s, which has not %d slots", r, g.Agent, r.weight())
 	case !w.roomy(r):
 		return fmt.Errorf("R4.8, R7.5: %s is granted above a cap", r)
 	}
@@ -199,7 +206,7 @@ func (w *world) inTurn(r *row, given map[string]map[*program]int, waited map[*ro
 	g := r.resourceGroup()
 	var rivals []*row
 	for _, o := range w.candidates() {
-		if o.resourceGroup() == g && o != r && waited[o] && w.roomy(o) { // a grant of this turn may have freed others
+		if o.resourceGroup() == g && o != r && waited[o] && w.roomy(o) && !w.excused(o) { // a grant of this turn may have freed others
 			rivals = append(rivals, o)
 		}
 	}
@@ -257,6 +264,9 @@ func (w *world) notice() {
 	ready := map[*row]bool{}
 	for _, r := range w.candidates() {
 		ready[r] = true
+		if _, known := w.asked[r.ask()]; !known && !r.plain() {
+			w.asked[r.ask()] = w.now
+		}
 		if _, known := w.waits[r]; !known {
 			w.waits[r] = w.now
 		}
@@ -293,26 +303,60 @@ func (w *world) undone() error {
 
 // idle is a slot that stays empty and that some row could use, now or when a
 // backfill makes way. Where backfills may not have all slots, what waits at
-// agents may count as having one.
-func (w *world) idle() error {
+// agents may count as having one. It counts the rows for which that is so because
+// an agent may be kept for others.
+func (w *world) idle() (kept int, err error) {
 	for _, r := range w.candidates() {
 		g := r.resourceGroup()
-		if share := w.share(g); w.roomy(r) && (r.p.auto || share == w.slots(g) || w.uses(g, "", true)+w.held(g) < share) {
-			return fmt.Errorf("R5.1: %s may start and does not", r)
+		share := w.share(g)
+		switch {
+		case !w.roomy(r) || !r.p.auto && share < w.slots(g) && w.uses(g, "", true)+w.held(g)+r.weight() > share:
+		case w.excused(r):
+			kept++
+		default:
+			return 0, fmt.Errorf("R5.1: %s may start and does not", r)
 		}
 	}
 	for b, a := range w.yielding() {
-		return fmt.Errorf("R5.6: %s does not yield to %s", b, a)
+		return 0, fmt.Errorf("R5.6: %s does not yield to %s", b, a)
 	}
-	return nil
+	return kept, nil
 }
 
-// held counts the rows that wait at an agent for a slot of a group.
+// excused says whether a row may be denied its slots because they are kept for
+// others: what asks for more has waited for a long time, maybe, and all agents
+// that have room for the row could hold that; or backfills would have too little
+// left for it (RULES R7.9).
+func (w *world) excused(r *row) bool {
+	g := r.resourceGroup()
+	var long []*row // one of each that asks for something else
+	for _, p := range w.order {
+		for _, x := range p.rows {
+			if x.plain() || !x.status.waits() || x.isDry() || x.resourceGroup() != g || x.ask() == r.ask() {
+				continue
+			}
+			if since, known := w.asked[x.ask()]; known && w.now-since >= w.terms.patience {
+				long = append(long, x)
+			}
+		}
+	}
+	spare := false // an agent that is kept for nobody
+	for id, a := range w.agents {
+		could := slices.ContainsFunc(long, func(x *row) bool { return x.mayRunAt(a) && w.capacity(a, g) >= x.weight() })
+		spare = spare || w.fits(r, id) && !could
+	}
+	short := slices.ContainsFunc(long, func(x *row) bool {
+		return !r.p.auto && !x.p.auto && x.weight() <= w.share(g) && w.uses(g, "", true)+r.weight()+x.weight() > w.share(g)
+	})
+	return !spare || short
+}
+
+// held counts the slots for which rows wait at an agent of a group.
 func (w *world) held(group string) (n int) {
 	for _, p := range w.order {
 		for _, r := range p.rows {
 			if r.ahead && r.group == group {
-				n++
+				n += r.weight()
 			}
 		}
 	}

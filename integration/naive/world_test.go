@@ -24,6 +24,7 @@ type world struct {
 	first      map[*row]int64   // since when it did for the first time
 	floor      map[string]int64 // when patience last gave a slot of a group,
 	floorMaybe map[string]int64 // and when it last may have
+	asked      map[ask]int64    // since when something may wait that asks for more than a slot
 	terms      terms
 	found      map[*row][]obstacle // by looking, since the last change
 }
@@ -130,7 +131,8 @@ func newWorld(t terms) *world {
 	return &world{
 		nodes: map[string]*wire.Node{}, since: map[string]int64{}, plans: map[uint64]*program{}, agents: map[string]*wire.Agent{},
 		groups: map[string]*wire.PutResourceGroup{}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
-		waits: map[*row]int64{}, first: map[*row]int64{}, floor: map[string]int64{}, floorMaybe: map[string]int64{}, terms: t, found: map[*row][]obstacle{},
+		waits: map[*row]int64{}, first: map[*row]int64{}, floor: map[string]int64{}, floorMaybe: map[string]int64{}, asked: map[ask]int64{},
+		terms: t, found: map[*row][]obstacle{},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"backfleet/coordinator/state"
+	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -29,7 +30,7 @@ func byWork(st *state.State, p *state.Plan, slots map[string]int, d *past, q qua
 		}
 		c := p.NodeCounts(n)
 		ms := int64(p.NodeSize(n)-c.Success()) * d.of(p.Nodes[n].Spec.Id, q)
-		work[p.ResourceGroup(n)] += ms
+		work[p.ResourceGroup(n)] += ms * int64(node.Weight(p.Nodes[n].Spec))
 		total += ms
 	}
 	for g, ms := range work {
@@ -98,7 +99,7 @@ func byDue(p *state.Plan, d *past, q quantile) (latest int64) {
 	return latest
 }
 
-// width is how many instances could run at once in each resource group, by the
+// width is how many slots could be used at once in each resource group, by the
 // widest layer of the graph: the nodes that are equally far from the beginning,
 // on as many dates as may run side by side.
 func width(st *state.State, p *state.Plan, slots map[string]int) (out []Demand) {
@@ -124,15 +125,27 @@ func width(st *state.State, p *state.Plan, slots map[string]int) (out []Demand) 
 			side = min(side, len(p.Groups)) // one after another
 		}
 		g := p.ResourceGroup(n)
-		layers[layer{g, depth[n]}] += side
+		layers[layer{g, depth[n]}] += side * int(node.Weight(p.Nodes[n].Spec))
 		widest[g] = max(widest[g], layers[layer{g, depth[n]}])
 	}
 	for _, g := range slices.Sorted(maps.Keys(widest)) {
-		peak := widest[g]
-		if limit := int(p.Request.MaxRunning); limit > 0 {
-			peak = min(peak, limit)
-		}
-		out = append(out, Demand{Group: g, Slots: ours(st, p, g, slots[g]), Peak: peak, AtLeast: true})
+		out = append(out, Demand{Group: g, Slots: ours(st, p, g, slots[g]), Peak: capped(p, g, widest[g]), AtLeast: true})
 	}
 	return out
+}
+
+// capped is how many slots of a resource group as many instances as the plan may
+// run can use.
+func capped(p *state.Plan, group string, slots int) int {
+	limit := int(p.Request.MaxRunning)
+	if limit == 0 {
+		return slots
+	}
+	heaviest := 1
+	for n := range p.Nodes {
+		if p.ResourceGroup(n) == group {
+			heaviest = max(heaviest, int(node.Weight(p.Nodes[n].Spec)))
+		}
+	}
+	return min(slots, limit*heaviest)
 }

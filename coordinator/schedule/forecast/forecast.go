@@ -37,8 +37,8 @@ type Result struct {
 	Demand    []Demand // by resource group
 }
 
-// Demand is how many instances of the plan wanted to run in a resource group at
-// once, at most, beside the slots that backfills may have there.
+// Demand is how many slots instances of the plan wanted to have in a resource
+// group at once, at most, beside those that backfills may have there.
 type Demand struct {
 	Group       string
 	Slots, Peak int
@@ -60,6 +60,10 @@ func Run(st *state.State, planID uint64, nowMs int64, o Options) Result {
 	slots := limits(st, p, o.Slots)
 	if out.Instances == 0 {
 		out.FinishMs, out.Complete = Band{nowMs, nowMs, nowMs}, true
+		return out
+	}
+	if text := unheld(st, p); text != "" {
+		out.Why = text
 		return out
 	}
 	var why []string
@@ -98,6 +102,25 @@ func Run(st *state.State, planID uint64, nowMs int64, o Options) Result {
 	}
 	out.Why = strings.Join(why, "; ")
 	return out
+}
+
+// unheld says of which of the plan's nodes something is left to run that no
+// agent that takes work could hold; empty when there is none. A resource group
+// without agents has slots on paper alone, and then all that it takes.
+func unheld(st *state.State, p *state.Plan) string {
+	for n := range p.Nodes {
+		spec := p.Nodes[n].Spec
+		if p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE || len(spec.Requires) == 0 && spec.Slots <= 1 {
+			continue
+		}
+		if c := p.NodeCounts(n); c.Success() == p.NodeSize(n) {
+			continue
+		}
+		if f := schedule.FitOf(st, p.ResourceGroup(n), spec); f.Agents > 0 && !f.Ever() {
+			return fmt.Sprintf("no agent that takes work could hold node %s: %s", spec.Id, f.Lack(p.ResourceGroup(n), spec))
+		}
+	}
+	return ""
 }
 
 func (b *Band) of(q quantile) *int64 {

@@ -288,6 +288,39 @@ func TestAForecastDisturbsNothing(t *testing.T) {
 	}
 }
 
+// TestR7_8_AHeavyNodeTakesItsSlots on paper too, where its agents' slots are one;
+// what none of them could hold would never end.
+func TestR7_8_AHeavyNodeTakesItsSlots(t *testing.T) {
+	a, b := daily("a"), daily("b", "a")
+	b.Slots, b.Requires = 3, []*wire.Assignment{{Name: "gpu", Value: "true"}}
+	f := newFacts(t, 2, a, b)
+	id := f.submit(&wire.Request{Root: "a", Groups: 2}, 2, 1)
+	if got := Run(f.st, id, noon, Options{}); got.FinishMs != (Band{}) || !strings.Contains(got.Why, "it requires gpu=true, which no agent") {
+		t.Errorf("got %+v", got)
+	}
+	f.turn(&wire.Turn{Agents: []*wire.Agent{{
+		Id: "g", Incarnation: "k", State: wire.Agent_READY, Labels: b.Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 2}},
+	}}})
+	if got := Run(f.st, id, noon, Options{}); got.FinishMs != (Band{}) || !strings.Contains(got.Why, "it needs 3 slots at one agent, and the largest of resource group \"default\" with gpu=true has 2") {
+		t.Errorf("got %+v", got)
+	}
+	f.turn(&wire.Turn{Agents: []*wire.Agent{{
+		Id: "g", Incarnation: "k", State: wire.Agent_READY, Labels: b.Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 3}},
+	}}})
+	got := Run(f.st, id, noon, Options{})
+	// Both dates' a side by side, then one b after the other: three of five slots.
+	if want := noon + 3*fallbackMs; !got.Complete || got.FinishMs.Mid != want {
+		t.Errorf("ends %d ms from now, want %d: %+v", got.FinishMs.Mid-noon, want-noon, got)
+	}
+	if want := []Demand{{Group: "default", Slots: 5, Peak: 6}}; !slices.Equal(got.Demand, want) {
+		t.Errorf("demand %+v, want %+v", got.Demand, want)
+	}
+	f.do(&wire.Command{Body: &wire.Command_PutResourceGroup{PutResourceGroup: &wire.PutResourceGroup{Name: "default", ReserveForAuto: 3}}})
+	if got := Run(f.st, id, noon, Options{}); got.FinishMs != (Band{}) || !strings.Contains(got.Why, "needs 3 slots of resource group \"default\", which has 2 for it") {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // TestNoSuchPlan and one that is finished.
 func TestNoSuchPlan(t *testing.T) {
 	f := newFacts(t, 1, two()...)

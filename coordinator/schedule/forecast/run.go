@@ -9,6 +9,7 @@ import (
 
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
+	"backfleet/pkg/node"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -23,8 +24,8 @@ type run struct {
 	sched    *schedule.Scheduler
 	nowMs    int64
 	slots    map[string]int
-	running  map[string]int // attempts, by resource group
-	own      map[string]int // those of the plan
+	running  map[string]int // slots that attempts use, by resource group
+	own      map[string]int // those of the plan's
 	peak     map[string]int
 	ends     endHeap
 	past     *past
@@ -56,20 +57,22 @@ func (h *endHeap) Pop() any {
 	return x
 }
 
-// newRun puts one agent on paper in the place of all that take work. What runs
-// on those goes on, and uses slots until it ends.
+// newRun puts one agent on paper in the place of all that take work, with the
+// slots and the labels of all. What runs on those goes on, and uses slots until
+// it ends.
 func newRun(st *state.State, p *state.Plan, nowMs int64, o Options, slots map[string]int, d *past, q quantile) *run {
 	m := &run{
 		p: p.ID, nowMs: nowMs, slots: slots, running: map[string]int{}, own: map[string]int{}, peak: map[string]int{},
 		past: d, q: q, maxSteps: o.MaxSteps / quantiles, endedMs: nowMs,
 	}
 	e := st.Edit(st.Index()+1, nowMs)
+	all := &wire.Agent{Id: paper, State: wire.Agent_READY}
 	st.Agents(func(a *state.Agent) {
 		if a.State == wire.Agent_READY {
+			all.Labels = add(all.Labels, a.Labels)
 			e.PutAgent(&wire.Agent{Id: a.Id, Incarnation: a.Incarnation, Groups: a.Groups, State: wire.Agent_DRAINING})
 		}
 	})
-	all := &wire.Agent{Id: paper, State: wire.Agent_READY}
 	for _, g := range slices.Sorted(maps.Keys(slots)) {
 		all.Groups = append(all.Groups, &wire.GroupSlots{Group: g, Slots: uint32(max(0, slots[g]))})
 	}
@@ -81,6 +84,16 @@ func newRun(st *state.State, p *state.Plan, nowMs int64, o Options, slots map[st
 	return m
 }
 
+// add gives the labels that are among some or others.
+func add(labels, more []*wire.Assignment) []*wire.Assignment {
+	for _, l := range more {
+		if !node.Labelled(labels, []*wire.Assignment{l}) {
+			labels = append(labels, l)
+		}
+	}
+	return labels
+}
+
 // begin notes that an attempt runs, and when it will end. One that has taken
 // longer than it should is taken to end soon.
 func (m *run) begin(l *state.Lease) {
@@ -88,9 +101,9 @@ func (m *run) begin(l *state.Lease) {
 	at, _ := p.Locate(l.Instance)
 	takes := m.past.of(p.Nodes[at.Node].Spec.Id, m.q)
 	heap.Push(&m.ends, end{max(m.nowMs, l.GrantedMs+takes), l})
-	m.running[l.Group]++
+	m.running[l.Group] += int(l.Weight)
 	if l.Plan == m.p {
-		m.own[l.Group]++
+		m.own[l.Group] += int(l.Weight)
 	}
 }
 
@@ -208,16 +221,17 @@ func (m *run) finish() {
 	}
 }
 
-// over gives back the slot of an attempt that ends now.
+// over gives back the slots of an attempt that ends now.
 func (m *run) over(l *state.Lease) {
-	m.running[l.Group]--
+	m.running[l.Group] -= int(l.Weight)
 	if l.Plan == m.p {
-		m.own[l.Group]--
+		m.own[l.Group] -= int(l.Weight)
 		m.endedMs = m.nowMs
 	}
 }
 
-// want notes how many instances of the plan run or could, if there were slots.
+// want notes how many slots the plan's instances use or could, if there were so
+// many.
 func (m *run) want() {
 	ready := m.sched.ReadyOf(m.p)
 	for g := range m.slots {
@@ -229,10 +243,7 @@ func (m *run) demand() []Demand {
 	p, _ := m.st.Plan(m.p)
 	var out []Demand
 	for _, g := range slices.Sorted(maps.Keys(m.peak)) {
-		n := m.peak[g]
-		if limit := int(p.Request.MaxRunning); limit > 0 {
-			n = min(n, limit)
-		}
+		n := capped(p, g, m.peak[g])
 		if n > 0 {
 			some := p.Request.Gate == wire.Request_NONE && n >= schedule.LazyReady
 			out = append(out, Demand{Group: g, Slots: ours(m.st, p, g, m.slots[g]), Peak: n, AtLeast: some})
@@ -261,6 +272,9 @@ func (m *run) stuck(p *state.Plan) string {
 				case status.Failure():
 					return plan.FormatInstance(p.ID, i) + " has failed: what is behind it waits for somebody to act"
 				case status.Waits():
+					if text := m.tooHeavy(p, at); text != "" {
+						return text
+					}
 					if b := schedule.Check(m.st, p, at, m.nowMs); b.Plan != p.ID && b.Kind != schedule.Nothing {
 						return plan.FormatInstance(p.ID, i) + " waits for " + blocker(p, b)
 					}
@@ -269,6 +283,15 @@ func (m *run) stuck(p *state.Plan) string {
 		}
 	}
 	return "nothing in it moves: it waits for somebody to act"
+}
+
+// tooHeavy says that an instance needs more slots than its plan may have.
+func (m *run) tooHeavy(p *state.Plan, at plan.Place) string {
+	group, needs := p.ResourceGroup(at.Node), int(node.Weight(p.Nodes[at.Node].Spec))
+	if most := ours(m.st, p, group, m.slots[group]); needs > most {
+		return fmt.Sprintf("%s needs %d slots of resource group %q, which has %d for it", plan.FormatInstance(p.ID, p.Instance(at)), needs, group, most)
+	}
+	return ""
 }
 
 func blocker(p *state.Plan, b schedule.Block) string {

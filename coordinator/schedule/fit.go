@@ -1,0 +1,70 @@
+package schedule
+
+import (
+	"fmt"
+
+	"backfleet/coordinator/state"
+	"backfleet/pkg/node"
+	"backfleet/pkg/wire"
+)
+
+// Fit is how the agents of a resource group that take work stand to what a node
+// asks for (RULES R7.7, R7.8).
+type Fit struct {
+	Needs    int // slots of one agent
+	Agents   int // that take work and have slots there
+	Labelled int // of these: have the labels that the node requires
+	Able     int // of those with the labels: have as many slots as it needs
+	Largest  int // of those with the labels: the most slots that one has
+	Free     int // of those with the labels: the most free slots that one has
+}
+
+// FitOf looks at every agent.
+func FitOf(st *state.State, group string, spec *wire.Node) Fit {
+	f := Fit{Needs: int(node.Weight(spec))}
+	st.Agents(func(a *state.Agent) {
+		if a.State != wire.Agent_READY {
+			return
+		}
+		for _, g := range a.Groups {
+			if g.Group != group || g.Slots == 0 {
+				continue
+			}
+			f.Agents++
+			if node.Labelled(a.Labels, spec.Requires) {
+				f.Labelled++
+				if int(g.Slots) >= f.Needs {
+					f.Able++
+				}
+				f.Largest = max(f.Largest, int(g.Slots))
+				f.Free = max(f.Free, a.Free(group))
+			}
+		}
+	})
+	return f
+}
+
+// Ever says whether any of the agents could hold an attempt of the node.
+func (f Fit) Ever() bool { return f.Largest >= f.Needs }
+
+// Lack says for people what no agent of a resource group has for a node; empty
+// when one could hold it.
+func (f Fit) Lack(group string, spec *wire.Node) string {
+	with := ""
+	if len(spec.Requires) > 0 {
+		with = " with " + node.LabelText(spec.Requires)
+	}
+	switch {
+	case f.Ever():
+		return ""
+	case f.Labelled == 0 && len(spec.Requires) > 0:
+		return fmt.Sprintf("it requires %s, which no agent of resource group %q has", node.LabelText(spec.Requires), group)
+	case f.Largest == 0:
+		return fmt.Sprintf("no agent of resource group %q%s has a slot there", group, with)
+	default:
+		return fmt.Sprintf("it needs %d slots at one agent, and the largest of resource group %q%s has %d", f.Needs, group, with, f.Largest)
+	}
+}
+
+// Now says whether one has room for it.
+func (f Fit) Now() bool { return f.Free >= f.Needs }
