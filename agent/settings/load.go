@@ -66,7 +66,7 @@ func (v *flagValue) String() string { return strings.Join(v.texts, ",") }
 func (v *flagValue) Type() string {
 	switch {
 	case v.list():
-		return "a,b,…"
+		return "a,b"
 	case v.dict():
 		return "name=value"
 	}

@@ -59,7 +59,7 @@ type Environment struct {
 
 // Run is how attempts run.
 type Run struct {
-	User       string   `name:"user" doc:"With whose rights. Others than the agent's own need an agent that may give them (root, or CAP_SETUID and its like)." default:"the agent's" example:"nodes"`
+	User       string   `name:"user" doc:"With whose rights attempts run. Others than the agent's own need an agent that may give them (root, or CAP_SETUID and its like)." default:"the agent's" example:"nodes"`
 	AllowUsers []string `name:"allowUsers" doc:"Users that nodes may name themselves; \"*\" stands for all but root." default:"none" example:"[etl, reports]"`
 	Cgroup     string   `name:"cgroup" doc:"Where each attempt gets a control group of its own: auto (below the agent's own), off, or a folder below /sys/fs/cgroup." default:"auto" example:"auto"`
 	Limits     Limits   `name:"limits" doc:"Of each attempt and all that it starts; a node's own go before them. 0: none."`
@@ -67,18 +67,18 @@ type Run struct {
 
 // Limits of an attempt.
 type Limits struct {
-	Memory    Size  `name:"memory" doc:"Bytes." default:"none" example:"4GiB"`
-	CPU       Cores `name:"cpu" doc:"Cores." default:"none" example:"1.5"`
-	Processes int   `name:"processes" doc:"Processes, threads included." default:"none" example:"1000"`
-	OpenFiles int   `name:"openFiles" doc:"Open files of each process." default:"the agent's" example:"4096"`
-	Core      Size  `name:"core" doc:"Bytes of a core dump." default:"no core dumps" example:"100MiB"`
+	Memory    Size  `name:"memory" doc:"Memory of an attempt and all that it starts." default:"none" example:"4GiB"`
+	CPU       Cores `name:"cpu" doc:"Cores of an attempt and all that it starts." default:"none" example:"1.5"`
+	Processes int   `name:"processes" doc:"Processes of an attempt, threads included." default:"none" example:"1000"`
+	OpenFiles int   `name:"openFiles" doc:"Open files of each process of an attempt." default:"the agent's" example:"4096"`
+	Core      Size  `name:"core" doc:"Size of a core dump." default:"no core dumps" example:"100MiB"`
 	Nice      int   `name:"nice" doc:"How much attempts step back behind other processes of the host, 0 to 19." default:"0" example:"5"`
 }
 
 // Drain is how the agent ends.
 type Drain struct {
 	OnStop   OnStop        `name:"onStop" doc:"What SIGTERM means. leave: what runs is left to the keeper, and an agent that is started again within the lease goes on with it. wait: nothing new, and the agent ends when nothing runs." default:"leave" example:"leave"`
-	Deadline time.Duration `name:"deadline" doc:"How long such a wait may take, and one that SIGUSR1 asks for. What runs then is stopped and runs again elsewhere, without using a retry." default:"none" example:"30m"`
+	Deadline time.Duration `name:"deadline" doc:"How long the agent waits for what runs when it is to be empty (onStop: wait, SIGUSR1, the command drain). What runs then is stopped and runs again elsewhere, without using a retry." default:"none" example:"30m"`
 }
 
 // Log is the agent's own log.
