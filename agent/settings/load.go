@@ -109,6 +109,9 @@ func Load(f *pflag.FlagSet, environ []string, whole bool) *Loaded {
 			l.set(e, "--"+flag.Name, v.texts)
 		}
 	}
+	if l.ID == "" {
+		l.ID, _ = os.Hostname() // who has none must be told what it is called
+	}
 	return l
 }
 

@@ -216,6 +216,9 @@ drain: {onStop: wait, deadline: 30m}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
+	if host, err := os.Hostname(); err != nil || load(t, "", nil, nil).ID != host {
+		t.Errorf("the id is not the host's name %s (%v)", host, err)
+	}
 	if none := load(t, "id: a\n", nil, nil).Worker(); none.Run.Limits != nil || none.Inherit != nil {
 		t.Errorf("%+v: what nobody set has a value", none)
 	}
