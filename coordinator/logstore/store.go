@@ -90,7 +90,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err := checkFree(dir, opts.MinFree); err != nil {
 		return nil, err
 	}
-	db, err := badger.Open(engineOptions(dir, opts.Logger))
+	db, err := openEngine(dir, opts.Logger)
 	if err != nil {
 		if strings.Contains(err.Error(), "Cannot acquire directory lock") {
 			return nil, fault.New(fault.Conflict, "log folder %q is in use by another process; stop that coordinator, or give this one a data folder of its own", dir)
