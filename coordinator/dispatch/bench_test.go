@@ -41,3 +41,36 @@ func BenchmarkTurnOfOne(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHello is one agent more, when so many are connected: an entry each.
+func BenchmarkHello(b *testing.B) {
+	for _, agents := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(agents, " agents"), func(b *testing.B) {
+			f := newBench(&testing.T{}, job)
+			for i := range agents {
+				f.hello(fmt.Sprint("x", i), "k")
+			}
+			f.turns()
+			clear(f.sent)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				f.hello(fmt.Sprint("n", i), "k")
+				f.turns()
+				clear(f.sent)
+			}
+		})
+	}
+}
+
+// BenchmarkRenewal is what a renewal of an idle agent costs the Core.
+func BenchmarkRenewal(b *testing.B) {
+	f := newBench(&testing.T{}, job)
+	c := f.hello("x", "k")
+	f.turns()
+	b.ReportAllocs()
+	for b.Loop() {
+		f.renew(c, 1)
+		f.send(f.core.Verified())
+		clear(f.sent)
+	}
+}

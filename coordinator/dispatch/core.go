@@ -74,15 +74,17 @@ const backOff = time.Second
 // Core is the dispatcher's state. It is not safe for concurrent use.
 type Core struct {
 	ledger
-	terms    Terms
-	sched    *schedule.Scheduler
-	st       *state.State
-	sessions map[Conn]*session
-	inbox    inbox
-	proposed *proposal
-	lost     []*grip  // to be told in a turn, with the reason
-	failed   []result // grants that could not be handed out
-	more     bool     // the last turn was cut short by its bounds
+	terms       Terms
+	sched       *schedule.Scheduler
+	st          *state.State
+	sessions    map[Conn]*session
+	definitions definitions
+	inbox       inbox
+	proposed    *proposal
+	lost        []*grip  // to be told in a turn, with the reason
+	failed      []result // grants that could not be handed out
+	drains      drains
+	more        bool // the last turn was cut short by its bounds
 }
 
 type instance struct{ plan, number uint64 }
@@ -91,8 +93,9 @@ type instance struct{ plan, number uint64 }
 type session struct {
 	conn    Conn
 	agent   *wire.Agent
-	defs    map[uint64]map[int][]defined // by plan and node
-	defined uint64
+	ahead   bool // it knows of work granted ahead
+	weights bool // it knows of attempts that take several slots
+	knows   defines
 }
 
 type result struct {
@@ -119,11 +122,13 @@ type proposal struct {
 // NewCore begins a leadership: every lease gets a full new term, whatever the
 // last leader knew (RULES R13.5).
 func NewCore(terms Terms, set schedule.Settings, st *state.State, now time.Time) *Core {
-	c := &Core{terms: terms, sched: schedule.New(set), st: st, sessions: map[Conn]*session{}, ledger: newLedger()}
+	c := &Core{terms: terms, sched: schedule.New(set), st: st, sessions: map[Conn]*session{}, ledger: newLedger(), definitions: definitions{all: map[defined]*definition{}}, drains: drains{at: map[string]time.Time{}}}
 	c.sched.Load(st, now.UnixMilli())
 	until := now.Add(terms.Lease)
 	st.Agents(func(a *state.Agent) {
-		if w := c.worker(a.Id); a.State != wire.Agent_LOST {
+		c.drains.follow(a.Id, a)
+		if a.Lives() {
+			w := c.worker(a.Id)
 			c.extend(w, until)
 			c.touch(w)
 		}
@@ -144,21 +149,26 @@ func (c *Core) take(l *state.Lease) *grip {
 	return c.hold(l, c.sched.Pace(p, at.Node))
 }
 
-// Hello registers an agent's stream. A stream of the same agent process
-// replaces the former one; another process under the same id is refused while
-// the first is connected.
-func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) []Message {
+// Hello registers an agent's stream. A stream of the same agent replaces the
+// former one; who is not the same for certain is refused as long as the former
+// is connected or what it runs may go on.
+func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) (out []Message) {
 	id := h.Agent.GetId()
 	w := c.worker(id)
-	if old := w.session; old != nil {
-		if old.agent.Incarnation != h.Agent.Incarnation {
-			return []Message{{To: conn, Close: "another agent with the id " + id + " is connected: give each agent its own id"}}
-		}
-		c.Gone(old.conn)
+	if why := c.refuses(w, h.Agent, now); why != "" {
+		return []Message{{To: conn, Close: why}}
 	}
+	if old := w.session; old != nil {
+		c.Gone(old.conn)
+		out = append(out, Message{To: old.conn, Close: "the agent has come back on another stream"})
+	}
+	known, _ := c.st.Agent(id)
 	h.Agent.State = wire.Agent_READY
-	s := &session{conn: conn, agent: h.Agent, defs: map[uint64]map[int][]defined{}}
-	c.sessions[conn], w.session = s, s
+	if known != nil && known.Agent.State == wire.Agent_DRAINING {
+		h.Agent.State = wire.Agent_DRAINING // until its first report says what is so
+	}
+	s := &session{conn: conn, agent: h.Agent, ahead: h.Ahead, weights: h.Weights, knows: defines{has: map[*definition]struct{}{}}}
+	c.sessions[conn], w.session, w.heard = s, s, now
 	c.extend(w, now.Add(c.terms.Lease))
 	c.touch(w)
 	c.register(h.Agent)
@@ -169,7 +179,7 @@ func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) []Message {
 	for _, g := range w.grips {
 		if !g.seen {
 			g.seen = true
-			c.lose(g, "the agent does not hold it any more")
+			c.lose(g, whyLost(known, h.Agent))
 		}
 	}
 	c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: &wire.LeaderMessage{Body: &wire.LeaderMessage_Welcome{Welcome: &wire.Welcome{
@@ -179,7 +189,7 @@ func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) []Message {
 	if a := c.stopsOf(w.grips); a != nil {
 		c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: assign(a)})
 	}
-	return nil
+	return out
 }
 
 // register makes what an agent says of itself a fact, when it is news.
@@ -219,6 +229,9 @@ func (c *Core) Gone(conn Conn) {
 		return
 	}
 	delete(c.sessions, conn)
+	for len(s.knows.order) > 0 {
+		c.undefine(&s.knows)
+	}
 	if w := c.worker(s.agent.Id); w.session == s {
 		w.session = nil
 		c.touch(w)
@@ -235,15 +248,22 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 		c.inbox.results = append(c.inbox.results, result{conn, res})
 	}
 	c.inbox.started = append(c.inbox.started, r.Started...)
+	w := c.worker(s.agent.Id)
+	w.heard = now
+	if r.Leaving {
+		c.leave(s, r.Seq)
+		return
+	}
 	if want := agentState(r.Draining); s.agent.State != want {
-		s.agent = proto.CloneOf(s.agent)
-		s.agent.State = want
+		s.says(want)
 		c.register(s.agent)
+		if !r.Renews { // an agent that is to end waits for it to be known
+			c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: ack(&wire.Ack{Seq: r.Seq})})
+		}
 	}
 	if !r.Renews {
 		return
 	}
-	w := c.worker(s.agent.Id)
 	c.extend(w, now.Add(c.terms.Lease))
 	unknown := c.compare(r.Held)
 	for _, g := range w.grips {
@@ -270,9 +290,10 @@ func ack(a *wire.Ack) *wire.LeaderMessage {
 func (c *Core) Observe(st *state.State, changes []state.Change, now time.Time) []Message {
 	c.st = st
 	c.track(changes)
+	out := append(c.stops(changes), c.shutOut(changes, now)...)
 	if c.proposed == nil {
 		c.sched.Observe(st, changes, now.UnixMilli())
-		return c.stops(changes)
+		return out
 	}
 	// The scheduler is ahead of these facts by the proposed turn, and must not
 	// decide anew from before it: it takes them in with the turn.
@@ -280,7 +301,7 @@ func (c *Core) Observe(st *state.State, changes []state.Change, now time.Time) [
 	for _, ch := range changes {
 		c.proposed.others = append(c.proposed.others, ch.Plan)
 	}
-	return c.stops(changes)
+	return out
 }
 
 // track keeps in step who holds which lease.
@@ -289,6 +310,8 @@ func (c *Core) track(changes []state.Change) {
 		i := instance{ch.Plan, ch.Instance}
 		switch ch.Kind {
 		case state.AgentChanged:
+			a, _ := c.st.Agent(ch.Agent)
+			c.drains.follow(ch.Agent, a)
 			c.touch(c.worker(ch.Agent))
 		case state.LeaseStarted:
 			if g := c.grips[i]; g != nil {
@@ -304,8 +327,8 @@ func (c *Core) track(changes []state.Change) {
 }
 
 // stops tells agents of attempts that a person stopped, that make way for the
-// schedule, or that were granted ahead and are wanted back. An agent that is not
-// connected is told when it says hello.
+// schedule, whose agent is to be empty, or that were granted ahead and are wanted
+// back. An agent that is not connected is told when it says hello.
 func (c *Core) stops(changes []state.Change) []Message {
 	var out []Message
 	ending := map[Conn][]*grip{}
@@ -337,7 +360,7 @@ func (c *Core) stopsOf(grips []*grip) *wire.Assign {
 		}
 		want := wantsNothing
 		switch {
-		case l.Stopping || l.Yielding:
+		case l.Stopping || l.Yielding || l.Draining:
 			want = wantsEnd
 		case l.Recalled:
 			want = wantsBack
@@ -377,6 +400,9 @@ func (c *Core) NextWake() (time.Time, bool) {
 	}
 	if ms, ok := c.sched.NextMs(); ok {
 		earlier(time.UnixMilli(ms))
+	}
+	if t, ok := c.drains.next(); ok {
+		earlier(t)
 	}
 	return at, !at.IsZero()
 }

@@ -136,10 +136,13 @@ func (b *bench) take(c Conn) (welcome *wire.Welcome, work []*wire.Work, stops []
 
 // hello connects an agent with two slots.
 func (b *bench) hello(id, incarnation string, held ...*wire.AttemptRef) Conn {
+	return b.helloAs(&wire.Agent{Id: id, Incarnation: incarnation}, held...)
+}
+
+func (b *bench) helloAs(a *wire.Agent, held ...*wire.AttemptRef) Conn {
 	b.conns++
-	b.send(b.core.Hello(b.conns, &wire.Hello{Held: held, Agent: &wire.Agent{
-		Id: id, Incarnation: incarnation, Groups: []*wire.GroupSlots{{Group: "default", Slots: 2}},
-	}}, b.now))
+	a.Groups = []*wire.GroupSlots{{Group: "default", Slots: 2}}
+	b.send(b.core.Hello(b.conns, &wire.Hello{Held: held, Ahead: true, Weights: true, Agent: a}, b.now))
 	return b.conns
 }
 
@@ -415,8 +418,12 @@ func TestADrainingAgentGetsNothing(t *testing.T) {
 	b := newBench(t, job)
 	c := b.hello("x", "k1")
 	b.turns()
-	b.core.Report(c, &wire.Report{Draining: true}, b.now)
+	b.take(c)
+	b.core.Report(c, &wire.Report{Seq: 1, Draining: true}, b.now)
 	b.turns()
+	if _, _, _, acks := b.take(c); len(acks) != 1 || acks[0].Seq != 1 {
+		t.Errorf("it is told %v, and waits to hear that it is known", acks)
+	}
 	b.submit(1, &wire.Request{Root: "a"})
 	b.turns()
 	if _, work, _, _ := b.take(c); work != nil {
@@ -470,6 +477,10 @@ func TestCheckHello(t *testing.T) {
 		"incarnation":     func(a *wire.Agent) { a.Incarnation = "" },
 		"resource groups": func(a *wire.Agent) { a.Groups = nil },
 		"slots":           func(a *wire.Agent) { a.Groups[0].Slots = 0 },
+		"comes once":      func(a *wire.Agent) { a.Groups = append(a.Groups, a.Groups[0]) },
+		"labels":          func(a *wire.Agent) { a.Labels = make([]*wire.Assignment, 65) },
+		"label":           func(a *wire.Agent) { a.Labels = []*wire.Assignment{{Name: "gpu"}, {Name: "gpu", Value: "1"}} },
+		"host":            func(a *wire.Agent) { a.Host = strings.Repeat("x", 257) },
 	} {
 		a := good()
 		change(a)

@@ -36,6 +36,7 @@ type worker struct {
 	loads    []*load
 	offered  []offering
 	patient  time.Time // nothing is granted ahead to it before
+	heard    time.Time // the last message of it
 	dirty    bool
 	foreseen bool
 }
@@ -115,6 +116,11 @@ func (l *ledger) worker(id string) *worker {
 		l.workers[id] = w
 	}
 	return w
+}
+
+// idle says whether nothing is left of a worker but its name.
+func (w *worker) idle() bool {
+	return w.session == nil && len(w.grips) == 0 && w.at == 0 && !w.foreseen
 }
 
 // touch has a worker's offers set anew in the next turn.
@@ -241,6 +247,9 @@ func (l *ledger) settle(st *state.State, now time.Time, ahead bool) {
 	for _, w := range l.dirty {
 		w.dirty = false
 		l.offer(w, st, ahead && !now.Before(w.patient))
+		if _, known := st.Agent(w.id); !known && w.idle() {
+			delete(l.workers, w.id) // it was forgotten
+		}
 	}
 	l.dirty = l.dirty[:0]
 }
@@ -279,12 +288,13 @@ func (l *ledger) offer(w *worker, st *state.State, ahead bool) {
 }
 
 func (l *ledger) couldTake(w *worker, a *state.Agent, o offering, ahead bool) schedule.Offer {
-	out := schedule.Offer{Agent: w.id, Slots: o.use.Slots}
+	out := schedule.Offer{Agent: w.id, Slots: o.use.Slots, Labels: a.Labels}
 	if w.session == nil {
 		return out
 	}
+	out.Light = !w.session.weights
 	out.Free = max(0, a.Free(o.group)-o.use.Ahead)
-	if of := w.load(o.group); ahead && of.long == 0 {
+	if of := w.load(o.group); ahead && w.session.ahead && of.long == 0 {
 		out.Ahead = min(a.Room(o.group), state.MaxAhead-o.use.Ahead)
 		out.AheadMs = of.budget(o.use.Slots) - of.aheadMs
 	}

@@ -2,7 +2,9 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -52,9 +54,13 @@ type Server struct {
 
 // scope is one leadership.
 type scope struct {
-	ctx     context.Context
-	now     func() time.Time
-	events  chan func(*Core, time.Time) []Message
+	ctx    context.Context
+	now    func() time.Time
+	events chan func(*Core, time.Time) []Message
+	wake   chan struct{} // receives when an event should not wait
+	// soon: the loop looks at the events within verifyEvery by itself, so that
+	// what may wait that long need not wake it.
+	soon    atomic.Bool
 	mu      sync.Mutex
 	streams map[Conn]*stream
 	// verified is when this coordinator was last asked for, and seen, to lead;
@@ -70,7 +76,7 @@ type stream struct {
 	ready  chan struct{} // receives when out has something
 	closed chan struct{}
 	once   sync.Once
-	why    string
+	err    error // why it was closed
 }
 
 func newStream() *stream { return &stream{ready: make(chan struct{}, 1), closed: make(chan struct{})} }
@@ -129,7 +135,10 @@ func New(cfg Config) *Server {
 func (d *Server) Lead(ctx context.Context) {
 	for ctx.Err() == nil {
 		scoped, cancel := context.WithCancel(ctx)
-		s := &scope{ctx: scoped, now: d.cfg.Now, events: make(chan func(*Core, time.Time) []Message, inFlight), streams: map[Conn]*stream{}}
+		s := &scope{
+			ctx: scoped, now: d.cfg.Now, events: make(chan func(*Core, time.Time) []Message, inFlight), wake: make(chan struct{}, 1),
+			streams: map[Conn]*stream{},
+		}
 		d.scope.Store(s)
 		err := d.run(s)
 		d.scope.CompareAndSwap(s, nil)
@@ -155,9 +164,9 @@ func (d *Server) run(s *scope) error {
 			return nil
 		case <-feed.Ready():
 		case <-timer.C:
-		case ev := <-s.events:
-			s.send(ev(core, s.now()))
+		case <-s.wake:
 		}
+		s.soon.Store(false)
 		for {
 			s.drain(core) // also between turns: a renewal must not wait for the end of a long backlog
 			if err := d.turn(s, core, feed); err != nil {
@@ -167,14 +176,22 @@ func (d *Server) run(s *scope) error {
 				break
 			}
 		}
-		at, ok := core.NextWake()
-		if again := s.verified.Add(verifyEvery); core.Unverified() && (!ok || again.Before(at)) {
-			at, ok = again, true
-		}
-		if ok {
-			timer.Reset(max(time.Millisecond, at.Sub(s.now())))
-		}
+		s.rest(core, timer)
 	}
+}
+
+// rest sets when the loop looks again if nothing wakes it.
+func (s *scope) rest(core *Core, timer *time.Timer) {
+	at, ok := core.NextWake()
+	if again := s.verified.Add(verifyEvery); core.Unverified() && (!ok || again.Before(at)) {
+		at, ok = again, true
+	}
+	if !ok {
+		return
+	}
+	wait := max(time.Millisecond, at.Sub(s.now()))
+	timer.Reset(wait)
+	s.soon.Store(wait <= verifyEvery)
 }
 
 // drain takes in all that is waiting.
@@ -191,7 +208,7 @@ func (s *scope) drain(core *Core) {
 
 // turn decides, proposes and tells.
 func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
-	if err := s.observe(core, feed, 0); err != nil {
+	if err := d.observe(s, core, feed, 0); err != nil {
 		return err
 	}
 	now := s.now()
@@ -218,7 +235,7 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 		s.send(core.Committed(core.st, nil, nil, now))
 		return nil
 	}
-	return s.observe(core, feed, index)
+	return d.observe(s, core, feed, index)
 }
 
 // propose makes the turn an entry, and has its messages prepared meanwhile.
@@ -235,9 +252,10 @@ func (d *Server) propose(s *scope, core *Core, turn *wire.Turn) (index uint64, e
 
 // observe hands what the log applied to the core; the entry at index own is
 // the turn that it proposed.
-func (s *scope) observe(core *Core, feed *machine.Feed, own uint64) error {
+func (d *Server) observe(s *scope, core *Core, feed *machine.Feed, own uint64) error {
 	found := own == 0
 	for _, a := range feed.Take() {
+		d.tell(a.State, a.Changes)
 		switch {
 		case a.Reset:
 			return fault.New(fault.Internal, "the facts were replaced while this coordinator led")
@@ -254,16 +272,48 @@ func (s *scope) observe(core *Core, feed *machine.Feed, own uint64) error {
 	return nil
 }
 
+// tell writes into this process's log what becomes of agents.
+func (d *Server) tell(st *state.State, changes []state.Change) {
+	for _, ch := range changes {
+		if ch.Kind != state.AgentChanged {
+			continue
+		}
+		switch a, known := st.Agent(ch.Agent); {
+		case !known:
+			d.cfg.Logger.Info("an agent is forgotten", "agent", ch.Agent)
+		case a.State == wire.Agent_LOST:
+			d.cfg.Logger.Warn("an agent is lost: it was silent for a lease", "agent", a.Id, "host", a.Host, "attempts", a.Leases)
+		case a.Drain != nil && a.Drain.SinceMs == st.NowMs():
+			d.cfg.Logger.Info("an agent is drained", "agent", a.Id, "by", a.Drain.Actor, "why", a.Drain.Why, "deadline_ms", a.Drain.DeadlineMs)
+		}
+	}
+}
+
 // Inspect runs f on the scheduler between two turns; fault.Unavailable when
 // this coordinator does not lead.
 func (d *Server) Inspect(ctx context.Context, f func(*schedule.Scheduler)) error {
+	return d.ask(ctx, func(c *Core) { f(c.Scheduler()) })
+}
+
+// Contacts tells which agents are connected, and when this coordinator has heard
+// of them since it leads; fault.Unavailable when it does not lead.
+func (d *Server) Contacts(ctx context.Context) (map[string]Contact, error) {
+	var out map[string]Contact
+	if err := d.ask(ctx, func(c *Core) { out = c.Contacts() }); err != nil {
+		return nil, err // a late answer is not looked at
+	}
+	return out, nil
+}
+
+// ask runs f on the Core between two turns.
+func (d *Server) ask(ctx context.Context, f func(*Core)) error {
 	s := d.scope.Load()
 	if s == nil {
 		return fault.New(fault.Unavailable, "this coordinator does not lead: ask the leader")
 	}
 	done := make(chan struct{})
 	ev := func(c *Core, _ time.Time) []Message {
-		f(c.Scheduler())
+		f(c)
 		close(done)
 		return nil
 	}
@@ -280,7 +330,15 @@ func (d *Server) Inspect(ctx context.Context, f func(*schedule.Scheduler)) error
 	}
 }
 
+// post hands an event to the loop, and wakes it.
 func (s *scope) post(ctx context.Context, ev func(*Core, time.Time) []Message) error {
+	err := s.leaveFor(ctx, ev)
+	s.rouse()
+	return err
+}
+
+// leaveFor hands an event to the loop for when it looks next.
+func (s *scope) leaveFor(ctx context.Context, ev func(*Core, time.Time) []Message) error {
 	select {
 	case s.events <- ev:
 		return nil
@@ -288,6 +346,13 @@ func (s *scope) post(ctx context.Context, ev func(*Core, time.Time) []Message) e
 		return fault.New(fault.Unavailable, "this coordinator does not lead any more")
 	case <-ctx.Done():
 		return fault.Wrap(ctx.Err(), fault.Timeout, "the dispatcher is busy")
+	}
+}
+
+func (s *scope) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -322,9 +387,11 @@ func (s *scope) closeAll(why string) {
 	}
 }
 
-func (st *stream) close(why string) {
+func (st *stream) close(why string) { st.fail(status.Error(codes.Aborted, why)) }
+
+func (st *stream) fail(err error) {
 	st.once.Do(func() {
-		st.why = why
+		st.err = err
 		close(st.closed)
 	})
 }
@@ -362,7 +429,7 @@ func (d *Server) Session(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.Le
 				}
 			}
 		case <-st.closed:
-			return status.Error(codes.Aborted, st.why)
+			return st.err
 		case <-s.ctx.Done():
 			return d.notLeader()
 		case <-rpc.Context().Done():
@@ -383,8 +450,12 @@ func (s *scope) leave(conn Conn) {
 func (s *scope) read(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage], conn Conn, st *stream) {
 	for {
 		m, err := rpc.Recv()
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			st.close("the agent left")
+			return
+		case err != nil: // it broke, or its sender may not be here any more
+			st.fail(err)
 			return
 		}
 		r := m.GetReport()
@@ -392,10 +463,20 @@ func (s *scope) read(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.Leader
 			st.close("expected a report: an agent says hello once")
 			return
 		}
-		if err := s.post(rpc.Context(), func(c *Core, now time.Time) []Message { c.Report(conn, r, now); return nil }); err != nil {
+		ev := func(c *Core, now time.Time) []Message { c.Report(conn, r, now); return nil }
+		if err := s.leaveFor(rpc.Context(), ev); err != nil {
 			return
 		}
+		if !patient(r) || !s.soon.Load() {
+			s.rouse()
+		}
 	}
+}
+
+// patient says whether a report only renews: its answer waits for the majority
+// anyway. Of thousands of idle agents each would wake the loop for itself.
+func patient(r *wire.Report) bool {
+	return r.Renews && len(r.Results)+len(r.Started) == 0 && !r.Draining && !r.Leaving
 }
 
 func (d *Server) notLeader() error {
@@ -410,7 +491,9 @@ func (d *Server) notLeader() error {
 const (
 	maxSlots     = 10_000
 	maxGroups    = 64
+	maxLabels    = 64
 	maxAgentName = 128
+	maxAgentText = 256
 )
 
 func checkHello(h *wire.Hello) error {
@@ -425,9 +508,33 @@ func checkHello(h *wire.Hello) error {
 	case len(a.Groups) == 0 || len(a.Groups) > maxGroups:
 		return fmt.Errorf("agent %q: %d resource groups: expected 1 to %d", a.Id, len(a.Groups), maxGroups)
 	}
+	groups := map[string]bool{}
 	for _, g := range a.Groups {
-		if g.Group == "" || g.Slots == 0 || g.Slots > maxSlots {
-			return fmt.Errorf("agent %q: group %q with %d slots: expected a name and 1 to %d slots", a.Id, g.Group, g.Slots, maxSlots)
+		if g.Group == "" || len(g.Group) > maxAgentText || g.Slots == 0 || g.Slots > maxSlots || groups[g.Group] {
+			return fmt.Errorf("agent %q: group %q with %d slots: expected a name that comes once, and 1 to %d slots", a.Id, g.Group, g.Slots, maxSlots)
+		}
+		groups[g.Group] = true
+	}
+	return checkTexts(a)
+}
+
+// checkTexts bounds what goes into the log with an agent.
+func checkTexts(a *wire.Agent) error {
+	if len(a.Labels) > maxLabels {
+		return fmt.Errorf("agent %q: %d labels: expected %d at most", a.Id, len(a.Labels), maxLabels)
+	}
+	labels := map[string]bool{}
+	for _, l := range a.Labels {
+		if l.Name == "" || len(l.Name)+len(l.Value) > maxAgentText || labels[l.Name] {
+			return fmt.Errorf("agent %q: label %q: expected a name that comes once, and %d bytes at most with its value", a.Id, l.Name, maxAgentText)
+		}
+		labels[l.Name] = true
+	}
+	for _, t := range []struct{ what, text string }{
+		{"incarnation", a.Incarnation}, {"host", a.Host}, {"version", a.Version}, {"version of the keeper", a.KeeperVersion}, {"boot id", a.Boot},
+	} {
+		if len(t.text) > maxAgentText {
+			return fmt.Errorf("agent %q: its %s has %d bytes: expected %d at most", a.Id, t.what, len(t.text), maxAgentText)
 		}
 	}
 	return nil

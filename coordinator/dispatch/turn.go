@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"cmp"
-	"container/heap"
 	"maps"
 	"slices"
 	"time"
@@ -81,7 +80,9 @@ func (t *trial) step(turn *wire.Turn) {
 // takeIn turns what came in into the first part of a turn. The results that
 // are not of a live lease are final as they are and only acknowledged.
 func (c *Core) takeIn(now time.Time) (*wire.Turn, []result) {
-	turn := &wire.Turn{Agents: c.inbox.agents}
+	turn := &wire.Turn{}
+	c.endDrains(turn, now) // first: what agents say of themselves is newer
+	turn.Agents = append(turn.Agents, c.inbox.agents...)
 	c.inbox.agents = nil
 	c.expire(turn, now)
 	for _, a := range turn.Agents {
@@ -160,33 +161,6 @@ func (c *Core) losses() (out []*wire.Loss) {
 	}
 	c.lost = c.lost[n:]
 	return out
-}
-
-// expire ends the leases of agents that have not renewed them in time.
-func (c *Core) expire(turn *wire.Turn, now time.Time) {
-	for range maxSilent {
-		w := c.next()
-		if w == nil || !now.After(w.deadline) {
-			return
-		}
-		heap.Pop(&c.deadlines)
-		if a, ok := c.st.Agent(w.id); ok && a.State != wire.Agent_LOST {
-			silent := &wire.Agent{
-				Id: a.Id, Incarnation: a.Incarnation, Host: a.Host, Version: a.Version, Groups: a.Groups, Labels: a.Labels,
-				State: wire.Agent_LOST,
-			}
-			turn.Agents = append(turn.Agents, silent)
-		}
-		cause := "agent " + w.id + " was silent until the lease ended"
-		for _, g := range w.grips {
-			c.lose(g, cause)
-		}
-		c.touch(w)
-		if s := w.session; s != nil {
-			c.Gone(s.conn)
-			c.inbox.verify = append(c.inbox.verify, Message{To: s.conn, Close: "the lease of agent " + w.id + " ended: say hello again"})
-		}
-	}
 }
 
 // Committed takes in the turn that Turn gave, as the log applied it, and gives

@@ -103,47 +103,6 @@ func (c *Core) handOut(work map[Conn]*wire.Assign, g *wire.Grant, as *prepared, 
 	a.Work = append(a.Work, as.work)
 }
 
-// defined is what a session was told of a node of a plan. Node and group are in
-// it since a plan that is changed may count its nodes anew.
-type defined struct {
-	node      *wire.Node
-	group     string
-	version   uint64
-	generated calendar.Date // dates that were added to a plan have their own
-	id        uint64
-}
-
-// define gives the number of what all attempts of a node version in a plan
-// share, and adds it to the message when the session does not know it yet.
-func (c *Core) define(s *session, a *wire.Assign, as *prepared, l *state.Lease) uint64 {
-	p, pinned := as.p, &as.p.Nodes[as.at.Node]
-	of := s.defs[p.ID]
-	if of == nil {
-		of = map[int][]defined{}
-		s.defs[p.ID] = of
-	}
-	d := defined{node: pinned.Spec, group: l.Group, version: l.Version, generated: as.generated}
-	for _, known := range of[as.at.Node] {
-		if d.id = known.id; d == known {
-			return d.id
-		}
-	}
-	s.defined++
-	d.id = s.defined
-	of[as.at.Node] = append(of[as.at.Node], d)
-	spec := pinned.Spec
-	if l.Version != pinned.Version {
-		if n, ok := c.st.Node(spec.Id); ok {
-			spec = withCode(spec, n.Spec.Code)
-		}
-	}
-	a.Definitions = append(a.Definitions, &wire.Definition{
-		Id: s.defined, Node: spec, CodeVersion: l.Version, Generated: int32(as.generated),
-		ResourceGroup: l.Group, PlanName: p.Name,
-	})
-	return s.defined
-}
-
 // withCode is a pinned spec with newer code (RULES R1.6).
 func withCode(spec *wire.Node, code string) *wire.Node {
 	return &wire.Node{
@@ -151,5 +110,6 @@ func withCode(spec *wire.Node, code string) *wire.Node {
 		Params: spec.Params, Schedule: spec.Schedule, Baseline: spec.Baseline, Priority: spec.Priority,
 		ResourceGroup: spec.ResourceGroup, DependsOnSelf: spec.DependsOnSelf, TimeoutMs: spec.TimeoutMs,
 		Environment: spec.Environment, Code: code,
+		Requires: spec.Requires, Slots: spec.Slots, User: spec.User, Limits: spec.Limits, ExitCodes: spec.ExitCodes, Secrets: spec.Secrets,
 	}
 }

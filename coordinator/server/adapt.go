@@ -70,6 +70,19 @@ func (l clusterLog) Standing() service.Standing {
 	return out
 }
 
+// seen is what the dispatcher knows of agents, as the service wants it.
+func (s *Server) seen(ctx context.Context) (map[string]service.Seen, error) {
+	contacts, err := s.agents.Contacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]service.Seen, len(contacts))
+	for id, c := range contacts {
+		out[id] = service.Seen{Connected: c.Connected, At: c.Heard}
+	}
+	return out, nil
+}
+
 func listenError(name, addr string, err error) error {
 	e := fault.Wrap(err, fault.Unavailable, "%s cannot be listened on: another process has it, or it is not this host's: choose another with --%s", addr, name)
 	e.Field = name

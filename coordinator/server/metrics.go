@@ -15,7 +15,7 @@ import (
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
-	"backfleet/pkg/obs"
+	"backfleet/pkg/obs/prom"
 	"backfleet/pkg/wire"
 )
 
@@ -37,7 +37,7 @@ type metrics struct {
 
 func newMetrics(s *Server) *metrics {
 	m := &metrics{
-		registry: obs.NewRegistry(s.cfg.Version),
+		registry: prom.NewRegistry(s.cfg.Version),
 		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "backfleet_proposals_total", Help: "Commands proposed here to the replicated log, by kind and what became of them: applied, refused (by the facts), or the error's code.",
 		}, []string{"command", "outcome"}),
@@ -61,7 +61,7 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"why"}),
 	}
 	m.swept(logstore.Swept{})
-	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, standing{s})
+	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, standing{s}, surroundings{s})
 	return m
 }
 
@@ -81,7 +81,7 @@ func (m *metrics) swept(s logstore.Swept) {
 	m.cleared.WithLabelValues("cut").Add(float64(s.CutBytes))
 }
 
-func (m *metrics) handler() http.Handler { return obs.MetricsHandler(m.registry) }
+func (m *metrics) handler() http.Handler { return prom.Handler(m.registry) }
 
 // measuredLog is the replicated log, watched.
 type measuredLog struct {
@@ -264,7 +264,7 @@ func (c standing) requests(ch chan<- prometheus.Metric, put put) {
 func (c standing) fleet(put put) {
 	st := c.s.machine.State()
 	agents, total, used, backfills := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
-	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST} {
+	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST, wire.Agent_GONE} {
 		agents[strings.ToLower(known.String())] = 0
 	}
 	st.Agents(func(a *state.Agent) {
@@ -273,7 +273,7 @@ func (c standing) fleet(put put) {
 			used[g.Group] += float64(a.Used[i])
 			backfills[g.Group] += float64(a.Backfills[i])
 			total[g.Group] += 0
-			if a.State != wire.Agent_LOST {
+			if a.Lives() {
 				total[g.Group] += float64(g.Slots)
 			}
 		}

@@ -2,7 +2,8 @@ package server
 
 import (
 	"context"
-	"crypto/subtle"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,14 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
-	rpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	api "backfleet/api/server"
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/machine"
@@ -169,7 +166,7 @@ func (p *peers) close() {
 func dial(id, address string, secure *mtls.Material, more []grpc.DialOption) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
 	if secure != nil {
-		transport = credentials.NewTLS(secure.ToCoordinator(id))
+		transport = secure.Credentials(id)
 	}
 	return grpc.NewClient("passthrough:///"+address, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
@@ -184,22 +181,23 @@ const maxMessage = 64 << 20
 
 // newRPC makes the gRPC server. With TLS, what coordinators say to each other
 // takes a coordinator's certificate; everything else takes a token, if there
-// are any.
-func newRPC(secure *mtls.Material, tokens []api.Token) *grpc.Server {
+// are any. Agents have a gate of their own.
+func newRPC(secure *mtls.Material, agents *gate, logger *slog.Logger) *grpc.Server {
+	tokens := agents.tokens
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	}
 	if secure != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(secure.Server())))
+		options = append(options, grpc.Creds(secure.ServerCredentials(logger)))
 	}
 	check := func(ctx context.Context, method string) error {
 		switch {
 		case secure != nil && strings.HasPrefix(method, "/"+wire.Peer_ServiceDesc.ServiceName+"/"):
 			return coordinatorsOnly(ctx, method)
-		case len(tokens) > 0:
-			return authorize(ctx, tokens)
+		case len(tokens) > 0 && !slices.ContainsFunc(shown(ctx), func(secret string) bool { return isOf(tokens, secret) }):
+			return errNoToken()
 		}
 		return nil
 	}
@@ -211,6 +209,13 @@ func newRPC(secure *mtls.Material, tokens []api.Token) *grpc.Server {
 			return next(ctx, req)
 		}),
 		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			if strings.HasPrefix(info.FullMethod, "/"+wire.Agents_ServiceDesc.ServiceName+"/") {
+				who, err := agents.enter(s.Context())
+				if err != nil {
+					return err
+				}
+				return next(srv, guarded{s, who})
+			}
 			if err := check(s.Context(), info.FullMethod); err != nil {
 				return err
 			}
@@ -222,28 +227,10 @@ func newRPC(secure *mtls.Material, tokens []api.Token) *grpc.Server {
 // coordinatorsOnly lets in who came with a coordinator's certificate. Agents'
 // are of the same authority, so that the connection alone proves nothing.
 func coordinatorsOnly(ctx context.Context, method string) error {
-	if p, ok := rpcpeer.FromContext(ctx); ok {
-		if t, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 && mtls.IsCoordinator(t.State.PeerCertificates[0]) {
-			return nil
-		}
+	if cert := certificate(ctx); cert != nil && mtls.IsCoordinator(cert) {
+		return nil
 	}
 	return status.Errorf(codes.PermissionDenied, "%s is for coordinators: expected a certificate with a name %s", method, mtls.CoordinatorName("ID"))
-}
-
-func authorize(ctx context.Context, tokens []api.Token) error {
-	md, _ := metadata.FromIncomingContext(ctx)
-	for _, v := range md.Get("authorization") {
-		secret, ok := strings.CutPrefix(v, "Bearer ")
-		if !ok {
-			continue
-		}
-		for _, t := range tokens {
-			if subtle.ConstantTimeCompare([]byte(secret), []byte(t.Secret)) == 1 {
-				return nil
-			}
-		}
-	}
-	return status.Error(codes.Unauthenticated, "expected a token of this cluster: give "+mtls.FlagToken)
 }
 
 // bearer shows the cluster's first token to other coordinators.

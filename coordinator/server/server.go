@@ -50,8 +50,10 @@ type Server struct {
 	agents  *dispatch.Server
 	service *service.Service
 	// caughtUp: see clusterLog.WaitIndex.
-	caughtUp atomic.Bool
-	api      *api.Server
+	caughtUp  atomic.Bool
+	api       *api.Server
+	announced chan presence.Member              // newest of what others should know of this one
+	living    atomic.Pointer[[]presence.Member] // agents in the directory; nil: not known
 	// handedOver is when the disk was last found full; of the leader's scope.
 	handedOver time.Time
 	stops      []func(context.Context) error // in the order of starting
@@ -63,7 +65,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, announced: make(chan presence.Member, 1)}
 	if err := s.start(ctx); err != nil {
 		_ = s.Stop(ctx)
 		return nil, err
@@ -145,12 +147,9 @@ func (s *Server) serve(options []grpc.DialOption) {
 			}
 		}()
 	}
-	if s.cfg.Announcer != nil {
-		beside.Go(func() {
-			if err := s.cfg.Announcer.Announce(scope, s.member()); err != nil {
-				s.cfg.Logger.Error("the coordinator is not in the directory", "error", err)
-			}
-		})
+	s.bePresent(scope, &beside)
+	if s.secure != nil {
+		beside.Go(func() { s.secure.Watch(scope, s.cfg.Logger) })
 	}
 	sweeper, filler := s.sweeper(), s.filler()
 	beside.Go(func() { sweeper.Run(scope) })
@@ -165,15 +164,6 @@ func (s *Server) serve(options []grpc.DialOption) {
 		beside.Wait() // a goodbye, which the announcer bounds; clearing and fetching end between two logs
 		return nil
 	})
-}
-
-// member is the coordinator as others find it: by its rpc address, where each
-// tells who leads.
-func (s *Server) member() presence.Member {
-	return presence.Member{
-		Kind: presence.Coordinator, ID: s.self.Id, Address: s.self.RpcAddress,
-		Meta: map[string]string{"http": s.self.HttpAddress, "raft": s.self.RaftAddress, "version": s.self.Version},
-	}
 }
 
 func (s *Server) listen() (httpListener, rpcListener net.Listener, err error) {
@@ -215,7 +205,7 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Sched: s.cfg.Settings.scheduler(), Now: s.cfg.Now, Logger: s.cfg.Logger,
 		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
 	})
-	s.rpc = newRPC(s.secure, tokens)
+	s.rpc = newRPC(s.secure, &gate{tokens: tokens, state: s.machine.State, now: s.cfg.Now}, s.cfg.Logger)
 	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent")})
 	wire.RegisterPeerServer(s.rpc, &peer{
 		logs: s.copies, node: s.node, log: s.log, peers: s.peers, received: s.metrics.logBytes.WithLabelValues("coordinator"),
@@ -238,14 +228,14 @@ func (s *Server) serveAPI(l net.Listener, tokens []api.Token) error {
 	s.service = service.New(service.Config{
 		Machine: s.machine, Log: clusterLog{s}, Logs: s.reader,
 		Settings: s.cfg.Settings.scheduler(), MaxGroups: int32(s.cfg.Settings.MaxGroups),
-		Inspect: s.agents.Inspect, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
+		Inspect: s.agents.Inspect, Seen: s.seen, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
 	})
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
 	options := api.Options{Backend: s.service, Logger: s.cfg.Logger, Tokens: tokens, Metrics: s.metrics.handler()}
 	if s.secure != nil {
-		options.Transport = &http.Transport{TLSClientConfig: s.secure.ToCoordinator(""), ForceAttemptHTTP2: true}
-		l = secureListener(l, s.secure)
+		options.Transport = &http.Transport{DialTLSContext: s.secure.DialTLS, ForceAttemptHTTP2: true}
+		l = secureListener(l, s.secure, s.cfg.CertifyClients)
 	}
 	s.api = api.New(options)
 	if err := s.api.Start(l); err != nil {
@@ -264,6 +254,8 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 			s.cfg.Logger.Warn("the own addresses could not be made known", "error", err)
 		}
 	}
+	s.announceLead(term)
+	defer s.announceLead(0)
 	changed := make(chan struct{}, 1)
 	days := cycle.New(cycle.Config{
 		Settings: s.cfg.Settings.cycle(s.cfg.Zone), Log: clusterLog{s}, State: s.machine.State, Changed: changed, Now: s.cfg.Now,

@@ -27,7 +27,7 @@ import (
 // board is an Announcer that shows who is there.
 type board chan presence.Member
 
-func (b board) Announce(ctx context.Context, m presence.Member) error {
+func (b board) Announce(ctx context.Context, m presence.Member, _ <-chan presence.Member) error {
 	b <- m
 	<-ctx.Done()
 	b <- presence.Member{}
@@ -99,7 +99,7 @@ func TestMetricsTellWhatIs(t *testing.T) {
 	got := scrape(t, s)
 	for _, want := range []string{
 		`backfleet_build_info{version="v9"} 1`, "backfleet_raft_leader 1", `backfleet_raft_members{voter="true"} 1`, "backfleet_raft_leader_contact_seconds 0",
-		`backfleet_agents{state="ready"} 1`, `backfleet_agents{state="silent"} 0`, `backfleet_slots{group="etl"} 4`, `backfleet_slots_used{group="etl"} 0`,
+		`backfleet_agents{state="ready"} 1`, `backfleet_agents{state="lost"} 0`, `backfleet_agents{state="gone"} 0`, `backfleet_slots{group="etl"} 4`, `backfleet_slots_used{group="etl"} 0`,
 		"backfleet_leases 0", `backfleet_proposals_total{command="turn",outcome="applied"}`, "backfleet_turn_seconds_count", "backfleet_turn_transitions_count",
 		`backfleet_log_received_bytes_total{from="agent"} 0`, "backfleet_data_free_bytes", "go_goroutines",
 	} {

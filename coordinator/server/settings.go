@@ -15,6 +15,7 @@ type Settings struct {
 	GenerateAt        calendar.Clock // in the cluster's zone, on day D
 	CatchUp           time.Duration  // missed days of the schedule are made up for
 	KeepInstances     time.Duration  // after a plan's last change
+	KeepAgents        time.Duration  // after they were lost or have said that they end
 	KeepLogsShared    time.Duration  // after the attempt's end, in shared resource groups
 	KeepLogsExclusive time.Duration  // in exclusive ones
 	LogsCutAt         calendar.Clock // in the cluster's zone
@@ -28,7 +29,7 @@ func DefaultSettings() Settings {
 	const day = 24 * time.Hour
 	return Settings{
 		GenerateAt: clockOf(cycle.Defaults.GenerateAt), CatchUp: cycle.Defaults.CatchUp, KeepInstances: cycle.Defaults.KeepInstances,
-		KeepLogsShared: 7 * day, KeepLogsExclusive: 30 * day, LogsCutAt: clockOf(3 * time.Hour),
+		KeepAgents: cycle.Defaults.KeepAgents, KeepLogsShared: 7 * day, KeepLogsExclusive: 30 * day, LogsCutAt: clockOf(3 * time.Hour),
 		ConflictYields: 3, BackfillPatience: time.Minute, MaxGroups: state.MaxGroups,
 	}
 }
@@ -55,6 +56,7 @@ func (s *Settings) check() error {
 	}{
 		{"schedule-catch-up", s.CatchUp, 0, mostCatchUp, "0", "366d"},
 		{"keep-instances", s.KeepInstances, time.Minute, longestKept, "1m", "3660d"},
+		{"keep-agents", s.KeepAgents, time.Minute, longestKept, "1m", "3660d"},
 		{"keep-logs-shared", s.KeepLogsShared, time.Minute, longestKept, "1m", "3660d"},
 		{"keep-logs-exclusive", s.KeepLogsExclusive, time.Minute, longestKept, "1m", "3660d"},
 		{"backfill-patience", s.BackfillPatience, time.Second, 24 * time.Hour, "1s", "24h"},
@@ -84,5 +86,5 @@ func (s *Settings) scheduler() schedule.Settings {
 }
 
 func (s *Settings) cycle(zone string) cycle.Settings {
-	return cycle.Settings{GenerateAt: sinceMidnight(s.GenerateAt), CatchUp: s.CatchUp, KeepInstances: s.KeepInstances, Zone: zone}
+	return cycle.Settings{GenerateAt: sinceMidnight(s.GenerateAt), CatchUp: s.CatchUp, KeepInstances: s.KeepInstances, KeepAgents: s.KeepAgents, Zone: zone}
 }

@@ -28,6 +28,7 @@ func TestR10_4_SettingsAreRefusedByName(t *testing.T) {
 	for field, change := range map[string]func(*Settings){
 		"schedule-catch-up":    func(s *Settings) { s.CatchUp = -time.Second },
 		"keep-instances":       func(s *Settings) { s.KeepInstances = 0 },
+		"keep-agents":          func(s *Settings) { s.KeepAgents = time.Second },
 		"keep-logs-shared":     func(s *Settings) { s.KeepLogsShared = time.Minute - time.Second },
 		"keep-logs-exclusive":  func(s *Settings) { s.KeepLogsExclusive = 20 * 366 * 24 * time.Hour },
 		"backfill-patience":    func(s *Settings) { s.BackfillPatience = 0 },

@@ -44,7 +44,7 @@ func (s *Service) way(r *reading, out *v1.Reason, q *state.Plan, i uint64) strin
 	case running && l.Yielding:
 		out.Used, out.Limit = yields+1, limit
 		return fmt.Sprintf("it is being stopped to make way, for the %s of %d times", ordinal(yields+1), limit)
-	case running && l.Stopping:
+	case running && (l.Stopping || l.Draining):
 		return "it is being stopped"
 	case q.Request.OnConflict == wire.Request_WAIT:
 		return "onConflict is wait, so that it ends first"

@@ -16,9 +16,12 @@ import (
 // goes.
 type host struct {
 	w       *world
-	id      string
+	id      string // of the agent
+	name    string // of the machine; another one may have the same agent's id
+	boots   int
 	clock   clock
 	slots   []*wire.GroupSlots
+	labels  []*wire.Assignment
 	keeper  *keeper
 	keepers int
 	disk    map[attempt.Key]*wire.KeptAttempt // results that outlive keepers
@@ -26,6 +29,7 @@ type host struct {
 	core    *session.Core // nil: the session process is down
 	synced  *keeper       // the keeper that the core knows of: no other one gets its calls
 	life    int           // counts session processes
+	leaving bool          // the session ends as soon as nothing runs
 	frozen  bool          // the session process is stopped
 	backlog []func()
 	stream  *stream
@@ -36,16 +40,36 @@ type host struct {
 }
 
 func newHost(w *world, i int) *host {
-	h := &host{w: w, id: fmt.Sprint("a", i), clock: w.newClock(), disk: map[attempt.Key]*wire.KeptAttempt{}}
+	h := &host{w: w, id: fmt.Sprint("a", i), name: fmt.Sprint("a", i), clock: w.newClock(), disk: map[attempt.Key]*wire.KeptAttempt{}}
 	h.slots = []*wire.GroupSlots{{Group: "default", Slots: uint32(1 + w.rnd.IntN(4))}}
 	if w.oneIn(2) || i == 0 {
 		h.slots = append(h.slots, &wire.GroupSlots{Group: "big", Slots: uint32(1 + w.rnd.IntN(2))})
 	}
-	w.after(w.delay(), func() {
+	if w.oneIn(3) || i == 0 {
+		h.labels = gpu
+	}
+	if i == 0 { // so that somebody can hold whatever there is
+		for _, g := range h.slots {
+			g.Slots = max(2, g.Slots)
+		}
+	}
+	h.begin()
+	return h
+}
+
+// newImpostor is another machine whose agent was given an id that one has.
+func newImpostor(of *host) *host {
+	w := of.w
+	h := &host{w: w, id: of.id, name: of.id + "x", clock: w.newClock(), slots: of.slots, labels: of.labels, disk: map[attempt.Key]*wire.KeptAttempt{}}
+	w.after(w.between(0, faultsEnd)*w.slow, h.begin)
+	return h
+}
+
+func (h *host) begin() {
+	h.w.after(h.w.delay(), func() {
 		h.startKeeper()
 		h.startSession()
 	})
-	return h
 }
 
 // slotsOf is how many processes of a group may run at once.
@@ -106,7 +130,7 @@ func (h *host) restartSession(down time.Duration) {
 		return
 	}
 	h.w.note("%s: session dies", h.id)
-	h.core, h.synced, h.frozen, h.backlog, h.dialing, h.waking, h.life = nil, nil, false, nil, false, 0, h.life+1
+	h.core, h.synced, h.leaving, h.frozen, h.backlog, h.dialing, h.waking, h.life = nil, nil, false, false, nil, false, 0, h.life+1
 	if s := h.stream; s != nil {
 		h.stream = nil
 		s.closedByAgent()
@@ -119,8 +143,40 @@ func (h *host) startSession() {
 		return
 	}
 	h.w.note("%s: session starts", h.id)
-	h.core = session.NewCore(&wire.Agent{Id: h.id, Host: h.id, Groups: h.slots}, commands{})
+	h.core = session.NewCore(&wire.Agent{Id: h.id, Host: h.name, Boot: fmt.Sprint("boot", h.boots), Groups: h.slots, Labels: h.labels}, commands{})
 	h.syncKeeper()
+}
+
+// leave ends the session in good order: it takes no more work, and says goodbye
+// when nothing runs. Another one follows.
+func (h *host) leave() {
+	if h.core == nil || h.leaving {
+		return
+	}
+	h.w.note("%s: drains, to end", h.name)
+	h.do(func() {
+		h.leaving = true
+		h.core.Drain()
+		h.core.Leave()
+	})
+}
+
+// goodbye ends a session that has been seen off.
+func (h *host) goodbye() {
+	if h.leaving && h.core.Left() {
+		h.w.note("%s: has said goodbye", h.name)
+		h.w.report.Goodbyes++
+		h.restartSession(h.w.spell())
+	}
+}
+
+// reboot takes everything that runs on the machine.
+func (h *host) reboot(down time.Duration) {
+	h.w.note("%s: the machine is restarted", h.name)
+	h.w.report.Reboots++
+	h.boots++
+	h.killKeeper()
+	h.restartSession(down)
 }
 
 // killKeeper takes the keeper and all its processes; another one follows.
@@ -144,7 +200,7 @@ func (h *host) startKeeper() {
 		return
 	}
 	h.keepers++
-	h.keeper = newKeeper(h, fmt.Sprint(h.id, "-k", h.keepers))
+	h.keeper = newKeeper(h, fmt.Sprint(h.name, "-k", h.keepers))
 	h.syncKeeper()
 }
 
@@ -235,6 +291,10 @@ func (h *host) step() {
 			s.closedByAgent()
 		}
 	}
+	h.goodbye()
+	if h.core == nil {
+		return
+	}
 	h.dial()
 	h.wakeLater()
 }
@@ -275,7 +335,7 @@ func (h *host) dial() {
 			return
 		}
 		c := pick(h.w, h.w.log.all)
-		if !c.up || !h.w.reach(h.id, c.id) || !c.frozen && c.scope == nil {
+		if !c.up || !h.w.reach(h.name, c.id) || !c.frozen && c.scope == nil {
 			h.dial()
 			return
 		}
@@ -296,7 +356,7 @@ func (h *host) dial() {
 type commands struct{}
 
 func (commands) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt, error) {
-	return &wire.StartAttempt{Command: []string{"sh"}, TimeoutMs: d.Node.TimeoutMs}, nil
+	return &wire.StartAttempt{Command: []string{"sh"}, TimeoutMs: d.Node.TimeoutMs, Weight: d.Node.Slots}, nil
 }
 
 // stream is one agent's connection to one coordinator.
@@ -316,7 +376,7 @@ func newStream(h *host, c *coordinator) *stream {
 	c.lastConn++
 	return &stream{
 		w: h.w, h: h, c: c, life: h.life, conn: dispatch.Conn(c.lastConn),
-		up: h.w.newPipe(h.id, c.id), down: h.w.newPipe(c.id, h.id),
+		up: h.w.newPipe(h.name, c.id), down: h.w.newPipe(c.id, h.name),
 	}
 }
 
@@ -386,7 +446,7 @@ func (s *stream) tellAgent() {
 func (s *stream) tellLeader() {
 	life := s.c.life
 	s.w.after(s.w.between(0, 300*time.Millisecond), func() {
-		if s.c.life == life && s.w.reach(s.c.id, s.h.id) {
+		if s.c.life == life && s.w.reach(s.c.id, s.h.name) {
 			s.c.do(func() {
 				if s.scope != nil && !s.scope.ended {
 					s.scope.gone(s)

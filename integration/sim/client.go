@@ -27,6 +27,7 @@ type client struct {
 	// How often somebody asked for something of a plan to start again, and is
 	// still without an answer.
 	asks, unanswered map[uint64]int
+	draining         int  // agents that somebody is yet to resume
 	calmed           bool // every process succeeds
 	conflicting      bool // plans may overlap
 }
@@ -59,12 +60,14 @@ func (c *client) begin(state.Result, uint64) {
 		w.recur(1+w.rnd.IntN(2), 6*time.Hour, 48*time.Hour, c.submit)
 		w.recur(1+w.rnd.IntN(3), time.Hour, 8*time.Hour, c.operate)
 		w.recur(1, 12*time.Hour, 36*time.Hour, c.mend)
+		w.recur(w.rate(), 12*time.Hour, 96*time.Hour, c.drain)
 		return
 	}
 	for range 2 + w.rnd.IntN(5) {
 		w.after(w.between(0, faultsEnd*2/3), c.submit)
 	}
 	w.recur(1+w.rnd.IntN(3), 3*time.Second, 30*time.Second, c.operate)
+	w.recur(w.rate(), 5*time.Second, 60*time.Second, c.drain)
 }
 
 // request asks until it is answered.
@@ -122,7 +125,7 @@ func (c *client) try(m *wire.Command, answered func(r state.Result, index uint64
 	})
 }
 
-func (c *client) busy() bool { return c.open > 0 }
+func (c *client) busy() bool { return c.open+c.draining > 0 }
 
 // nodes draws a graph.
 func (c *client) nodes() *wire.Command {
@@ -138,6 +141,15 @@ func (c *client) nodes() *wire.Command {
 		}
 		if w.oneIn(2) {
 			n.Owner = quick
+		}
+		if w.oneIn(8) {
+			n.Slots = 2
+		}
+		if w.oneIn(10) {
+			n.Requires = gpu
+		}
+		if w.oneIn(3) {
+			n.ExitCodes = []*wire.ExitCode{{Code: hopeless, Meaning: wire.ExitCode_FAIL}, {Code: nothingToDo, Meaning: wire.ExitCode_SKIP}}
 		}
 		if w.oneIn(2) {
 			n.RetryDelayMs = (w.between(0, 15*time.Second) * w.slow).Milliseconds()
@@ -162,6 +174,12 @@ func (c *client) nodes() *wire.Command {
 	}
 	return &wire.Command{Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: all}}}
 }
+
+// gpu are the labels that some agents have and some nodes require.
+var gpu = []*wire.Assignment{{Name: "gpu", Value: "true"}}
+
+// Exit codes that mean something to some nodes.
+const hopeless, nothingToDo = 64, 99
 
 // quick is the owner of nodes whose attempts take milliseconds.
 const quick = "quick"

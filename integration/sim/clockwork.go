@@ -18,8 +18,10 @@ type clockwork struct {
 	ended  bool
 	expiry *agenda.Expiry
 	passAt time.Time
-	passed map[calendar.Date]time.Time // dates that were refused, until then
-	waking time.Duration
+	// agentsAt is when agents are looked at next.
+	agentsAt time.Time
+	passed   map[calendar.Date]time.Time // dates that were refused, until then
+	waking   time.Duration
 }
 
 func newClockwork(c *coordinator) *clockwork {
@@ -63,11 +65,13 @@ func (k *clockwork) look() {
 			next = until
 		}
 	}
-	if k.expire(now) {
+	if k.expire(now) || k.forget(now) {
 		return
 	}
-	if k.passAt.Before(next) {
-		next = k.passAt
+	for _, at := range []time.Time{k.passAt, k.agentsAt} {
+		if at.Before(next) {
+			next = at
+		}
 	}
 	k.wake(next)
 }
@@ -96,6 +100,21 @@ func (k *clockwork) expire(now time.Time) (proposed bool) {
 	}
 	if len(ids) > 0 {
 		k.propose(&wire.Command{Body: &wire.Command_Expire{Expire: pass.Forget(ids)}}, func(state.Result) {})
+	}
+	return len(ids) > 0
+}
+
+// forget forgets agents that are away for good, and says whether it has proposed
+// to.
+func (k *clockwork) forget(now time.Time) (proposed bool) {
+	if now.Before(k.agentsAt) {
+		return false
+	}
+	k.agentsAt = now.Add(time.Hour)
+	ids := agenda.Departed(k.c.st, k.c.w.cycle, now)
+	if len(ids) > 0 {
+		o := &wire.OperateAgents{Kind: wire.OperateAgents_FORGET, Agents: ids}
+		k.propose(&wire.Command{Body: &wire.Command_OperateAgents{OperateAgents: o}}, func(state.Result) {})
 	}
 	return len(ids) > 0
 }

@@ -19,6 +19,8 @@ func (w *world) plague() {
 	w.recur(w.rate(), 4*often, 60*often, func() { pick(w, w.hosts).freezeSession(w.spell()) })
 	w.recur(w.rate(), 4*often, 60*often, func() { pick(w, w.hosts).restartSession(w.spell()) })
 	w.recur(w.rate(), 10*often, 120*often, func() { pick(w, w.hosts).killKeeper() })
+	w.recur(w.rate(), 20*often, 160*often, func() { pick(w, w.hosts).reboot(w.spell()) })
+	w.recur(w.rate(), 10*often, 120*often, func() { pick(w, w.hosts).leave() })
 }
 
 // outage takes all coordinators down, for hours or days. It is shorter than the
@@ -74,7 +76,7 @@ func (w *world) cut() {
 		w.side[c.id] = w.rnd.IntN(2)
 	}
 	for _, h := range w.hosts {
-		w.side[h.id] = w.rnd.IntN(2)
+		w.side[h.name] = w.rnd.IntN(2)
 	}
 	w.note("the network is cut: %v", w.side)
 	w.log.networkChanged()

@@ -35,6 +35,7 @@ type process struct {
 	lease, timeout, kill, exit time.Duration
 	giveBack                   time.Duration // not started by then, it is given back
 	outcome                    wire.Outcome  // of its own accord, at exit
+	code                       int32         // of a failure
 	obeys                      bool          // ends soon after SIGTERM
 	verdict                    wire.Outcome  // why the keeper ended it
 	result                     *wire.AttemptResult
@@ -110,16 +111,18 @@ func (k *keeper) start(m *wire.StartAttempt) (refusal string) {
 	return ""
 }
 
-// full says that a group's slots are taken.
+// full says that a group has not as many free slots as an attempt takes.
 func (k *keeper) full(m *wire.StartAttempt) bool {
-	running := 0
+	used := 0
 	for _, p := range k.attempts {
 		if p.live && p.start.Group == m.Group {
-			running++
+			used += weight(p.start)
 		}
 	}
-	return m.Slots > 0 && running >= int(m.Slots)
+	return m.Slots > 0 && used+weight(m) > int(m.Slots)
 }
+
+func weight(m *wire.StartAttempt) int { return max(1, int(m.Weight)) }
 
 // begin starts the process.
 func (p *process) begin() {
@@ -134,8 +137,8 @@ func (p *process) begin() {
 	p.tell()
 }
 
-// next starts what waits for a slot of a group: what was promised one, then the
-// most urgent, and of these the first that came.
+// next starts what waits for slots of a group, as long as there are enough: what
+// was promised some, then the most urgent, and of these the first that came.
 func (k *keeper) next(group string) {
 	var first *process
 	for _, p := range k.queue {
@@ -149,10 +152,10 @@ func (k *keeper) next(group string) {
 	k.leave(first)
 	if k.h.clock.mono() >= first.lease && k.h.w.Break != NoDeadline {
 		first.finish(wire.Outcome_LOST)
-		k.next(group)
-		return
+	} else {
+		first.begin()
 	}
-	first.begin()
+	k.next(group)
 }
 
 func (p *process) before(q *process) bool {
@@ -193,7 +196,7 @@ func (p *process) draw(now time.Duration) {
 	}
 	p.exit, p.outcome, p.obeys = now+d, wire.Outcome_SUCCEEDED, !w.oneIn(4)
 	if !w.client.calmed && w.rnd.IntN(100) < w.client.failRate {
-		p.outcome = wire.Outcome_FAILED
+		p.outcome, p.code = wire.Outcome_FAILED, pick(w, []int32{1, 1, hopeless, nothingToDo})
 	}
 }
 
@@ -286,6 +289,9 @@ func (p *process) end(verdict wire.Outcome) {
 func (p *process) finish(outcome wire.Outcome) {
 	k, w := p.k, p.k.h.w
 	p.result = &wire.AttemptResult{Ref: p.key.Ref(), Outcome: outcome}
+	if outcome == wire.Outcome_FAILED {
+		p.result.ExitCode = p.code
+	}
 	if !p.started.IsZero() {
 		p.result.StartedMs, p.result.EndedMs = p.started.UnixMilli(), k.h.clock.wall().UnixMilli()
 	}
@@ -388,8 +394,8 @@ func (t *processTable) start(p *process) {
 	if why := t.back[p.key]; why != "" {
 		t.w.violated("R9", "%s starts on %s after %s", p.key, p.k.h.id, why)
 	}
-	if slots, used := p.k.h.slotsOf(p.start.Group), t.running(p.k, p.start.Group); used >= slots {
-		t.w.violated("R5.1", "%s starts on %s while %d run in %s, which has %d slots there", p.key, p.k.h.id, used, p.start.Group, slots)
+	if slots, used := p.k.h.slotsOf(p.start.Group), t.used(p.k, p.start.Group); used+weight(p.start) > slots {
+		t.w.violated("R5.1", "%s takes %d slots of %s on %s, which has %d, and %d are used", p.key, weight(p.start), p.start.Group, p.k.h.id, slots, used)
 	}
 	cycle, known := t.w.model.cycleOf(i)
 	for _, o := range slices.SortedFunc(maps.Keys(t.live), func(a, b attempt.Instance) int {
@@ -402,11 +408,11 @@ func (t *processTable) start(p *process) {
 	t.live[i], t.fence[i] = p, p.key.Fence
 }
 
-// running counts the processes of a keeper in a group.
-func (t *processTable) running(k *keeper, group string) (n int) {
+// used counts the slots of a group that the processes of a keeper use.
+func (t *processTable) used(k *keeper, group string) (n int) {
 	for _, p := range t.live {
 		if p.k == k && p.start.Group == group {
-			n++
+			n += weight(p.start)
 		}
 	}
 	return n

@@ -179,6 +179,9 @@ func (d *dispatcher) send(messages []dispatch.Message) {
 // hello takes a stream in: its first message.
 func (d *dispatcher) hello(s *stream, h *wire.Hello) {
 	d.streams[s.conn] = s
+	if d.c.w.Break == Trusting {
+		h.Agent.Host = "any"
+	}
 	d.post(func(now time.Time) []dispatch.Message { return d.core.Hello(s.conn, h, now) })
 }
 

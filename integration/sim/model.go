@@ -27,6 +27,7 @@ type model struct {
 	runs     map[cycle]map[uint64]uint64 // when each plan last ran it, as an order
 	added    map[uint64]*state.Plan      // as it was when its receipt was added up last
 	briefest map[string]int64            // in ms, by node: of all attempts that have ended
+	drains   map[string]int64            // agents that are drained, until when, in ms; 0: without end
 }
 
 // cycle is one T of a node on a D.
@@ -80,7 +81,7 @@ func newModel(w *world) *model {
 		w: w, nodes: map[string]*wire.Node{}, since: map[string]int64{}, plans: map[uint64]*planModel{}, autos: map[int32]*planModel{},
 		made: map[made]bool{}, expired: map[uint64]uint64{}, answered: map[string]bool{},
 		runs: map[cycle]map[uint64]uint64{}, asked: map[[2]int]bool{}, added: map[uint64]*state.Plan{},
-		briefest: map[string]int64{},
+		briefest: map[string]int64{}, drains: map[string]int64{},
 	}
 }
 
@@ -136,7 +137,15 @@ func (m *model) committed(index, basis uint64, c *wire.Command, before, after *s
 			m.operate(before, after, b.Operate, t)
 			m.plans[t.Plan].operated, m.plans[t.Plan].changedMs = index, after.NowMs()
 		}
+	case *wire.Command_OperateAgents:
+		m.operateAgents(before, b.OperateAgents)
+		m.agents(after, b.OperateAgents.Agents)
 	case *wire.Command_Turn:
+		var named []string
+		for _, a := range b.Turn.Agents {
+			named = append(named, a.Id)
+		}
+		m.agents(after, named)
 		for _, o := range b.Turn.Opens {
 			m.open(after, o)
 		}
@@ -288,6 +297,9 @@ func (m *model) changed(index, basis uint64, nowMs int64, before, after *state.S
 			m.w.violated("R13.3", "b%d.%d is granted at entry %d as %+v after %d attempts", p.id, n, index, l, p.of(n).attempts)
 		}
 		m.w.client.granted(p.id, n, index)
+		if _, drained := m.drains[l.Agent]; drained {
+			m.w.violated("R14.2", "b%d.%d is granted at entry %d to %s, which is drained", p.id, n, index, l.Agent)
+		}
 	}
 	if ch.To == state.Failed {
 		p.failures++
@@ -335,15 +347,19 @@ func (m *model) ended(before, after *state.State, p *planModel, n uint64, to sta
 	if a.Fence != l.Fence {
 		m.w.violated("R13.3", "%s had fence %d, recorded is %d", key, l.Fence, a.Fence)
 	}
-	m.consequence(p, n, l, a.Outcome, to)
+	m.consequence(p, n, l, &a, to)
 	if got := facts.Yields(n); got != int(t.yields) {
 		m.w.violated("R5.6", "%s has yielded %d times, recorded are %d", key, t.yields, got)
 	}
 	really, ran := m.w.table.ended[key]
+	if a.Outcome == wire.Outcome_SKIPPED {
+		m.w.report.Skipped++
+		a.Outcome = wire.Outcome_FAILED // as its agent saw it
+	}
 	switch a.Outcome {
 	case wire.Outcome_LOST:
 		m.w.report.Lost++
-	case wire.Outcome_STOPPED, wire.Outcome_YIELDED:
+	case wire.Outcome_STOPPED, wire.Outcome_YIELDED, wire.Outcome_DRAINED:
 	default:
 		if a.Outcome != really && ran || a.Outcome == wire.Outcome_SUCCEEDED && !ran {
 			m.w.violated("R13.4", "%s is recorded as %s, and ended as %s", key, a.Outcome, really)
@@ -352,11 +368,15 @@ func (m *model) ended(before, after *state.State, p *planModel, n uint64, to sta
 }
 
 // consequence judges what becomes of an instance whose attempt has ended.
-func (m *model) consequence(p *planModel, n uint64, l *state.Lease, o wire.Outcome, to state.Status) {
-	t := p.of(n)
-	want := state.Succeeded
+func (m *model) consequence(p *planModel, n uint64, l *state.Lease, a *state.Attempt, to state.Status) {
+	t, o := p.of(n), a.Outcome
+	want, meaning := state.Succeeded, means(p.nodes[p.keys[n].node], a.ExitCode)
 	switch {
 	case o == wire.Outcome_SUCCEEDED:
+	case o == wire.Outcome_SKIPPED, o == wire.Outcome_FAILED && meaning == wire.ExitCode_SKIP:
+		if o != wire.Outcome_SKIPPED || meaning != wire.ExitCode_SKIP {
+			m.w.violated("R9", "an attempt of b%d.%d with exit code %d is recorded as %s", p.id, n, a.ExitCode, o)
+		}
 	case o == wire.Outcome_RECALLED && !l.Stopping:
 		if want = state.Again; l.Started || !l.Ahead {
 			m.w.violated("R9", "an attempt of b%d.%d is recorded as given back, and was not granted ahead or runs: %+v", p.id, n, l)
@@ -370,13 +390,18 @@ func (m *model) consequence(p *planModel, n uint64, l *state.Lease, o wire.Outco
 		if p.auto || p.req.OnConflict != wire.Request_YIELD || t.yields > maxYields {
 			m.w.violated("R5.6", "b%d.%d makes way for the schedule, for the %d. time: onConflict %s", p.id, n, t.yields, p.req.OnConflict)
 		}
+	case l.Draining:
+		if want = state.Again; o != wire.Outcome_DRAINED {
+			m.w.violated("R14.2", "an attempt of b%d.%d, which was to end for a drain, is recorded as %s", p.id, n, o)
+		}
+		m.w.report.Drained++
 	case o == wire.Outcome_LOST:
 		want = state.Again
 	case o == wire.Outcome_STOPPED: // by the agent's own end
 		want = state.Stopped
 	default:
 		t.used++
-		if want = state.Failed; t.used <= p.nodes[p.keys[n].node].Retries {
+		if want = state.Failed; t.used <= p.nodes[p.keys[n].node].Retries && (o != wire.Outcome_FAILED || meaning != wire.ExitCode_FAIL) {
 			want = state.Retrying
 		}
 	}
@@ -390,61 +415,6 @@ func (m *model) consequence(p *planModel, n uint64, l *state.Lease, o wire.Outco
 
 // maxYields is the setting that the fleets run with (RULES R5.6).
 const maxYields = 3
-
-// aheadPerSlot is how many attempts may wait for each slot: each counts for a
-// millisecond at least, of 40.
-const aheadPerSlot = 40
-
-// caps judges slots, what is granted ahead and maxRunning after a turn that gave
-// some (RULES R4.8, R13). What is granted ahead counts as running.
-func (m *model) caps(st *state.State, turn *wire.Turn) {
-	used, ahead, running := map[string]int{}, map[string]int{}, map[uint64]int32{}
-	st.Leases(func(l *state.Lease) {
-		running[l.Plan]++
-		// What has started took the slot of one whose end may not be a fact yet.
-		if l.Ahead || l.Started {
-			ahead[l.Agent+"/"+l.Group]++
-		} else {
-			used[l.Agent+"/"+l.Group]++
-		}
-	})
-	slots := map[string]int{}
-	st.Agents(func(a *state.Agent) {
-		for _, g := range a.Groups {
-			at := a.Id + "/" + g.Group
-			slots[at] = int(g.Slots)
-			switch n, more := used[at], ahead[at]; {
-			case n > int(g.Slots):
-				m.w.violated("R5.1", "agent %s runs %d in %s, and has %d slots", a.Id, n, g.Group, g.Slots)
-			case n+more > int(g.Slots)+state.MaxAhead, more > (1+aheadPerSlot)*int(g.Slots):
-				m.w.violated("R5.1", "agent %s holds %d in %s and %d ahead, and has %d slots", a.Id, n, g.Group, more, g.Slots)
-			}
-		}
-	})
-	for _, g := range turn.Grants {
-		l, ok := st.Lease(g.Plan, g.Instance)
-		if ok && l.Fence == st.Index() && g.Ahead {
-			m.grantedAhead(l, used[g.Agent+"/"+l.Group]+ahead[g.Agent+"/"+l.Group], slots[g.Agent+"/"+l.Group])
-		}
-		if p := m.plans[g.Plan]; ok && l.Fence == st.Index() && p.req.MaxRunning > 0 && running[p.id] > p.req.MaxRunning {
-			m.w.violated("R4.8", "b%d runs %d, and may run %d", p.id, running[p.id], p.req.MaxRunning)
-		}
-	}
-}
-
-// grantedAhead judges a lease beyond its agent's slots: only of a node that has
-// been seen to take little time, and not while the agent has a free slot.
-func (m *model) grantedAhead(l *state.Lease, held, slots int) {
-	m.w.report.Ahead++
-	m.w.client.interfere(l)
-	key := m.plans[l.Plan].keys[l.Instance]
-	if least, known := m.briefest[key.node]; !known || least > aheadPerSlot {
-		m.w.violated("R5.1", "b%d.%d %v is granted ahead, and nothing of its node was ever short", l.Plan, l.Instance, key)
-	}
-	if held <= slots {
-		m.w.violated("R5.1", "b%d.%d is granted ahead on %s, which holds %d in %s and has %d slots", l.Plan, l.Instance, l.Agent, held, l.Group, slots)
-	}
-}
 
 // obstacle is what keeps an instance from starting.
 type obstacle struct {

@@ -7,5 +7,5 @@ const (
 	seasonsByDefault = 2
 	daysByDefault    = 165 // both changes of the clocks
 	runsTwice        = 12  // some of them seasons
-	breaksTried      = 17
+	breaksTried      = 18
 )

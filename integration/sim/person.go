@@ -228,6 +228,35 @@ func (c *client) interfere(l *state.Lease) {
 	})
 }
 
+// drain has an agent drained, with a deadline or without, and resumed later. Now
+// and then somebody forgets one instead that is away.
+func (c *client) drain() {
+	w := c.w
+	o := &wire.OperateAgents{Kind: wire.OperateAgents_DRAIN, Agents: []string{pick(w, w.hosts).id}}
+	of := func(o *wire.OperateAgents) *wire.Command {
+		return &wire.Command{Body: &wire.Command_OperateAgents{OperateAgents: o}}
+	}
+	if w.oneIn(5) {
+		o.Kind = wire.OperateAgents_FORGET
+		c.request(of(o), ignore)
+		return
+	}
+	if !w.oneIn(4) {
+		o.DeadlineMs = w.epoch.Add(w.now + w.between(0, 5*time.Second)*w.slow).UnixMilli()
+	}
+	c.draining++
+	c.request(of(o), func(r state.Result, _ uint64) {
+		if r.Err != nil {
+			c.draining--
+			return
+		}
+		w.report.Drains++
+		w.after(w.between(time.Second, 40*time.Second)*w.slow, func() {
+			c.request(of(&wire.OperateAgents{Kind: wire.OperateAgents_RESUME, Agents: o.Agents}), func(state.Result, uint64) { c.draining-- })
+		})
+	})
+}
+
 // mend is somebody who looks after what has failed, once a day.
 func (c *client) mend() {
 	st := c.w.log.truth()

@@ -61,6 +61,12 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 	if sum.Ahead < n || 20*sum.Recalled < n || 20*sum.GivenBack < n {
 		t.Error("too little is granted ahead in these fleets to test anything")
 	}
+	if 2*sum.Drains < n || 10*sum.Drained < n || 2*sum.Goodbyes < n || 2*sum.Reboots < n {
+		t.Error("too little becomes of agents in these fleets to test anything")
+	}
+	if sum.Heavy < n || sum.Labelled < n || 5*sum.Skipped < n {
+		t.Error("too little is heavy, labelled or skipped in these fleets to test anything")
+	}
 	if sum.Autos < n/2 || sum.Operations < 4*n || 20*sum.Yields < n || 5*sum.Edits < n || sum.Holds < n/2 || sum.Expired < n/4 {
 		t.Error("too little of the schedule or of operations happens in these fleets to test anything")
 	}
@@ -108,7 +114,8 @@ func TestBrokenFleetsAreFound(t *testing.T) {
 		{"plans are never forgotten", Options{Break: Keeping, Days: 45}, []string{"R10.1"}},
 		{"keepers that do not give work back", Options{Break: Holding}, []string{"R9", "liveness"}},
 		{"keepers that start what they have given back", Options{Break: Reviving}, []string{"R9"}},
-		{"a leader that grants everything ahead", Options{Break: Greedy}, []string{"R5.1", "R4.8"}},
+		{"a leader that grants everything ahead", Options{Break: Greedy}, []string{"R5.1", "R4.8", "R9"}},
+		{"a leader that takes another machine for the one it knows", Options{Break: Trusting}, []string{"R13.2"}},
 		{"no margin and clocks that drift", Options{Terms: noMargin}, []string{"R13.2"}},
 	}[:breaksTried] {
 		t.Run(c.name, func(t *testing.T) {

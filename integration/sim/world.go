@@ -78,6 +78,8 @@ const (
 	Reviving
 	// Greedy lets a leader grant ahead without bound.
 	Greedy
+	// Trusting lets a leader take every machine for the one it knows.
+	Trusting
 )
 
 // Sizes of a run, in virtual time; a season's by the day and its slowness.
@@ -110,6 +112,16 @@ type Report struct {
 	Holds      int // pauses and stops acknowledged
 	Receipts   int // looked at, hour by hour
 
+	Drains   int // of agents, by a person
+	Drained  int // attempts that ended by one
+	Goodbyes int // of agents
+	Reboots  int // of their machines
+	Departed int // agents forgotten
+
+	Heavy    int // leases of several slots
+	Labelled int // of nodes that require labels
+	Skipped  int // attempts that had nothing to do
+
 	Ahead     int // leases granted ahead
 	Queued    int // attempts that waited at their keeper for a slot
 	Recalled  int // of them, by the leader
@@ -133,6 +145,14 @@ func (r *Report) add(o Report) {
 	r.Outages += o.Outages
 	r.Receipts += o.Receipts
 	r.Holds += o.Holds
+	r.Drains += o.Drains
+	r.Drained += o.Drained
+	r.Goodbyes += o.Goodbyes
+	r.Reboots += o.Reboots
+	r.Departed += o.Departed
+	r.Heavy += o.Heavy
+	r.Labelled += o.Labelled
+	r.Skipped += o.Skipped
 	r.Ahead += o.Ahead
 	r.Queued += o.Queued
 	r.Recalled += o.Recalled
@@ -142,9 +162,11 @@ func (r *Report) add(o Report) {
 func (r Report) String() string {
 	return fmt.Sprintf("%s of their time, %d events, %d entries, %d leaders, %d outages; %d backfills, %d dates of the schedule, %d processes, "+
 		"%d leases lost, %d yielded; %d operations, %d edits, %d pauses and stops held, %d plans forgotten, %d receipts; "+
-		"%d granted ahead, %d waited at their keeper, %d recalled, %d given back",
+		"%d granted ahead, %d waited at their keeper, %d recalled, %d given back; "+
+		"%d agents drained, %d attempts by it, %d goodbyes, %d machines restarted, %d agents forgotten; %d leases of several slots, %d with labels, %d attempts with nothing to do",
 		r.Took.Round(time.Minute), r.Events, r.Entries, r.Leaders, r.Outages, r.Plans, r.Autos, r.Processes,
-		r.Lost, r.Yields, r.Operations, r.Edits, r.Holds, r.Expired, r.Receipts, r.Ahead, r.Queued, r.Recalled, r.GivenBack)
+		r.Lost, r.Yields, r.Operations, r.Edits, r.Holds, r.Expired, r.Receipts, r.Ahead, r.Queued, r.Recalled, r.GivenBack,
+		r.Drains, r.Drained, r.Goodbyes, r.Reboots, r.Departed, r.Heavy, r.Labelled, r.Skipped)
 }
 
 // world is one run.
@@ -180,6 +202,9 @@ func Run(o Options) Report {
 	w.log = newReplicas(w, []int{1, 3, 3, 3, 5}[w.rnd.IntN(5)])
 	for i := range 1 + w.rnd.IntN(3) {
 		w.hosts = append(w.hosts, newHost(w, i))
+	}
+	if w.oneIn(4) {
+		w.hosts = append(w.hosts, newImpostor(pick(w, w.hosts)))
 	}
 	w.client = newClient(w)
 	w.plague()
@@ -238,6 +263,7 @@ func (w *world) season() {
 	w.Drift = 1e-7
 	w.Terms = dispatch.Terms{Lease: 15 * time.Second * slowness, Grace: 10 * time.Second}
 	w.cycle = agenda.Defaults
+	w.cycle.KeepAgents = 12 * time.Hour
 	w.cycle.Zone = pick(w, []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"})
 	w.keep = w.cycle.KeepInstances
 }

@@ -20,6 +20,7 @@ func (s *settings) addFlags(f *pflag.FlagSet) {
 	f.Var((*clockFlag)(&s.GenerateAt), "schedule-generate-at", "when the schedule's instances of the next day are made, in the cluster's zone; an hour before the first of them where that is earlier")
 	f.Var((*daysFlag)(&s.CatchUp), "schedule-catch-up", "how far back days that the schedule missed are made up for; the running day always is")
 	f.Var((*daysFlag)(&s.KeepInstances), "keep-instances", "how long instances are kept after the last change of a backfill in which nothing moves any more")
+	f.Var((*daysFlag)(&s.KeepAgents), "keep-agents", "how long an agent is known after it was lost or has said that it ends")
 	f.Var((*daysFlag)(&s.KeepLogsShared), "keep-logs-shared", "how long logs are kept after an attempt in a shared resource group")
 	f.Var((*daysFlag)(&s.KeepLogsExclusive), "keep-logs-exclusive", "the same in an exclusive resource group")
 	f.Var((*clockFlag)(&s.LogsCutAt), "logs-cut-at", "when, each day, old logs are cleared and long ones cut to 3 MB, in the cluster's zone")

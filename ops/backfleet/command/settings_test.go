@@ -16,7 +16,7 @@ func TestR10_4_SettingsAsFlags(t *testing.T) {
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.addFlags(f)
 	for flag, want := range map[string]string{
-		"schedule-generate-at": "22:00", "schedule-catch-up": "7d", "keep-instances": "30d", "keep-logs-shared": "7d",
+		"schedule-generate-at": "22:00", "schedule-catch-up": "7d", "keep-instances": "30d", "keep-agents": "7d", "keep-logs-shared": "7d",
 		"keep-logs-exclusive": "30d", "logs-cut-at": "03:00", "conflict-yields": "3", "backfill-patience": "1m0s", "limit-groups": "10",
 	} {
 		if got := f.Lookup(flag); got == nil || got.DefValue != want || got.Usage == "" {
@@ -24,14 +24,14 @@ func TestR10_4_SettingsAsFlags(t *testing.T) {
 		}
 	}
 	args := []string{
-		"--schedule-generate-at=06:30", "--schedule-catch-up=0s", "--keep-instances=36h", "--keep-logs-shared=1d", "--keep-logs-exclusive=2d",
+		"--schedule-generate-at=06:30", "--schedule-catch-up=0s", "--keep-instances=36h", "--keep-agents=2h", "--keep-logs-shared=1d", "--keep-logs-exclusive=2d",
 		"--logs-cut-at=00:00", "--conflict-yields=1", "--backfill-patience=5s", "--limit-groups=20",
 	}
 	if err := f.Parse(args); err != nil {
 		t.Fatal(err)
 	}
 	want := settings{
-		GenerateAt: calendar.Clock(6*3600 + 30*60), KeepInstances: 36 * time.Hour, KeepLogsShared: 24 * time.Hour,
+		GenerateAt: calendar.Clock(6*3600 + 30*60), KeepInstances: 36 * time.Hour, KeepAgents: 2 * time.Hour, KeepLogsShared: 24 * time.Hour,
 		KeepLogsExclusive: 48 * time.Hour, ConflictYields: 1, BackfillPatience: 5 * time.Second, MaxGroups: 20,
 	}
 	if s != want {

@@ -99,7 +99,7 @@ func (a *lean) run(ctx context.Context, address string, welcomed func()) error {
 	if err != nil {
 		return err
 	}
-	hello, err := proto.Marshal(&wire.AgentMessage{Body: &wire.AgentMessage_Hello{Hello: &wire.Hello{Agent: &wire.Agent{
+	hello, err := proto.Marshal(&wire.AgentMessage{Body: &wire.AgentMessage_Hello{Hello: &wire.Hello{Ahead: true, Weights: true, Agent: &wire.Agent{
 		Id: a.id, Incarnation: "1", Host: "simulated", Version: "bench", State: wire.Agent_READY,
 		Groups: []*wire.GroupSlots{{Group: "default", Slots: uint32(a.slots)}},
 	}}}})

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"crypto/x509"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	rpcpeer "google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	api "backfleet/api/server"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/fault"
+	"backfleet/pkg/mtls"
+	"backfleet/pkg/wire"
+)
+
+// gate decides who may begin a stream of wire.Agents, for which agent, and for
+// how long.
+type gate struct {
+	tokens []api.Token // of the token file
+	state  func() *state.State
+	now    func() time.Time
+}
+
+// guest is who began a stream.
+type guest struct {
+	gate   *gate
+	cert   *x509.Certificate  // nil: there is no TLS
+	token  string             // id of the join token that it showed; empty: another credential, or none is asked for
+	groups []*wire.GroupSlots // that it has said its agent has
+}
+
+// enter lets in who shows a secret of the token file or a join token that is
+// good. Where no secrets are set, none is asked for, but one that is shown counts.
+func (g *gate) enter(ctx context.Context) (*guest, error) {
+	who := &guest{gate: g, cert: certificate(ctx)}
+	if who.cert != nil {
+		if role, _ := mtls.Role(who.cert); role != "" && role != "agent" {
+			return nil, status.Errorf(codes.PermissionDenied, "this is for agents, and the certificate is that of %s: expected one with a name %s", owner(who.cert), mtls.AgentName("ID"))
+		}
+	}
+	for _, secret := range shown(ctx) {
+		if isOf(g.tokens, secret) {
+			return who, nil
+		}
+		id, ok := state.TokenID(secret)
+		if !ok {
+			continue
+		}
+		st := g.state()
+		t, known := st.JoinToken(id)
+		if !known || subtle.ConstantTimeCompare(state.TokenHash(secret), t.Token.SecretHash) != 1 {
+			return nil, status.Errorf(codes.Unauthenticated, "join token %q is not known: it was revoked, is of another cluster, or was not copied as a whole; ask for a new one", id)
+		}
+		who.token = id
+		return who, who.stays()
+	}
+	if len(g.tokens) > 0 {
+		return nil, errNoToken()
+	}
+	return who, nil
+}
+
+// hears checks a message before it is taken in: whom its sender speaks for, and
+// whether it still may.
+func (w *guest) hears(message any) error {
+	if m, ok := message.(*wire.AgentMessage); ok && m.GetHello().GetAgent() != nil {
+		if err := w.introduces(m.GetHello().Agent); err != nil {
+			return err
+		}
+	}
+	return w.stays()
+}
+
+// introduces binds an agent to the credentials of its stream. What lets it in is
+// not for the agent to say.
+func (w *guest) introduces(a *wire.Agent) error {
+	if w.cert != nil && !mtls.IsAgent(w.cert, a.Id) {
+		return status.Errorf(codes.PermissionDenied, "agent %q came with the certificate of %s: expected one with the name %s, or with no name that ends in .backfleet and the common name %s",
+			a.Id, owner(w.cert), mtls.AgentName(a.Id), a.Id)
+	}
+	a.StartedBy, w.groups = w.token, a.Groups
+	return nil
+}
+
+// stays says whether a join token still holds the door open.
+func (w *guest) stays() error {
+	if w.token == "" {
+		return nil
+	}
+	switch err := w.gate.state().Admits(w.token, w.groups, w.gate.now().UnixMilli()); fault.CodeOf(err) {
+	case "":
+		return nil
+	case fault.Denied:
+		return status.Error(codes.PermissionDenied, err.Error())
+	default:
+		return status.Error(codes.Unauthenticated, err.Error())
+	}
+}
+
+// guarded has each message checked.
+type guarded struct {
+	grpc.ServerStream
+	who *guest
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s guarded) RecvMsg(message any) error {
+	if err := s.ServerStream.RecvMsg(message); err != nil {
+		return err
+	}
+	return s.who.hears(message)
+}
+
+// owner names whose a certificate is.
+func owner(cert *x509.Certificate) string {
+	if role, id := mtls.Role(cert); role != "" {
+		return role + " " + id
+	}
+	return `"` + cert.Subject.CommonName + `"`
+}
+
+// certificate is the caller's, nil without TLS.
+func certificate(ctx context.Context) *x509.Certificate {
+	if p, ok := rpcpeer.FromContext(ctx); ok {
+		if t, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 {
+			return t.State.PeerCertificates[0]
+		}
+	}
+	return nil
+}
+
+// shown lists the secrets that came with a call.
+func shown(ctx context.Context) (secrets []string) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	for _, v := range md.Get("authorization") {
+		if secret, ok := strings.CutPrefix(v, "Bearer "); ok {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets
+}
+
+func isOf(tokens []api.Token, secret string) bool {
+	for _, t := range tokens {
+		if subtle.ConstantTimeCompare([]byte(secret), []byte(t.Secret)) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func errNoToken() error {
+	return status.Error(codes.Unauthenticated, "expected a token of this cluster: give "+mtls.FlagToken)
+}
