@@ -22,7 +22,7 @@ within() { # within SECONDS WHAT COMMAND...: until the command succeeds
 	local end=$((SECONDS + $1)) what=$2
 	shift 2
 	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || die "not in time: $what"
+		[ $SECONDS -lt $end ] || { "$@" || true; die "not in time: $what"; }
 		sleep 0.2
 	done
 }
@@ -31,6 +31,9 @@ expect() { # expect WHAT WANTED FOUND
 }
 has() { # has FILE TEXT
 	grep -qF -- "$2" "$1"
+}
+leads() {
+	backfleet cluster status -o json >/root/cluster.json && grep -q '"leader": *"c1"' /root/cluster.json
 }
 alive() { kill -0 "$1" 2>/dev/null; }
 dead() { ! alive "$1"; }
@@ -79,7 +82,7 @@ systemd-tmpfiles --create backfleet.conf
 
 say "the coordinator"
 systemctl start backfleet-coordinator
-within 30 "the coordinator leads" sh -c 'backfleet cluster status | grep -q leader'
+within 30 "the coordinator leads" leads
 expect "its user" backfleet "$(stat -c %U /proc/"$(systemctl show -P MainPID backfleet-coordinator)")"
 
 say "the agent"
@@ -136,7 +139,7 @@ expect "the coordinator's process after the upgrade" "$coordinator" "$(systemctl
 alive "$pid" || die "what ran did not survive the upgrade"
 within 30 "the agent of the new version is ready" agent_is ready "$new"
 systemctl restart backfleet-coordinator
-within 30 "the coordinator leads again" sh -c 'backfleet cluster status | grep -q leader'
+within 30 "the coordinator leads again" leads
 alive "$pid" || die "what ran did not survive a restart of the coordinator"
 touch /tmp/go-20240101
 backfleet backfill watch b2
