@@ -235,3 +235,55 @@ func TestR10_3_AFileThatMayNotGrowTellsWhatItLacks(t *testing.T) {
 		t.Errorf("%d bytes are counted, %d are there", w.files.written, len(log))
 	}
 }
+
+// The same on a disk of its own, where one can be mounted (as root):
+// TestR10_3_AFileThatMayNotGrowTellsWhatItLacks needs no rights.
+func TestR10_3_AFullDiskHasRoomForTheCount(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
+		t.Logf("no disk can be mounted here: %v", err)
+		return
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	const lines = 50_000
+	r := newRunner(t, Config{FlushEvery: time.Hour})
+	spec := script(t, fmt.Sprintf(many, lines)+"; exit 5")
+	spec.Log = filepath.Join(dir, "log")
+	x := start(t, r, spec).wait(t)
+	_, log := readLog(t, spec.Log)
+	missing, causes := gaps(t, log, lines)
+	if uint64(len(log)) != x.LogBytes || x.Status.ExitStatus() != 5 || missing == 0 || len(causes) != 1 || causes[0] != "no space left on device" {
+		t.Errorf("%+v, %d bytes are there, %d lines missing because of %q", x, len(log), missing, causes)
+	}
+
+	// Line by line, each of which would find room where the count is to stand; and
+	// then there is room.
+	if err := os.Remove(SegmentPath(spec.Log, 0)); err != nil {
+		t.Fatal(err)
+	}
+	w, n := newDirect(filepath.Join(dir, "other"), DefaultLogBytes), 0
+	more := func(count, each int) {
+		for range count {
+			for range each {
+				n++
+				w.take(0, fmt.Appendf(nil, "xxxxxxxxxxxxxxxxx%d\n", n), noon)
+			}
+			w.put()
+		}
+	}
+	more(1000, 20)
+	more(200, 1)
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=2m"); err != nil {
+		t.Fatal(err)
+	}
+	more(10, 5)
+	w.close(noon, false)
+	_, log = readLog(t, filepath.Join(dir, "other"))
+	if missing, causes := gaps(t, log, n); missing == 0 || len(causes) != 1 || !bytes.HasSuffix(log, fmt.Appendf(nil, "x%d\n", n)) {
+		t.Errorf("%d lines are missing because of %q; the log ends %q", missing, causes, log[len(log)-80:])
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"backfleet/pkg/cri"
 )
 
@@ -55,16 +57,21 @@ func (s *segments) put(lost int, lines []byte, at time.Time) {
 func (s *segments) add(lines []byte, at time.Time) {
 	over := lines[s.fit(lines):]
 	lines = lines[:len(lines)-len(over)]
-	if s.lost > 0 && len(lines) > 0 {
-		if _, err := s.write(s.note(at)); err != nil {
-			s.drop(lines, err)
-			lines = nil
-		} else {
-			s.lost = 0
-		}
+	text, err := lines, error(nil)
+	missing := s.lost > 0 && len(lines) > 0
+	if missing {
+		text = append(s.note(at), lines...)
+		err = s.reserve(len(text))
 	}
-	if rest, err := s.write(lines); err != nil {
-		s.drop(rest, err)
+	rest := text
+	if err == nil {
+		rest, err = s.write(text)
+	}
+	if missing && len(rest) <= len(lines) { // the note is there
+		s.lost = 0
+	}
+	if err != nil {
+		s.drop(rest[max(0, len(rest)-len(lines)):], err)
 	}
 	if len(over) > 0 {
 		s.full = true // a shorter line may not slip in behind a longer one
@@ -137,7 +144,7 @@ func (s *segments) write(lines []byte) (rest []byte, err error) {
 
 // undo takes back what a full disk took of a write but for some whole lines, and
 // gives their length. In the last block of the file, which it keeps, there is
-// then room for the note.
+// then room for a note.
 func (s *segments) undo(lines []byte) (kept int) {
 	if info, err := s.file.Stat(); err == nil {
 		kept = int(min(max(info.Size()-s.size, 0), int64(len(lines))))
@@ -156,6 +163,22 @@ func (s *segments) undo(lines []byte) (kept int) {
 		return 0
 	}
 	return kept
+}
+
+// reserve says whether a disk that was full has room again, for some bytes and
+// the next note: what little it had left must not be used up by a line or two.
+// Where nothing can be reserved, the write will tell.
+func (s *segments) reserve(bytes int) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	room := min(int64(bytes), SegmentBytes-s.size) + blockBytes
+	switch err := unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.size, room); err {
+	case unix.ENOSPC, unix.EDQUOT, unix.EFBIG, unix.EIO:
+		return err
+	default:
+		return nil
+	}
 }
 
 func (s *segments) open() error {
