@@ -60,6 +60,8 @@ cp -r "$2" "$tree/root/new"
 cp "$here/verify/walk.sh" "$tree/root/walk.sh"
 cp "$here/verify/walk.service" "$tree/etc/systemd/system/walk.service"
 tr -d - </proc/sys/kernel/random/uuid >"$tree/etc/machine-id"
+echo "127.0.0.1 localhost" >"$tree/etc/hosts"
+rm -f "$tree/etc/resolv.conf"
 
 echo "== its systemd, as process 1 of namespaces of its own"
 status=0
