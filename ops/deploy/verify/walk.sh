@@ -96,7 +96,7 @@ runuser -u backfleet-agent -- backfleet-agent check-config --config /etc/backfle
 systemctl start backfleet-agent
 within 30 "the agent is ready" agent_is ready "$old"
 backfleet-agent status --config /etc/backfleet/agent.yaml
-grep cgroups: /var/lib/backfleet-agent/keeper/keeper.log
+grep "cgroups of attempts" /var/lib/backfleet-agent/keeper/keeper.log
 expect "its user" backfleet-agent "$(stat -c %U /proc/"$(systemctl show -P MainPID backfleet-agent)")"
 
 say "a first backfill"
