@@ -59,6 +59,7 @@ func measureIdle(ctx context.Context, r *run) (err error) {
 			r.say("idle: of the agent: session %.1f MB, keeper %.1f MB, guard %.1f MB", residentMB(pids[0]), residentMB(pids[1]), sum(pids[2:], residentMB))
 			r.add(Figure{Row: "idle", What: "agent, its three processes: memory, what they share counted once", Unit: "MB", Value: sum(pids, shareMB), Target: atMost(25)})
 			r.add(Figure{Row: "idle", What: "agent, its three processes: memory that is theirs alone", Unit: "MB", Value: sum(pids, privateMB)})
+			r.add(Figure{Row: "idle", What: "agent, its three processes: resident memory, the sum", Unit: "MB", Value: sum(pids, residentMB)})
 		} else {
 			r.add(Figure{Row: "idle", What: what + ": resident memory", Unit: "MB", Value: sum(pids, residentMB), Target: atMost(80)})
 		}
@@ -102,10 +103,11 @@ func (c *cluster) slimAgent(ctx context.Context, r *run) error {
 		return err
 	}
 	binary := filepath.Join(c.dir, "backfleet-agent")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./agent")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build ./agent: %w\n%s", err, out)
+	if err := r.buildAsPackaged(ctx, root, binary, "./agent", "slim agent", 20); err != nil {
+		return err
+	}
+	if err := r.buildAsPackaged(ctx, root, filepath.Join(c.dir, "backfleet-packaged"), "./ops/backfleet", "whole", 0); err != nil {
+		return err
 	}
 	s, err := c.client.Cluster(ctx)
 	if err != nil {
@@ -118,6 +120,26 @@ func (c *cluster) slimAgent(ctx context.Context, r *run) error {
 	agent := fleet.NewProcess("a1", c.dir, binary, args...)
 	c.Agents = append(c.Agents, agent)
 	return agent.Start()
+}
+
+// buildAsPackaged builds a binary with the flags of its package and tells its
+// size, of which at most mostMB is promised; 0: nothing is.
+func (r *run) buildAsPackaged(ctx context.Context, root, binary, pkg, what string, mostMB float64) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, pkg)
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	info, err := os.Stat(binary)
+	if err != nil {
+		return err
+	}
+	f := Figure{Row: "idle", What: what + ": size of the binary, as packaged", Unit: "MB", Value: float64(info.Size()) / (1 << 20)}
+	if mostMB > 0 {
+		f.Target = atMost(mostMB)
+	}
+	r.add(f)
+	return nil
 }
 
 // shareMB is a process's memory with what it shares split among the sharers.
