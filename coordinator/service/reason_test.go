@@ -166,20 +166,25 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, c.nodes...)
-			d := r.detail(c.setUp(r))
-			if d.Instance.State != c.state {
-				t.Errorf("state %s, want %s", d.Instance.State, c.state)
-			}
-			switch {
-			case c.code == "" && d.Reason != nil:
-				t.Errorf("a reason although it does not wait: %+v", d.Reason)
-			case c.code == "":
-			case d.Reason == nil:
-				t.Fatal("no reason")
-			case d.Reason.Code != c.code || d.Reason.Text != c.text:
-				t.Errorf("got  %s: %s\nwant %s: %s", d.Reason.Code, d.Reason.Text, c.code, c.text)
-			}
+			waits(t, r.detail(c.setUp(r)), c.state, c.code, c.text)
 		})
+	}
+}
+
+// waits holds against what is shown of an instance how it should stand, and why.
+func waits(t *testing.T, d *v1.InstanceDetail, state v1.State, code v1.ReasonCode, text string) {
+	t.Helper()
+	if d.Instance.State != state {
+		t.Errorf("state %s, want %s", d.Instance.State, state)
+	}
+	switch {
+	case code == "" && d.Reason != nil:
+		t.Errorf("a reason although it does not wait: %+v", d.Reason)
+	case code == "":
+	case d.Reason == nil:
+		t.Fatal("no reason")
+	case d.Reason.Code != code || d.Reason.Text != text:
+		t.Errorf("got  %s: %s\nwant %s: %s", d.Reason.Code, d.Reason.Text, code, text)
 	}
 }
 
