@@ -203,7 +203,7 @@ func checkFolder(path string) error {
 	if err := unix.Statfs(path, &s); err != nil {
 		return fmt.Errorf("the folder cannot be used: %w", err)
 	}
-	if name := remote[int64(s.Type)]; name != "" {
+	if name := remote[int64(s.Type)]; name != "" { //nolint:unconvert // it is an int32 elsewhere
 		return fmt.Errorf("expected a local disk, found one on %s", name)
 	}
 	return nil
