@@ -1415,7 +1415,7 @@ type Gate string
 type GroupDemand struct {
 	Instances int64 `json:"instances"`
 
-	// Peak The most instances that could run at once.
+	// Peak The most slots that its instances could use at once (RULES R7.8).
 	Peak          int64  `json:"peak"`
 	ResourceGroup string `json:"resourceGroup"`
 

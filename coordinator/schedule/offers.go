@@ -181,7 +181,7 @@ func (g *offered) settle(a *offer) {
 		return
 	}
 	place(&a.kind.free, a, a.inFree, a.Free > 0 && !a.kept)
-	place(&a.kind.ahead, a, a.inAhead, a.Ahead > 0 && a.AheadMs > 0 && !a.kept)
+	place(&a.kind.ahead, a, a.inAhead, a.Ahead > 0 && a.AheadMs > 0 && a.Free <= 0 && !a.kept)
 }
 
 func place(h heap.Interface, a *offer, at int, belongs bool) {
