@@ -83,8 +83,9 @@ seeds: ## the simulation, and engine against rules, over many seeds
 TIMES ?= 3
 
 .PHONY: drill
-drill: ## kill leaders and agents of real processes, again and again
+drill: ## kill, freeze, cut off and fill up real processes, again and again
 	$(GO) test -timeout 0 -count $(TIMES) -v -run 'Killed|Restarted|Stops|Outlives|LeaderChange' ./integration/e2e
+	$(GO) test -timeout 0 -count $(TIMES) -v ./integration/faults
 
 # Of packages: the last tag, or below every release with the time of the commit.
 VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null | sed 's/^v//' || true)
