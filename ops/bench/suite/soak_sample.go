@@ -211,8 +211,21 @@ func coordinatorStanding(ctx context.Context, p *fleet.Process, server, dir stri
 	const mb = 1 << 20
 	st.Up, st.Leads, st.Term, st.Applied = true, m["backfleet_raft_leader"] == 1, m["backfleet_raft_term"], m["backfleet_raft_applied_index"]
 	st.RSS, st.Heap, st.Live = m["process_resident_memory_bytes"]/mb, m["go_memstats_heap_alloc_bytes"]/mb, m["go_memstats_next_gc_bytes"]/2/mb
-	st.Goroutines, st.Files = m["go_goroutines"], m["process_open_fds"]
+	st.Goroutines, st.Files = m["go_goroutines"], filesBeside(p.Pid(), filepath.Join(dir, "logs"))
 	return st
+}
+
+// filesBeside counts the open files of a process but those of the store in a
+// folder, whose tables come and go with their merging.
+func filesBeside(pid int, store string) (n float64) {
+	fds := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+	list, _ := os.ReadDir(fds)
+	for _, e := range list {
+		if target, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && !strings.HasPrefix(target, store+"/") {
+			n++
+		}
+	}
+	return n
 }
 
 // agentStanding adds up the agent's session, keeper and guard.

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"os"
 	"testing"
 
 	"backfleet/agent/attempt"
@@ -38,5 +39,20 @@ func TestLedgerTellsWhatHappenedTwice(t *testing.T) {
 	l.acknowledged(key(7, 200), wire.Outcome_SUCCEEDED)
 	if a := l.audit(1); a.Again != 2 || a.AtOnce != 1 || a.Twice != 1 || a.Once(100) {
 		t.Errorf("one instance twice more: %+v", a)
+	}
+}
+
+func TestFilesOfTheStoreAreNotCounted(t *testing.T) {
+	store, other := t.TempDir(), t.TempDir()
+	before := filesBeside(os.Getpid(), store)
+	for _, dir := range []string{store, store, other} {
+		f, err := os.CreateTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	if got := filesBeside(os.Getpid(), store); got != before+1 {
+		t.Errorf("%v files after one more beside the store and two in it, %v before", got, before)
 	}
 }
