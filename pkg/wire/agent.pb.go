@@ -390,6 +390,7 @@ type AttemptResult struct {
 	StartedMs     int64                  `protobuf:"varint,4,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"` // unix time by the agent's clock
 	EndedMs       int64                  `protobuf:"varint,5,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"`
 	Cause         string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
+	Metrics       []*Metric              `protobuf:"bytes,8,rep,name=metrics,proto3" json:"metrics,omitempty"`              // that its code reported
 	SlotMs        int64                  `protobuf:"varint,7,opt,name=slot_ms,json=slotMs,proto3" json:"slot_ms,omitempty"` // how long it had its slot, the wait for its process to be forked included; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -465,6 +466,13 @@ func (x *AttemptResult) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *AttemptResult) GetMetrics() []*Metric {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
 }
 
 func (x *AttemptResult) GetSlotMs() int64 {
@@ -729,6 +737,8 @@ type Definition struct {
 	Generated     int32                  `protobuf:"zigzag32,4,opt,name=generated,proto3" json:"generated,omitempty"`                           // generation date, for $bizmonth
 	ResourceGroup string                 `protobuf:"bytes,5,opt,name=resource_group,json=resourceGroup,proto3" json:"resource_group,omitempty"` // the one it runs in
 	PlanName      string                 `protobuf:"bytes,6,opt,name=plan_name,json=planName,proto3" json:"plan_name,omitempty"`
+	Units         []string               `protobuf:"bytes,7,rep,name=units,proto3" json:"units,omitempty"`     // of a logical node, that run; none: all
+	Sources       []*DataSource          `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"` // those that the node names, as far as they exist
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -805,6 +815,183 @@ func (x *Definition) GetPlanName() string {
 	return ""
 }
 
+func (x *Definition) GetUnits() []string {
+	if x != nil {
+		return x.Units
+	}
+	return nil
+}
+
+func (x *Definition) GetSources() []*DataSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+// Task is what the program for nodes that are no script runs. It is given as a
+// file in memory, for secrets stand in it in clear.
+type Task struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Node           *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"` // with every text expanded
+	Units          []string               `protobuf:"bytes,2,rep,name=units,proto3" json:"units,omitempty"`
+	Sources        []*OpenSource          `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
+	DataTimestamp  int32                  `protobuf:"zigzag32,4,opt,name=data_timestamp,json=dataTimestamp,proto3" json:"data_timestamp,omitempty"`
+	ScheduledDate  int32                  `protobuf:"zigzag32,5,opt,name=scheduled_date,json=scheduledDate,proto3" json:"scheduled_date,omitempty"`
+	ScheduledClock int32                  `protobuf:"varint,6,opt,name=scheduled_clock,json=scheduledClock,proto3" json:"scheduled_clock,omitempty"`
+	Fence          uint64                 `protobuf:"varint,7,opt,name=fence,proto3" json:"fence,omitempty"`
+	Instance       string                 `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"` // "b12.345"
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Task) Reset() {
+	*x = Task{}
+	mi := &file_agent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Task) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Task) ProtoMessage() {}
+
+func (x *Task) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Task.ProtoReflect.Descriptor instead.
+func (*Task) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Task) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Task) GetUnits() []string {
+	if x != nil {
+		return x.Units
+	}
+	return nil
+}
+
+func (x *Task) GetSources() []*OpenSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *Task) GetDataTimestamp() int32 {
+	if x != nil {
+		return x.DataTimestamp
+	}
+	return 0
+}
+
+func (x *Task) GetScheduledDate() int32 {
+	if x != nil {
+		return x.ScheduledDate
+	}
+	return 0
+}
+
+func (x *Task) GetScheduledClock() int32 {
+	if x != nil {
+		return x.ScheduledClock
+	}
+	return 0
+}
+
+func (x *Task) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Task) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+// OpenSource is a data source with its secrets.
+type OpenSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        *DataSource            `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Ca            []byte                 `protobuf:"bytes,3,opt,name=ca,proto3" json:"ca,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSource) Reset() {
+	*x = OpenSource{}
+	mi := &file_agent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSource) ProtoMessage() {}
+
+func (x *OpenSource) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSource.ProtoReflect.Descriptor instead.
+func (*OpenSource) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *OpenSource) GetSource() *DataSource {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *OpenSource) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *OpenSource) GetCa() []byte {
+	if x != nil {
+		return x.Ca
+	}
+	return nil
+}
+
 type Work struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Ref            *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -821,7 +1008,7 @@ type Work struct {
 
 func (x *Work) Reset() {
 	*x = Work{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +1020,7 @@ func (x *Work) String() string {
 func (*Work) ProtoMessage() {}
 
 func (x *Work) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +1033,7 @@ func (x *Work) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Work.ProtoReflect.Descriptor instead.
 func (*Work) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Work) GetRef() *AttemptRef {
@@ -917,7 +1104,7 @@ type StopWork struct {
 
 func (x *StopWork) Reset() {
 	*x = StopWork{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1116,7 @@ func (x *StopWork) String() string {
 func (*StopWork) ProtoMessage() {}
 
 func (x *StopWork) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1129,7 @@ func (x *StopWork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopWork.ProtoReflect.Descriptor instead.
 func (*StopWork) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StopWork) GetRef() *AttemptRef {
@@ -985,7 +1172,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1184,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1197,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -1056,7 +1243,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1255,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1268,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogChunk) GetRef() *AttemptRef {
@@ -1149,7 +1336,7 @@ type LogAck struct {
 
 func (x *LogAck) Reset() {
 	*x = LogAck{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1348,7 @@ func (x *LogAck) String() string {
 func (*LogAck) ProtoMessage() {}
 
 func (x *LogAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1361,7 @@ func (x *LogAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAck.ProtoReflect.Descriptor instead.
 func (*LogAck) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogAck) GetRef() *AttemptRef {
@@ -1220,7 +1407,7 @@ type KeeperInfoRequest struct {
 
 func (x *KeeperInfoRequest) Reset() {
 	*x = KeeperInfoRequest{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1419,7 @@ func (x *KeeperInfoRequest) String() string {
 func (*KeeperInfoRequest) ProtoMessage() {}
 
 func (x *KeeperInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1432,7 @@ func (x *KeeperInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperInfoRequest.ProtoReflect.Descriptor instead.
 func (*KeeperInfoRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 type KeeperInfo struct {
@@ -1260,7 +1447,7 @@ type KeeperInfo struct {
 
 func (x *KeeperInfo) Reset() {
 	*x = KeeperInfo{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1459,7 @@ func (x *KeeperInfo) String() string {
 func (*KeeperInfo) ProtoMessage() {}
 
 func (x *KeeperInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1472,7 @@ func (x *KeeperInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperInfo.ProtoReflect.Descriptor instead.
 func (*KeeperInfo) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *KeeperInfo) GetIncarnation() string {
@@ -1343,7 +1530,7 @@ type StartAttempt struct {
 
 func (x *StartAttempt) Reset() {
 	*x = StartAttempt{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1542,7 @@ func (x *StartAttempt) String() string {
 func (*StartAttempt) ProtoMessage() {}
 
 func (x *StartAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1555,7 @@ func (x *StartAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartAttempt.ProtoReflect.Descriptor instead.
 func (*StartAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StartAttempt) GetRef() *AttemptRef {
@@ -1512,7 +1699,7 @@ type StartedAttempt struct {
 
 func (x *StartedAttempt) Reset() {
 	*x = StartedAttempt{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1711,7 @@ func (x *StartedAttempt) String() string {
 func (*StartedAttempt) ProtoMessage() {}
 
 func (x *StartedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1724,7 @@ func (x *StartedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedAttempt.ProtoReflect.Descriptor instead.
 func (*StartedAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 type StartAttempts struct {
@@ -1550,7 +1737,7 @@ type StartAttempts struct {
 
 func (x *StartAttempts) Reset() {
 	*x = StartAttempts{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1749,7 @@ func (x *StartAttempts) String() string {
 func (*StartAttempts) ProtoMessage() {}
 
 func (x *StartAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1762,7 @@ func (x *StartAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartAttempts.ProtoReflect.Descriptor instead.
 func (*StartAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StartAttempts) GetAttempts() []*StartAttempt {
@@ -1601,7 +1788,7 @@ type StartedAttempts struct {
 
 func (x *StartedAttempts) Reset() {
 	*x = StartedAttempts{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1800,7 @@ func (x *StartedAttempts) String() string {
 func (*StartedAttempts) ProtoMessage() {}
 
 func (x *StartedAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1813,7 @@ func (x *StartedAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedAttempts.ProtoReflect.Descriptor instead.
 func (*StartedAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartedAttempts) GetRefusals() []string {
@@ -1648,7 +1835,7 @@ type StopAttempt struct {
 
 func (x *StopAttempt) Reset() {
 	*x = StopAttempt{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1847,7 @@ func (x *StopAttempt) String() string {
 func (*StopAttempt) ProtoMessage() {}
 
 func (x *StopAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1860,7 @@ func (x *StopAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttempt.ProtoReflect.Descriptor instead.
 func (*StopAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StopAttempt) GetRef() *AttemptRef {
@@ -1712,7 +1899,7 @@ type StoppedAttempt struct {
 
 func (x *StoppedAttempt) Reset() {
 	*x = StoppedAttempt{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1911,7 @@ func (x *StoppedAttempt) String() string {
 func (*StoppedAttempt) ProtoMessage() {}
 
 func (x *StoppedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1924,7 @@ func (x *StoppedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoppedAttempt.ProtoReflect.Descriptor instead.
 func (*StoppedAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 type ExtendAttempts struct {
@@ -1751,7 +1938,7 @@ type ExtendAttempts struct {
 
 func (x *ExtendAttempts) Reset() {
 	*x = ExtendAttempts{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1950,7 @@ func (x *ExtendAttempts) String() string {
 func (*ExtendAttempts) ProtoMessage() {}
 
 func (x *ExtendAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1963,7 @@ func (x *ExtendAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendAttempts.ProtoReflect.Descriptor instead.
 func (*ExtendAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExtendAttempts) GetRefs() []*AttemptRef {
@@ -1808,7 +1995,7 @@ type ExtendedAttempts struct {
 
 func (x *ExtendedAttempts) Reset() {
 	*x = ExtendedAttempts{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2007,7 @@ func (x *ExtendedAttempts) String() string {
 func (*ExtendedAttempts) ProtoMessage() {}
 
 func (x *ExtendedAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2020,7 @@ func (x *ExtendedAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendedAttempts.ProtoReflect.Descriptor instead.
 func (*ExtendedAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 type WatchAttempts struct {
@@ -1844,7 +2031,7 @@ type WatchAttempts struct {
 
 func (x *WatchAttempts) Reset() {
 	*x = WatchAttempts{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +2043,7 @@ func (x *WatchAttempts) String() string {
 func (*WatchAttempts) ProtoMessage() {}
 
 func (x *WatchAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +2056,7 @@ func (x *WatchAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAttempts.ProtoReflect.Descriptor instead.
 func (*WatchAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 // KeptAttempt is an attempt as the keeper knows it.
@@ -1891,7 +2078,7 @@ type KeptAttempt struct {
 
 func (x *KeptAttempt) Reset() {
 	*x = KeptAttempt{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2090,7 @@ func (x *KeptAttempt) String() string {
 func (*KeptAttempt) ProtoMessage() {}
 
 func (x *KeptAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2103,7 @@ func (x *KeptAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptAttempt.ProtoReflect.Descriptor instead.
 func (*KeptAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KeptAttempt) GetRef() *AttemptRef {
@@ -1999,7 +2186,7 @@ type ForgetAttempt struct {
 
 func (x *ForgetAttempt) Reset() {
 	*x = ForgetAttempt{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2198,7 @@ func (x *ForgetAttempt) String() string {
 func (*ForgetAttempt) ProtoMessage() {}
 
 func (x *ForgetAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2211,7 @@ func (x *ForgetAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetAttempt.ProtoReflect.Descriptor instead.
 func (*ForgetAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ForgetAttempt) GetRef() *AttemptRef {
@@ -2049,7 +2236,7 @@ type ForgottenAttempt struct {
 
 func (x *ForgottenAttempt) Reset() {
 	*x = ForgottenAttempt{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2248,7 @@ func (x *ForgottenAttempt) String() string {
 func (*ForgottenAttempt) ProtoMessage() {}
 
 func (x *ForgottenAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2261,7 @@ func (x *ForgottenAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgottenAttempt.ProtoReflect.Descriptor instead.
 func (*ForgottenAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 type QuitKeeper struct {
@@ -2085,7 +2272,7 @@ type QuitKeeper struct {
 
 func (x *QuitKeeper) Reset() {
 	*x = QuitKeeper{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2284,7 @@ func (x *QuitKeeper) String() string {
 func (*QuitKeeper) ProtoMessage() {}
 
 func (x *QuitKeeper) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2297,7 @@ func (x *QuitKeeper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuitKeeper.ProtoReflect.Descriptor instead.
 func (*QuitKeeper) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 type QuittingKeeper struct {
@@ -2121,7 +2308,7 @@ type QuittingKeeper struct {
 
 func (x *QuittingKeeper) Reset() {
 	*x = QuittingKeeper{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2320,7 @@ func (x *QuittingKeeper) String() string {
 func (*QuittingKeeper) ProtoMessage() {}
 
 func (x *QuittingKeeper) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2333,7 @@ func (x *QuittingKeeper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuittingKeeper.ProtoReflect.Descriptor instead.
 func (*QuittingKeeper) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 var File_agent_proto protoreflect.FileDescriptor
@@ -2179,7 +2366,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x06renews\x18\x04 \x01(\bR\x06renews\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x18\n" +
 	"\aleaving\x18\a \x01(\bR\aleaving\x122\n" +
-	"\astarted\x18\x06 \x03(\v2\x18.backfleet.v1.AttemptRefR\astarted\"\xf2\x01\n" +
+	"\astarted\x18\x06 \x03(\v2\x18.backfleet.v1.AttemptRefR\astarted\"\xa2\x02\n" +
 	"\rAttemptResult\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12/\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x15.backfleet.v1.OutcomeR\aoutcome\x12\x1b\n" +
@@ -2187,7 +2374,8 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\x04 \x01(\x03R\tstartedMs\x12\x19\n" +
 	"\bended_ms\x18\x05 \x01(\x03R\aendedMs\x12\x14\n" +
-	"\x05cause\x18\x06 \x01(\tR\x05cause\x12\x17\n" +
+	"\x05cause\x18\x06 \x01(\tR\x05cause\x12.\n" +
+	"\ametrics\x18\b \x03(\v2\x14.backfleet.v1.MetricR\ametrics\x12\x17\n" +
 	"\aslot_ms\x18\a \x01(\x03R\x06slotMs\"\xa1\x01\n" +
 	"\rLeaderMessage\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.backfleet.v1.WelcomeH\x00R\awelcome\x12.\n" +
@@ -2204,7 +2392,7 @@ const file_agent_proto_rawDesc = "" +
 	"\vdefinitions\x18\x01 \x03(\v2\x18.backfleet.v1.DefinitionR\vdefinitions\x12&\n" +
 	"\x04work\x18\x02 \x03(\v2\x12.backfleet.v1.WorkR\x04work\x12,\n" +
 	"\x05stops\x18\x03 \x03(\v2\x16.backfleet.v1.StopWorkR\x05stops\x12\x16\n" +
-	"\x06forget\x18\x04 \x03(\x04R\x06forget\"\xc9\x01\n" +
+	"\x06forget\x18\x04 \x03(\x04R\x06forget\"\x93\x02\n" +
 	"\n" +
 	"Definition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
@@ -2212,7 +2400,23 @@ const file_agent_proto_rawDesc = "" +
 	"\fcode_version\x18\x03 \x01(\x04R\vcodeVersion\x12\x1c\n" +
 	"\tgenerated\x18\x04 \x01(\x11R\tgenerated\x12%\n" +
 	"\x0eresource_group\x18\x05 \x01(\tR\rresourceGroup\x12\x1b\n" +
-	"\tplan_name\x18\x06 \x01(\tR\bplanName\"\xad\x02\n" +
+	"\tplan_name\x18\x06 \x01(\tR\bplanName\x12\x14\n" +
+	"\x05units\x18\a \x03(\tR\x05units\x122\n" +
+	"\asources\x18\b \x03(\v2\x18.backfleet.v1.DataSourceR\asources\"\xa1\x02\n" +
+	"\x04Task\x12&\n" +
+	"\x04node\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04node\x12\x14\n" +
+	"\x05units\x18\x02 \x03(\tR\x05units\x122\n" +
+	"\asources\x18\x03 \x03(\v2\x18.backfleet.v1.OpenSourceR\asources\x12%\n" +
+	"\x0edata_timestamp\x18\x04 \x01(\x11R\rdataTimestamp\x12%\n" +
+	"\x0escheduled_date\x18\x05 \x01(\x11R\rscheduledDate\x12'\n" +
+	"\x0fscheduled_clock\x18\x06 \x01(\x05R\x0escheduledClock\x12\x14\n" +
+	"\x05fence\x18\a \x01(\x04R\x05fence\x12\x1a\n" +
+	"\binstance\x18\b \x01(\tR\binstance\"j\n" +
+	"\n" +
+	"OpenSource\x120\n" +
+	"\x06source\x18\x01 \x01(\v2\x18.backfleet.v1.DataSourceR\x06source\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\x12\x0e\n" +
+	"\x02ca\x18\x03 \x01(\fR\x02ca\"\xad\x02\n" +
 	"\x04Work\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x1e\n" +
 	"\n" +
@@ -2340,7 +2544,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_agent_proto_goTypes = []any{
 	(*NotLeader)(nil),         // 0: backfleet.v1.NotLeader
 	(*AttemptRef)(nil),        // 1: backfleet.v1.AttemptRef
@@ -2352,97 +2556,106 @@ var file_agent_proto_goTypes = []any{
 	(*Welcome)(nil),           // 7: backfleet.v1.Welcome
 	(*Assign)(nil),            // 8: backfleet.v1.Assign
 	(*Definition)(nil),        // 9: backfleet.v1.Definition
-	(*Work)(nil),              // 10: backfleet.v1.Work
-	(*StopWork)(nil),          // 11: backfleet.v1.StopWork
-	(*Ack)(nil),               // 12: backfleet.v1.Ack
-	(*LogChunk)(nil),          // 13: backfleet.v1.LogChunk
-	(*LogAck)(nil),            // 14: backfleet.v1.LogAck
-	(*KeeperInfoRequest)(nil), // 15: backfleet.v1.KeeperInfoRequest
-	(*KeeperInfo)(nil),        // 16: backfleet.v1.KeeperInfo
-	(*StartAttempt)(nil),      // 17: backfleet.v1.StartAttempt
-	(*StartedAttempt)(nil),    // 18: backfleet.v1.StartedAttempt
-	(*StartAttempts)(nil),     // 19: backfleet.v1.StartAttempts
-	(*StartedAttempts)(nil),   // 20: backfleet.v1.StartedAttempts
-	(*StopAttempt)(nil),       // 21: backfleet.v1.StopAttempt
-	(*StoppedAttempt)(nil),    // 22: backfleet.v1.StoppedAttempt
-	(*ExtendAttempts)(nil),    // 23: backfleet.v1.ExtendAttempts
-	(*ExtendedAttempts)(nil),  // 24: backfleet.v1.ExtendedAttempts
-	(*WatchAttempts)(nil),     // 25: backfleet.v1.WatchAttempts
-	(*KeptAttempt)(nil),       // 26: backfleet.v1.KeptAttempt
-	(*ForgetAttempt)(nil),     // 27: backfleet.v1.ForgetAttempt
-	(*ForgottenAttempt)(nil),  // 28: backfleet.v1.ForgottenAttempt
-	(*QuitKeeper)(nil),        // 29: backfleet.v1.QuitKeeper
-	(*QuittingKeeper)(nil),    // 30: backfleet.v1.QuittingKeeper
-	(*Agent)(nil),             // 31: backfleet.v1.Agent
-	(Outcome)(0),              // 32: backfleet.v1.Outcome
-	(*Node)(nil),              // 33: backfleet.v1.Node
-	(*Assignment)(nil),        // 34: backfleet.v1.Assignment
-	(*Limits)(nil),            // 35: backfleet.v1.Limits
+	(*Task)(nil),              // 10: backfleet.v1.Task
+	(*OpenSource)(nil),        // 11: backfleet.v1.OpenSource
+	(*Work)(nil),              // 12: backfleet.v1.Work
+	(*StopWork)(nil),          // 13: backfleet.v1.StopWork
+	(*Ack)(nil),               // 14: backfleet.v1.Ack
+	(*LogChunk)(nil),          // 15: backfleet.v1.LogChunk
+	(*LogAck)(nil),            // 16: backfleet.v1.LogAck
+	(*KeeperInfoRequest)(nil), // 17: backfleet.v1.KeeperInfoRequest
+	(*KeeperInfo)(nil),        // 18: backfleet.v1.KeeperInfo
+	(*StartAttempt)(nil),      // 19: backfleet.v1.StartAttempt
+	(*StartedAttempt)(nil),    // 20: backfleet.v1.StartedAttempt
+	(*StartAttempts)(nil),     // 21: backfleet.v1.StartAttempts
+	(*StartedAttempts)(nil),   // 22: backfleet.v1.StartedAttempts
+	(*StopAttempt)(nil),       // 23: backfleet.v1.StopAttempt
+	(*StoppedAttempt)(nil),    // 24: backfleet.v1.StoppedAttempt
+	(*ExtendAttempts)(nil),    // 25: backfleet.v1.ExtendAttempts
+	(*ExtendedAttempts)(nil),  // 26: backfleet.v1.ExtendedAttempts
+	(*WatchAttempts)(nil),     // 27: backfleet.v1.WatchAttempts
+	(*KeptAttempt)(nil),       // 28: backfleet.v1.KeptAttempt
+	(*ForgetAttempt)(nil),     // 29: backfleet.v1.ForgetAttempt
+	(*ForgottenAttempt)(nil),  // 30: backfleet.v1.ForgottenAttempt
+	(*QuitKeeper)(nil),        // 31: backfleet.v1.QuitKeeper
+	(*QuittingKeeper)(nil),    // 32: backfleet.v1.QuittingKeeper
+	(*Agent)(nil),             // 33: backfleet.v1.Agent
+	(Outcome)(0),              // 34: backfleet.v1.Outcome
+	(*Metric)(nil),            // 35: backfleet.v1.Metric
+	(*Node)(nil),              // 36: backfleet.v1.Node
+	(*DataSource)(nil),        // 37: backfleet.v1.DataSource
+	(*Assignment)(nil),        // 38: backfleet.v1.Assignment
+	(*Limits)(nil),            // 39: backfleet.v1.Limits
 }
 var file_agent_proto_depIdxs = []int32{
 	3,  // 0: backfleet.v1.AgentMessage.hello:type_name -> backfleet.v1.Hello
 	4,  // 1: backfleet.v1.AgentMessage.report:type_name -> backfleet.v1.Report
-	31, // 2: backfleet.v1.Hello.agent:type_name -> backfleet.v1.Agent
+	33, // 2: backfleet.v1.Hello.agent:type_name -> backfleet.v1.Agent
 	1,  // 3: backfleet.v1.Hello.held:type_name -> backfleet.v1.AttemptRef
 	5,  // 4: backfleet.v1.Report.results:type_name -> backfleet.v1.AttemptResult
 	1,  // 5: backfleet.v1.Report.held:type_name -> backfleet.v1.AttemptRef
 	1,  // 6: backfleet.v1.Report.started:type_name -> backfleet.v1.AttemptRef
 	1,  // 7: backfleet.v1.AttemptResult.ref:type_name -> backfleet.v1.AttemptRef
-	32, // 8: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
-	7,  // 9: backfleet.v1.LeaderMessage.welcome:type_name -> backfleet.v1.Welcome
-	8,  // 10: backfleet.v1.LeaderMessage.assign:type_name -> backfleet.v1.Assign
-	12, // 11: backfleet.v1.LeaderMessage.ack:type_name -> backfleet.v1.Ack
-	1,  // 12: backfleet.v1.Welcome.unknown:type_name -> backfleet.v1.AttemptRef
-	9,  // 13: backfleet.v1.Assign.definitions:type_name -> backfleet.v1.Definition
-	10, // 14: backfleet.v1.Assign.work:type_name -> backfleet.v1.Work
-	11, // 15: backfleet.v1.Assign.stops:type_name -> backfleet.v1.StopWork
-	33, // 16: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
-	1,  // 17: backfleet.v1.Work.ref:type_name -> backfleet.v1.AttemptRef
-	34, // 18: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
-	1,  // 19: backfleet.v1.StopWork.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 20: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
-	1,  // 21: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
-	1,  // 22: backfleet.v1.LogChunk.ref:type_name -> backfleet.v1.AttemptRef
-	13, // 23: backfleet.v1.LogChunk.more:type_name -> backfleet.v1.LogChunk
-	1,  // 24: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
-	14, // 25: backfleet.v1.LogAck.more:type_name -> backfleet.v1.LogAck
-	1,  // 26: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	34, // 27: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
-	35, // 28: backfleet.v1.StartAttempt.limits:type_name -> backfleet.v1.Limits
-	17, // 29: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
-	1,  // 30: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
-	1,  // 31: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 32: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 33: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 34: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	26, // 35: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
-	1,  // 36: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 37: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 38: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	13, // 39: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	15, // 40: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	17, // 41: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	19, // 42: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	21, // 43: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	23, // 44: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	25, // 45: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	27, // 46: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	29, // 47: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 48: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	14, // 49: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	16, // 50: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	18, // 51: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	20, // 52: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	22, // 53: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	24, // 54: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	26, // 55: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	28, // 56: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	30, // 57: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	48, // [48:58] is the sub-list for method output_type
-	38, // [38:48] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	34, // 8: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
+	35, // 9: backfleet.v1.AttemptResult.metrics:type_name -> backfleet.v1.Metric
+	7,  // 10: backfleet.v1.LeaderMessage.welcome:type_name -> backfleet.v1.Welcome
+	8,  // 11: backfleet.v1.LeaderMessage.assign:type_name -> backfleet.v1.Assign
+	14, // 12: backfleet.v1.LeaderMessage.ack:type_name -> backfleet.v1.Ack
+	1,  // 13: backfleet.v1.Welcome.unknown:type_name -> backfleet.v1.AttemptRef
+	9,  // 14: backfleet.v1.Assign.definitions:type_name -> backfleet.v1.Definition
+	12, // 15: backfleet.v1.Assign.work:type_name -> backfleet.v1.Work
+	13, // 16: backfleet.v1.Assign.stops:type_name -> backfleet.v1.StopWork
+	36, // 17: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
+	37, // 18: backfleet.v1.Definition.sources:type_name -> backfleet.v1.DataSource
+	36, // 19: backfleet.v1.Task.node:type_name -> backfleet.v1.Node
+	11, // 20: backfleet.v1.Task.sources:type_name -> backfleet.v1.OpenSource
+	37, // 21: backfleet.v1.OpenSource.source:type_name -> backfleet.v1.DataSource
+	1,  // 22: backfleet.v1.Work.ref:type_name -> backfleet.v1.AttemptRef
+	38, // 23: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
+	1,  // 24: backfleet.v1.StopWork.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 25: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
+	1,  // 26: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
+	1,  // 27: backfleet.v1.LogChunk.ref:type_name -> backfleet.v1.AttemptRef
+	15, // 28: backfleet.v1.LogChunk.more:type_name -> backfleet.v1.LogChunk
+	1,  // 29: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
+	16, // 30: backfleet.v1.LogAck.more:type_name -> backfleet.v1.LogAck
+	1,  // 31: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	38, // 32: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
+	39, // 33: backfleet.v1.StartAttempt.limits:type_name -> backfleet.v1.Limits
+	19, // 34: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
+	1,  // 35: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
+	1,  // 36: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 37: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 38: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 39: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	28, // 40: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
+	1,  // 41: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 42: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 43: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	15, // 44: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	17, // 45: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	19, // 46: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	21, // 47: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	23, // 48: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	25, // 49: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	27, // 50: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	29, // 51: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	31, // 52: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 53: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	16, // 54: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	18, // 55: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	20, // 56: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	22, // 57: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	24, // 58: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	26, // 59: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	28, // 60: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	30, // 61: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	32, // 62: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	53, // [53:63] is the sub-list for method output_type
+	43, // [43:53] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2467,7 +2680,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -320,7 +320,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25, 0}
+	return file_command_proto_rawDescGZIP(), []int{27, 0}
 }
 
 type NodeChange_Kind int32
@@ -372,7 +372,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28, 0}
+	return file_command_proto_rawDescGZIP(), []int{30, 0}
 }
 
 type Command struct {
@@ -400,6 +400,8 @@ type Command struct {
 	//	*Command_OperateAgents
 	//	*Command_PutJoinToken
 	//	*Command_RevokeJoinToken
+	//	*Command_PutDataSource
+	//	*Command_RemoveDataSource
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -619,6 +621,24 @@ func (x *Command) GetRevokeJoinToken() *RevokeJoinToken {
 	return nil
 }
 
+func (x *Command) GetPutDataSource() *PutDataSource {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutDataSource); ok {
+			return x.PutDataSource
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveDataSource() *RemoveDataSource {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveDataSource); ok {
+			return x.RemoveDataSource
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -683,6 +703,14 @@ type Command_RevokeJoinToken struct {
 	RevokeJoinToken *RevokeJoinToken `protobuf:"bytes,26,opt,name=revoke_join_token,json=revokeJoinToken,proto3,oneof"`
 }
 
+type Command_PutDataSource struct {
+	PutDataSource *PutDataSource `protobuf:"bytes,27,opt,name=put_data_source,json=putDataSource,proto3,oneof"`
+}
+
+type Command_RemoveDataSource struct {
+	RemoveDataSource *RemoveDataSource `protobuf:"bytes,28,opt,name=remove_data_source,json=removeDataSource,proto3,oneof"`
+}
+
 func (*Command_ApplyNodes) isCommand_Body() {}
 
 func (*Command_Submit) isCommand_Body() {}
@@ -712,6 +740,10 @@ func (*Command_OperateAgents) isCommand_Body() {}
 func (*Command_PutJoinToken) isCommand_Body() {}
 
 func (*Command_RevokeJoinToken) isCommand_Body() {}
+
+func (*Command_PutDataSource) isCommand_Body() {}
+
+func (*Command_RemoveDataSource) isCommand_Body() {}
 
 // ApplyNodes adds or replaces nodes, all or nothing. The proposer has checked
 // them against the graph; the state machine checks again.
@@ -1546,6 +1578,96 @@ func (x *RevokeJoinToken) GetId() string {
 	return ""
 }
 
+// PutDataSource adds or replaces a data source.
+type PutDataSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        *DataSource            `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutDataSource) Reset() {
+	*x = PutDataSource{}
+	mi := &file_command_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutDataSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutDataSource) ProtoMessage() {}
+
+func (x *PutDataSource) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutDataSource.ProtoReflect.Descriptor instead.
+func (*PutDataSource) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PutDataSource) GetSource() *DataSource {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+// RemoveDataSource is refused while a node names it.
+type RemoveDataSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveDataSource) Reset() {
+	*x = RemoveDataSource{}
+	mi := &file_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveDataSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveDataSource) ProtoMessage() {}
+
+func (x *RemoveDataSource) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveDataSource.ProtoReflect.Descriptor instead.
+func (*RemoveDataSource) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RemoveDataSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type PutWorkspace struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1558,7 +1680,7 @@ type PutWorkspace struct {
 
 func (x *PutWorkspace) Reset() {
 	*x = PutWorkspace{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1692,7 @@ func (x *PutWorkspace) String() string {
 func (*PutWorkspace) ProtoMessage() {}
 
 func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1705,7 @@ func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutWorkspace.ProtoReflect.Descriptor instead.
 func (*PutWorkspace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PutWorkspace) GetId() string {
@@ -1624,7 +1746,7 @@ type PutRegion struct {
 
 func (x *PutRegion) Reset() {
 	*x = PutRegion{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1758,7 @@ func (x *PutRegion) String() string {
 func (*PutRegion) ProtoMessage() {}
 
 func (x *PutRegion) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1771,7 @@ func (x *PutRegion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRegion.ProtoReflect.Descriptor instead.
 func (*PutRegion) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PutRegion) GetId() string {
@@ -1685,7 +1807,7 @@ type Turn struct {
 
 func (x *Turn) Reset() {
 	*x = Turn{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1819,7 @@ func (x *Turn) String() string {
 func (*Turn) ProtoMessage() {}
 
 func (x *Turn) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1832,7 @@ func (x *Turn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turn.ProtoReflect.Descriptor instead.
 func (*Turn) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Turn) GetFinishes() []*Finish {
@@ -1785,14 +1907,15 @@ type Finish struct {
 	ExitCode      int32                  `protobuf:"zigzag32,5,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
 	StartedMs     int64                  `protobuf:"varint,6,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
 	EndedMs       int64                  `protobuf:"varint,7,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"`
-	Cause         string                 `protobuf:"bytes,8,opt,name=cause,proto3" json:"cause,omitempty"` // for people; empty on success
+	Cause         string                 `protobuf:"bytes,8,opt,name=cause,proto3" json:"cause,omitempty"`     // for people; empty on success
+	Metrics       []*Metric              `protobuf:"bytes,9,rep,name=metrics,proto3" json:"metrics,omitempty"` // at most 32, of 2 KiB together; what is more was left out by the agent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1927,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1940,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Finish) GetPlan() uint64 {
@@ -1876,6 +1999,13 @@ func (x *Finish) GetCause() string {
 	return ""
 }
 
+func (x *Finish) GetMetrics() []*Metric {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
 // Loss ends a lease without a result. It uses no retry.
 type Loss struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1889,7 +2019,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2031,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2044,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Loss) GetPlan() uint64 {
@@ -1957,7 +2087,7 @@ type OpenDate struct {
 
 func (x *OpenDate) Reset() {
 	*x = OpenDate{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2099,7 @@ func (x *OpenDate) String() string {
 func (*OpenDate) ProtoMessage() {}
 
 func (x *OpenDate) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2112,7 @@ func (x *OpenDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenDate.ProtoReflect.Descriptor instead.
 func (*OpenDate) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OpenDate) GetPlan() uint64 {
@@ -2010,7 +2140,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2152,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2165,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DryRuns) GetPlan() uint64 {
@@ -2066,7 +2196,7 @@ type Yield struct {
 
 func (x *Yield) Reset() {
 	*x = Yield{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2208,7 @@ func (x *Yield) String() string {
 func (*Yield) ProtoMessage() {}
 
 func (x *Yield) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2221,7 @@ func (x *Yield) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Yield.ProtoReflect.Descriptor instead.
 func (*Yield) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Yield) GetPlan() uint64 {
@@ -2140,7 +2270,7 @@ type Missed struct {
 
 func (x *Missed) Reset() {
 	*x = Missed{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2282,7 @@ func (x *Missed) String() string {
 func (*Missed) ProtoMessage() {}
 
 func (x *Missed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2295,7 @@ func (x *Missed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missed.ProtoReflect.Descriptor instead.
 func (*Missed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Missed) GetPlan() uint64 {
@@ -2196,7 +2326,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +2338,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +2351,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Grant) GetPlan() uint64 {
@@ -2271,7 +2401,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2413,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2426,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Started) GetPlan() uint64 {
@@ -2334,7 +2464,7 @@ type PutServer struct {
 
 func (x *PutServer) Reset() {
 	*x = PutServer{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2476,7 @@ func (x *PutServer) String() string {
 func (*PutServer) ProtoMessage() {}
 
 func (x *PutServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2489,7 @@ func (x *PutServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServer.ProtoReflect.Descriptor instead.
 func (*PutServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutServer) GetId() string {
@@ -2406,7 +2536,7 @@ type RemoveServer struct {
 
 func (x *RemoveServer) Reset() {
 	*x = RemoveServer{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2548,7 @@ func (x *RemoveServer) String() string {
 func (*RemoveServer) ProtoMessage() {}
 
 func (x *RemoveServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2561,7 @@ func (x *RemoveServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
 func (*RemoveServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveServer) GetId() string {
@@ -2459,7 +2589,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2601,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2614,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Agent) GetId() string {
@@ -2567,7 +2697,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2709,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2722,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -2624,7 +2754,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2766,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2779,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -2698,7 +2828,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2840,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2853,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NodeChange) GetId() string {
@@ -2752,7 +2882,7 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xc4\b\n" +
+	"node.proto\"\xdb\t\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
@@ -2779,7 +2909,9 @@ const file_command_proto_rawDesc = "" +
 	"put_region\x18\x17 \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\tputRegion\x12D\n" +
 	"\x0eoperate_agents\x18\x18 \x01(\v2\x1b.backfleet.v1.OperateAgentsH\x00R\roperateAgents\x12B\n" +
 	"\x0eput_join_token\x18\x19 \x01(\v2\x1a.backfleet.v1.PutJoinTokenH\x00R\fputJoinToken\x12K\n" +
-	"\x11revoke_join_token\x18\x1a \x01(\v2\x1d.backfleet.v1.RevokeJoinTokenH\x00R\x0frevokeJoinTokenB\x06\n" +
+	"\x11revoke_join_token\x18\x1a \x01(\v2\x1d.backfleet.v1.RevokeJoinTokenH\x00R\x0frevokeJoinToken\x12E\n" +
+	"\x0fput_data_source\x18\x1b \x01(\v2\x1b.backfleet.v1.PutDataSourceH\x00R\rputDataSource\x12N\n" +
+	"\x12remove_data_source\x18\x1c \x01(\v2\x1e.backfleet.v1.RemoveDataSourceH\x00R\x10removeDataSourceB\x06\n" +
 	"\x04bodyJ\x04\b\r\x10\x0eJ\x04\b\x0e\x10\x0f\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
@@ -2893,7 +3025,11 @@ const file_command_proto_rawDesc = "" +
 	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12 \n" +
 	"\vdescription\x18\x05 \x01(\tR\vdescription\"!\n" +
 	"\x0fRevokeJoinToken\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x86\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"A\n" +
+	"\rPutDataSource\x120\n" +
+	"\x06source\x18\x01 \x01(\v2\x18.backfleet.v1.DataSourceR\x06source\"&\n" +
+	"\x10RemoveDataSource\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x86\x01\n" +
 	"\fPutWorkspace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2912,7 +3048,7 @@ const file_command_proto_rawDesc = "" +
 	"\x06agents\x18\x06 \x03(\v2\x13.backfleet.v1.AgentR\x06agents\x12+\n" +
 	"\x06yields\x18\a \x03(\v2\x13.backfleet.v1.YieldR\x06yields\x12,\n" +
 	"\x06missed\x18\b \x03(\v2\x14.backfleet.v1.MissedR\x06missed\x12/\n" +
-	"\astarted\x18\t \x03(\v2\x15.backfleet.v1.StartedR\astarted\"\xec\x01\n" +
+	"\astarted\x18\t \x03(\v2\x15.backfleet.v1.StartedR\astarted\"\x9c\x02\n" +
 	"\x06Finish\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
@@ -2922,7 +3058,8 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\x06 \x01(\x03R\tstartedMs\x12\x19\n" +
 	"\bended_ms\x18\a \x01(\x03R\aendedMs\x12\x14\n" +
-	"\x05cause\x18\b \x01(\tR\x05cause\"b\n" +
+	"\x05cause\x18\b \x01(\tR\x05cause\x12.\n" +
+	"\ametrics\x18\t \x03(\v2\x14.backfleet.v1.MetricR\ametrics\"b\n" +
 	"\x04Loss\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
@@ -3028,7 +3165,7 @@ func file_command_proto_rawDescGZIP() []byte {
 }
 
 var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_command_proto_goTypes = []any{
 	(Outcome)(0),               // 0: backfleet.v1.Outcome
 	(Operate_Kind)(0),          // 1: backfleet.v1.Operate.Kind
@@ -3048,79 +3185,87 @@ var file_command_proto_goTypes = []any{
 	(*OperateAgents)(nil),      // 15: backfleet.v1.OperateAgents
 	(*PutJoinToken)(nil),       // 16: backfleet.v1.PutJoinToken
 	(*RevokeJoinToken)(nil),    // 17: backfleet.v1.RevokeJoinToken
-	(*PutWorkspace)(nil),       // 18: backfleet.v1.PutWorkspace
-	(*PutRegion)(nil),          // 19: backfleet.v1.PutRegion
-	(*Turn)(nil),               // 20: backfleet.v1.Turn
-	(*Finish)(nil),             // 21: backfleet.v1.Finish
-	(*Loss)(nil),               // 22: backfleet.v1.Loss
-	(*OpenDate)(nil),           // 23: backfleet.v1.OpenDate
-	(*DryRuns)(nil),            // 24: backfleet.v1.DryRuns
-	(*Yield)(nil),              // 25: backfleet.v1.Yield
-	(*Missed)(nil),             // 26: backfleet.v1.Missed
-	(*Grant)(nil),              // 27: backfleet.v1.Grant
-	(*Started)(nil),            // 28: backfleet.v1.Started
-	(*PutServer)(nil),          // 29: backfleet.v1.PutServer
-	(*RemoveServer)(nil),       // 30: backfleet.v1.RemoveServer
-	(*Agent)(nil),              // 31: backfleet.v1.Agent
-	(*GroupSlots)(nil),         // 32: backfleet.v1.GroupSlots
-	(*Answer)(nil),             // 33: backfleet.v1.Answer
-	(*NodeChange)(nil),         // 34: backfleet.v1.NodeChange
-	(*Node)(nil),               // 35: backfleet.v1.Node
-	(*Request)(nil),            // 36: backfleet.v1.Request
-	(*Zone)(nil),               // 37: backfleet.v1.Zone
-	(*DateRange)(nil),          // 38: backfleet.v1.DateRange
-	(*Period)(nil),             // 39: backfleet.v1.Period
-	(*Assignment)(nil),         // 40: backfleet.v1.Assignment
+	(*PutDataSource)(nil),      // 18: backfleet.v1.PutDataSource
+	(*RemoveDataSource)(nil),   // 19: backfleet.v1.RemoveDataSource
+	(*PutWorkspace)(nil),       // 20: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),          // 21: backfleet.v1.PutRegion
+	(*Turn)(nil),               // 22: backfleet.v1.Turn
+	(*Finish)(nil),             // 23: backfleet.v1.Finish
+	(*Loss)(nil),               // 24: backfleet.v1.Loss
+	(*OpenDate)(nil),           // 25: backfleet.v1.OpenDate
+	(*DryRuns)(nil),            // 26: backfleet.v1.DryRuns
+	(*Yield)(nil),              // 27: backfleet.v1.Yield
+	(*Missed)(nil),             // 28: backfleet.v1.Missed
+	(*Grant)(nil),              // 29: backfleet.v1.Grant
+	(*Started)(nil),            // 30: backfleet.v1.Started
+	(*PutServer)(nil),          // 31: backfleet.v1.PutServer
+	(*RemoveServer)(nil),       // 32: backfleet.v1.RemoveServer
+	(*Agent)(nil),              // 33: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 34: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 35: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 36: backfleet.v1.NodeChange
+	(*Node)(nil),               // 37: backfleet.v1.Node
+	(*Request)(nil),            // 38: backfleet.v1.Request
+	(*Zone)(nil),               // 39: backfleet.v1.Zone
+	(*DateRange)(nil),          // 40: backfleet.v1.DateRange
+	(*Period)(nil),             // 41: backfleet.v1.Period
+	(*DataSource)(nil),         // 42: backfleet.v1.DataSource
+	(*Metric)(nil),             // 43: backfleet.v1.Metric
+	(*Assignment)(nil),         // 44: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
 	7,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
 	8,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
-	20, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	29, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	30, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	22, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
+	31, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	32, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
 	10, // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
 	12, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
 	9,  // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
 	13, // 8: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
 	14, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
-	18, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
-	19, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
+	20, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
+	21, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
 	15, // 12: backfleet.v1.Command.operate_agents:type_name -> backfleet.v1.OperateAgents
 	16, // 13: backfleet.v1.Command.put_join_token:type_name -> backfleet.v1.PutJoinToken
 	17, // 14: backfleet.v1.Command.revoke_join_token:type_name -> backfleet.v1.RevokeJoinToken
-	35, // 15: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	36, // 16: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	37, // 17: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	37, // 18: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
-	1,  // 19: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
-	11, // 20: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
-	38, // 21: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
-	39, // 22: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
-	38, // 23: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
-	38, // 24: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
-	37, // 25: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
-	2,  // 26: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
-	3,  // 27: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
-	21, // 28: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	22, // 29: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	23, // 30: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	24, // 31: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	27, // 32: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	31, // 33: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
-	25, // 34: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
-	26, // 35: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
-	28, // 36: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
-	0,  // 37: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	32, // 38: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	40, // 39: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	4,  // 40: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	34, // 41: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	5,  // 42: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	18, // 15: backfleet.v1.Command.put_data_source:type_name -> backfleet.v1.PutDataSource
+	19, // 16: backfleet.v1.Command.remove_data_source:type_name -> backfleet.v1.RemoveDataSource
+	37, // 17: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	38, // 18: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	39, // 19: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	39, // 20: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	1,  // 21: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
+	11, // 22: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
+	40, // 23: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	41, // 24: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	40, // 25: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	40, // 26: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	39, // 27: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	2,  // 28: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
+	3,  // 29: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
+	42, // 30: backfleet.v1.PutDataSource.source:type_name -> backfleet.v1.DataSource
+	23, // 31: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	24, // 32: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	25, // 33: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	26, // 34: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	29, // 35: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	33, // 36: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	27, // 37: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
+	28, // 38: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
+	30, // 39: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
+	0,  // 40: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	43, // 41: backfleet.v1.Finish.metrics:type_name -> backfleet.v1.Metric
+	34, // 42: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	44, // 43: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	4,  // 44: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	36, // 45: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	5,  // 46: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3145,16 +3290,18 @@ func file_command_proto_init() {
 		(*Command_OperateAgents)(nil),
 		(*Command_PutJoinToken)(nil),
 		(*Command_RevokeJoinToken)(nil),
+		(*Command_PutDataSource)(nil),
+		(*Command_RemoveDataSource)(nil),
 	}
 	file_command_proto_msgTypes[6].OneofWrappers = []any{}
-	file_command_proto_msgTypes[12].OneofWrappers = []any{}
+	file_command_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -122,7 +122,7 @@ func (x ExitCode_Meaning) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExitCode_Meaning.Descriptor instead.
 func (ExitCode_Meaning) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2, 0}
+	return file_node_proto_rawDescGZIP(), []int{16, 0}
 }
 
 type Schedule_Kind int32
@@ -183,7 +183,7 @@ func (x Schedule_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Kind.Descriptor instead.
 func (Schedule_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4, 0}
+	return file_node_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type Request_Mode int32
@@ -241,7 +241,7 @@ func (x Request_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Mode.Descriptor instead.
 func (Request_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 0}
+	return file_node_proto_rawDescGZIP(), []int{20, 0}
 }
 
 type Request_Order int32
@@ -287,7 +287,7 @@ func (x Request_Order) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Order.Descriptor instead.
 func (Request_Order) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 1}
+	return file_node_proto_rawDescGZIP(), []int{20, 1}
 }
 
 type Request_Gate int32
@@ -336,7 +336,7 @@ func (x Request_Gate) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Gate.Descriptor instead.
 func (Request_Gate) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 2}
+	return file_node_proto_rawDescGZIP(), []int{20, 2}
 }
 
 type Request_OnFailure int32
@@ -382,7 +382,7 @@ func (x Request_OnFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_OnFailure.Descriptor instead.
 func (Request_OnFailure) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 3}
+	return file_node_proto_rawDescGZIP(), []int{20, 3}
 }
 
 type Request_Overlap int32
@@ -428,7 +428,7 @@ func (x Request_Overlap) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Overlap.Descriptor instead.
 func (Request_Overlap) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 4}
+	return file_node_proto_rawDescGZIP(), []int{20, 4}
 }
 
 // OnConflict says what happens when an auto instance of a node becomes ready
@@ -479,7 +479,7 @@ func (x Request_OnConflict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_OnConflict.Descriptor instead.
 func (Request_OnConflict) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 5}
+	return file_node_proto_rawDescGZIP(), []int{20, 5}
 }
 
 // Switch says what becomes of nodes with a mode of their own (RULES R6).
@@ -526,7 +526,7 @@ func (x Request_Switch) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Request_Switch.Descriptor instead.
 func (Request_Switch) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6, 6}
+	return file_node_proto_rawDescGZIP(), []int{20, 6}
 }
 
 type Period_Cycle int32
@@ -572,7 +572,7 @@ func (x Period_Cycle) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Period_Cycle.Descriptor instead.
 func (Period_Cycle) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8, 0}
+	return file_node_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // Node is one scheduled unit of code (RULES R0).
@@ -582,7 +582,7 @@ type Node struct {
 	Name              string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Workspace         string                 `protobuf:"bytes,3,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	Owner             string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
-	Type              string                 `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"` // "shell"
+	Type              string                 `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"` // "shell", "python", "sql", "http", "check", "integration", "logical_dimension", "logical_fact", "logical_aggregate" or "virtual"
 	Description       string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
 	Dialect           string                 `protobuf:"bytes,7,opt,name=dialect,proto3" json:"dialect,omitempty"` // parameter dialect: "dataworks" (default) or "dataphin"
 	Params            []*Assignment          `protobuf:"bytes,8,rep,name=params,proto3" json:"params,omitempty"`   // in the order written; code sees them as $1, $2, …
@@ -606,6 +606,13 @@ type Node struct {
 	Limits            *Limits                `protobuf:"bytes,26,opt,name=limits,proto3" json:"limits,omitempty"`                                                   // of each attempt; absent: as the agent is set
 	ExitCodes         []*ExitCode            `protobuf:"bytes,27,rep,name=exit_codes,json=exitCodes,proto3" json:"exit_codes,omitempty"`                            // that mean something else than success (0) and failure (the others)
 	Secrets           []string               `protobuf:"bytes,28,rep,name=secrets,proto3" json:"secrets,omitempty"`                                                 // variables whose values are masked in logs
+	Source            string                 `protobuf:"bytes,29,opt,name=source,proto3" json:"source,omitempty"`                                                   // name of the data source of sql, check and logical nodes
+	Sql               *Sql                   `protobuf:"bytes,30,opt,name=sql,proto3" json:"sql,omitempty"`
+	Python            *Python                `protobuf:"bytes,31,opt,name=python,proto3" json:"python,omitempty"`
+	Http              *Http                  `protobuf:"bytes,32,opt,name=http,proto3" json:"http,omitempty"`
+	Check             *Check                 `protobuf:"bytes,33,opt,name=check,proto3" json:"check,omitempty"`
+	Integration       *Integration           `protobuf:"bytes,34,opt,name=integration,proto3" json:"integration,omitempty"`
+	Logical           *Logical               `protobuf:"bytes,35,opt,name=logical,proto3" json:"logical,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -836,6 +843,1174 @@ func (x *Node) GetSecrets() []string {
 	return nil
 }
 
+func (x *Node) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Node) GetSql() *Sql {
+	if x != nil {
+		return x.Sql
+	}
+	return nil
+}
+
+func (x *Node) GetPython() *Python {
+	if x != nil {
+		return x.Python
+	}
+	return nil
+}
+
+func (x *Node) GetHttp() *Http {
+	if x != nil {
+		return x.Http
+	}
+	return nil
+}
+
+func (x *Node) GetCheck() *Check {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *Node) GetIntegration() *Integration {
+	if x != nil {
+		return x.Integration
+	}
+	return nil
+}
+
+func (x *Node) GetLogical() *Logical {
+	if x != nil {
+		return x.Logical
+	}
+	return nil
+}
+
+// Sql is what a node of type sql says beside its code, the statements.
+type Sql struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Transaction   bool                   `protobuf:"varint,1,opt,name=transaction,proto3" json:"transaction,omitempty"`        // all statements in one, which a failure undoes
+	MaxRows       uint32                 `protobuf:"varint,2,opt,name=max_rows,json=maxRows,proto3" json:"max_rows,omitempty"` // of each result that the log shows; 0: the default
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sql) Reset() {
+	*x = Sql{}
+	mi := &file_node_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sql) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sql) ProtoMessage() {}
+
+func (x *Sql) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sql.ProtoReflect.Descriptor instead.
+func (*Sql) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Sql) GetTransaction() bool {
+	if x != nil {
+		return x.Transaction
+	}
+	return false
+}
+
+func (x *Sql) GetMaxRows() uint32 {
+	if x != nil {
+		return x.MaxRows
+	}
+	return 0
+}
+
+// Python is how the code of a python node is run.
+type Python struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interpreter   string                 `protobuf:"bytes,1,opt,name=interpreter,proto3" json:"interpreter,omitempty"` // program or path; empty: as the agent is set for the resource group
+	Venv          string                 `protobuf:"bytes,2,opt,name=venv,proto3" json:"venv,omitempty"`               // folder of a virtual environment on the agent
+	Arguments     []string               `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`     // after the values of the parameters
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Python) Reset() {
+	*x = Python{}
+	mi := &file_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Python) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Python) ProtoMessage() {}
+
+func (x *Python) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Python.ProtoReflect.Descriptor instead.
+func (*Python) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Python) GetInterpreter() string {
+	if x != nil {
+		return x.Interpreter
+	}
+	return ""
+}
+
+func (x *Python) GetVenv() string {
+	if x != nil {
+		return x.Venv
+	}
+	return ""
+}
+
+func (x *Python) GetArguments() []string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+// Http is the request of an http node.
+type Http struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Method           string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	Url              string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Headers          []*Assignment          `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"` // {secret:NAME} in a value is a variable of the attempt
+	Body             string                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	Expect           []int32                `protobuf:"varint,5,rep,packed,name=expect,proto3" json:"expect,omitempty"`                                        // status codes; none: 200 to 299
+	Retries          int32                  `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`                                             // within one attempt, after a failed connection, 408, 429 or 5xx
+	BackoffMs        int64                  `protobuf:"varint,7,opt,name=backoff_ms,json=backoffMs,proto3" json:"backoff_ms,omitempty"`                        // before the first of them; each later one doubles it
+	TimeoutMs        int64                  `protobuf:"varint,8,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`                        // of one try; 0: the default
+	MaxResponseBytes int64                  `protobuf:"varint,9,opt,name=max_response_bytes,json=maxResponseBytes,proto3" json:"max_response_bytes,omitempty"` // that the log shows; 0: the default
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Http) Reset() {
+	*x = Http{}
+	mi := &file_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Http) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Http) ProtoMessage() {}
+
+func (x *Http) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Http.ProtoReflect.Descriptor instead.
+func (*Http) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Http) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Http) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Http) GetHeaders() []*Assignment {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Http) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *Http) GetExpect() []int32 {
+	if x != nil {
+		return x.Expect
+	}
+	return nil
+}
+
+func (x *Http) GetRetries() int32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *Http) GetBackoffMs() int64 {
+	if x != nil {
+		return x.BackoffMs
+	}
+	return 0
+}
+
+func (x *Http) GetTimeoutMs() int64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *Http) GetMaxResponseBytes() int64 {
+	if x != nil {
+		return x.MaxResponseBytes
+	}
+	return 0
+}
+
+// Check is what a check node expects of its code, a query on its data source or,
+// without one, a shell script. What is set must all hold.
+type Check struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          *int64                 `protobuf:"varint,1,opt,name=rows,proto3,oneof" json:"rows,omitempty"` // exactly so many rows
+	MinRows       *int64                 `protobuf:"varint,2,opt,name=min_rows,json=minRows,proto3,oneof" json:"min_rows,omitempty"`
+	MaxRows       *int64                 `protobuf:"varint,3,opt,name=max_rows,json=maxRows,proto3,oneof" json:"max_rows,omitempty"`
+	Value         *string                `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"` // the first column of the only row; of a script, its output without blanks around it
+	Min           *string                `protobuf:"bytes,5,opt,name=min,proto3,oneof" json:"min,omitempty"`     // the same, compared as a number
+	Max           *string                `protobuf:"bytes,6,opt,name=max,proto3,oneof" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_node_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Check) GetRows() int64 {
+	if x != nil && x.Rows != nil {
+		return *x.Rows
+	}
+	return 0
+}
+
+func (x *Check) GetMinRows() int64 {
+	if x != nil && x.MinRows != nil {
+		return *x.MinRows
+	}
+	return 0
+}
+
+func (x *Check) GetMaxRows() int64 {
+	if x != nil && x.MaxRows != nil {
+		return *x.MaxRows
+	}
+	return 0
+}
+
+func (x *Check) GetValue() string {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return ""
+}
+
+func (x *Check) GetMin() string {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return ""
+}
+
+func (x *Check) GetMax() string {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return ""
+}
+
+// Integration moves rows into one partition, which it overwrites (RULES R12.1).
+type Integration struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          *IntegrationSource     `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            *IntegrationTarget     `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Columns       []*Column              `protobuf:"bytes,3,rep,name=columns,proto3" json:"columns,omitempty"`                               // none: all of the source's, by name
+	Batch         uint32                 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`                                  // rows written at once; 0: the default
+	MaxRejected   int64                  `protobuf:"varint,5,opt,name=max_rejected,json=maxRejected,proto3" json:"max_rejected,omitempty"`   // rows that may be refused; one more fails the attempt
+	RejectedFile  string                 `protobuf:"bytes,6,opt,name=rejected_file,json=rejectedFile,proto3" json:"rejected_file,omitempty"` // where they are written, as JSON lines; empty: nowhere
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Integration) Reset() {
+	*x = Integration{}
+	mi := &file_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Integration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Integration) ProtoMessage() {}
+
+func (x *Integration) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Integration.ProtoReflect.Descriptor instead.
+func (*Integration) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Integration) GetFrom() *IntegrationSource {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Integration) GetTo() *IntegrationTarget {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Integration) GetColumns() []*Column {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *Integration) GetBatch() uint32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Integration) GetMaxRejected() int64 {
+	if x != nil {
+		return x.MaxRejected
+	}
+	return 0
+}
+
+func (x *Integration) GetRejectedFile() string {
+	if x != nil {
+		return x.RejectedFile
+	}
+	return ""
+}
+
+// IntegrationSource is files, or a query on a data source.
+type IntegrationSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"` // data source; empty: files
+	Query         string                 `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
+	Files         string                 `protobuf:"bytes,3,opt,name=files,proto3" json:"files,omitempty"`                                // path or pattern on the agent
+	Format        string                 `protobuf:"bytes,4,opt,name=format,proto3" json:"format,omitempty"`                              // csv, jsonl or parquet; empty: by the name of the files
+	Delimiter     string                 `protobuf:"bytes,5,opt,name=delimiter,proto3" json:"delimiter,omitempty"`                        // csv; empty: a comma
+	NoHeader      bool                   `protobuf:"varint,6,opt,name=no_header,json=noHeader,proto3" json:"no_header,omitempty"`         // csv: columns are called 1, 2, …
+	MayBeEmpty    bool                   `protobuf:"varint,7,opt,name=may_be_empty,json=mayBeEmpty,proto3" json:"may_be_empty,omitempty"` // files: none is no error
+	NullText      string                 `protobuf:"bytes,8,opt,name=null_text,json=nullText,proto3" json:"null_text,omitempty"`          // csv: this text is no value
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntegrationSource) Reset() {
+	*x = IntegrationSource{}
+	mi := &file_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntegrationSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntegrationSource) ProtoMessage() {}
+
+func (x *IntegrationSource) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntegrationSource.ProtoReflect.Descriptor instead.
+func (*IntegrationSource) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *IntegrationSource) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *IntegrationSource) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *IntegrationSource) GetFiles() string {
+	if x != nil {
+		return x.Files
+	}
+	return ""
+}
+
+func (x *IntegrationSource) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *IntegrationSource) GetDelimiter() string {
+	if x != nil {
+		return x.Delimiter
+	}
+	return ""
+}
+
+func (x *IntegrationSource) GetNoHeader() bool {
+	if x != nil {
+		return x.NoHeader
+	}
+	return false
+}
+
+func (x *IntegrationSource) GetMayBeEmpty() bool {
+	if x != nil {
+		return x.MayBeEmpty
+	}
+	return false
+}
+
+func (x *IntegrationSource) GetNullText() string {
+	if x != nil {
+		return x.NullText
+	}
+	return ""
+}
+
+// IntegrationTarget is a partition of a table, or a folder of files.
+type IntegrationTarget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`       // data source; empty: files
+	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`         // may have a schema before it
+	Partition     []*Assignment          `protobuf:"bytes,3,rep,name=partition,proto3" json:"partition,omitempty"` // columns and their values; none: the whole table
+	Folder        string                 `protobuf:"bytes,4,opt,name=folder,proto3" json:"folder,omitempty"`       // of the partition; becomes the new rows by an atomic change of name
+	Format        string                 `protobuf:"bytes,5,opt,name=format,proto3" json:"format,omitempty"`
+	Create        bool                   `protobuf:"varint,6,opt,name=create,proto3" json:"create,omitempty"` // the table, if it is not there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntegrationTarget) Reset() {
+	*x = IntegrationTarget{}
+	mi := &file_node_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntegrationTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntegrationTarget) ProtoMessage() {}
+
+func (x *IntegrationTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntegrationTarget.ProtoReflect.Descriptor instead.
+func (*IntegrationTarget) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *IntegrationTarget) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *IntegrationTarget) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *IntegrationTarget) GetPartition() []*Assignment {
+	if x != nil {
+		return x.Partition
+	}
+	return nil
+}
+
+func (x *IntegrationTarget) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *IntegrationTarget) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *IntegrationTarget) GetCreate() bool {
+	if x != nil {
+		return x.Create
+	}
+	return false
+}
+
+// Column is one column of what an integration node writes.
+type Column struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`          // in the target
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`          // in the source; empty: the same
+	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`          // text, integer, decimal, float, boolean, date, timestamp or json; empty: as it comes
+	Format        string                 `protobuf:"bytes,4,opt,name=format,proto3" json:"format,omitempty"`      // of dates and times in text, as scheduling parameters write them
+	Required      bool                   `protobuf:"varint,5,opt,name=required,proto3" json:"required,omitempty"` // a row without it is refused
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Column) Reset() {
+	*x = Column{}
+	mi := &file_node_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Column) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Column) ProtoMessage() {}
+
+func (x *Column) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Column.ProtoReflect.Descriptor instead.
+func (*Column) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Column) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Column) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Column) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Column) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *Column) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+// Logical is a table of fields that units materialise (RULES R12.2).
+type Logical struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Table          string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`                                         // the view over all units; a unit's own table is <table>__<unit>
+	SourceTable    string                 `protobuf:"bytes,2,opt,name=source_table,json=sourceTable,proto3" json:"source_table,omitempty"`          // what the table is made from in the first place
+	Partition      string                 `protobuf:"bytes,3,opt,name=partition,proto3" json:"partition,omitempty"`                                 // column; empty: ds
+	PartitionValue string                 `protobuf:"bytes,4,opt,name=partition_value,json=partitionValue,proto3" json:"partition_value,omitempty"` // empty: ${yyyymmdd}
+	Fields         []*LogicalField        `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	Units          []*Unit                `protobuf:"bytes,6,rep,name=units,proto3" json:"units,omitempty"` // in the order in which they run
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Logical) Reset() {
+	*x = Logical{}
+	mi := &file_node_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Logical) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Logical) ProtoMessage() {}
+
+func (x *Logical) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Logical.ProtoReflect.Descriptor instead.
+func (*Logical) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Logical) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Logical) GetSourceTable() string {
+	if x != nil {
+		return x.SourceTable
+	}
+	return ""
+}
+
+func (x *Logical) GetPartition() string {
+	if x != nil {
+		return x.Partition
+	}
+	return ""
+}
+
+func (x *Logical) GetPartitionValue() string {
+	if x != nil {
+		return x.PartitionValue
+	}
+	return ""
+}
+
+func (x *Logical) GetFields() []*LogicalField {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *Logical) GetUnits() []*Unit {
+	if x != nil {
+		return x.Units
+	}
+	return nil
+}
+
+type LogicalField struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // as Column.type
+	PrimaryKey    bool                   `protobuf:"varint,3,opt,name=primary_key,json=primaryKey,proto3" json:"primary_key,omitempty"`
+	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogicalField) Reset() {
+	*x = LogicalField{}
+	mi := &file_node_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogicalField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogicalField) ProtoMessage() {}
+
+func (x *LogicalField) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogicalField.ProtoReflect.Descriptor instead.
+func (*LogicalField) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LogicalField) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LogicalField) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *LogicalField) GetPrimaryKey() bool {
+	if x != nil {
+		return x.PrimaryKey
+	}
+	return false
+}
+
+func (x *LogicalField) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// Unit is one materialised piece of a logical table.
+type Unit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`           // a query that gives the primary key and the fields, by name
+	Fields        []string               `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`       // that it produces; the primary key is understood
+	Upstreams     []string               `protobuf:"bytes,4,rep,name=upstreams,proto3" json:"upstreams,omitempty"` // nodes that it reads; they are upstreams of the node, too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unit) Reset() {
+	*x = Unit{}
+	mi := &file_node_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unit) ProtoMessage() {}
+
+func (x *Unit) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unit.ProtoReflect.Descriptor instead.
+func (*Unit) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Unit) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Unit) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Unit) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *Unit) GetUpstreams() []string {
+	if x != nil {
+		return x.Upstreams
+	}
+	return nil
+}
+
+// DataSource is a database that nodes name. Secrets are never in it: it says
+// where the agent finds them.
+type DataSource struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type           string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // postgres, mysql or sqlite
+	Description    string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Host           string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Port           int32                  `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`        // 0: the type's
+	Database       string                 `protobuf:"bytes,6,opt,name=database,proto3" json:"database,omitempty"` // sqlite: a path on the agent
+	User           string                 `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`
+	Password       *Secret                `protobuf:"bytes,8,opt,name=password,proto3" json:"password,omitempty"`
+	Tls            string                 `protobuf:"bytes,9,opt,name=tls,proto3" json:"tls,omitempty"`                                              // disable, require or verify; empty: verify, beyond loopback
+	Ca             *Secret                `protobuf:"bytes,10,opt,name=ca,proto3" json:"ca,omitempty"`                                               // PEM, for verify; absent: the system's
+	Options        []*Assignment          `protobuf:"bytes,11,rep,name=options,proto3" json:"options,omitempty"`                                     // the driver's own, sorted by name
+	ResourceGroups []string               `protobuf:"bytes,12,rep,name=resource_groups,json=resourceGroups,proto3" json:"resource_groups,omitempty"` // whose agents may use it; none: all
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *DataSource) Reset() {
+	*x = DataSource{}
+	mi := &file_node_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataSource) ProtoMessage() {}
+
+func (x *DataSource) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataSource.ProtoReflect.Descriptor instead.
+func (*DataSource) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DataSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DataSource) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *DataSource) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *DataSource) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *DataSource) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *DataSource) GetDatabase() string {
+	if x != nil {
+		return x.Database
+	}
+	return ""
+}
+
+func (x *DataSource) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *DataSource) GetPassword() *Secret {
+	if x != nil {
+		return x.Password
+	}
+	return nil
+}
+
+func (x *DataSource) GetTls() string {
+	if x != nil {
+		return x.Tls
+	}
+	return ""
+}
+
+func (x *DataSource) GetCa() *Secret {
+	if x != nil {
+		return x.Ca
+	}
+	return nil
+}
+
+func (x *DataSource) GetOptions() []*Assignment {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *DataSource) GetResourceGroups() []string {
+	if x != nil {
+		return x.ResourceGroups
+	}
+	return nil
+}
+
+// Secret is where an agent finds a text: one of both.
+type Secret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"` // a variable of the agent, BACKFLEET_SECRET_…
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`               // in the agent's folder of secrets
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Secret) Reset() {
+	*x = Secret{}
+	mi := &file_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Secret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Secret) ProtoMessage() {}
+
+func (x *Secret) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Secret.ProtoReflect.Descriptor instead.
+func (*Secret) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Secret) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *Secret) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+// Metric is a result that node code reports.
+type Metric struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // a number or a short text
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Metric) Reset() {
+	*x = Metric{}
+	mi := &file_node_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Metric) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Metric) ProtoMessage() {}
+
+func (x *Metric) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Metric.ProtoReflect.Descriptor instead.
+func (*Metric) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Metric) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Metric) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Limits of an attempt and all processes it starts. 0: none.
 type Limits struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -851,7 +2026,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +2038,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +2051,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{1}
+	return file_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Limits) GetMemoryBytes() int64 {
@@ -932,7 +2107,7 @@ type ExitCode struct {
 
 func (x *ExitCode) Reset() {
 	*x = ExitCode{}
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +2119,7 @@ func (x *ExitCode) String() string {
 func (*ExitCode) ProtoMessage() {}
 
 func (x *ExitCode) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +2132,7 @@ func (x *ExitCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExitCode.ProtoReflect.Descriptor instead.
 func (*ExitCode) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2}
+	return file_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExitCode) GetCode() int32 {
@@ -984,7 +2159,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +2171,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +2184,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{3}
+	return file_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Assignment) GetName() string {
@@ -1044,7 +2219,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +2231,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +2244,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4}
+	return file_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Schedule) GetKind() Schedule_Kind {
@@ -1145,13 +2320,14 @@ type Upstream struct {
 	To             int32                  `protobuf:"zigzag32,4,opt,name=to,proto3" json:"to,omitempty"`
 	FromMonthStart bool                   `protobuf:"varint,5,opt,name=from_month_start,json=fromMonthStart,proto3" json:"from_month_start,omitempty"` // the window begins at the first day of D's month
 	Previous       bool                   `protobuf:"varint,6,opt,name=previous,proto3" json:"previous,omitempty"`                                     // the previous cycle of that node instead of its D (RULES R5.3)
+	Fields         []string               `protobuf:"bytes,7,rep,name=fields,proto3" json:"fields,omitempty"`                                          // of a logical node, that are read; none: any (RULES R12.2)
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +2339,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +2352,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Upstream) GetNode() string {
@@ -1221,6 +2397,13 @@ func (x *Upstream) GetPrevious() bool {
 	return false
 }
 
+func (x *Upstream) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 // Request is a backfill as asked for (RULES R2 to R7).
 type Request struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1257,13 +2440,14 @@ type Request struct {
 	PausedNodes    Request_Switch         `protobuf:"varint,31,opt,name=paused_nodes,json=pausedNodes,proto3,enum=backfleet.v1.Request_Switch" json:"paused_nodes,omitempty"`
 	DryRunNodes    Request_Switch         `protobuf:"varint,32,opt,name=dry_run_nodes,json=dryRunNodes,proto3,enum=backfleet.v1.Request_Switch" json:"dry_run_nodes,omitempty"`
 	Priority       int32                  `protobuf:"varint,33,opt,name=priority,proto3" json:"priority,omitempty"` // set by an operator for the whole plan; 0: by the rules (RULES R7.6)
+	Fields         []*FieldChoice         `protobuf:"bytes,34,rep,name=fields,proto3" json:"fields,omitempty"`      // of logical nodes; one that is not named: entire table
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +2459,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +2472,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Request) GetMode() Request_Mode {
@@ -1522,6 +2706,66 @@ func (x *Request) GetPriority() int32 {
 	return 0
 }
 
+func (x *Request) GetFields() []*FieldChoice {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+// FieldChoice is "select field" of one logical node (RULES R12.2).
+type FieldChoice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Fields        []string               `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldChoice) Reset() {
+	*x = FieldChoice{}
+	mi := &file_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldChoice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldChoice) ProtoMessage() {}
+
+func (x *FieldChoice) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldChoice.ProtoReflect.Descriptor instead.
+func (*FieldChoice) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *FieldChoice) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *FieldChoice) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 // NodeFilter matches nodes that agree with all that is set.
 type NodeFilter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1538,7 +2782,7 @@ type NodeFilter struct {
 
 func (x *NodeFilter) Reset() {
 	*x = NodeFilter{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +2794,7 @@ func (x *NodeFilter) String() string {
 func (*NodeFilter) ProtoMessage() {}
 
 func (x *NodeFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +2807,7 @@ func (x *NodeFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeFilter.ProtoReflect.Descriptor instead.
 func (*NodeFilter) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NodeFilter) GetWorkspace() string {
@@ -1628,7 +2872,7 @@ type Period struct {
 
 func (x *Period) Reset() {
 	*x = Period{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +2884,7 @@ func (x *Period) String() string {
 func (*Period) ProtoMessage() {}
 
 func (x *Period) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +2897,7 @@ func (x *Period) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Period.ProtoReflect.Descriptor instead.
 func (*Period) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Period) GetCycle() Period_Cycle {
@@ -1688,7 +2932,7 @@ type DateRange struct {
 
 func (x *DateRange) Reset() {
 	*x = DateRange{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +2944,7 @@ func (x *DateRange) String() string {
 func (*DateRange) ProtoMessage() {}
 
 func (x *DateRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +2957,7 @@ func (x *DateRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DateRange.ProtoReflect.Descriptor instead.
 func (*DateRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DateRange) GetFrom() int32 {
@@ -1741,7 +2985,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +2997,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +3010,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{10}
+	return file_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TimeRange) GetFrom() int32 {
@@ -1793,7 +3037,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +3049,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +3062,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{11}
+	return file_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Override) GetNode() string {
@@ -1848,7 +3092,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +3104,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +3117,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{12}
+	return file_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Zone) GetName() string {
@@ -1907,7 +3151,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +3163,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +3176,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{13}
+	return file_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Transition) GetAt() int64 {
@@ -1954,7 +3198,8 @@ var File_node_proto protoreflect.FileDescriptor
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\fbackfleet.v1\"\xfd\a\n" +
+	"node.proto\x12\fbackfleet.v1\"\xa9\n" +
+	"\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
@@ -1986,13 +3231,121 @@ const file_node_proto_rawDesc = "" +
 	"\x06limits\x18\x1a \x01(\v2\x14.backfleet.v1.LimitsR\x06limits\x125\n" +
 	"\n" +
 	"exit_codes\x18\x1b \x03(\v2\x16.backfleet.v1.ExitCodeR\texitCodes\x12\x18\n" +
-	"\asecrets\x18\x1c \x03(\tR\asecrets\"+\n" +
+	"\asecrets\x18\x1c \x03(\tR\asecrets\x12\x16\n" +
+	"\x06source\x18\x1d \x01(\tR\x06source\x12#\n" +
+	"\x03sql\x18\x1e \x01(\v2\x11.backfleet.v1.SqlR\x03sql\x12,\n" +
+	"\x06python\x18\x1f \x01(\v2\x14.backfleet.v1.PythonR\x06python\x12&\n" +
+	"\x04http\x18  \x01(\v2\x12.backfleet.v1.HttpR\x04http\x12)\n" +
+	"\x05check\x18! \x01(\v2\x13.backfleet.v1.CheckR\x05check\x12;\n" +
+	"\vintegration\x18\" \x01(\v2\x19.backfleet.v1.IntegrationR\vintegration\x12/\n" +
+	"\alogical\x18# \x01(\v2\x15.backfleet.v1.LogicalR\alogical\"+\n" +
 	"\x04Mode\x12\n" +
 	"\n" +
 	"\x06NORMAL\x10\x00\x12\v\n" +
 	"\aDRY_RUN\x10\x01\x12\n" +
 	"\n" +
-	"\x06PAUSED\x10\x02\"\xb8\x01\n" +
+	"\x06PAUSED\x10\x02\"B\n" +
+	"\x03Sql\x12 \n" +
+	"\vtransaction\x18\x01 \x01(\bR\vtransaction\x12\x19\n" +
+	"\bmax_rows\x18\x02 \x01(\rR\amaxRows\"\\\n" +
+	"\x06Python\x12 \n" +
+	"\vinterpreter\x18\x01 \x01(\tR\vinterpreter\x12\x12\n" +
+	"\x04venv\x18\x02 \x01(\tR\x04venv\x12\x1c\n" +
+	"\targuments\x18\x03 \x03(\tR\targuments\"\x96\x02\n" +
+	"\x04Http\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x122\n" +
+	"\aheaders\x18\x03 \x03(\v2\x18.backfleet.v1.AssignmentR\aheaders\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\tR\x04body\x12\x16\n" +
+	"\x06expect\x18\x05 \x03(\x05R\x06expect\x12\x18\n" +
+	"\aretries\x18\x06 \x01(\x05R\aretries\x12\x1d\n" +
+	"\n" +
+	"backoff_ms\x18\a \x01(\x03R\tbackoffMs\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\b \x01(\x03R\ttimeoutMs\x12,\n" +
+	"\x12max_response_bytes\x18\t \x01(\x03R\x10maxResponseBytes\"\xe6\x01\n" +
+	"\x05Check\x12\x17\n" +
+	"\x04rows\x18\x01 \x01(\x03H\x00R\x04rows\x88\x01\x01\x12\x1e\n" +
+	"\bmin_rows\x18\x02 \x01(\x03H\x01R\aminRows\x88\x01\x01\x12\x1e\n" +
+	"\bmax_rows\x18\x03 \x01(\x03H\x02R\amaxRows\x88\x01\x01\x12\x19\n" +
+	"\x05value\x18\x04 \x01(\tH\x03R\x05value\x88\x01\x01\x12\x15\n" +
+	"\x03min\x18\x05 \x01(\tH\x04R\x03min\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\x06 \x01(\tH\x05R\x03max\x88\x01\x01B\a\n" +
+	"\x05_rowsB\v\n" +
+	"\t_min_rowsB\v\n" +
+	"\t_max_rowsB\b\n" +
+	"\x06_valueB\x06\n" +
+	"\x04_minB\x06\n" +
+	"\x04_max\"\x81\x02\n" +
+	"\vIntegration\x123\n" +
+	"\x04from\x18\x01 \x01(\v2\x1f.backfleet.v1.IntegrationSourceR\x04from\x12/\n" +
+	"\x02to\x18\x02 \x01(\v2\x1f.backfleet.v1.IntegrationTargetR\x02to\x12.\n" +
+	"\acolumns\x18\x03 \x03(\v2\x14.backfleet.v1.ColumnR\acolumns\x12\x14\n" +
+	"\x05batch\x18\x04 \x01(\rR\x05batch\x12!\n" +
+	"\fmax_rejected\x18\x05 \x01(\x03R\vmaxRejected\x12#\n" +
+	"\rrejected_file\x18\x06 \x01(\tR\frejectedFile\"\xe9\x01\n" +
+	"\x11IntegrationSource\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x14\n" +
+	"\x05query\x18\x02 \x01(\tR\x05query\x12\x14\n" +
+	"\x05files\x18\x03 \x01(\tR\x05files\x12\x16\n" +
+	"\x06format\x18\x04 \x01(\tR\x06format\x12\x1c\n" +
+	"\tdelimiter\x18\x05 \x01(\tR\tdelimiter\x12\x1b\n" +
+	"\tno_header\x18\x06 \x01(\bR\bnoHeader\x12 \n" +
+	"\fmay_be_empty\x18\a \x01(\bR\n" +
+	"mayBeEmpty\x12\x1b\n" +
+	"\tnull_text\x18\b \x01(\tR\bnullText\"\xc1\x01\n" +
+	"\x11IntegrationTarget\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\x126\n" +
+	"\tpartition\x18\x03 \x03(\v2\x18.backfleet.v1.AssignmentR\tpartition\x12\x16\n" +
+	"\x06folder\x18\x04 \x01(\tR\x06folder\x12\x16\n" +
+	"\x06format\x18\x05 \x01(\tR\x06format\x12\x16\n" +
+	"\x06create\x18\x06 \x01(\bR\x06create\"x\n" +
+	"\x06Column\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
+	"\x06format\x18\x04 \x01(\tR\x06format\x12\x1a\n" +
+	"\brequired\x18\x05 \x01(\bR\brequired\"\xe7\x01\n" +
+	"\aLogical\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12!\n" +
+	"\fsource_table\x18\x02 \x01(\tR\vsourceTable\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\tR\tpartition\x12'\n" +
+	"\x0fpartition_value\x18\x04 \x01(\tR\x0epartitionValue\x122\n" +
+	"\x06fields\x18\x05 \x03(\v2\x1a.backfleet.v1.LogicalFieldR\x06fields\x12(\n" +
+	"\x05units\x18\x06 \x03(\v2\x12.backfleet.v1.UnitR\x05units\"y\n" +
+	"\fLogicalField\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1f\n" +
+	"\vprimary_key\x18\x03 \x01(\bR\n" +
+	"primaryKey\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"`\n" +
+	"\x04Unit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12\x1c\n" +
+	"\tupstreams\x18\x04 \x03(\tR\tupstreams\"\xf5\x02\n" +
+	"\n" +
+	"DataSource\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x05 \x01(\x05R\x04port\x12\x1a\n" +
+	"\bdatabase\x18\x06 \x01(\tR\bdatabase\x12\x12\n" +
+	"\x04user\x18\a \x01(\tR\x04user\x120\n" +
+	"\bpassword\x18\b \x01(\v2\x14.backfleet.v1.SecretR\bpassword\x12\x10\n" +
+	"\x03tls\x18\t \x01(\tR\x03tls\x12$\n" +
+	"\x02ca\x18\n" +
+	" \x01(\v2\x14.backfleet.v1.SecretR\x02ca\x122\n" +
+	"\aoptions\x18\v \x03(\v2\x18.backfleet.v1.AssignmentR\aoptions\x12'\n" +
+	"\x0fresource_groups\x18\f \x03(\tR\x0eresourceGroups\">\n" +
+	"\x06Secret\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\"2\n" +
+	"\x06Metric\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xb8\x01\n" +
 	"\x06Limits\x12!\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x03R\vmemoryBytes\x12\x1b\n" +
 	"\tcpu_milli\x18\x02 \x01(\x05R\bcpuMilli\x12\x1c\n" +
@@ -2033,14 +3386,15 @@ const file_node_proto_rawDesc = "" +
 	"\x06WEEKLY\x10\x04\x12\v\n" +
 	"\aMONTHLY\x10\x05\x12\n" +
 	"\n" +
-	"\x06YEARLY\x10\x06\"\xa0\x01\n" +
+	"\x06YEARLY\x10\x06\"\xb8\x01\n" +
 	"\bUpstream\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06window\x18\x02 \x01(\bR\x06window\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\x11R\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\x11R\x02to\x12(\n" +
 	"\x10from_month_start\x18\x05 \x01(\bR\x0efromMonthStart\x12\x1a\n" +
-	"\bprevious\x18\x06 \x01(\bR\bprevious\"\xe3\f\n" +
+	"\bprevious\x18\x06 \x01(\bR\bprevious\x12\x16\n" +
+	"\x06fields\x18\a \x03(\tR\x06fields\"\x96\r\n" +
 	"\aRequest\x12.\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1a.backfleet.v1.Request.ModeR\x04mode\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\tR\x04root\x12\x14\n" +
@@ -2082,7 +3436,8 @@ const file_node_proto_rawDesc = "" +
 	"\x04zone\x18\x1e \x01(\tR\x04zone\x12?\n" +
 	"\fpaused_nodes\x18\x1f \x01(\x0e2\x1c.backfleet.v1.Request.SwitchR\vpausedNodes\x12@\n" +
 	"\rdry_run_nodes\x18  \x01(\x0e2\x1c.backfleet.v1.Request.SwitchR\vdryRunNodes\x12\x1a\n" +
-	"\bpriority\x18! \x01(\x05R\bpriority\"`\n" +
+	"\bpriority\x18! \x01(\x05R\bpriority\x121\n" +
+	"\x06fields\x18\" \x03(\v2\x19.backfleet.v1.FieldChoiceR\x06fields\"`\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCURRENT\x10\x01\x12\x0f\n" +
@@ -2111,7 +3466,10 @@ const file_node_proto_rawDesc = "" +
 	"\x05ALLOW\x10\x02\"\x1b\n" +
 	"\x06Switch\x12\a\n" +
 	"\x03RUN\x10\x00\x12\b\n" +
-	"\x04KEEP\x10\x01\"\xbb\x01\n" +
+	"\x04KEEP\x10\x01\"9\n" +
+	"\vFieldChoice\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
+	"\x06fields\x18\x02 \x03(\tR\x06fields\"\xbb\x01\n" +
 	"\n" +
 	"NodeFilter\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x14\n" +
@@ -2159,66 +3517,98 @@ func file_node_proto_rawDescGZIP() []byte {
 }
 
 var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_node_proto_goTypes = []any{
-	(Node_Mode)(0),          // 0: backfleet.v1.Node.Mode
-	(ExitCode_Meaning)(0),   // 1: backfleet.v1.ExitCode.Meaning
-	(Schedule_Kind)(0),      // 2: backfleet.v1.Schedule.Kind
-	(Request_Mode)(0),       // 3: backfleet.v1.Request.Mode
-	(Request_Order)(0),      // 4: backfleet.v1.Request.Order
-	(Request_Gate)(0),       // 5: backfleet.v1.Request.Gate
-	(Request_OnFailure)(0),  // 6: backfleet.v1.Request.OnFailure
-	(Request_Overlap)(0),    // 7: backfleet.v1.Request.Overlap
-	(Request_OnConflict)(0), // 8: backfleet.v1.Request.OnConflict
-	(Request_Switch)(0),     // 9: backfleet.v1.Request.Switch
-	(Period_Cycle)(0),       // 10: backfleet.v1.Period.Cycle
-	(*Node)(nil),            // 11: backfleet.v1.Node
-	(*Limits)(nil),          // 12: backfleet.v1.Limits
-	(*ExitCode)(nil),        // 13: backfleet.v1.ExitCode
-	(*Assignment)(nil),      // 14: backfleet.v1.Assignment
-	(*Schedule)(nil),        // 15: backfleet.v1.Schedule
-	(*Upstream)(nil),        // 16: backfleet.v1.Upstream
-	(*Request)(nil),         // 17: backfleet.v1.Request
-	(*NodeFilter)(nil),      // 18: backfleet.v1.NodeFilter
-	(*Period)(nil),          // 19: backfleet.v1.Period
-	(*DateRange)(nil),       // 20: backfleet.v1.DateRange
-	(*TimeRange)(nil),       // 21: backfleet.v1.TimeRange
-	(*Override)(nil),        // 22: backfleet.v1.Override
-	(*Zone)(nil),            // 23: backfleet.v1.Zone
-	(*Transition)(nil),      // 24: backfleet.v1.Transition
+	(Node_Mode)(0),            // 0: backfleet.v1.Node.Mode
+	(ExitCode_Meaning)(0),     // 1: backfleet.v1.ExitCode.Meaning
+	(Schedule_Kind)(0),        // 2: backfleet.v1.Schedule.Kind
+	(Request_Mode)(0),         // 3: backfleet.v1.Request.Mode
+	(Request_Order)(0),        // 4: backfleet.v1.Request.Order
+	(Request_Gate)(0),         // 5: backfleet.v1.Request.Gate
+	(Request_OnFailure)(0),    // 6: backfleet.v1.Request.OnFailure
+	(Request_Overlap)(0),      // 7: backfleet.v1.Request.Overlap
+	(Request_OnConflict)(0),   // 8: backfleet.v1.Request.OnConflict
+	(Request_Switch)(0),       // 9: backfleet.v1.Request.Switch
+	(Period_Cycle)(0),         // 10: backfleet.v1.Period.Cycle
+	(*Node)(nil),              // 11: backfleet.v1.Node
+	(*Sql)(nil),               // 12: backfleet.v1.Sql
+	(*Python)(nil),            // 13: backfleet.v1.Python
+	(*Http)(nil),              // 14: backfleet.v1.Http
+	(*Check)(nil),             // 15: backfleet.v1.Check
+	(*Integration)(nil),       // 16: backfleet.v1.Integration
+	(*IntegrationSource)(nil), // 17: backfleet.v1.IntegrationSource
+	(*IntegrationTarget)(nil), // 18: backfleet.v1.IntegrationTarget
+	(*Column)(nil),            // 19: backfleet.v1.Column
+	(*Logical)(nil),           // 20: backfleet.v1.Logical
+	(*LogicalField)(nil),      // 21: backfleet.v1.LogicalField
+	(*Unit)(nil),              // 22: backfleet.v1.Unit
+	(*DataSource)(nil),        // 23: backfleet.v1.DataSource
+	(*Secret)(nil),            // 24: backfleet.v1.Secret
+	(*Metric)(nil),            // 25: backfleet.v1.Metric
+	(*Limits)(nil),            // 26: backfleet.v1.Limits
+	(*ExitCode)(nil),          // 27: backfleet.v1.ExitCode
+	(*Assignment)(nil),        // 28: backfleet.v1.Assignment
+	(*Schedule)(nil),          // 29: backfleet.v1.Schedule
+	(*Upstream)(nil),          // 30: backfleet.v1.Upstream
+	(*Request)(nil),           // 31: backfleet.v1.Request
+	(*FieldChoice)(nil),       // 32: backfleet.v1.FieldChoice
+	(*NodeFilter)(nil),        // 33: backfleet.v1.NodeFilter
+	(*Period)(nil),            // 34: backfleet.v1.Period
+	(*DateRange)(nil),         // 35: backfleet.v1.DateRange
+	(*TimeRange)(nil),         // 36: backfleet.v1.TimeRange
+	(*Override)(nil),          // 37: backfleet.v1.Override
+	(*Zone)(nil),              // 38: backfleet.v1.Zone
+	(*Transition)(nil),        // 39: backfleet.v1.Transition
 }
 var file_node_proto_depIdxs = []int32{
-	14, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
-	15, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
-	16, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
-	14, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
+	28, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
+	29, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
+	30, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
+	28, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
 	0,  // 4: backfleet.v1.Node.mode:type_name -> backfleet.v1.Node.Mode
-	14, // 5: backfleet.v1.Node.requires:type_name -> backfleet.v1.Assignment
-	12, // 6: backfleet.v1.Node.limits:type_name -> backfleet.v1.Limits
-	13, // 7: backfleet.v1.Node.exit_codes:type_name -> backfleet.v1.ExitCode
-	1,  // 8: backfleet.v1.ExitCode.meaning:type_name -> backfleet.v1.ExitCode.Meaning
-	2,  // 9: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
-	3,  // 10: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
-	20, // 11: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
-	21, // 12: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
-	4,  // 13: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
-	5,  // 14: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
-	6,  // 15: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
-	22, // 16: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
-	7,  // 17: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
-	18, // 18: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
-	8,  // 19: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
-	19, // 20: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
-	9,  // 21: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
-	9,  // 22: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
-	10, // 23: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
-	14, // 24: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
-	24, // 25: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	28, // 5: backfleet.v1.Node.requires:type_name -> backfleet.v1.Assignment
+	26, // 6: backfleet.v1.Node.limits:type_name -> backfleet.v1.Limits
+	27, // 7: backfleet.v1.Node.exit_codes:type_name -> backfleet.v1.ExitCode
+	12, // 8: backfleet.v1.Node.sql:type_name -> backfleet.v1.Sql
+	13, // 9: backfleet.v1.Node.python:type_name -> backfleet.v1.Python
+	14, // 10: backfleet.v1.Node.http:type_name -> backfleet.v1.Http
+	15, // 11: backfleet.v1.Node.check:type_name -> backfleet.v1.Check
+	16, // 12: backfleet.v1.Node.integration:type_name -> backfleet.v1.Integration
+	20, // 13: backfleet.v1.Node.logical:type_name -> backfleet.v1.Logical
+	28, // 14: backfleet.v1.Http.headers:type_name -> backfleet.v1.Assignment
+	17, // 15: backfleet.v1.Integration.from:type_name -> backfleet.v1.IntegrationSource
+	18, // 16: backfleet.v1.Integration.to:type_name -> backfleet.v1.IntegrationTarget
+	19, // 17: backfleet.v1.Integration.columns:type_name -> backfleet.v1.Column
+	28, // 18: backfleet.v1.IntegrationTarget.partition:type_name -> backfleet.v1.Assignment
+	21, // 19: backfleet.v1.Logical.fields:type_name -> backfleet.v1.LogicalField
+	22, // 20: backfleet.v1.Logical.units:type_name -> backfleet.v1.Unit
+	24, // 21: backfleet.v1.DataSource.password:type_name -> backfleet.v1.Secret
+	24, // 22: backfleet.v1.DataSource.ca:type_name -> backfleet.v1.Secret
+	28, // 23: backfleet.v1.DataSource.options:type_name -> backfleet.v1.Assignment
+	1,  // 24: backfleet.v1.ExitCode.meaning:type_name -> backfleet.v1.ExitCode.Meaning
+	2,  // 25: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
+	3,  // 26: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
+	35, // 27: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
+	36, // 28: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
+	4,  // 29: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
+	5,  // 30: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
+	6,  // 31: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
+	37, // 32: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
+	7,  // 33: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
+	33, // 34: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
+	8,  // 35: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
+	34, // 36: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
+	9,  // 37: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
+	9,  // 38: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
+	32, // 39: backfleet.v1.Request.fields:type_name -> backfleet.v1.FieldChoice
+	10, // 40: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
+	28, // 41: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
+	39, // 42: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -2226,13 +3616,14 @@ func file_node_proto_init() {
 	if File_node_proto != nil {
 		return
 	}
+	file_node_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   14,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

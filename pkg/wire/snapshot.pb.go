@@ -35,23 +35,25 @@ const (
 	DryRun_NODE_IS_DRY_RUN      DryRun = 5
 	DryRun_REQUESTED            DryRun = 6
 	DryRun_NOT_PERMITTED        DryRun = 7
-	DryRun_DROPPED              DryRun = 8 // by a change of the running plan
-	DryRun_BEFORE_SWITCHED_ON   DryRun = 9 // auto: T lies before the schedule had the node
+	DryRun_DROPPED              DryRun = 8  // by a change of the running plan
+	DryRun_BEFORE_SWITCHED_ON   DryRun = 9  // auto: T lies before the schedule had the node
+	DryRun_VIRTUAL              DryRun = 10 // the node is there for the order alone
 )
 
 // Enum value maps for DryRun.
 var (
 	DryRun_name = map[int32]string{
-		0: "DRY_RUN_NONE",
-		1: "OFF_SCHEDULE",
-		2: "BLACKLISTED",
-		3: "NOT_CHOSEN",
-		4: "CURRENT_NODE_CLEARED",
-		5: "NODE_IS_DRY_RUN",
-		6: "REQUESTED",
-		7: "NOT_PERMITTED",
-		8: "DROPPED",
-		9: "BEFORE_SWITCHED_ON",
+		0:  "DRY_RUN_NONE",
+		1:  "OFF_SCHEDULE",
+		2:  "BLACKLISTED",
+		3:  "NOT_CHOSEN",
+		4:  "CURRENT_NODE_CLEARED",
+		5:  "NODE_IS_DRY_RUN",
+		6:  "REQUESTED",
+		7:  "NOT_PERMITTED",
+		8:  "DROPPED",
+		9:  "BEFORE_SWITCHED_ON",
+		10: "VIRTUAL",
 	}
 	DryRun_value = map[string]int32{
 		"DRY_RUN_NONE":         0,
@@ -64,6 +66,7 @@ var (
 		"NOT_PERMITTED":        7,
 		"DROPPED":              8,
 		"BEFORE_SWITCHED_ON":   9,
+		"VIRTUAL":              10,
 	}
 )
 
@@ -409,6 +412,7 @@ type SnapshotRecord struct {
 	//	*SnapshotRecord_Workspace
 	//	*SnapshotRecord_Region
 	//	*SnapshotRecord_JoinToken
+	//	*SnapshotRecord_DataSource
 	Body          isSnapshotRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -586,6 +590,15 @@ func (x *SnapshotRecord) GetJoinToken() *SnapshotJoinToken {
 	return nil
 }
 
+func (x *SnapshotRecord) GetDataSource() *DataSource {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_DataSource); ok {
+			return x.DataSource
+		}
+	}
+	return nil
+}
+
 type isSnapshotRecord_Body interface {
 	isSnapshotRecord_Body()
 }
@@ -650,6 +663,10 @@ type SnapshotRecord_JoinToken struct {
 	JoinToken *SnapshotJoinToken `protobuf:"bytes,15,opt,name=join_token,json=joinToken,proto3,oneof"`
 }
 
+type SnapshotRecord_DataSource struct {
+	DataSource *DataSource `protobuf:"bytes,16,opt,name=data_source,json=dataSource,proto3,oneof"`
+}
+
 func (*SnapshotRecord_Header) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_Node) isSnapshotRecord_Body() {}
@@ -679,6 +696,8 @@ func (*SnapshotRecord_Workspace) isSnapshotRecord_Body() {}
 func (*SnapshotRecord_Region) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_JoinToken) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_DataSource) isSnapshotRecord_Body() {}
 
 type SnapshotHeader struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1889,7 +1908,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12-\n" +
 	"\adry_run\x18\x03 \x01(\x0e2\x14.backfleet.v1.DryRunR\x06dryRun\x12\x14\n" +
 	"\x05level\x18\x04 \x01(\x05R\x05level\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xef\x06\n" +
+	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xac\a\n" +
 	"\x0eSnapshotRecord\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1c.backfleet.v1.SnapshotHeaderH\x00R\x06header\x120\n" +
 	"\x04node\x18\x02 \x01(\v2\x1a.backfleet.v1.SnapshotNodeH\x00R\x04node\x120\n" +
@@ -1907,7 +1926,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\tworkspace\x18\r \x01(\v2\x1a.backfleet.v1.PutWorkspaceH\x00R\tworkspace\x121\n" +
 	"\x06region\x18\x0e \x01(\v2\x17.backfleet.v1.PutRegionH\x00R\x06region\x12@\n" +
 	"\n" +
-	"join_token\x18\x0f \x01(\v2\x1f.backfleet.v1.SnapshotJoinTokenH\x00R\tjoinTokenB\x06\n" +
+	"join_token\x18\x0f \x01(\v2\x1f.backfleet.v1.SnapshotJoinTokenH\x00R\tjoinToken\x12;\n" +
+	"\vdata_source\x18\x10 \x01(\v2\x18.backfleet.v1.DataSourceH\x00R\n" +
+	"dataSourceB\x06\n" +
 	"\x04body\"\xfc\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1f\n" +
@@ -2018,7 +2039,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06answer\x18\x04 \x01(\v2\x14.backfleet.v1.AnswerR\x06answer\">\n" +
 	"\x0eSnapshotFooter\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash*\xc3\x01\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash*\xd0\x01\n" +
 	"\x06DryRun\x12\x10\n" +
 	"\fDRY_RUN_NONE\x10\x00\x12\x10\n" +
 	"\fOFF_SCHEDULE\x10\x01\x12\x0f\n" +
@@ -2030,7 +2051,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\tREQUESTED\x10\x06\x12\x11\n" +
 	"\rNOT_PERMITTED\x10\a\x12\v\n" +
 	"\aDROPPED\x10\b\x12\x16\n" +
-	"\x12BEFORE_SWITCHED_ON\x10\tB\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\x12BEFORE_SWITCHED_ON\x10\t\x12\v\n" +
+	"\aVIRTUAL\x10\n" +
+	"B\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_snapshot_proto_rawDescOnce sync.Once
@@ -2074,10 +2097,11 @@ var file_snapshot_proto_goTypes = []any{
 	(*PutResourceGroup)(nil),  // 24: backfleet.v1.PutResourceGroup
 	(*PutWorkspace)(nil),      // 25: backfleet.v1.PutWorkspace
 	(*PutRegion)(nil),         // 26: backfleet.v1.PutRegion
-	(Operate_Kind)(0),         // 27: backfleet.v1.Operate.Kind
-	(*Agent)(nil),             // 28: backfleet.v1.Agent
-	(*PutJoinToken)(nil),      // 29: backfleet.v1.PutJoinToken
-	(*Answer)(nil),            // 30: backfleet.v1.Answer
+	(*DataSource)(nil),        // 27: backfleet.v1.DataSource
+	(Operate_Kind)(0),         // 28: backfleet.v1.Operate.Kind
+	(*Agent)(nil),             // 29: backfleet.v1.Agent
+	(*PutJoinToken)(nil),      // 30: backfleet.v1.PutJoinToken
+	(*Answer)(nil),            // 31: backfleet.v1.Answer
 }
 var file_snapshot_proto_depIdxs = []int32{
 	19, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
@@ -2104,22 +2128,23 @@ var file_snapshot_proto_depIdxs = []int32{
 	25, // 21: backfleet.v1.SnapshotRecord.workspace:type_name -> backfleet.v1.PutWorkspace
 	26, // 22: backfleet.v1.SnapshotRecord.region:type_name -> backfleet.v1.PutRegion
 	16, // 23: backfleet.v1.SnapshotRecord.join_token:type_name -> backfleet.v1.SnapshotJoinToken
-	22, // 24: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
-	1,  // 25: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
-	8,  // 26: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
-	8,  // 27: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
-	9,  // 28: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
-	27, // 29: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
-	21, // 30: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
-	28, // 31: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
-	15, // 32: backfleet.v1.SnapshotAgent.drain:type_name -> backfleet.v1.Drain
-	29, // 33: backfleet.v1.SnapshotJoinToken.token:type_name -> backfleet.v1.PutJoinToken
-	30, // 34: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 24: backfleet.v1.SnapshotRecord.data_source:type_name -> backfleet.v1.DataSource
+	22, // 25: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
+	1,  // 26: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
+	8,  // 27: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
+	8,  // 28: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
+	9,  // 29: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
+	28, // 30: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
+	21, // 31: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
+	29, // 32: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
+	15, // 33: backfleet.v1.SnapshotAgent.drain:type_name -> backfleet.v1.Drain
+	30, // 34: backfleet.v1.SnapshotJoinToken.token:type_name -> backfleet.v1.PutJoinToken
+	31, // 35: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -2145,6 +2170,7 @@ func file_snapshot_proto_init() {
 		(*SnapshotRecord_Workspace)(nil),
 		(*SnapshotRecord_Region)(nil),
 		(*SnapshotRecord_JoinToken)(nil),
+		(*SnapshotRecord_DataSource)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
