@@ -10,8 +10,11 @@ import (
 	"backfleet/agent/task/metrics"
 )
 
-// Output is where a task writes.
+// Output is where a task writes, and what it is started with beside its file.
 type Output struct {
+	// Arguments are the values of the node's parameters, which scripts see as $1,
+	// $2, ….
+	Arguments []string
 	// Log is the attempt's log: the process's standard output.
 	Log io.Writer
 	// Metrics are reported with the result, however the task ends. nil: none are.
