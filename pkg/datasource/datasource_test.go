@@ -215,7 +215,7 @@ type: sqlite
 database: /srv/shop.db
 ---
 `,
-		"below/b.yml": "{name: plain, type: postgres, host: ::1, database: d, user: u}",
+		"below/b.yml": "{name: plain, type: postgres, host: \"::1\", database: d, user: u}",
 		".hidden.yml": "name: [",
 		"notes.txt":   "no source",
 	})
