@@ -109,7 +109,7 @@ func (a *application) remove(ids []string) {
 func (a *application) finish() (*Change, error) {
 	c := a.change
 	c.Nodes = slices.SortedFunc(maps.Values(a.nodes), func(x, y *Node) int { return cmp.Compare(x.Spec.Id, y.Spec.Id) })
-	details := a.baselines()
+	details := append(a.baselines(), fieldsRead(c.Nodes)...)
 	graph, err := BuildGraph(c.Nodes)
 	if err != nil {
 		details = append(details, err.(*fault.Error).Details...)

@@ -46,24 +46,16 @@ var (
 var byteUnits = map[string]uint{"B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 var limitsShape = shape{fields: []field{
-	{"memory", sizeField(func(l *wire.Limits) *int64 { return &l.MemoryBytes })},
+	{"memory", sizeField(func(n *wire.Node) *int64 { return &n.Limits.MemoryBytes })},
 	{"cpu", (*document).cpu},
 	{"processes", numberField(func(n *wire.Node) *int32 { return &n.Limits.Processes })},
 	{"openFiles", numberField(func(n *wire.Node) *int32 { return &n.Limits.OpenFiles })},
-	{"core", sizeField(func(l *wire.Limits) *int64 { return &l.CoreBytes })},
+	{"core", sizeField(func(n *wire.Node) *int64 { return &n.Limits.CoreBytes })},
 	{"nice", numberField(func(n *wire.Node) *int32 { return &n.Limits.Nice })},
 }}
 
 // meanings are the words of wire.ExitCode_Meaning, in order of its numbers.
 var meanings = []string{"retry", "fail", "skip"}
-
-func (d *document) requires(v value) {
-	d.each(v, func(key string, _, v value) {
-		d.at(v.path, v)
-		s, _ := d.text(v)
-		d.node.Requires = append(d.node.Requires, &wire.Assignment{Name: key, Value: s})
-	})
-}
 
 func (d *document) slots(v value) {
 	s, ok := d.text(v)
@@ -84,7 +76,7 @@ func (d *document) limits(v value) {
 }
 
 // sizeField reads 512MiB or 1.5GiB, in whole bytes; 0 needs no unit.
-func sizeField(of func(*wire.Limits) *int64) func(*document, value) {
+func sizeField(of func(*wire.Node) *int64) func(*document, value) {
 	return func(d *document, v value) {
 		s, ok := d.text(v)
 		if !ok || s == "0" {
@@ -101,7 +93,7 @@ func sizeField(of func(*wire.Limits) *int64) func(*document, value) {
 			d.refuse(v, "%q: expected a whole number of bytes, less than 8 EiB", clip(s))
 			return
 		}
-		*of(d.node.Limits) = size.Num().Int64()
+		*of(d.node) = size.Num().Int64()
 	}
 }
 
@@ -132,14 +124,6 @@ func (d *document) exitCodes(v value) {
 			d.node.ExitCodes = append(d.node.ExitCodes, &wire.ExitCode{Code: int32(code), Meaning: wire.ExitCode_Meaning(i)})
 		}
 	})
-}
-
-func (d *document) secrets(v value) {
-	for _, item := range d.items(v, "names of variables") {
-		d.at(item.path, item)
-		s, _ := d.text(item)
-		d.node.Secrets = append(d.node.Secrets, s)
-	}
 }
 
 // place checks where an attempt may run, and as whom.
@@ -237,7 +221,7 @@ func (c *checker) secrets() {
 // inOrder gives what has no order of its own one, and takes out what says no
 // more than its absence: specs that mean the same are the same.
 func inOrder(s *wire.Node) {
-	slices.SortFunc(s.Requires, func(a, b *wire.Assignment) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Requires, byName)
 	slices.SortFunc(s.ExitCodes, func(a, b *wire.ExitCode) int { return cmp.Compare(a.Code, b.Code) })
 	slices.Sort(s.Secrets)
 	if s.Slots == 1 {

@@ -2,31 +2,49 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/params"
 )
 
-// code compiles the parameters and the code.
-func (c *checker) code() (*params.Set, *params.Code) {
+func knownDialect(name string) bool {
+	return slices.Contains([]params.Dialect{params.DataWorks, params.Dataphin}, params.Dialect(name))
+}
+
+// texts compiles the parameters, and the code and all other texts in which they
+// may stand. The code is nil for a node that has none.
+func (c *checker) texts() (*params.Set, *params.Code) {
 	s := c.spec
-	dialect := params.Dialect(s.Dialect)
-	if dialect != params.DataWorks && dialect != params.Dataphin {
+	if !knownDialect(s.Dialect) {
 		c.refuse("dialect", "%q is not a dialect: expected %s or %s", clip(s.Dialect), params.DataWorks, params.Dataphin)
 		return nil, nil
 	}
-	set := c.params(dialect)
-	switch {
-	case s.Code == "":
-		c.refuse("code", "it is empty: expected code, or codeFile with the name of a file")
-	case c.text("code", s.Code, MaxCode) && set != nil:
-		if strings.Contains(s.Code, "\r\n") {
-			c.warnings = append(c.warnings, detail("code", "its lines end in CR LF, which a shell does not take: save it with LF"))
+	set := c.params(params.Dialect(s.Dialect))
+	var code *params.Code
+	total := 0
+	for _, t := range Texts(s) {
+		total += len(*t.Value)
+		compiled := c.compileText(t, set)
+		if t.Field == "code" {
+			code = compiled
 		}
-		return set, c.compileCode(dialect, set)
 	}
-	return nil, nil
+	if total > MaxTexts {
+		c.refuse("logical.units", "their code has %d bytes: expected at most %d in all", total, MaxTexts)
+	}
+	return set, code
+}
+
+// hasCode checks that a node has code if, and only if, its type is of code.
+func (c *checker) hasCode(k kind) {
+	switch code := c.spec.Code; {
+	case code == "" && k.noCode == "":
+		c.refuse("code", "it is empty: expected code, or codeFile with the name of a file")
+	case code != "" && k.noCode != "":
+		c.refuse("code", "a node of type %s has none, %s: take it out", k.name, k.noCode)
+	}
 }
 
 func (c *checker) params(dialect params.Dialect) *params.Set {
@@ -52,25 +70,32 @@ func (c *checker) params(dialect params.Dialect) *params.Set {
 	return set
 }
 
-// compileCode gives findings in the code a Where of "line 3, column 9", counted
-// in the code; the reader turns it into a place in the file.
-func (c *checker) compileCode(dialect params.Dialect, set *params.Set) *params.Code {
-	code, warnings, err := params.CompileCode(dialect, c.spec.Type, c.spec.Code, set.Names())
+// compileText gives findings in a text a Where of "line 3, column 9", counted in
+// the text; the reader turns it into a place in the file. Without a set of
+// parameters only what the text is made of is checked.
+func (c *checker) compileText(t Text, set *params.Set) *params.Code {
+	if !c.text(t.Field, *t.Value, t.most) || set == nil {
+		return nil
+	}
+	if t.Shell && c.spec.Type != Python && strings.Contains(*t.Value, "\r\n") {
+		c.warnings = append(c.warnings, detail(t.Field, "its lines end in CR LF, which a shell does not take: save it with LF"))
+	}
+	code, warnings, err := t.Compile(params.Dialect(c.spec.Dialect), set.Names())
 	for _, w := range warnings {
-		c.warnings = append(c.warnings, Warning{Field: "code", Where: codePlace(w.Line, w.Column), Message: w.Text + ": " + w.Message})
+		c.warnings = append(c.warnings, Warning{Field: t.Field, Where: textPlace(w.Line, w.Column), Message: w.Text + ": " + w.Message})
 	}
 	if err == nil {
 		return code
 	}
 	e, ok := err.(*fault.Error)
 	if !ok || len(e.Details) == 0 {
-		c.refuse("code", "%v", err)
+		c.refuse(t.Field, "%v", err)
 		return nil
 	}
 	for _, d := range e.Details {
-		c.details = append(c.details, fault.Detail{Field: "code", Where: d.Where, Message: d.Message})
+		c.details = append(c.details, fault.Detail{Field: t.Field, Where: d.Where, Message: d.Message})
 	}
 	return nil
 }
 
-func codePlace(line, column int) string { return fmt.Sprintf("line %d, column %d", line, column) }
+func textPlace(line, column int) string { return fmt.Sprintf("line %d, column %d", line, column) }

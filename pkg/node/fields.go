@@ -38,7 +38,7 @@ var (
 			{"type", textField(func(n *wire.Node) *string { return &n.Type })},
 			{"description", textField(func(n *wire.Node) *string { return &n.Description })},
 			{"dialect", textField(func(n *wire.Node) *string { return &n.Dialect })},
-			{"params", (*document).params},
+			{"params", openField(func(n *wire.Node) *[]*wire.Assignment { return &n.Params })},
 			{"schedule", (*document).schedule},
 			{"baseline", func(d *document, v value) { d.mapping(v, baselineShape) }},
 			{"resourceGroup", textField(func(n *wire.Node) *string { return &n.ResourceGroup })},
@@ -49,17 +49,24 @@ var (
 			{"timeout", durationField(func(n *wire.Node) *int64 { return &n.TimeoutMs })},
 			{"retries", numberField(func(n *wire.Node) *int32 { return &n.Retries })},
 			{"retryDelay", durationField(func(n *wire.Node) *int64 { return &n.RetryDelayMs })},
-			{"environment", (*document).environment},
-			{"requires", (*document).requires},
+			{"environment", openField(func(n *wire.Node) *[]*wire.Assignment { return &n.Environment })},
+			{"requires", valuesField(func(n *wire.Node) *[]*wire.Assignment { return &n.Requires })},
 			{"slots", (*document).slots},
 			{"user", textField(func(n *wire.Node) *string { return &n.User })},
 			{"limits", (*document).limits},
 			{"exitCodes", (*document).exitCodes},
-			{"secrets", (*document).secrets},
-			{"code", (*document).code},
-			{"codeFile", (*document).codeFile},
+			{"secrets", listField("names of variables", func(n *wire.Node) *[]string { return &n.Secrets })},
+			{"source", textField(func(n *wire.Node) *string { return &n.Source })},
+			{"code", inlineField(func(n *wire.Node) *string { return &n.Code })},
+			{"codeFile", fileField(func(n *wire.Node) *string { return &n.Code })},
+			{"python", blockField(func(n *wire.Node) { n.Python = &wire.Python{} }, pythonShape)},
+			{"sql", blockField(func(n *wire.Node) { n.Sql = &wire.Sql{} }, sqlShape)},
+			{"http", blockField(func(n *wire.Node) { n.Http = &wire.Http{} }, httpShape)},
+			{"check", blockField(func(n *wire.Node) { n.Check = &wire.Check{} }, checkShape)},
+			{"integration", blockField(func(n *wire.Node) { n.Integration = &wire.Integration{} }, integrationShape)},
+			{"logical", blockField(func(n *wire.Node) { n.Logical = &wire.Logical{} }, logicalShape)},
 		},
-		later: []string{"crossCycle", "labels", "validFrom", "validTo", "units", "source", "target"},
+		later: []string{"crossCycle", "labels", "validFrom", "validTo"},
 	}
 	baselineShape = shape{fields: []field{
 		{"name", textField(func(n *wire.Node) *string { return &n.Baseline })},
@@ -70,6 +77,7 @@ var (
 			{"node", func(d *document, v value) { d.lastUpstream().Node, _ = d.text(v) }},
 			{"dates", (*document).dates},
 			{"previous", boolField(func(d *document) *bool { return &d.lastUpstream().Previous })},
+			{"fields", listField("names of fields", func(n *wire.Node) *[]string { return &last(n.Upstreams).Fields })},
 		},
 		later: []string{"cycle"},
 	}
@@ -84,11 +92,14 @@ type document struct {
 	node    *wire.Node
 	places  map[string]place // by path in the spec
 	details []fault.Detail
-	data    []byte // of the file
-	codeIn  struct {
-		file         string // empty: the code is not written line by line
-		line, indent int    // before its first line, before its first column
-	}
+	data    []byte               // of the file
+	texts   map[string]textStart // by path in the spec: those that are written line by line
+}
+
+// textStart is where a text of several lines begins.
+type textStart struct {
+	file         string
+	line, indent int // before its first line, before its first column
 }
 
 // value is a YAML value and its path in the file.
@@ -105,9 +116,19 @@ func (d *document) refuse(v value, format string, args ...any) {
 	d.details = append(d.details, fault.Detail{Where: d.where(v.Node), Field: v.path, Message: fmt.Sprintf(format, args...)})
 }
 
-// at notes where a field of the spec was given.
+// at notes where a field of the spec was given and, of a text that is written
+// line by line, where it begins.
 func (d *document) at(field string, v value) {
 	d.places[field] = place{where: d.where(v.Node), path: v.path}
+	if v.Style&yaml.LiteralStyle == 0 {
+		return
+	}
+	start := textStart{file: d.file, line: v.Line}
+	lines := bytes.SplitN(d.data, []byte("\n"), v.Line+2)
+	if first, _, _ := strings.Cut(v.Value, "\n"); v.Line < len(lines) {
+		start.indent = max(0, len(strings.TrimSuffix(string(lines[v.Line]), "\r"))-len(first))
+	}
+	d.texts[field] = start
 }
 
 // mapping reads the fields of a mapping in the order of the file.
@@ -215,19 +236,25 @@ func textField(of func(*wire.Node) *string) func(*document, value) {
 	}
 }
 
-func numberField(of func(*wire.Node) *int32) func(*document, value) {
+func numberField[T int32 | int64 | uint32](of func(*wire.Node) *T) func(*document, value) {
 	return func(d *document, v value) {
-		s, ok := d.text(v)
-		if !ok {
-			return
+		if n, ok := wholeNumber[T](d, v); ok {
+			*of(d.node) = n
 		}
-		n, err := strconv.ParseInt(s, 10, 32)
-		if err != nil {
-			d.refuse(v, "%q: expected a whole number", clip(s))
-			return
-		}
-		*of(d.node) = int32(n)
 	}
+}
+
+func wholeNumber[T int32 | int64 | uint32](d *document, v value) (T, bool) {
+	s, ok := d.text(v)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || int64(T(n)) != n {
+		d.refuse(v, "%q: expected a whole number", clip(s))
+		return 0, false
+	}
+	return T(n), true
 }
 
 func durationField(of func(*wire.Node) *int64) func(*document, value) {
@@ -319,9 +346,9 @@ func (d *document) items(v value, of string) []value {
 	return items
 }
 
-func (d *document) lastUpstream() *wire.Upstream {
-	return d.node.Upstreams[len(d.node.Upstreams)-1]
-}
+func (d *document) lastUpstream() *wire.Upstream { return last(d.node.Upstreams) }
+
+func last[T any](list []T) T { return list[len(list)-1] }
 
 // dates reads a window: -6..0, -1 or monthStart..0 (RULES R5.3).
 func (d *document) dates(v value) {
@@ -350,29 +377,51 @@ func days(s string) (int32, error) {
 	return int32(n), err
 }
 
-func (d *document) params(v value) {
-	d.each(v, func(key string, _, v value) {
-		d.at(v.path, v)
+// valuesField reads a mapping of names to values.
+func valuesField(of func(*wire.Node) *[]*wire.Assignment) func(*document, value) {
+	return assignField(of, func(d *document, v value) string {
 		s, _ := d.text(v)
-		d.node.Params = append(d.node.Params, &wire.Assignment{Name: key, Value: s})
+		return s
 	})
 }
 
-func (d *document) environment(v value) {
-	d.each(v, func(key string, _, v value) {
-		d.at(v.path, v)
-		d.node.Environment = append(d.node.Environment, &wire.Assignment{Name: key})
+// openField is valuesField for values that may also be given when the nodes are
+// applied.
+func openField(of func(*wire.Node) *[]*wire.Assignment) func(*document, value) {
+	return assignField(of, func(d *document, v value) string {
 		if v.Kind == yaml.MappingNode {
-			d.fromApply(v)
-			return
+			return d.fromApply(v)
 		}
-		d.node.Environment[len(d.node.Environment)-1].Value, _ = d.text(v)
+		s, _ := d.text(v)
+		return s
 	})
+}
+
+func assignField(of func(*wire.Node) *[]*wire.Assignment, read func(*document, value) string) func(*document, value) {
+	return func(d *document, v value) {
+		d.each(v, func(key string, _, v value) {
+			d.at(v.path, v)
+			list := of(d.node)
+			*list = append(*list, &wire.Assignment{Name: key, Value: read(d, v)})
+		})
+	}
+}
+
+// listField reads a list of texts.
+func listField(what string, of func(*wire.Node) *[]string) func(*document, value) {
+	return func(d *document, v value) {
+		for _, item := range d.items(v, what) {
+			d.at(item.path, item)
+			s, _ := d.text(item)
+			list := of(d.node)
+			*list = append(*list, s)
+		}
+	}
 }
 
 // fromApply takes a value that is given when the nodes are applied, for what
 // differs from place to place, such as folders: {fromApply: NAME, default: x}.
-func (d *document) fromApply(v value) {
+func (d *document) fromApply(v value) string {
 	before := len(d.details)
 	read := map[string]value{}
 	d.each(v, func(key string, at, v value) {
@@ -386,10 +435,10 @@ func (d *document) fromApply(v value) {
 	asked, has := read["fromApply"]
 	switch {
 	case len(d.details) > before:
-		return
+		return ""
 	case !has:
 		d.refuse(v, "fromApply is missing: expected the name of a value that is given when the nodes are applied")
-		return
+		return ""
 	}
 	d.reader.asked[asked.Value] = true
 	value, given := d.reader.values[asked.Value]
@@ -398,47 +447,55 @@ func (d *document) fromApply(v value) {
 	}
 	if !given {
 		d.refuse(asked, "no value was given for %s: apply the nodes with --env %s=…", clip(asked.Value), clip(asked.Value))
-		return
 	}
-	d.node.Environment[len(d.node.Environment)-1].Value = value
+	return value
 }
 
-func (d *document) code(v value) {
-	if _, both := d.places["codeFile"]; both {
-		d.refuse(v, "code and codeFile are both given: expected one of them")
-		return
-	}
-	d.node.Code, _ = d.text(v)
-	if v.Style&yaml.LiteralStyle == 0 {
-		return
-	}
-	d.codeIn.file, d.codeIn.line = d.file, v.Line
-	lines := bytes.SplitN(d.data, []byte("\n"), v.Line+2)
-	if first, _, _ := strings.Cut(d.node.Code, "\n"); v.Line < len(lines) {
-		d.codeIn.indent = max(0, len(strings.TrimSuffix(string(lines[v.Line]), "\r"))-len(first))
+// fileEnd follows the name of a field that may be in a file of its own: code and
+// codeFile.
+const fileEnd = "File"
+
+// inlineField reads a text that stands in the YAML file.
+func inlineField(of func(*wire.Node) *string) func(*document, value) {
+	return func(d *document, v value) {
+		if d.once(v, v.path, v.path+fileEnd) {
+			*of(d.node), _ = d.text(v)
+		}
 	}
 }
 
-// codeFile reads the code from a file beside the YAML file.
-func (d *document) codeFile(v value) {
-	if _, both := d.places["code"]; both {
-		d.refuse(v, "code and codeFile are both given: expected one of them")
-		return
+// once refuses a text and its file together.
+func (d *document) once(v value, text, other string) bool {
+	if _, both := d.places[other]; !both {
+		return true
 	}
-	s, ok := d.text(v)
-	if !ok {
-		return
+	name := text[strings.LastIndexByte(text, '.')+1:]
+	d.refuse(v, "%s and %s are both given: expected one of them", name, name+fileEnd)
+	return false
+}
+
+// fileField reads a text from a file beside the YAML file.
+func fileField(of func(*wire.Node) *string) func(*document, value) {
+	return func(d *document, v value) {
+		text := strings.TrimSuffix(v.path, fileEnd)
+		if !d.once(v, text, text) {
+			return
+		}
+		s, ok := d.text(v)
+		if !ok {
+			return
+		}
+		name := path.Join(path.Dir(d.file), s)
+		if path.IsAbs(s) || !fs.ValidPath(name) {
+			d.refuse(v, "%q leaves the folder that is applied: expected a path inside it, relative to this file", clip(s))
+			return
+		}
+		data, err := readLimited(d.reader.fsys, name, MaxCode)
+		if err != nil {
+			d.refuse(v, "%s cannot be read: %v", clip(name), err)
+			return
+		}
+		d.at(text, v)
+		*of(d.node), d.texts[text] = string(data), textStart{file: name}
 	}
-	name := path.Join(path.Dir(d.file), s)
-	if path.IsAbs(s) || !fs.ValidPath(name) {
-		d.refuse(v, "%q leaves the folder that is applied: expected a path inside it, relative to this file", clip(s))
-		return
-	}
-	code, err := readLimited(d.reader.fsys, name, MaxCode)
-	if err != nil {
-		d.refuse(v, "%s cannot be read: %v", clip(name), err)
-		return
-	}
-	d.at("code", v)
-	d.node.Code, d.codeIn.file = string(code), name
 }

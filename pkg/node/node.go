@@ -23,7 +23,7 @@ import (
 // Defaults of the fields that a node may leave out.
 const (
 	DefaultWorkspace     = "default"
-	DefaultType          = "shell"
+	DefaultType          = Shell
 	DefaultBaseline      = "default" // of priority 1
 	DefaultPriority      = 1
 	DefaultResourceGroup = "default"
@@ -31,7 +31,8 @@ const (
 
 // Limits of what a node may hold.
 const (
-	MaxCode        = 256 << 10 // bytes
+	MaxCode        = 256 << 10 // bytes of one text of code
+	MaxTexts       = 1 << 20   // bytes of all that parameters may stand in
 	MaxText        = 4 << 10   // bytes of a description or of one value
 	MaxName        = 256       // bytes
 	MaxAssignments = 200       // parameters; also environment values
@@ -51,11 +52,11 @@ type Node struct {
 	Spec     *wire.Node // complete: every default is filled in; never changed
 	Schedule calendar.Schedule
 	Params   *params.Set
-	Code     *params.Code
+	Code     *params.Code // nil for a node without
 }
 
 // Compile checks every field of a node, fills in the defaults and compiles its
-// parameters and code. It works on a copy. The same spec gives the same result
+// parameters and all texts in which they stand. It works on a copy. The same spec gives the same result
 // on every machine, and the Spec of the result compiles to itself.
 //
 // The error has one fault.Detail for each finding, all at once; a Field is the
@@ -65,6 +66,7 @@ func Compile(spec *wire.Node) (*Node, []Warning, error) {
 	fillDefaults(n.Spec)
 	c := &checker{spec: n.Spec}
 	c.identity()
+	kind, known := c.kind()
 	n.Schedule = c.schedule()
 	c.mode()
 	c.priority()
@@ -75,11 +77,15 @@ func Compile(spec *wire.Node) (*Node, []Warning, error) {
 	c.limits()
 	c.exitCodes()
 	c.secrets()
-	n.Params, n.Code = c.code()
+	if known {
+		c.hasCode(kind)
+		n.Params, n.Code = c.texts()
+	}
 	if len(c.details) > 0 {
 		return nil, nil, problems(fmt.Sprintf("node %q", clip(n.Spec.Id)), c.details)
 	}
 	inOrder(n.Spec)
+	plainBlocks(n.Spec)
 	return n, c.warnings, nil
 }
 
@@ -105,6 +111,10 @@ func fillDefaults(s *wire.Node) {
 	if s.Schedule.Kind == wire.Schedule_KIND_UNSPECIFIED && s.Schedule.Every == 0 {
 		s.Schedule.Kind = wire.Schedule_DAILY // R1.4
 	}
+	if s.Http != nil {
+		or(&s.Http.Method, DefaultMethod)
+	}
+	fillLogical(s)
 }
 
 // checker gathers the findings about one spec.
@@ -138,9 +148,6 @@ func (c *checker) identity() {
 		c.label(f.field, f.value)
 	}
 	c.text("description", s.Description, MaxText)
-	if s.Type != DefaultType {
-		c.refuse("type", "%q is not supported by this version: expected shell", clip(s.Type))
-	}
 }
 
 // label checks a short text that stands in tables and lists.
@@ -263,11 +270,30 @@ func (c *checker) upstreams() {
 			c.refuse(field, "%q is listed twice: one upstream has one window, or the previous cycle", u.Node)
 		}
 		seen[u.Node] = true
+		c.fields(field+".fields", u.Fields)
 		if u.Previous && (u.Window || u.From != 0 || u.To != 0 || u.FromMonthStart) {
 			c.refuse(field+".previous", "it cannot be combined with dates: choose the previous cycle, or a window of dates such as -1")
 			continue
 		}
 		c.window(field+".dates", u)
+	}
+}
+
+// fields checks the names of fields that are read of an upstream. Whether it has
+// them is for Apply to say.
+func (c *checker) fields(list string, names []string) {
+	if !c.atMost(list, len(names), MaxFields, "fields") {
+		return
+	}
+	seen := make(map[string]bool, len(names))
+	for k, name := range names {
+		switch {
+		case !columnForm.MatchString(name):
+			c.refuse(choice(list, k), "%q is no field: expected a letter or _, then letters, digits and _, at most %d", clip(name), maxTableName)
+		case seen[name]:
+			c.refuse(choice(list, k), "field %q is listed twice: take one out", name)
+		}
+		seen[name] = true
 	}
 }
 

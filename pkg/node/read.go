@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/proto"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
@@ -95,13 +96,13 @@ func (f *Files) Locate(details []fault.Detail) []fault.Detail {
 }
 
 // find looks for the place of a field or, for one that was left out, of the
-// nearest that holds it; at last the node's.
+// nearest that would hold it; at last the node's.
 func (f *Files) find(field string) (place, bool) {
-	for field != "" {
-		if p, ok := f.places[field]; ok {
+	for there := field; there != ""; there = there[:max(0, strings.LastIndexAny(there, ".["))] {
+		if p, ok := f.places[there]; ok {
+			p.path = strings.TrimPrefix(p.path+field[len(there):], ".")
 			return p, true
 		}
-		field = field[:max(0, strings.LastIndexAny(field, ".["))]
 	}
 	return place{}, false
 }
@@ -159,7 +160,7 @@ func (r *reader) syntax(name string, data []byte, err error) {
 }
 
 func (r *reader) document(file string, data []byte, root *yaml.Node) {
-	d := &document{reader: r, file: file, data: data, node: &wire.Node{}, places: map[string]place{}}
+	d := &document{reader: r, file: file, data: data, node: &wire.Node{}, places: map[string]place{}, texts: map[string]textStart{}}
 	top := value{Node: root}
 	d.places[""] = place{where: d.where(root)}
 	d.mapping(top, nodeShape)
@@ -172,6 +173,7 @@ func (r *reader) document(file string, data []byte, root *yaml.Node) {
 
 // compile checks a document that was read without findings, and takes it.
 func (d *document) compile() {
+	d.ofUnits()
 	n, warnings, err := Compile(d.node)
 	if err != nil {
 		d.details = d.locate(err.(*fault.Error).Details)
@@ -189,13 +191,31 @@ func (d *document) compile() {
 	}
 }
 
+// ofUnits notes where the upstreams stand that Compile takes over from the units
+// of a logical table.
+func (d *document) ofUnits() {
+	if d.node.Logical == nil {
+		return
+	}
+	filled := proto.CloneOf(d.node)
+	fillLogical(filled)
+	for k := len(d.node.Upstreams); k < len(filled.Upstreams); k++ {
+		for i, u := range d.node.Logical.Units {
+			if j := slices.Index(u.Upstreams, filled.Upstreams[k].Node); j >= 0 {
+				d.places[upstreamField(k)] = d.places[choice(unitField(i)+".upstreams", j)]
+				break
+			}
+		}
+	}
+}
+
 // locate adds the places to findings about this document's node.
 func (d *document) locate(details []fault.Detail) []fault.Detail {
 	f := Files{places: d.places}
 	located := slices.Clone(details)
 	for i, found := range located {
-		if found.Field == "code" && found.Where != "" {
-			located[i] = d.inCode(found)
+		if found.Where != "" {
+			located[i] = d.inText(found)
 		}
 	}
 	located = f.Locate(located)
@@ -207,15 +227,16 @@ func (d *document) locate(details []fault.Detail) []fault.Detail {
 	return located
 }
 
-// inCode turns a place in the code into one in the file that holds it. Where
-// the YAML file writes the code in another way than line by line, the message
-// keeps the place in the code.
-func (d *document) inCode(found fault.Detail) fault.Detail {
+// inText turns a place in a text into one in the file that holds it. Where the
+// YAML file writes the text in another way than line by line, the message keeps
+// the place in the text.
+func (d *document) inText(found fault.Detail) fault.Detail {
 	var line, column int
 	_, err := fmt.Sscanf(found.Where, "line %d, column %d", &line, &column)
+	start, lines := d.texts[found.Field]
 	switch {
-	case err == nil && d.codeIn.file != "":
-		found.Where = fmt.Sprintf("%s:%d:%d", d.codeIn.file, d.codeIn.line+line, d.codeIn.indent+column)
+	case err == nil && lines:
+		found.Where = fmt.Sprintf("%s:%d:%d", start.file, start.line+line, start.indent+column)
 	default:
 		found.Message = found.Where + ": " + found.Message
 		found.Where = ""

@@ -180,13 +180,13 @@ func TestReadRefuses(t *testing.T) {
 	const head = "id: a\ncode: x\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"syntax", "id: a\n  b: [\n", `n/a.yaml:2:3: : it is not YAML: mapping values are not allowed in this context`},
-		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, requires, slots, user, limits, exitCodes, secrets, code or codeFile`},
+		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, requires, slots, user, limits, exitCodes, secrets, source, code, codeFile, python, sql, http, check, integration or logical`},
 		{"unknown field below", head + "baseline:\n  name: x\n  prio: 3\n", `n/a.yaml:5:3: baseline.prio: there is no such field: expected name or priority`},
 		{"mode", head + "mode: pause\n", `n/a.yaml:3:7: mode: "pause" (did you mean "paused"?): expected normal, dryRun or paused`},
 		{"cross cycle", head + "crossCycle: {children: true}\n", `n/a.yaml:3:1: crossCycle: it is not supported by this version: take it out`},
 		{"weekly", head + "schedule: {weekly: [mon]}\n", `n/a.yaml:3:12: schedule.weekly: there is no such field`},
 		{"cron", head + "schedule: {cron: '* * * * *'}\n", `n/a.yaml:3:12: schedule.cron: it is not supported by this version: take it out`},
-		{"type", head + "type: sql\n", `n/a.yaml:3:7: type: "sql" is not supported by this version: expected shell`},
+		{"type", head + "type: sqll\n", `n/a.yaml:3:7: type: "sqll" is no type of a node (did you mean "sql"?): expected shell, python, sql, http, check, integration, logical_dimension, logical_fact, logical_aggregate or virtual`},
 		{"twice", head + "id: b\n", `n/a.yaml:3:1: id: it is given twice: expected one value`},
 		{"null", head + "owner:\n", `n/a.yaml:3:7: owner: it has no value: give one, or leave the field out ("" is the empty text)`},
 		{"alias", head + "owner: &o x\nname: *o\n", "n/a.yaml:3:8: owner: anchors and aliases are not supported: write the value out\nn/a.yaml:4:7: name: anchors and aliases are not supported: write the value out"},
@@ -207,7 +207,7 @@ func TestReadRefuses(t *testing.T) {
 		{"weekday", head + "schedule: {kind: weekly, weekdays: [mon, tues]}\n", `n/a.yaml:3:42: schedule.weekdays[1]: "tues" (did you mean "tue"?): expected mon, tue, wed, thu, fri, sat or sun`},
 		{"weekday twice", head + "schedule: {kind: weekly, weekdays: [mon, mon]}\n", `n/a.yaml:3:42: schedule.weekdays[1]: "mon" is listed twice: take one out`},
 		{"no weekday", head + "schedule:\n  kind: weekly\n  weekdays: []\n", `n/a.yaml:5:13: schedule.weekdays: none is given: expected one or more of mon, tue, wed, thu, fri, sat and sun`},
-		{"weekdays missing", head + "schedule:\n  kind: weekly\n", `n/a.yaml:4:3: schedule: none is given: expected one or more of mon, tue, wed, thu, fri, sat and sun`},
+		{"weekdays missing", head + "schedule:\n  kind: weekly\n", `n/a.yaml:4:3: schedule.weekdays: none is given: expected one or more of mon, tue, wed, thu, fri, sat and sun`},
 		{"weekdays of a month", head + "schedule: {kind: monthly, days: [1], weekdays: [mon]}\n", `n/a.yaml:3:48: schedule.weekdays: a node that is monthly has none: leave weekdays out, or make it weekly`},
 		{"weekdays, short form", head + "schedule: {daily: 00:00, weekdays: [mon]}\n", `n/a.yaml:3:36: schedule.weekdays: a node that is daily has none: leave weekdays out, or make it weekly`},
 		{"days of a week", head + "schedule: {kind: weekly, days: [1], weekdays: [mon]}\n", `n/a.yaml:3:32: schedule.days: a node that is weekly has none: leave days out, or make it monthly or yearly`},
@@ -237,7 +237,7 @@ func TestReadRefuses(t *testing.T) {
 		{"seconds", head + "schedule: {minutely: {from: 00:00, to: 01:00, every: 90s}}\n", `n/a.yaml:3:54: schedule.minutely.every: "90s": expected a whole number of minutes`},
 		{"zone", head + "schedule: {daily: 00:00, zone: ../etc}\n", `n/a.yaml:3:32: schedule.zone: "../etc" is no time zone: expected a name such as Asia/Shanghai or UTC`},
 		{"priority", head + "baseline: {name: x, priority: 2}\n", `n/a.yaml:3:31: baseline.priority: 2 is no priority: expected 1, 3, 5, 7 or 8 (larger is more urgent)`},
-		{"no priority", head + "baseline: {name: x}\n", `n/a.yaml:3:11: baseline: 0 is no priority: expected 1, 3, 5, 7 or 8 (larger is more urgent)`},
+		{"no priority", head + "baseline: {name: x}\n", `n/a.yaml:3:11: baseline.priority: 0 is no priority: expected 1, 3, 5, 7 or 8 (larger is more urgent)`},
 		{"own upstream", head + "upstreams: [a]\n", `n/a.yaml:3:13: upstreams[0]: a node cannot be its own upstream: use dependsOnSelf: true to wait for its previous cycle`},
 		{"upstream twice", head + "upstreams: [b, c, b]\n", `n/a.yaml:3:19: upstreams[2]: "b" is listed twice: one upstream has one window, or the previous cycle`},
 		{"window backwards", head + "upstreams: [{node: b, dates: 0..-6}]\n", `n/a.yaml:3:30: upstreams[0].dates: 0..-6 ends before it begins: expected the earlier day first`},
@@ -311,6 +311,9 @@ func FuzzRead(f *testing.F) {
 	f.Add("id: a\ncode: x\nschedule: {kind: weekly, weekdays: [mon]}\nupstreams: [{node: b, previous: true}]\ndependsOnChildren: true\n")
 	f.Add("a: &x [*x]\n---\n? {}\n")
 	f.Add("id: a\nenvironment: {A: {fromApply: B}}\nparams: {1: 2}\n")
+	for _, c := range everyType {
+		f.Add("id: a\n" + c.text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		files, _, err := node.Read(folder("a.yaml", text), ".", node.Options{Values: map[string]string{"B": "x"}})
 		if err != nil {

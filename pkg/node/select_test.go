@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,16 +51,6 @@ func TestR2_2_Select(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
-	}
-}
-
-func TestR12_OtherTypesAreRefusedByField(t *testing.T) {
-	for _, kind := range []string{"sql", "python", "integration", "logical_dimension"} {
-		_, _, err := node.Compile(&wire.Node{Id: "a", Type: kind, Code: "true"})
-		var e *fault.Error
-		if !errors.As(err, &e) || len(e.Details) != 1 || e.Details[0].Field != "type" {
-			t.Errorf("%s: %v", kind, err)
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -52,27 +53,28 @@ type Text struct {
 	Field string  // its path in the spec: logical.units[0].code
 	Value *string // its place in the spec
 	Shell bool    // ${HOME} and the like are the language's own and stay
+
+	most int // bytes
 }
 
-// Compile reads the text as code; names are the assigned parameters. Findings
-// are those of params.CompileCode.
+// Compile reads the text as code; names are the assigned parameters, DataWorks
+// the dialect if none is given. Findings are those of params.CompileCode.
 func (t Text) Compile(dialect params.Dialect, names []string) (*params.Code, []params.Warning, error) {
 	language := SQL
 	if t.Shell {
 		language = Shell
 	}
-	return params.CompileCode(dialect, language, *t.Value, names)
+	return params.CompileCode(cmp.Or(dialect, params.DataWorks), language, *t.Value, names)
 }
 
 // Texts are the texts of a node in which scheduling parameters may stand, those
 // that are empty left out. Who writes to a Value changes the spec: an executor
 // expands them in a clone.
 func Texts(spec *wire.Node) []Text {
-	t := texts{}
-	ownBraces := spec.Type == "" || spec.Type == Shell || spec.Type == Python || spec.Type == Check && spec.Source == ""
-	t.add("code", &spec.Code)
+	var t texts
+	t.code("code", &spec.Code)
 	if len(t) > 0 {
-		t[0].Shell = ownBraces
+		t[0].Shell = spec.Type == "" || spec.Type == Shell || spec.Type == Python || spec.Type == Check && spec.Source == ""
 	}
 	if p := spec.Python; p != nil {
 		t.list("python.arguments", p.Arguments)
@@ -80,7 +82,7 @@ func Texts(spec *wire.Node) []Text {
 	if h := spec.Http; h != nil {
 		t.add("http.url", &h.Url)
 		t.values("http.headers", h.Headers)
-		t.add("http.body", &h.Body)
+		t.code("http.body", &h.Body)
 	}
 	if c := spec.Check; c != nil {
 		t.add("check.value", c.Value)
@@ -93,7 +95,7 @@ func Texts(spec *wire.Node) []Text {
 	if l := spec.Logical; l != nil {
 		t.add("logical.partitionValue", &l.PartitionValue)
 		for k, u := range l.Units {
-			t.add(unitField(k)+".code", &u.Code)
+			t.code(unitField(k)+".code", &u.Code)
 		}
 	}
 	return t
@@ -102,9 +104,14 @@ func Texts(spec *wire.Node) []Text {
 // texts is a list of texts while it is made.
 type texts []Text
 
-func (t *texts) add(field string, value *string) {
+func (t *texts) add(field string, value *string) { t.bounded(field, value, MaxText) }
+
+// code adds what may be long.
+func (t *texts) code(field string, value *string) { t.bounded(field, value, MaxCode) }
+
+func (t *texts) bounded(field string, value *string, most int) {
 	if value != nil && *value != "" {
-		*t = append(*t, Text{Field: field, Value: value})
+		*t = append(*t, Text{Field: field, Value: value, most: most})
 	}
 }
 
@@ -122,7 +129,7 @@ func (t *texts) values(field string, values []*wire.Assignment) {
 
 func (t *texts) integration(i *wire.Integration) {
 	if from := i.From; from != nil {
-		t.add("integration.from.query", &from.Query)
+		t.code("integration.from.query", &from.Query)
 		t.add("integration.from.files", &from.Files)
 	}
 	if to := i.To; to != nil {
@@ -135,18 +142,3 @@ func (t *texts) integration(i *wire.Integration) {
 
 // unitField is the path of a unit of a logical table.
 func unitField(k int) string { return fmt.Sprintf("logical.units[%d]", k) }
-
-// Renewed is a spec of before with what the newest one does: its type, code and
-// blocks (RULES R1.6). Neither argument is changed.
-func Renewed(spec, newest *wire.Node) *wire.Node {
-	return &wire.Node{
-		Id: spec.Id, Name: spec.Name, Workspace: spec.Workspace, Owner: spec.Owner, Description: spec.Description, Dialect: spec.Dialect,
-		Params: spec.Params, Schedule: spec.Schedule, Baseline: spec.Baseline, Priority: spec.Priority, ResourceGroup: spec.ResourceGroup,
-		Upstreams: spec.Upstreams, DependsOnSelf: spec.DependsOnSelf, DependsOnChildren: spec.DependsOnChildren,
-		TimeoutMs: spec.TimeoutMs, Retries: spec.Retries, RetryDelayMs: spec.RetryDelayMs, Environment: spec.Environment,
-		Auto: spec.Auto, Mode: spec.Mode, Requires: spec.Requires, Slots: spec.Slots, User: spec.User, Limits: spec.Limits,
-		ExitCodes: spec.ExitCodes, Secrets: spec.Secrets,
-		Type: newest.Type, Code: newest.Code, Source: newest.Source, Sql: newest.Sql, Python: newest.Python, Http: newest.Http,
-		Check: newest.Check, Integration: newest.Integration, Logical: newest.Logical,
-	}
-}

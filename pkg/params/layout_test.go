@@ -91,3 +91,23 @@ func TestLayoutsReadWhatTheyWrite(t *testing.T) {
 		}
 	})
 }
+
+// FuzzLayout: whatever is read is written the same.
+func FuzzLayout(f *testing.F) {
+	f.Add("yyyy-mm-dd hh24:mi:ss", "2025-07-01 07:30:01", false)
+	f.Add("dd.MM.yy HH", "01.12.69 23", true)
+	f.Add("yyyy年mm月", "2025年07月", false)
+	f.Fuzz(func(t *testing.T, layout, text string, dataphin bool) {
+		d := params.DataWorks
+		if dataphin {
+			d = params.Dataphin
+		}
+		l, err := params.ParseLayout(d, layout)
+		if err != nil {
+			return
+		}
+		if at, err := l.Read(text); err == nil && l.Write(at) != text {
+			t.Errorf("%q as %q is %v, which is written as %q", text, layout, at, l.Write(at))
+		}
+	})
+}
