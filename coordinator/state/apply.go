@@ -76,6 +76,10 @@ func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
 		r.Answer, r.Err = e.putJoinToken(c, b.PutJoinToken)
 	case *wire.Command_RevokeJoinToken:
 		r.Answer, r.Err = e.revokeJoinToken(b.RevokeJoinToken)
+	case *wire.Command_PutDataSource:
+		r.Answer, r.Err = e.putDataSource(b.PutDataSource.GetSource())
+	case *wire.Command_RemoveDataSource:
+		r.Answer, r.Err = e.removeDataSource(b.RemoveDataSource.GetName())
 	case *wire.Command_PutServer:
 		e.putServer(b.PutServer)
 	case *wire.Command_RemoveServer:

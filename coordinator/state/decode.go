@@ -135,8 +135,31 @@ func decodeFinish(b []byte, f *wire.Finish) bool {
 		}
 		return true
 	}, func(field protowire.Number, v []byte) bool {
-		f.Cause = string(v)
-		return field == 8
+		switch field {
+		case 8:
+			f.Cause = string(v)
+		case 9:
+			m := &wire.Metric{}
+			f.Metrics = append(f.Metrics, m)
+			return decodeMetric(v, m)
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+func decodeMetric(b []byte, m *wire.Metric) bool {
+	return numbersAndTexts(b, func(protowire.Number, uint64) bool { return false }, func(field protowire.Number, v []byte) bool {
+		switch field {
+		case 1:
+			m.Name = string(v)
+		case 2:
+			m.Value = string(v)
+		default:
+			return false
+		}
+		return true
 	})
 }
 
@@ -175,7 +198,8 @@ func same(before string, v []byte) string {
 }
 
 // numbersAndTexts reads a message that has nothing else; false when it does, or
-// when a field is not accepted.
+// when a field is not accepted. A message in it is given as a text, if it happens
+// to be one: short texts in short messages are.
 func numbersAndTexts(b []byte, number func(protowire.Number, uint64) bool, text func(protowire.Number, []byte) bool) bool {
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)

@@ -3,6 +3,7 @@ package state
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -31,6 +32,10 @@ func someTurn(rnd *rand.Rand) *wire.Turn {
 			Plan: rnd.Uint64N(3), Instance: rnd.Uint64(), Fence: rnd.Uint64N(1000), Outcome: wire.Outcome(rnd.IntN(11) - 2),
 			ExitCode: int32(rnd.IntN(500) - 250), StartedMs: ints[rnd.IntN(len(ints))], EndedMs: ints[rnd.IntN(len(ints))], Cause: texts[rnd.IntN(len(texts))],
 		})
+		for f := t.Finishes[len(t.Finishes)-1]; rnd.IntN(3) == 0; {
+			long := strings.Repeat("ü", rnd.IntN(2)*70) // its length is no ASCII
+			f.Metrics = append(f.Metrics, &wire.Metric{Name: texts[rnd.IntN(len(texts))], Value: texts[rnd.IntN(len(texts))] + long})
+		}
 	}
 	for range rnd.IntN(5) {
 		t.Grants = append(t.Grants, &wire.Grant{

@@ -64,6 +64,8 @@ const (
 	TokensChanged
 	// LeaseStarted: Instance of Plan was granted ahead, and runs now.
 	LeaseStarted
+	// SourcesChanged: a data source.
+	SourcesChanged
 )
 
 // Change is one thing that an entry changed, for those who follow the facts.
@@ -203,10 +205,10 @@ func (e *Edit) set(p *Plan, at plan.Place, instance uint64, to Status) {
 	}
 }
 
-// record adds to an instance's history.
-func (e *Edit) record(p *Plan, instance uint64, add func(b []byte, slot uint64) []byte) {
+// record adds to an instance's history. room is how many bytes that may take.
+func (e *Edit) record(p *Plan, instance uint64, room int, add func(b []byte, slot uint64) []byte) {
 	h := p.history.at(e.mark, instance>>chunkBits)
-	h.own(e.mark)
+	h.own(e.mark, room)
 	h.bytes = add(h.bytes, instance&chunkMask)
 }
 
@@ -260,8 +262,8 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	switch {
 	case !ok:
 		return fault.New(fault.NotFound, "there is no agent %q", g.Agent)
-	case !node.Labelled(agent.Labels, spec.Requires):
-		return fault.New(fault.Conflict, "agent %q has not all labels that node %q requires: %s", g.Agent, spec.Id, node.LabelText(spec.Requires))
+	case !node.Labelled(agent.Labels, node.Requires(spec)):
+		return fault.New(fault.Conflict, "agent %q has not all labels that node %q requires: %s", g.Agent, spec.Id, node.LabelText(node.Requires(spec)))
 	case p.Dry(at) != wire.DryRun_DRY_RUN_NONE:
 		return fault.New(fault.Conflict, "instance %s is a dry run: it needs no agent", plan.FormatInstance(g.Plan, g.Instance))
 	case g.Ahead && agent.Room(g.ResourceGroup) < int(weight):
@@ -288,7 +290,7 @@ func (e *Edit) Grant(g *wire.Grant) error {
 		Agent: agent.Id, Group: g.ResourceGroup, Weight: weight, GrantedMs: e.s.nowMs, Version: p.Nodes[at.Node].Version, Auto: p.Auto,
 		Ahead: g.Ahead,
 	}
-	if n := e.s.bySlot.get(uint64(p.slots[at.Node])); !n.Removed && !p.Request.PinCode {
+	if n := e.s.bySlot.get(uint64(p.slots[at.Node])); !n.Removed && !p.Request.PinCode && Renews(spec, n.Spec) {
 		l.Version = n.Version // the newest code (RULES R1.6)
 	}
 	e.leases.put(l)
@@ -296,6 +298,15 @@ func (e *Edit) Grant(g *wire.Grant) error {
 	agent.Leases++
 	e.set(p, at, g.Instance, Running)
 	return nil
+}
+
+// Renews says whether an attempt may run newer code than its plan has pinned
+// (RULES R1.6): code of the same type, for which its agent was chosen, and of a
+// logical node in the same units, from which the plan has chosen (R12.2).
+func Renews(pinned, newer *wire.Node) bool {
+	return pinned.Type == newer.Type && slices.EqualFunc(pinned.Logical.GetUnits(), newer.Logical.GetUnits(), func(a, b *wire.Unit) bool {
+		return a.Id == b.Id
+	})
 }
 
 // newLease gives room for a lease. A few that are granted together share a
@@ -347,7 +358,7 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	a := Attempt{
 		Number: l.Attempt, Outcome: l.outcome(f.Outcome, meaning), Fence: l.Fence, GrantedMs: l.GrantedMs,
 		StartedMs: f.StartedMs, EndedMs: f.EndedMs, ExitCode: f.ExitCode, Version: l.Version, Cause: clip(f.Cause),
-		SettledMs: e.s.nowMs,
+		SettledMs: e.s.nowMs, Metrics: KeptMetrics(f.Metrics),
 	}
 	switch {
 	case a.Outcome == wire.Outcome_SUCCEEDED, a.Outcome == wire.Outcome_SKIPPED:
@@ -356,7 +367,7 @@ func (e *Edit) Finish(f *wire.Finish) bool {
 	case f.Outcome == wire.Outcome_RECALLED:
 		a.Cause = "its agent gave it back as not started, after it had said that it runs: taken for lost"
 	}
-	e.record(p, f.Instance, func(b []byte, slot uint64) []byte {
+	e.record(p, f.Instance, recordRoom+metricsRoom(a.Metrics), func(b []byte, slot uint64) []byte {
 		return appendAttempt(b, slot, &a, agent.Number, p.AcceptedMs)
 	})
 	if a.Outcome != wire.Outcome_RECALLED { // of which nothing ran

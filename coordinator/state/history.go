@@ -20,13 +20,17 @@ type Attempt struct {
 	ExitCode  int32
 	Version   uint64 // of the node's code
 	Cause     string
+	Metrics   []*wire.Metric // that its code reported, see KeptMetrics
 }
 
 // A history is what became of the instances of one chunk, a record after the
 // other in the order in which they came:
 //
 //	slot, kind, then for an attempt the varints below, for a mark the number
-//	of the operation
+//	of the operation, for metrics their size and they themselves
+//
+// Metrics stand right behind the attempt that reported them; one that reported
+// none has no such record.
 //
 // Finished attempts are many and seldom read, so they are kept in about twenty
 // bytes each; times are relative to each other and to the plan's acceptance.
@@ -36,8 +40,9 @@ type history struct {
 }
 
 const (
-	kindRerun = 0   // a person asked to run it again: retries count from here
-	kindMark  = 255 // an operation of the plan's log changed the instance
+	kindRerun   = 0   // a person asked to run it again: retries count from here
+	kindMetrics = 254 // of the attempt before
+	kindMark    = 255 // an operation of the plan's log changed the instance
 )
 
 // Mark says that an operation changed an instance (RULES R9, R13.6).
@@ -46,12 +51,14 @@ type Mark struct {
 	Attempts  uint32 // how many attempts had ended before
 }
 
+// recordRoom is what most records take at most: an attempt without a cause.
+const recordRoom = 32
+
 // own makes the bytes the edit's own and leaves room for the next record: an
 // older State may share them, and two edits that began with one State would
 // write behind them both. The room is kept small, since it stays: what append
 // takes would leave a third of the memory of all history empty.
-func (h *history) own(m *mark) {
-	const room = 32
+func (h *history) own(m *mark, room int) {
 	grow := room
 	if h.owner == m {
 		if cap(h.bytes)-len(h.bytes) >= room {
@@ -82,7 +89,8 @@ func appendAttempt(b []byte, slot uint64, a *Attempt, agent uint64, acceptedMs i
 	b = binary.AppendVarint(b, int64(a.ExitCode))
 	b = binary.AppendUvarint(b, a.Version)
 	b = binary.AppendUvarint(b, uint64(len(a.Cause)))
-	return append(b, a.Cause...)
+	b = append(b, a.Cause...)
+	return appendMetrics(b, slot, a.Metrics)
 }
 
 func appendRerun(b []byte, slot uint64) []byte { return append(b, byte(slot), kindRerun) }
@@ -103,6 +111,8 @@ func eachRecord(b []byte, slot uint64, acceptedMs int64, f func(*historyRecord))
 			if at == slot {
 				f(&historyRecord{mark: n})
 			}
+		case kind == kindMetrics: // of another's attempt
+			_, b = cutSized(b)
 		case at != slot && kind != kindRerun:
 			b = skipAttempt(b)
 		case at != slot:
@@ -112,6 +122,11 @@ func eachRecord(b []byte, slot uint64, acceptedMs int64, f func(*historyRecord))
 			var r historyRecord
 			b = r.decode(b, acceptedMs)
 			r.attempt.Outcome = wire.Outcome(kind)
+			if len(b) > 0 && b[1] == kindMetrics {
+				var own []byte
+				own, b = cutSized(b[2:])
+				r.attempt.Metrics = readMetrics(own)
+			}
 			f(&r)
 		}
 	}
@@ -171,6 +186,8 @@ func (w *before) read(b []byte) {
 		case kindMark:
 			_, n := binary.Uvarint(b)
 			b = b[n:]
+		case kindMetrics:
+			_, b = cutSized(b)
 		case kindRerun:
 			w.was[slot] = Again
 		case byte(wire.Outcome_FAILED), byte(wire.Outcome_TIMED_OUT):

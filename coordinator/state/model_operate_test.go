@@ -45,6 +45,9 @@ func (m *model) foresees(c *wire.Command) (allowed, known bool) {
 	if o := c.GetOperateAgents(); o != nil {
 		return m.allowsAgents(o), true
 	}
+	if allowed, known := m.modelSources.foresees(c); known {
+		return allowed, true
+	}
 	o := c.GetOperate()
 	if o == nil || o.Kind == wire.Operate_KIND_UNSPECIFIED {
 		return false, o != nil

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"backfleet/pkg/calendar"
@@ -21,6 +22,7 @@ type model struct {
 	groups map[string]*wire.PutResourceGroup
 	drains map[string]*wire.Drain // by agent
 	tokens map[string]*wire.PutJoinToken
+	modelSources
 	newest calendar.Date // generated; 0: none
 }
 
@@ -58,7 +60,8 @@ type modelPlan struct {
 	p        *plan.Plan
 	status   map[uint64]Status
 	attempts map[uint64]int
-	used     map[uint64]int32 // retries
+	metrics  map[uint64][]string // of each attempt that has ended
+	used     map[uint64]int32    // retries
 	named    map[uint64]bool
 	was      map[uint64]Status // of what is frozen, before
 	yields   map[uint64]int
@@ -79,6 +82,7 @@ func newModel() *model {
 		plans: map[uint64]*modelPlan{}, leases: map[ref]*modelLease{}, agents: map[string]*wire.Agent{}, fences: map[ref]uint64{},
 		last: map[modelCycle]modelOutcome{}, groups: map[string]*wire.PutResourceGroup{},
 		drains: map[string]*wire.Drain{}, tokens: map[string]*wire.PutJoinToken{},
+		modelSources: modelSources{all: map[string]*wire.DataSource{}, named: map[string]string{}},
 	}
 }
 
@@ -89,7 +93,7 @@ func (m *model) accept(p *plan.Plan) {
 		own = &modelPlan{
 			status: map[uint64]Status{}, attempts: map[uint64]int{}, used: map[uint64]int32{}, named: map[uint64]bool{},
 			was: map[uint64]Status{}, yields: map[uint64]int{}, forced: map[uint64]bool{}, removed: map[uint64][]string{},
-			priority: map[uint64]int32{}, marks: map[uint64]int{},
+			priority: map[uint64]int32{}, marks: map[uint64]int{}, metrics: map[uint64][]string{},
 		}
 		m.plans[p.ID] = own
 	} else {
@@ -167,6 +171,8 @@ func (m *model) apply(index uint64, c *wire.Command, after *State, r Result) err
 		m.tokens[b.PutJoinToken.Id] = b.PutJoinToken
 	case *wire.Command_RevokeJoinToken:
 		delete(m.tokens, b.RevokeJoinToken.Id)
+	default:
+		m.modelSources.apply(c)
 	}
 	return nil
 }
@@ -181,10 +187,10 @@ func (m *model) turn(index uint64, t *wire.Turn, after *State, r Result) error {
 		}
 	}
 	for _, f := range t.Finishes {
-		m.end(f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode)
+		m.end(f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode, f.Metrics)
 	}
 	for _, l := range t.Losses {
-		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST, 0)
+		m.end(l.Plan, l.Instance, l.Fence, wire.Outcome_LOST, 0, nil)
 	}
 	for _, s := range t.Started {
 		if l := m.leases[ref{s.Plan, s.Instance}]; l != nil && l.fence == s.Fence && l.ahead {
@@ -259,7 +265,11 @@ func (m *model) mayGrant(g *wire.Grant) bool {
 			return false
 		}
 	}
-	for _, want := range p.spec(g.Instance).Requires { // RULES R7.7
+	requires := p.spec(g.Instance).Requires // RULES R7.7
+	if p.spec(g.Instance).Type == "sql" {
+		requires = append(slices.Clone(requires), &wire.Assignment{Name: "backfleet/sql", Value: "true"})
+	}
+	for _, want := range requires {
 		has := false
 		for _, l := range a.Labels {
 			has = has || l.Name == want.Name && l.Value == want.Value
@@ -287,7 +297,7 @@ func (p *modelPlan) spec(i uint64) *wire.Node {
 }
 
 // end follows the end of an attempt; one that is not live is nothing.
-func (m *model) end(planID, i, fence uint64, o wire.Outcome, code int32) {
+func (m *model) end(planID, i, fence uint64, o wire.Outcome, code int32, metrics []*wire.Metric) {
 	k := ref{planID, i}
 	l := m.leases[k]
 	if l == nil || l.fence != fence {
@@ -296,6 +306,7 @@ func (m *model) end(planID, i, fence uint64, o wire.Outcome, code int32) {
 	delete(m.leases, k)
 	p := m.plans[planID]
 	p.attempts[i]++
+	p.metrics[i] = append(p.metrics[i], modelMetrics(metrics))
 	waits := Again
 	if l.freezing {
 		waits = Frozen
@@ -415,6 +426,7 @@ func (m *model) check(t testing.TB, s *State) {
 		m.checkPlan(t, s, id, want)
 	}
 	m.checkAgents(t, s)
+	m.modelSources.check(t, s)
 	m.checkRest(t, s)
 }
 
@@ -445,6 +457,9 @@ func (m *model) checkPlan(t testing.TB, s *State, id uint64, want *modelPlan) {
 		for k, a := range attempts {
 			if a.Number != uint32(k+1) || k > 0 && a.Fence <= attempts[k-1].Fence {
 				t.Fatalf("R13.3: instance %d.%d: attempts are not in order: %+v", id, i, attempts)
+			}
+			if got := metricText(a.Metrics); got != want.metrics[i][k] {
+				t.Fatalf("instance %d.%d, attempt %d: metrics %s, expected %s", id, i, a.Number, got, want.metrics[i][k])
 			}
 		}
 		m.checkInstance(t, p, want, i, at)

@@ -61,7 +61,7 @@ func (e *Edit) write(c *wire.Command, p *Plan, line *wire.Operation) {
 // markBy notes in an instance's history that a line of the log is about it.
 func (e *Edit) markBy(p *Plan, i uint64, line *wire.Operation) {
 	p.status.at(e.mark, i) // a snapshot writes no history without it
-	e.record(p, i, func(b []byte, slot uint64) []byte { return appendMark(b, slot, line.Number) })
+	e.record(p, i, recordRoom, func(b []byte, slot uint64) []byte { return appendMark(b, slot, line.Number) })
 }
 
 // toPlan does what bears on the plan as a whole.
@@ -165,7 +165,7 @@ func (e *Edit) toInstance(p *Plan, i uint64, o *wire.Operate, line *wire.Operati
 // again has an instance run again; one that never started is only named.
 func (e *Edit) again(p *Plan, at plan.Place, i uint64) {
 	if p.Status(i) != Pending {
-		e.record(p, i, appendRerun)
+		e.record(p, i, recordRoom, appendRerun)
 		e.set(p, at, i, Again)
 	}
 	if p.Stopped {

@@ -152,6 +152,8 @@ func (g *generator) command(s *State) *wire.Command {
 		c = g.agents(s)
 	case k < 66:
 		c = g.joinToken(s)
+	case k < 68:
+		c = g.source()
 	default:
 		return turn(g.turn(s))
 	}
@@ -209,6 +211,9 @@ func (g *generator) apply() *wire.Command {
 	c.Slots, c.ExitCodes = 3, []*wire.ExitCode{{Code: 40, Meaning: wire.ExitCode_FAIL}, {Code: 41, Meaning: wire.ExitCode_SKIP}, {Code: 42}}
 	if g.oneIn(4) {
 		d.Requires, d.Slots = []*wire.Assignment{{Name: "gpu", Value: "true"}}, uint32(g.IntN(4))
+	}
+	if g.oneIn(4) {
+		d.Type, d.Source = "sql", pick(g, sourceNames)
 	}
 	all := []*wire.Node{daily("a"), hourly, c, d}
 	g.nodes++
@@ -303,12 +308,16 @@ func (g *generator) turn(s *State) *wire.Turn {
 		if g.oneIn(2) {
 			a.Labels = []*wire.Assignment{{Name: "gpu", Value: pick(g, []string{"true", "false"})}}
 		}
+		if g.oneIn(2) {
+			a.Labels = append(a.Labels, &wire.Assignment{Name: "backfleet/sql", Value: "true"})
+		}
 		t.Agents = append(t.Agents, a)
 	}
 	s.Leases(func(l *Lease) {
 		f := &wire.Finish{
 			Plan: l.Plan, Instance: l.Instance, Fence: l.Fence, Outcome: wire.Outcome(g.IntN(9)),
 			StartedMs: l.GrantedMs + g.Int64N(50), EndedMs: l.GrantedMs + 50, ExitCode: int32(g.IntN(300) - 20), Cause: "because",
+			Metrics: g.metrics(),
 		}
 		if g.oneIn(2) {
 			f.ExitCode = int32(38 + g.IntN(6))

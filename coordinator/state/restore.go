@@ -138,7 +138,7 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 		d.leases = append(d.leases, b.Lease)
 	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request, *wire.SnapshotRecord_ResourceGroup,
 		*wire.SnapshotRecord_Workspace, *wire.SnapshotRecord_Region, *wire.SnapshotRecord_JoinToken, *wire.SnapshotRecord_Outcomes,
-		*wire.SnapshotRecord_Durations:
+		*wire.SnapshotRecord_Durations, *wire.SnapshotRecord_DataSource:
 		d.others = append(d.others, rec)
 	default:
 		return newer("record %d is of an unknown kind", n)
@@ -391,6 +391,8 @@ func (d *decoder) restoreOthers() error {
 			s.regions, _, _ = s.regions.Insert([]byte(b.Region.Id), b.Region)
 		case *wire.SnapshotRecord_JoinToken:
 			s.tokens, _, _ = s.tokens.Insert([]byte(b.JoinToken.GetToken().GetId()), b.JoinToken)
+		case *wire.SnapshotRecord_DataSource:
+			s.sources, _, _ = s.sources.Insert([]byte(b.DataSource.Name), b.DataSource)
 		}
 	}
 	s.agents, s.servers, s.requests, s.requestAges = agents.Commit(), servers.Commit(), requests.Commit(), ages.Commit()

@@ -128,6 +128,9 @@ func (enc *encoder) state(s *State) {
 	s.JoinTokens(func(t *wire.SnapshotJoinToken) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_JoinToken{JoinToken: t}})
 	})
+	s.DataSources(func(d *wire.DataSource) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_DataSource{DataSource: d}})
+	})
 	enc.pasts(s)
 	s.requests.Root().Walk(func(id []byte, r *request) bool {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Request{Request: &wire.SnapshotRequest{

@@ -50,6 +50,7 @@ type State struct {
 	workspaces  *iradix.Tree[*wire.PutWorkspace]
 	regions     *iradix.Tree[*wire.PutRegion]
 	tokens      *iradix.Tree[*wire.SnapshotJoinToken]
+	sources     *iradix.Tree[*wire.DataSource]
 }
 
 // Node is a node as it stands, or a trace of one that was removed.
@@ -111,6 +112,7 @@ func New() *State {
 		past:   past{nodes: newColumn[*nodePast](0)},
 		groups: iradix.New[*wire.PutResourceGroup](), workspaces: iradix.New[*wire.PutWorkspace](), regions: iradix.New[*wire.PutRegion](),
 		leases: newLeases(), agents: iradix.New[*Agent](), agentNames: namesOf(nil), tokens: iradix.New[*wire.SnapshotJoinToken](),
+		sources:  iradix.New[*wire.DataSource](),
 		servers:  iradix.New[*wire.PutServer](),
 		requests: iradix.New[*request](), requestAges: iradix.New[string](),
 	}
