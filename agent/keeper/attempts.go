@@ -194,6 +194,7 @@ func (a *kept) Exited(e runner.Exit) {
 		outcome, cause = a.verdict, a.cause
 	}
 	a.finish(outcome, code, e.Ended, cause)
+	a.result.Metrics = e.Metrics
 }
 
 // finish queues the result for saving, and gives its slot to the next. The

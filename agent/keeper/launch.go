@@ -17,8 +17,10 @@ import (
 	"backfleet/agent/account"
 	"backfleet/agent/attempt"
 	"backfleet/agent/cgroup"
+	"backfleet/agent/program"
 	"backfleet/agent/runner"
 	"backfleet/agent/stage"
+	"backfleet/agent/task/metrics"
 	"backfleet/pkg/wire"
 )
 
@@ -54,10 +56,11 @@ func (k *Keeper) launch(a *kept, m *wire.StartAttempt) error {
 	spec.Args = append(spec.Args, m.Arguments...)
 	environment, path := environmentOf(m, user)
 	spec.Env = append(environment, spec.Mark)
-	if spec.Dir != "" {
+	if spec.Dir != "" { // with metrics of another attempt in it, perhaps: none are read
 		err = makeFolder(spec.Dir, spec.User)
 	} else if a.folder, err = k.folders.take(spec.User); err == nil {
-		spec.Dir = a.folder.path
+		spec.Dir, spec.Metrics = a.folder.path, filepath.Join(a.folder.path, metrics.File)
+		spec.Env = append(spec.Env, metrics.Variable+"="+spec.Metrics)
 	}
 	if err != nil {
 		return err
@@ -79,10 +82,13 @@ func (k *Keeper) user(m *wire.StartAttempt) (*account.Account, error) {
 // environmentOf is what the attempt is given and, if it runs as a user, what
 // logging in would set and it was not given.
 func environmentOf(m *wire.StartAttempt, user *account.Account) (list []string, path string) {
-	list = make([]string, 0, len(m.Environment)+4)
+	list = make([]string, 0, len(m.Environment)+5)
 	for _, e := range m.Environment {
-		if e.Name == "PATH" {
+		switch e.Name {
+		case "PATH":
 			path = e.Value
+		case metrics.Variable, KeeperVariable: // this process's to say
+			continue
 		}
 		list = append(list, e.Name+"="+e.Value)
 	}
@@ -228,12 +234,9 @@ func (p *programs) lookPath(name, path string) (string, error) {
 	if file, ok := p.found[key]; ok {
 		return file, nil
 	}
-	for _, dir := range filepath.SplitList(path) {
-		file := filepath.Join(dir, name)
-		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
-			p.found[key] = file
-			return file, nil
-		}
+	file, err := program.Find(name, path)
+	if err == nil {
+		p.found[key] = file
 	}
-	return "", &fs.PathError{Op: "find", Path: name, Err: errors.New("no such program along PATH=" + path)}
+	return file, err
 }

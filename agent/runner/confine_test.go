@@ -14,6 +14,7 @@ import (
 
 	"backfleet/agent/cgroup"
 	"backfleet/agent/stage"
+	"backfleet/agent/task/metrics"
 )
 
 // confined makes a runner as a keeper has it, with what this machine offers, and
@@ -292,6 +293,7 @@ func BenchmarkConfined(b *testing.B) {
 		"bare":    {Config{}, func(*Spec) {}},
 		"marks":   {Config{Spare: spare}, func(s *Spec) { s.Mark = "BACKFLEET_TEST_MARK=bench" }},
 		"cgroup":  {Config{Spare: spare, Cgroups: tree}, func(*Spec) {}},
+		"metrics": {Config{}, func(s *Spec) { s.Metrics = filepath.Join(s.Dir, metrics.File) }}, // of which none are reported
 		"limited": {Config{Spare: spare, Cgroups: tree}, func(s *Spec) { s.Each.OpenFiles = 1000 }},
 	} {
 		b.Run(name, func(b *testing.B) {

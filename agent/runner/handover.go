@@ -22,6 +22,10 @@ type State struct {
 	Log    LogState
 	Group  cgroup.State // of what has none: without a Dir
 	Mark   string       // see Confinement
+	// Metrics is the Spec's, MetricsOf the user whose file it must be. Runners
+	// that know no metrics hand over none.
+	Metrics   string
+	MetricsOf uint32
 
 	OutOfMemory bool
 }
@@ -75,7 +79,7 @@ func (r *Runner) states() map[*Process]State {
 			continue
 		}
 		all[p] = State{Pid: p.pid, Pipes: p.pipes, Pidfd: p.pidfd, Status: uint32(p.status), Ended: monotonic.Of(p.ended), Log: p.log.state(),
-			Group: p.group.State(), Mark: p.mark, OutOfMemory: p.outOfMemory}
+			Group: p.group.State(), Mark: p.mark, Metrics: p.report.path, MetricsOf: p.report.uid, OutOfMemory: p.outOfMemory}
 	}
 	return all
 }
@@ -86,7 +90,7 @@ func (r *Runner) states() map[*Process]State {
 // follow, and Groups has been told of it before.
 func (r *Runner) Adopt(s State, events Events) (*Process, error) {
 	p := &Process{events: events, pid: s.Pid, pipes: s.Pipes, pidfd: s.Pidfd, status: syscall.WaitStatus(s.Status), ended: monotonic.Moment(s.Ended),
-		reaped: s.Pidfd < 0, log: resumeLog(s.Log), mark: s.Mark, outOfMemory: s.OutOfMemory}
+		reaped: s.Pidfd < 0, log: resumeLog(s.Log), mark: s.Mark, report: report{s.Metrics, s.MetricsOf}, outOfMemory: s.OutOfMemory}
 	if s.Group.Dir != "" && r.config.Cgroups != nil {
 		var err error
 		if p.group, err = r.config.Cgroups.Adopt(s.Group); err != nil {

@@ -129,17 +129,42 @@ func (w *logWriter) drop() {
 // is given back. Otherwise the block is to be handed over, and the files are to
 // be closed behind it.
 func (w *logWriter) close(at time.Time, inMemory bool) (log []byte, whole bool) {
+	w.complete(at)
+	w.parts = [2][]byte{}
+	if !inMemory || w.begun || w.lost > 0 {
+		return nil, false
+	}
+	return w.files.short(w.block, at)
+}
+
+// complete ends the lines of both streams, of which nothing more comes.
+func (w *logWriter) complete(at time.Time) {
 	for stream, m := range w.masks {
 		if m != nil {
 			w.split(stream, m.rest(), at)
 		}
 	}
 	w.finishParts(at)
-	w.parts = [2][]byte{}
-	if !inMemory || w.begun || w.lost > 0 {
-		return nil, false
+}
+
+// note adds lines of the runner's own, after all that the process has printed.
+func (w *logWriter) note(at time.Time, lines []string) {
+	if len(lines) == 0 {
+		return
 	}
-	return w.files.short(w.block, at)
+	w.complete(at)
+	for _, line := range lines {
+		w.emit(at, 1, false, []byte(w.masked(line)))
+	}
+}
+
+// masked is a text as the log shows it.
+func (w *logWriter) masked(text string) string {
+	if w.masks[0] == nil {
+		return text
+	}
+	m := masker{texts: w.masks[0].texts}
+	return string(m.add([]byte(text))) + string(m.rest())
 }
 
 // LogState is an attempt's log as it is handed over, when nothing of it is on

@@ -187,8 +187,9 @@ func (r *Runner) finish(p *Process) bool {
 	}
 	events := p.events
 	p.events = nil
-	exit := Exit{Status: p.status, Ended: p.ended, Left: p.left, OutOfMemory: p.outOfMemory}
-	log, whole := p.log.close(time.Now(), r.held.Load() <= r.config.LogMemory)
+	now := time.Now()
+	exit := Exit{Status: p.status, Ended: p.ended, Left: p.left, OutOfMemory: p.outOfMemory, Metrics: r.measure(p, now)}
+	log, whole := p.log.close(now, r.held.Load() <= r.config.LogMemory)
 	r.count(p, len(log)) // from here on they are whose the events are
 	if !whole {
 		r.last(p, events, exit)

@@ -16,6 +16,7 @@ import (
 
 	"backfleet/agent/cgroup"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
 )
 
 // Groups is told of every live process group, so that somebody else can end
@@ -63,6 +64,9 @@ type Spec struct {
 	Log    string   // what the segments' paths begin with; made when a file is needed
 	LogMax int64    // bytes of log; 0: DefaultLogBytes
 	Masked []string // texts that the log shows as asterisks
+	// Metrics is the file in which the code may leave metrics; there is none
+	// when the process starts. Empty: it may not.
+	Metrics string
 	Confinement
 }
 
@@ -80,6 +84,7 @@ type Exit struct {
 	// OutOfMemory: a process was killed because all together used more than their
 	// limit.
 	OutOfMemory bool
+	Metrics     []*wire.Metric // that its code reported
 }
 
 // Events is how a Runner tells about a process. Its methods must not block:
@@ -129,6 +134,7 @@ type Process struct {
 	log    logWriter
 	group  *cgroup.Group // nil: none, or reaped
 	mark   string
+	report report
 
 	mu     sync.Mutex // guards reaped: a signal after the reaping could meet a stranger
 	reaped bool
@@ -310,7 +316,7 @@ func (r *Runner) fork(f fork) (*Process, error) {
 		defer unix.Close(script)
 		files = append(files, uintptr(script))
 	}
-	p := &Process{events: f.events, pipes: [2]int{out[0], errs[0]}, mark: f.spec.Mark}
+	p := &Process{events: f.events, pipes: [2]int{out[0], errs[0]}, mark: f.spec.Mark, report: f.spec.report()}
 	if err := r.exec(&f.spec, p, files); err != nil {
 		unix.Close(out[0])
 		unix.Close(errs[0])

@@ -6,7 +6,6 @@ package metrics
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,8 +27,8 @@ const (
 	MostFile = 64 << 10
 )
 
-// name is what metrics may be called.
-var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
+// mostName is how long the name of a metric may be.
+const mostName = 64
 
 // Read gives the metrics of a file, in the order in which their names come first;
 // of several lines with one name the last counts. What is malformed or too much
@@ -73,14 +72,27 @@ func parse(line string) (m *wire.Metric, why string) {
 	switch {
 	case !found:
 		return nil, `expected name=value`
-	case !name.MatchString(key):
-		return nil, `expected a name of letters, digits, _, . and -, at most 64, that does not begin with a digit`
+	case !named(key):
+		return nil, "expected a name of letters, digits, _, . and -, at most 64, that begins with a letter or _"
 	case value == "":
 		return nil, key + ": expected a value"
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		return nil, key + ": expected a number or a short text"
 	}
 	return &wire.Metric{Name: key, Value: value}, ""
+}
+
+// named says whether something is the name of a metric.
+func named(key string) bool {
+	for i := range len(key) {
+		switch c := key[i]; {
+		case c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+		case i > 0 && (c == '.' || c == '-' || '0' <= c && c <= '9'):
+		default:
+			return false
+		}
+	}
+	return key != "" && len(key) <= mostName
 }
 
 // bounded keeps what there is room for.
