@@ -12,7 +12,7 @@ import (
 
 // Node writes a node for the API.
 func Node(n *wire.Node) v1.Node {
-	return v1.Node{
+	out := v1.Node{
 		ID: n.Id, Name: n.Name, Workspace: n.Workspace, Owner: n.Owner, Type: n.Type,
 		Description: n.Description, Dialect: n.Dialect, Params: Assignments(n.Params),
 		Schedule: schedule(n), Baseline: n.Baseline, Priority: n.Priority, Mode: nodeModes.word(n.Mode),
@@ -23,6 +23,8 @@ func Node(n *wire.Node) v1.Node {
 		Requires: Assignments(n.Requires), Slots: int32(n.Slots), User: n.User, Limits: limits(n.Limits),
 		ExitCodes: exitCodes(n.ExitCodes), Secrets: n.Secrets,
 	}
+	blocks(&out, n)
+	return out
 }
 
 // ReadNodes reads nodes as the API has them. What it refuses is what has no
@@ -46,6 +48,7 @@ func ReadNodes(nodes []v1.Node) ([]*wire.Node, error) {
 			Requires: readAssignments(n.Requires), Slots: readSlots(&f, path+".slots", n.Slots), User: n.User, Limits: readLimits(n.Limits),
 			ExitCodes: readExitCodes(&f, path+".exitCodes", n.ExitCodes), Secrets: n.Secrets,
 		}
+		readBlocks(read[i], &n)
 	}
 	if err := f.err("the list of nodes"); err != nil {
 		return nil, err
@@ -191,7 +194,7 @@ func bit(f *findings, field string, n, from, to int32, expected string) uint32 {
 func upstreams(list []*wire.Upstream) []v1.Upstream {
 	var out []v1.Upstream
 	for _, u := range list {
-		up := v1.Upstream{Node: u.Node, Previous: u.Previous}
+		up := v1.Upstream{Node: u.Node, Previous: u.Previous, Fields: u.Fields}
 		if u.Window {
 			up.Window = &v1.DateWindow{From: u.From, To: u.To, FromMonthStart: u.FromMonthStart}
 		}
@@ -203,7 +206,7 @@ func upstreams(list []*wire.Upstream) []v1.Upstream {
 func readUpstreams(f *findings, path string, list []v1.Upstream) []*wire.Upstream {
 	var out []*wire.Upstream
 	for i, u := range list {
-		up := &wire.Upstream{Node: u.Node, Previous: u.Previous}
+		up := &wire.Upstream{Node: u.Node, Previous: u.Previous, Fields: u.Fields}
 		if w := u.Window; w != nil {
 			if w.FromMonthStart && w.From != 0 {
 				f.add(fmt.Sprintf("%s.upstreams[%d].window.from", path, i), "the window begins at the start of the month: leave out from or fromMonthStart")

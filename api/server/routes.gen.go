@@ -90,6 +90,18 @@ type ServerInterface interface {
 	// TransferLeadership Hand leadership to another coordinator.
 	// (POST /v1/cluster/transfer)
 	TransferLeadership(c *gin.Context, params TransferLeadershipParams)
+	// ListDataSources Data sources by name.
+	// (GET /v1/data-sources)
+	ListDataSources(c *gin.Context, params ListDataSourcesParams)
+	// RemoveDataSource Remove a data source that no node names. For operators.
+	// (DELETE /v1/data-sources/{dataSource})
+	RemoveDataSource(c *gin.Context, dataSource string, params RemoveDataSourceParams)
+	// GetDataSource A data source. Its secrets are only with agents.
+	// (GET /v1/data-sources/{dataSource})
+	GetDataSource(c *gin.Context, dataSource string, params GetDataSourceParams)
+	// PutDataSource Add or replace a data source. For operators.
+	// (PUT /v1/data-sources/{dataSource})
+	PutDataSource(c *gin.Context, dataSource string, params PutDataSourceParams)
 	// StreamEvents What happens, as server-sent events.
 	// (GET /v1/events)
 	StreamEvents(c *gin.Context, params StreamEventsParams)
@@ -1486,6 +1498,223 @@ func (siw *ServerInterfaceWrapper) TransferLeadership(c *gin.Context) {
 	}
 
 	siw.Handler.TransferLeadership(c, params)
+}
+
+// ListDataSources operation middleware
+func (siw *ServerInterfaceWrapper) ListDataSources(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDataSourcesParams
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", c.Request.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter contains: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListDataSources(c, params)
+}
+
+// RemoveDataSource operation middleware
+func (siw *ServerInterfaceWrapper) RemoveDataSource(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "dataSource" -------------
+	var dataSource string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "dataSource", c.Param("dataSource"), &dataSource, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dataSource: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveDataSourceParams
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", c.Request.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter why: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveDataSource(c, dataSource, params)
+}
+
+// GetDataSource operation middleware
+func (siw *ServerInterfaceWrapper) GetDataSource(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "dataSource" -------------
+	var dataSource string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "dataSource", c.Param("dataSource"), &dataSource, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dataSource: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDataSourceParams
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetDataSource(c, dataSource, params)
+}
+
+// PutDataSource operation middleware
+func (siw *ServerInterfaceWrapper) PutDataSource(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "dataSource" -------------
+	var dataSource string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "dataSource", c.Param("dataSource"), &dataSource, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dataSource: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutDataSourceParams
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", c.Request.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter why: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutDataSource(c, dataSource, params)
 }
 
 // StreamEvents operation middleware
@@ -2917,6 +3146,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/regions", wrapper.ListRegions)
 	router.GET(options.BaseURL+"/v1/regions/:region", wrapper.GetRegion)
 	router.PUT(options.BaseURL+"/v1/regions/:region", wrapper.PutRegion)
+	router.GET(options.BaseURL+"/v1/data-sources", wrapper.ListDataSources)
+	router.DELETE(options.BaseURL+"/v1/data-sources/:dataSource", wrapper.RemoveDataSource)
+	router.GET(options.BaseURL+"/v1/data-sources/:dataSource", wrapper.GetDataSource)
+	router.PUT(options.BaseURL+"/v1/data-sources/:dataSource", wrapper.PutDataSource)
 	router.GET(options.BaseURL+"/v1/agents", wrapper.ListAgents)
 	router.POST(options.BaseURL+"/v1/agents/drain", wrapper.DrainAgents)
 	router.POST(options.BaseURL+"/v1/agents/resume", wrapper.ResumeAgents)

@@ -175,6 +175,7 @@ const (
 	DryRunReasonNotPermitted       DryRunReason = "notPermitted"
 	DryRunReasonOffSchedule        DryRunReason = "offSchedule"
 	DryRunReasonRequested          DryRunReason = "requested"
+	DryRunReasonVirtual            DryRunReason = "virtual"
 )
 
 // Valid indicates whether the value is a known member of the DryRunReason enum.
@@ -197,6 +198,8 @@ func (e DryRunReason) Valid() bool {
 	case DryRunReasonOffSchedule:
 		return true
 	case DryRunReasonRequested:
+		return true
+	case DryRunReasonVirtual:
 		return true
 	default:
 		return false
@@ -1019,16 +1022,19 @@ type Assignment struct {
 
 // Attempt defines model for Attempt.
 type Attempt struct {
-	Agent       string       `json:"agent"`
-	Cause       string       `json:"cause,omitempty"`
-	CodeVersion uint64       `json:"codeVersion,omitempty"`
-	EndedAt     *time.Time   `json:"endedAt,omitempty"`
-	ExitCode    *int         `json:"exitCode,omitempty"`
-	Fence       uint64       `json:"fence"`
-	GrantedAt   *time.Time   `json:"grantedAt,omitempty"`
-	Number      int          `json:"number"`
-	StartedAt   *time.Time   `json:"startedAt,omitempty"`
-	State       AttemptState `json:"state"`
+	Agent       string     `json:"agent"`
+	Cause       string     `json:"cause,omitempty"`
+	CodeVersion uint64     `json:"codeVersion,omitempty"`
+	EndedAt     *time.Time `json:"endedAt,omitempty"`
+	ExitCode    *int       `json:"exitCode,omitempty"`
+	Fence       uint64     `json:"fence"`
+	GrantedAt   *time.Time `json:"grantedAt,omitempty"`
+
+	// Metrics What its code reported.
+	Metrics   []Assignment `json:"metrics,omitempty"`
+	Number    int          `json:"number"`
+	StartedAt *time.Time   `json:"startedAt,omitempty"`
+	State     AttemptState `json:"state"`
 }
 
 // AttemptState defines model for AttemptState.
@@ -1101,6 +1107,9 @@ type BackfillRequest struct {
 
 	// End Chain: the last node.
 	End string `json:"end,omitempty"`
+
+	// Fields Of logical nodes, which fields are to be written (RULES R12.2). A node that is not named: the entire table.
+	Fields []FieldChoice `json:"fields,omitempty"`
 
 	// Filters Advanced: what any of them matches is chosen.
 	Filters []NodeSelector `json:"filters,omitempty"`
@@ -1240,8 +1249,94 @@ type ClusterServer struct {
 	Version     string     `json:"version,omitempty"`
 }
 
+// Column One column of what an integration node writes.
+type Column struct {
+	// Format Of dates and times in text: `yyyy-mm-dd hh24:mi:ss`.
+	Format string `json:"format,omitempty"`
+
+	// From In the source. Default: the same.
+	From string `json:"from,omitempty"`
+
+	// Name In the target.
+	Name string `json:"name"`
+
+	// Required A row without it is rejected.
+	Required bool `json:"required,omitempty"`
+
+	// Type `text`, `integer`, `decimal`, `float`, `boolean`, `date`, `timestamp` or `json`. Default: as it comes.
+	Type string `json:"type,omitempty"`
+}
+
 // Consistency defines model for Consistency.
 type Consistency string
+
+// DataSource A database that nodes name. Secrets are never in it.
+type DataSource struct {
+	// Ca PEM, for `verify`; absent: that of the system.
+	Ca *SecretPlace `json:"ca,omitempty"`
+
+	// Database Of sqlite: a path on the agent.
+	Database    string `json:"database"`
+	Description string `json:"description,omitempty"`
+	Host        string `json:"host,omitempty"`
+	Name        string `json:"name"`
+
+	// Nodes How many nodes name it.
+	Nodes int `json:"nodes"`
+
+	// Options The options of its driver.
+	Options []Assignment `json:"options,omitempty"`
+
+	// Password Where an agent finds a secret: one of both.
+	Password *SecretPlace `json:"password,omitempty"`
+	Port     int32        `json:"port,omitempty"`
+
+	// ResourceGroups Whose agents may use it; none: all.
+	ResourceGroups []string `json:"resourceGroups,omitempty"`
+
+	// TLS `disable`, `require` or `verify`.
+	//
+	// Examples: verify
+	TLS string `json:"tls,omitempty"`
+
+	// Type `postgres`, `mysql` or `sqlite`.
+	//
+	// Examples: postgres
+	Type string `json:"type"`
+	User string `json:"user,omitempty"`
+}
+
+// DataSourcePage defines model for DataSourcePage.
+type DataSourcePage struct {
+	Items []DataSource `json:"items"`
+	Next  string       `json:"next,omitempty"`
+}
+
+// DataSourceSettings defines model for DataSourceSettings.
+type DataSourceSettings struct {
+	// Ca Where an agent finds a secret: one of both.
+	Ca *SecretPlace `json:"ca,omitempty"`
+
+	// Database Of sqlite: an absolute path on the agent.
+	Database    string       `json:"database"`
+	Description string       `json:"description,omitempty"`
+	Host        string       `json:"host,omitempty"`
+	Options     []Assignment `json:"options,omitempty"`
+
+	// Password Where an agent finds a secret: one of both.
+	Password *SecretPlace `json:"password,omitempty"`
+
+	// Port 0: that of the type.
+	Port           int32    `json:"port,omitempty"`
+	ResourceGroups []string `json:"resourceGroups,omitempty"`
+
+	// TLS Default `verify`, and `disable` for the own host of the agent.
+	TLS string `json:"tls,omitempty"`
+
+	// Type `postgres`, `mysql` (or `mariadb`) or `sqlite`.
+	Type string `json:"type"`
+	User string `json:"user,omitempty"`
+}
 
 // Date A calendar date, yyyy-mm-dd.
 type Date = string
@@ -1398,6 +1493,29 @@ type ExitCode struct {
 // ExitMeaning retry: a failure, tried again as often as the node allows. fail: a failure that another attempt would not mend. skip: there was nothing to do, which counts as succeeded (RULES R9).
 type ExitMeaning string
 
+// Expectation What a check node expects of its code, a query on its source or, without one, a script. What is set must all hold.
+type Expectation struct {
+	Max     *string `json:"max,omitempty"`
+	MaxRows *int64  `json:"maxRows,omitempty"`
+
+	// Min The same, compared as a number.
+	Min     *string `json:"min,omitempty"`
+	MinRows *int64  `json:"minRows,omitempty"`
+
+	// Rows Exactly so many.
+	Rows *int64 `json:"rows,omitempty"`
+
+	// Value The first column of the only row; of a script, its output without blanks around it.
+	Value *string `json:"value,omitempty"`
+}
+
+// FieldChoice "Select field" of one logical node (RULES R12.2).
+type FieldChoice struct {
+	// Fields Empty: the entire table. Not of the primary key.
+	Fields []string `json:"fields,omitempty"`
+	Node   string   `json:"node"`
+}
+
 // Forecast How long it will take, in seconds, as the scheduler plays it through on past durations.
 type Forecast struct {
 	// Complete All of it was played through. Otherwise it takes at least so long, and `why` says what is missing.
@@ -1443,6 +1561,32 @@ type GroupProgress struct {
 	State State `json:"state"`
 }
 
+// HTTPRequest The request of an http node.
+type HTTPRequest struct {
+	// BackoffMs Before the first of them; each later one doubles it.
+	BackoffMs int64  `json:"backoffMs,omitempty"`
+	Body      string `json:"body,omitempty"`
+
+	// Expect Status codes. None: 200 to 299.
+	Expect []int32 `json:"expect,omitempty"`
+
+	// Headers `{secret:NAME}` in a value is a variable of the attempt.
+	Headers []Assignment `json:"headers,omitempty"`
+
+	// MaxResponseBytes That the log shows. 0: the agent's default.
+	MaxResponseBytes int64 `json:"maxResponseBytes,omitempty"`
+
+	// Method Default GET.
+	Method string `json:"method,omitempty"`
+
+	// Retries Within one attempt, after a failed connection, 408, 429 or 5xx.
+	Retries int32 `json:"retries,omitempty"`
+
+	// TimeoutMs Of one try. 0: the agent's default.
+	TimeoutMs int64  `json:"timeoutMs,omitempty"`
+	URL       string `json:"url"`
+}
+
 // Health defines model for Health.
 type Health struct {
 	Status HealthStatus `json:"status"`
@@ -1480,9 +1624,12 @@ type Instance struct {
 	ID InstanceID `json:"id"`
 
 	// Kind Asked for by a person, or a day of the schedule.
-	Kind     PlanKind `json:"kind"`
-	Node     string   `json:"node"`
-	Priority int      `json:"priority"`
+	Kind PlanKind `json:"kind"`
+
+	// Metrics Of the newest attempt that reported any.
+	Metrics  []Assignment `json:"metrics,omitempty"`
+	Node     string       `json:"node"`
+	Priority int          `json:"priority"`
 
 	// ScheduledTime T.
 	ScheduledTime time.Time `json:"scheduledTime"`
@@ -1553,6 +1700,69 @@ type InstancesOperation struct {
 
 	// Why Why it is done, in the words of who asks. It is kept with the operation.
 	Why WhyText `json:"why,omitempty"`
+}
+
+// Integration Moves rows into one partition, which it overwrites (RULES R12.1).
+type Integration struct {
+	// Batch Rows written at once. 0: the agent's default.
+	Batch uint32 `json:"batch,omitempty"`
+
+	// Columns None: all of the source's, by name.
+	Columns []Column `json:"columns,omitempty"`
+
+	// From A query on a data source, or files.
+	From *IntegrationSource `json:"from,omitempty"`
+
+	// MaxRejected Rows that may be rejected; one more fails the attempt.
+	MaxRejected int64 `json:"maxRejected,omitempty"`
+
+	// RejectedFile Where they are written, as JSON lines.
+	RejectedFile string `json:"rejectedFile,omitempty"`
+
+	// To A partition of a table, or a folder of files.
+	To *IntegrationTarget `json:"to,omitempty"`
+}
+
+// IntegrationSource A query on a data source, or files.
+type IntegrationSource struct {
+	// Delimiter csv. Default: a comma.
+	Delimiter string `json:"delimiter,omitempty"`
+
+	// Files Path or pattern on the agent.
+	Files string `json:"files,omitempty"`
+
+	// Format `csv`, `jsonl` or `parquet`. Default: by the name of the files.
+	Format string `json:"format,omitempty"`
+
+	// MayBeEmpty No file is no error.
+	MayBeEmpty bool `json:"mayBeEmpty,omitempty"`
+
+	// NoHeader csv: columns are called 1, 2, ….
+	NoHeader bool `json:"noHeader,omitempty"`
+
+	// NullText csv: this text is no value.
+	NullText string `json:"nullText,omitempty"`
+	Query    string `json:"query,omitempty"`
+	Source   string `json:"source,omitempty"`
+}
+
+// IntegrationTarget A partition of a table, or a folder of files.
+type IntegrationTarget struct {
+	// Create The table, if it is not there.
+	Create bool `json:"create,omitempty"`
+
+	// Folder Of the partition; it is replaced as a whole.
+	Folder string `json:"folder,omitempty"`
+
+	// Format Of the files: `csv`, `jsonl` or `parquet`.
+	Format string `json:"format,omitempty"`
+
+	// Partition Columns and their values. None: the whole table.
+	Partition []Assignment `json:"partition,omitempty"`
+	Source    string       `json:"source,omitempty"`
+
+	// Table May have a schema before it.
+	Table string `json:"table,omitempty"`
 }
 
 // JoinToken defines model for JoinToken.
@@ -1678,6 +1888,49 @@ type LogSearch struct {
 // LogStream defines model for LogStream.
 type LogStream string
 
+// LogicalField defines model for LogicalField.
+type LogicalField struct {
+	Description string `json:"description,omitempty"`
+	Name        string `json:"name"`
+	PrimaryKey  bool   `json:"primaryKey,omitempty"`
+
+	// Type As of a column.
+	Type string `json:"type,omitempty"`
+}
+
+// LogicalTable A table of fields that units materialise (RULES R12.2).
+type LogicalTable struct {
+	Fields []LogicalField `json:"fields,omitempty"`
+
+	// Partition Its column. Default `ds`.
+	Partition string `json:"partition,omitempty"`
+
+	// PartitionValue Default `${yyyymmdd}`.
+	PartitionValue string `json:"partitionValue,omitempty"`
+
+	// SourceTable What the table is made from in the first place.
+	SourceTable string `json:"sourceTable,omitempty"`
+
+	// Table The view over all units; a unit's own table is `<table>__<unit>`.
+	Table string `json:"table,omitempty"`
+
+	// Units In the order in which they run.
+	Units []LogicalUnit `json:"units,omitempty"`
+}
+
+// LogicalUnit One materialised piece of a logical table.
+type LogicalUnit struct {
+	// Code A query that gives the primary key and the fields, by name.
+	Code string `json:"code,omitempty"`
+
+	// Fields That it produces, beside the primary key.
+	Fields []string `json:"fields,omitempty"`
+	ID     string   `json:"id"`
+
+	// Upstreams Nodes that it reads; they are upstreams of the node, too.
+	Upstreams []string `json:"upstreams,omitempty"`
+}
+
 // Mark defines model for Mark.
 type Mark struct {
 	Actor string    `json:"actor"`
@@ -1725,7 +1978,10 @@ type NewJoinToken struct {
 // Node One scheduled unit of code (RULES R0).
 type Node struct {
 	Baseline string `json:"baseline,omitempty"`
-	Code     string `json:"code,omitempty"`
+
+	// Check What a check node expects of its code, a query on its source or, without one, a script. What is set must all hold.
+	Check *Expectation `json:"check,omitempty"`
+	Code  string       `json:"code,omitempty"`
 
 	// DependsOnChildren On the previous cycle of its first-level children (RULES R5.3).
 	DependsOnChildren bool   `json:"dependsOnChildren,omitempty"`
@@ -1738,10 +1994,19 @@ type Node struct {
 
 	// ExitCodes Exit codes that mean something else than success (0) and failure (the others).
 	ExitCodes []ExitCode `json:"exitCodes,omitempty"`
-	ID        string     `json:"id"`
+
+	// HTTP The request of an http node.
+	HTTP *HTTPRequest `json:"http,omitempty"`
+	ID   string       `json:"id"`
+
+	// Integration Moves rows into one partition, which it overwrites (RULES R12.1).
+	Integration *Integration `json:"integration,omitempty"`
 
 	// Limits Bounds of an attempt and all processes it starts. 0: none.
 	Limits *Limits `json:"limits,omitempty"`
+
+	// Logical A table of fields that units materialise (RULES R12.2).
+	Logical *LogicalTable `json:"logical,omitempty"`
 
 	// Mode Default `normal`.
 	Mode   NodeMode     `json:"mode,omitempty"`
@@ -1751,6 +2016,9 @@ type Node struct {
 
 	// Priority The baseline's: 1, 3, 5, 7 or 8.
 	Priority int32 `json:"priority,omitempty"`
+
+	// Python How the code of a python node is run.
+	Python *PythonOptions `json:"python,omitempty"`
 
 	// Requires Labels that an agent must have, all of them (RULES R7.7).
 	Requires      []Assignment `json:"requires,omitempty"`
@@ -1765,10 +2033,18 @@ type Node struct {
 	// Slots How many slots of its resource group each attempt takes, at one agent (RULES R7.8). 0: 1.
 	Slots int32 `json:"slots,omitempty"`
 
+	// Source The data source that an sql, check or logical node works on.
+	Source string `json:"source,omitempty"`
+
+	// SQL How the statements of an sql node are run.
+	SQL *SQLOptions `json:"sql,omitempty"`
+
 	// TimeoutMs 0: none.
 	TimeoutMs int64 `json:"timeoutMs,omitempty"`
 
-	// Type Examples: shell
+	// Type What the node does (RULES R12). Default `shell`.
+	//
+	// Examples: shell, python, sql, http, check, integration, logical_fact, virtual
 	Type      string     `json:"type,omitempty"`
 	Upstreams []Upstream `json:"upstreams,omitempty"`
 
@@ -2036,6 +2312,9 @@ type PreviewNode struct {
 	Name          string `json:"name"`
 	Node          string `json:"node"`
 	ResourceGroup string `json:"resourceGroup,omitempty"`
+
+	// Units Of a logical node, in the order in which they run (RULES R12.2).
+	Units []PreviewUnit `json:"units,omitempty"`
 }
 
 // PreviewTotals defines model for PreviewTotals.
@@ -2050,6 +2329,15 @@ type PreviewTotals struct {
 	// DueLater Not due yet at the time of the preview.
 	DueLater  int64 `json:"dueLater"`
 	Instances int64 `json:"instances"`
+}
+
+// PreviewUnit defines model for PreviewUnit.
+type PreviewUnit struct {
+	Runs bool   `json:"runs"`
+	Unit string `json:"unit"`
+
+	// Why The fields that make it run, or that none does.
+	Why string `json:"why"`
 }
 
 // PriorityCount defines model for PriorityCount.
@@ -2079,6 +2367,18 @@ type ProblemDetail struct {
 
 	// Where File, line and column, when it came from a file.
 	Where string `json:"where,omitempty"`
+}
+
+// PythonOptions How the code of a python node is run.
+type PythonOptions struct {
+	// Arguments After the values of the parameters.
+	Arguments []string `json:"arguments,omitempty"`
+
+	// Interpreter A program or a path. Default: as the agent is set.
+	Interpreter string `json:"interpreter,omitempty"`
+
+	// Venv Folder of a virtual environment on the agent.
+	Venv string `json:"venv,omitempty"`
 }
 
 // Rate defines model for Rate.
@@ -2281,6 +2581,15 @@ type ResourceGroupSettings struct {
 	ReserveForAuto uint32 `json:"reserveForAuto,omitempty"`
 }
 
+// SQLOptions How the statements of an sql node are run.
+type SQLOptions struct {
+	// MaxRows Of each result that the log shows. 0: the agent's default.
+	MaxRows uint32 `json:"maxRows,omitempty"`
+
+	// Transaction All statements in one, which a failure undoes.
+	Transaction bool `json:"transaction,omitempty"`
+}
+
 // Schedule defines model for Schedule.
 type Schedule struct {
 	// At All but hourly and minutely. Default 00:00.
@@ -2329,6 +2638,15 @@ type SchedulePage struct {
 	Incomplete bool          `json:"incomplete,omitempty"`
 	Items      []ScheduleDay `json:"items"`
 	Next       string        `json:"next,omitempty"`
+}
+
+// SecretPlace Where an agent finds a secret: one of both.
+type SecretPlace struct {
+	// Environment A variable of the agent that begins with `BACKFLEET_SECRET_`.
+	Environment string `json:"environment,omitempty"`
+
+	// File The name of a file in the folder of secrets of the agent.
+	File string `json:"file,omitempty"`
 }
 
 // ServerRole defines model for ServerRole.
@@ -2384,7 +2702,9 @@ type TransferRequest struct {
 
 // Upstream defines model for Upstream.
 type Upstream struct {
-	Node string `json:"node"`
+	// Fields Of a logical node, that are read. None: any (RULES R12.2).
+	Fields []string `json:"fields,omitempty"`
+	Node   string   `json:"node"`
 
 	// Previous The previous cycle of that node instead of its D (RULES R5.3). Not together with a window.
 	Previous bool `json:"previous,omitempty"`
@@ -2780,6 +3100,53 @@ type TransferLeadershipParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ListDataSourcesParams defines parameters for ListDataSources.
+type ListDataSourcesParams struct {
+	// Contains Only where the id or the name contains this, upper and lower case alike.
+	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// RemoveDataSourceParams defines parameters for RemoveDataSource.
+type RemoveDataSourceParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetDataSourceParams defines parameters for GetDataSource.
+type GetDataSourceParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// PutDataSourceParams defines parameters for PutDataSource.
+type PutDataSourceParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
 	// Backfill Only events of this backfill, and `cluster` and `reset`.
@@ -3160,6 +3527,9 @@ type UnfreezeBackfillJSONRequestBody = DatesOperation
 // TransferLeadershipJSONRequestBody defines body for TransferLeadership for application/json ContentType.
 type TransferLeadershipJSONRequestBody = TransferRequest
 
+// PutDataSourceJSONRequestBody defines body for PutDataSource for application/json ContentType.
+type PutDataSourceJSONRequestBody = DataSourceSettings
+
 // OperateInstancesJSONRequestBody defines body for OperateInstances for application/json ContentType.
 type OperateInstancesJSONRequestBody = InstancesOperation
 
@@ -3511,6 +3881,41 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/cluster/transfer (the `TransferLeadership` operationId).
 	TransferLeadership(ctx context.Context, params *TransferLeadershipParams, body TransferLeadershipJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDataSources Data sources by name.
+	//
+	// Corresponds with GET /v1/data-sources (the `ListDataSources` operationId).
+	ListDataSources(ctx context.Context, params *ListDataSourcesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveDataSource Remove a data source that no node names. For operators.
+	//
+	// Corresponds with DELETE /v1/data-sources/{dataSource} (the `RemoveDataSource` operationId).
+	RemoveDataSource(ctx context.Context, dataSource string, params *RemoveDataSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDataSource A data source. Its secrets are only with agents.
+	//
+	// Corresponds with GET /v1/data-sources/{dataSource} (the `GetDataSource` operationId).
+	GetDataSource(ctx context.Context, dataSource string, params *GetDataSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutDataSourceWithBody Add or replace a data source. For operators.
+	//
+	// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+	// is refused: `password` says where the agent finds it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+	PutDataSourceWithBody(ctx context.Context, dataSource string, params *PutDataSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutDataSource Add or replace a data source. For operators.
+	//
+	// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+	// is refused: `password` says where the agent finds it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+	PutDataSource(ctx context.Context, dataSource string, params *PutDataSourceParams, body PutDataSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamEvents What happens, as server-sent events.
 	//
@@ -4341,6 +4746,91 @@ func (c *Client) TransferLeadershipWithBody(ctx context.Context, params *Transfe
 // Corresponds with POST /v1/cluster/transfer (the `TransferLeadership` operationId).
 func (c *Client) TransferLeadership(ctx context.Context, params *TransferLeadershipParams, body TransferLeadershipJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTransferLeadershipRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDataSources Data sources by name.
+//
+// Corresponds with GET /v1/data-sources (the `ListDataSources` operationId).
+func (c *Client) ListDataSources(ctx context.Context, params *ListDataSourcesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDataSourcesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveDataSource Remove a data source that no node names. For operators.
+//
+// Corresponds with DELETE /v1/data-sources/{dataSource} (the `RemoveDataSource` operationId).
+func (c *Client) RemoveDataSource(ctx context.Context, dataSource string, params *RemoveDataSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveDataSourceRequest(c.Server, dataSource, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDataSource A data source. Its secrets are only with agents.
+//
+// Corresponds with GET /v1/data-sources/{dataSource} (the `GetDataSource` operationId).
+func (c *Client) GetDataSource(ctx context.Context, dataSource string, params *GetDataSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDataSourceRequest(c.Server, dataSource, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutDataSourceWithBody Add or replace a data source. For operators.
+//
+// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+// is refused: `password` says where the agent finds it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+func (c *Client) PutDataSourceWithBody(ctx context.Context, dataSource string, params *PutDataSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutDataSourceRequestWithBody(c.Server, dataSource, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutDataSource Add or replace a data source. For operators.
+//
+// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+// is refused: `password` says where the agent finds it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+func (c *Client) PutDataSource(ctx context.Context, dataSource string, params *PutDataSourceParams, body PutDataSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutDataSourceRequest(c.Server, dataSource, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6590,6 +7080,306 @@ func NewTransferLeadershipRequestWithBody(server string, params *TransferLeaders
 	return req, nil
 }
 
+// NewListDataSourcesRequest constructs an http.Request for the ListDataSources method
+func NewListDataSourcesRequest(server string, params *ListDataSourcesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/data-sources")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveDataSourceRequest constructs an http.Request for the RemoveDataSource method
+func NewRemoveDataSourceRequest(server string, dataSource string, params *RemoveDataSourceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "dataSource", dataSource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/data-sources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetDataSourceRequest constructs an http.Request for the GetDataSource method
+func NewGetDataSourceRequest(server string, dataSource string, params *GetDataSourceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "dataSource", dataSource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/data-sources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutDataSourceRequest calls the generic PutDataSource builder with application/json body
+func NewPutDataSourceRequest(server string, dataSource string, params *PutDataSourceParams, body PutDataSourceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutDataSourceRequestWithBody(server, dataSource, params, "application/json", bodyReader)
+}
+
+// NewPutDataSourceRequestWithBody constructs an http.Request for the PutDataSource method, with any body, and a specified content type
+func NewPutDataSourceRequestWithBody(server string, dataSource string, params *PutDataSourceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "dataSource", dataSource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/data-sources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewStreamEventsRequest constructs an http.Request for the StreamEvents method
 func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Request, error) {
 	var err error
@@ -8753,6 +9543,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cluster/transfer (the `TransferLeadership` operationId).
 	TransferLeadershipWithResponse(ctx context.Context, params *TransferLeadershipParams, body TransferLeadershipJSONRequestBody, reqEditors ...RequestEditorFn) (*TransferLeadershipResponse, error)
 
+	// ListDataSourcesWithResponse Data sources by name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/data-sources (the `ListDataSources` operationId).
+	ListDataSourcesWithResponse(ctx context.Context, params *ListDataSourcesParams, reqEditors ...RequestEditorFn) (*ListDataSourcesResponse, error)
+
+	// RemoveDataSourceWithResponse Remove a data source that no node names. For operators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/data-sources/{dataSource} (the `RemoveDataSource` operationId).
+	RemoveDataSourceWithResponse(ctx context.Context, dataSource string, params *RemoveDataSourceParams, reqEditors ...RequestEditorFn) (*RemoveDataSourceResponse, error)
+
+	// GetDataSourceWithResponse A data source. Its secrets are only with agents.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/data-sources/{dataSource} (the `GetDataSource` operationId).
+	GetDataSourceWithResponse(ctx context.Context, dataSource string, params *GetDataSourceParams, reqEditors ...RequestEditorFn) (*GetDataSourceResponse, error)
+
+	// PutDataSourceWithBodyWithResponse Add or replace a data source. For operators.
+	//
+	// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+	// is refused: `password` says where the agent finds it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+	PutDataSourceWithBodyWithResponse(ctx context.Context, dataSource string, params *PutDataSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutDataSourceResponse, error)
+
+	// PutDataSourceWithResponse Add or replace a data source. For operators.
+	//
+	// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+	// is refused: `password` says where the agent finds it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+	PutDataSourceWithResponse(ctx context.Context, dataSource string, params *PutDataSourceParams, body PutDataSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutDataSourceResponse, error)
+
 	// StreamEventsWithResponse What happens, as server-sent events.
 	//
 	// The name of an event is its `type`, its data an Event document, its id the
@@ -9942,6 +10773,162 @@ func (r TransferLeadershipResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r TransferLeadershipResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListDataSourcesResponse200Headers the declared response headers of an HTTP 200 response for ListDataSources
+type ListDataSourcesResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListDataSourcesResponseDefaultHeaders the declared response headers of an HTTP default response for ListDataSources
+type ListDataSourcesResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListDataSourcesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DataSourcePage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListDataSourcesResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListDataSourcesResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDataSourcesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDataSourcesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RemoveDataSourceResponse200Headers the declared response headers of an HTTP 200 response for RemoveDataSource
+type RemoveDataSourceResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RemoveDataSourceResponseDefaultHeaders the declared response headers of an HTTP default response for RemoveDataSource
+type RemoveDataSourceResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RemoveDataSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RemoveDataSourceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RemoveDataSourceResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveDataSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveDataSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetDataSourceResponse200Headers the declared response headers of an HTTP 200 response for GetDataSource
+type GetDataSourceResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetDataSourceResponseDefaultHeaders the declared response headers of an HTTP default response for GetDataSource
+type GetDataSourceResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetDataSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DataSource
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetDataSourceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDataSourceResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDataSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDataSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutDataSourceResponse200Headers the declared response headers of an HTTP 200 response for PutDataSource
+type PutDataSourceResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// PutDataSourceResponseDefaultHeaders the declared response headers of an HTTP default response for PutDataSource
+type PutDataSourceResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type PutDataSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DataSource
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutDataSourceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PutDataSourceResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r PutDataSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutDataSourceResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -11341,6 +12328,77 @@ func (c *ClientWithResponses) TransferLeadershipWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseTransferLeadershipResponse(rsp)
+}
+
+// ListDataSourcesWithResponse Data sources by name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/data-sources (the `ListDataSources` operationId).
+func (c *ClientWithResponses) ListDataSourcesWithResponse(ctx context.Context, params *ListDataSourcesParams, reqEditors ...RequestEditorFn) (*ListDataSourcesResponse, error) {
+	rsp, err := c.ListDataSources(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDataSourcesResponse(rsp)
+}
+
+// RemoveDataSourceWithResponse Remove a data source that no node names. For operators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/data-sources/{dataSource} (the `RemoveDataSource` operationId).
+func (c *ClientWithResponses) RemoveDataSourceWithResponse(ctx context.Context, dataSource string, params *RemoveDataSourceParams, reqEditors ...RequestEditorFn) (*RemoveDataSourceResponse, error) {
+	rsp, err := c.RemoveDataSource(ctx, dataSource, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveDataSourceResponse(rsp)
+}
+
+// GetDataSourceWithResponse A data source. Its secrets are only with agents.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/data-sources/{dataSource} (the `GetDataSource` operationId).
+func (c *ClientWithResponses) GetDataSourceWithResponse(ctx context.Context, dataSource string, params *GetDataSourceParams, reqEditors ...RequestEditorFn) (*GetDataSourceResponse, error) {
+	rsp, err := c.GetDataSource(ctx, dataSource, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDataSourceResponse(rsp)
+}
+
+// PutDataSourceWithBodyWithResponse Add or replace a data source. For operators.
+//
+// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+// is refused: `password` says where the agent finds it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+func (c *ClientWithResponses) PutDataSourceWithBodyWithResponse(ctx context.Context, dataSource string, params *PutDataSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutDataSourceResponse, error) {
+	rsp, err := c.PutDataSourceWithBody(ctx, dataSource, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutDataSourceResponse(rsp)
+}
+
+// PutDataSourceWithResponse Add or replace a data source. For operators.
+//
+// Attempts that start from then on are given the new one; what runs goes on with the one it has. A password in clear
+// is refused: `password` says where the agent finds it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/data-sources/{dataSource} (the `PutDataSource` operationId).
+func (c *ClientWithResponses) PutDataSourceWithResponse(ctx context.Context, dataSource string, params *PutDataSourceParams, body PutDataSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutDataSourceResponse, error) {
+	rsp, err := c.PutDataSource(ctx, dataSource, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutDataSourceResponse(rsp)
 }
 
 // StreamEventsWithResponse What happens, as server-sent events.
@@ -13123,6 +14181,230 @@ func ParseTransferLeadershipResponse(rsp *http.Response) (*TransferLeadershipRes
 		response.Headers200 = &headers
 	case true:
 		var headers TransferLeadershipResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListDataSourcesResponse parses an HTTP response from a ListDataSourcesWithResponse call
+func ParseListDataSourcesResponse(rsp *http.Response) (*ListDataSourcesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDataSourcesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DataSourcePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListDataSourcesResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListDataSourcesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveDataSourceResponse parses an HTTP response from a RemoveDataSourceWithResponse call
+func ParseRemoveDataSourceResponse(rsp *http.Response) (*RemoveDataSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveDataSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RemoveDataSourceResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RemoveDataSourceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDataSourceResponse parses an HTTP response from a GetDataSourceWithResponse call
+func ParseGetDataSourceResponse(rsp *http.Response) (*GetDataSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDataSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DataSource
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetDataSourceResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetDataSourceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutDataSourceResponse parses an HTTP response from a PutDataSourceWithResponse call
+func ParsePutDataSourceResponse(rsp *http.Response) (*PutDataSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutDataSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DataSource
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutDataSourceResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers PutDataSourceResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
