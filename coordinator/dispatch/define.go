@@ -7,6 +7,8 @@ import (
 
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
+	"backfleet/pkg/node"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -20,14 +22,20 @@ const (
 )
 
 // defined is what an agent is told of a node of a plan. Node and group are in
-// it since a plan that is changed may count its nodes anew.
+// it since a plan that is changed may count its nodes anew, data sources since
+// one that is changed is another message.
 type defined struct {
 	plan      uint64
 	node      *wire.Node
 	group     string
 	version   uint64
 	generated calendar.Date // dates that were added to a plan have their own
+	sources   [mostSources]*wire.DataSource
 }
+
+// mostSources is how many data sources a node names at most: its own, and those
+// from which and to which it moves rows.
+const mostSources = 3
 
 // definition is one that a session knows.
 type definition struct {
@@ -54,7 +62,8 @@ type defines struct {
 // share, and adds it to the message when the session does not know it.
 func (c *Core) define(s *session, a *wire.Assign, as *prepared, l *state.Lease) uint64 {
 	pinned := &as.p.Nodes[as.at.Node]
-	key := defined{as.p.ID, pinned.Spec, l.Group, l.Version, as.generated}
+	code := c.codeOf(pinned, l)
+	key := defined{as.p.ID, pinned.Spec, l.Group, l.Version, as.generated, c.sourcesOf(code)}
 	d := c.definitions.all[key]
 	if d == nil {
 		c.definitions.last++
@@ -68,7 +77,7 @@ func (c *Core) define(s *session, a *wire.Assign, as *prepared, l *state.Lease) 
 	if i := slices.Index(a.Forget, d.id); i >= 0 {
 		a.Forget = slices.Delete(a.Forget, i, i+1)
 	} else {
-		sent := c.describe(as, l, d.id)
+		sent := describe(as, d, code)
 		d.bytes = proto.Size(sent)
 		a.Definitions = append(a.Definitions, sent)
 	}
@@ -83,18 +92,44 @@ func (c *Core) define(s *session, a *wire.Assign, as *prepared, l *state.Lease) 
 	return d.id
 }
 
-// describe is a definition as it is sent.
-func (c *Core) describe(as *prepared, l *state.Lease, id uint64) *wire.Definition {
-	pinned := &as.p.Nodes[as.at.Node]
-	spec := pinned.Spec
-	if l.Version != pinned.Version {
-		if n, ok := c.st.Node(spec.Id); ok {
-			spec = withCode(spec, n.Spec.Code)
+// describe is a definition as it is sent, with the code of some version.
+func describe(as *prepared, d *definition, code *wire.Node) *wire.Definition {
+	out := &wire.Definition{
+		Id: d.id, Node: d.node, CodeVersion: d.version, Generated: int32(d.generated), ResourceGroup: d.group, PlanName: as.p.Name,
+		Units: as.p.Units(as.at.Node),
+	}
+	if code != d.node {
+		out.Node = withCode(d.node, code)
+	}
+	for _, s := range d.sources {
+		if s != nil {
+			out.Sources = append(out.Sources, s)
 		}
 	}
-	return &wire.Definition{
-		Id: id, Node: spec, CodeVersion: l.Version, Generated: int32(as.generated), ResourceGroup: l.Group, PlanName: as.p.Name,
+	return out
+}
+
+// codeOf is the node whose code an attempt runs: the pinned one, or the newest
+// (RULES R1.6).
+func (c *Core) codeOf(pinned *plan.Node, l *state.Lease) *wire.Node {
+	if l.Version != pinned.Version {
+		if n, ok := c.st.Node(pinned.Spec.Id); ok && state.Renews(pinned.Spec, n.Spec) {
+			return n.Spec
+		}
 	}
+	return pinned.Spec
+}
+
+// sourcesOf are the data sources that code names, as far as they exist. Whether an
+// agent may use one is for the agent to say.
+func (c *Core) sourcesOf(code *wire.Node) (out [mostSources]*wire.DataSource) {
+	if code.Source == "" && code.Integration == nil {
+		return out
+	}
+	for i, name := range node.Sources(code) {
+		out[i], _ = c.st.DataSource(name)
+	}
+	return out
 }
 
 // undefine takes the oldest definition from what a session knows.

@@ -141,7 +141,7 @@ func (c *Core) ends(f *wire.Finish, r *wire.AttemptResult, now time.Time) bool {
 	c.lift(g)
 	c.foresee(g.w)
 	f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode = ref.Plan, ref.Instance, ref.Fence, r.Outcome, r.ExitCode
-	f.StartedMs, f.EndedMs, f.Cause = r.StartedMs, r.EndedMs, r.Cause
+	f.StartedMs, f.EndedMs, f.Cause, f.Metrics = r.StartedMs, r.EndedMs, r.Cause, state.KeptMetrics(r.Metrics)
 	return true
 }
 

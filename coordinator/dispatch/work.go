@@ -103,13 +103,16 @@ func (c *Core) handOut(work map[Conn]*wire.Assign, g *wire.Grant, as *prepared, 
 	a.Work = append(a.Work, as.work)
 }
 
-// withCode is a pinned spec with newer code (RULES R1.6).
-func withCode(spec *wire.Node, code string) *wire.Node {
+// withCode is a pinned spec with newer code: all that says what runs. When it
+// runs, where and as whom stays as it was (RULES R1.6).
+func withCode(spec, code *wire.Node) *wire.Node {
 	return &wire.Node{
 		Id: spec.Id, Name: spec.Name, Workspace: spec.Workspace, Owner: spec.Owner, Type: spec.Type, Dialect: spec.Dialect,
 		Params: spec.Params, Schedule: spec.Schedule, Baseline: spec.Baseline, Priority: spec.Priority,
 		ResourceGroup: spec.ResourceGroup, DependsOnSelf: spec.DependsOnSelf, TimeoutMs: spec.TimeoutMs,
-		Environment: spec.Environment, Code: code,
+		Environment: spec.Environment,
+		Code:        code.Code, Source: code.Source, Sql: code.Sql, Python: code.Python, Http: code.Http, Check: code.Check,
+		Integration: code.Integration, Logical: code.Logical,
 		Requires: spec.Requires, Slots: spec.Slots, User: spec.User, Limits: spec.Limits, ExitCodes: spec.ExitCodes, Secrets: spec.Secrets,
 	}
 }

@@ -113,10 +113,10 @@ func spotOf(p *state.Plan, n int) spot { return spot{p.ResourceGroup(n), p.Nodes
 
 // name is the same for all that ask the same of the same resource group.
 func (s spot) name() string {
-	if plain(s.spec) {
+	if Plain(s.spec) {
 		return s.group
 	}
-	return fmt.Sprintf("%s\x00%d\x00%s", s.group, node.Weight(s.spec), node.LabelText(s.spec.Requires))
+	return fmt.Sprintf("%s\x00%d\x00%s", s.group, node.Weight(s.spec), node.LabelText(node.Requires(s.spec)))
 }
 
 // hasRoom says whether an instance would get its slots now: of one that asks
@@ -125,7 +125,7 @@ func (l *look) hasRoom(at spot) bool {
 	name := at.name()
 	room, known := l.room[name]
 	if !known {
-		if plain(at.spec) {
+		if Plain(at.spec) {
 			use := l.st.GroupUse(at.group)
 			room = use.Used < use.Slots
 		} else {
@@ -141,11 +141,11 @@ func (l *look) hasRoom(at spot) bool {
 
 // frees says whether the end of a lease would give an instance its slots.
 func (l *look) frees(lease *state.Lease, at spot) bool {
-	if lease.Group != at.group || plain(at.spec) {
+	if lease.Group != at.group || Plain(at.spec) {
 		return lease.Group == at.group
 	}
 	a, ok := l.st.Agent(lease.Agent)
-	if !ok || a.State != wire.Agent_READY || lease.Ahead || !node.Labelled(a.Labels, at.spec.Requires) {
+	if !ok || a.State != wire.Agent_READY || lease.Ahead || !node.Labelled(a.Labels, node.Requires(at.spec)) {
 		return false
 	}
 	for i, g := range a.Groups {
@@ -231,7 +231,7 @@ type hinge struct {
 func (s *Scheduler) turnHinges() {
 	for _, name := range sortedKeys(s.hinges) {
 		h := s.hinges[name]
-		if plain(h.at.spec) && h.free == s.sees().hasRoom(h.at) {
+		if Plain(h.at.spec) && h.free == s.sees().hasRoom(h.at) {
 			continue
 		}
 		delete(s.hinges, name)

@@ -14,7 +14,7 @@ import (
 // passed over as one. nil is the demand of all others: one slot, anywhere.
 type demand struct {
 	weight   int
-	requires []*wire.Assignment // sorted by name
+	requires []*wire.Assignment // as node.Requires orders them
 	waiting  int                // instances in the lines of its resource group
 	// passedMs is since when others have gone before it for want of room, and none
 	// of it has started; 0: that is not so.
@@ -62,15 +62,16 @@ func (d *demand) passed(nowMs int64) {
 	}
 }
 
-// plain says that a node asks for one slot, and for no labels.
-func plain(spec *wire.Node) bool { return spec.Slots <= 1 && len(spec.Requires) == 0 }
+// Plain says that a node asks for one slot, and for no labels: every agent can
+// run it.
+func Plain(spec *wire.Node) bool { return spec.Slots <= 1 && len(node.Requires(spec)) == 0 }
 
 // demandOf is what a node asks for in this pool.
 func (q *pool) demandOf(spec *wire.Node) *demand {
-	if plain(spec) {
+	if Plain(spec) {
 		return nil
 	}
-	d := &demand{weight: int(node.Weight(spec)), requires: spec.Requires}
+	d := &demand{weight: int(node.Weight(spec)), requires: node.Requires(spec)}
 	i, found := slices.BinarySearchFunc(q.demands, d, (*demand).compare)
 	if !found {
 		q.demands = slices.Insert(q.demands, i, d)

@@ -76,6 +76,28 @@ func TestR7_7_OnlyToAnAgentWithTheLabels(t *testing.T) {
 	}
 }
 
+// TestR7_7_OnlyToAnAgentThatCanRunTheType: beyond shell, an agent says so by a
+// label; it stands beside those that the node requires itself.
+func TestR7_7_OnlyToAnAgentThatCanRunTheType(t *testing.T) {
+	typed := func(n *wire.Node, kind string) *wire.Node {
+		n.Type = kind
+		return n
+	}
+	query := typed(needs(daily("q"), "zone", "x"), "sql")
+	query.Source = "warehouse"
+	f := newFacts(t, query, typed(daily("p"), "python"), daily("s"))
+	f.agent("a", 1, 0)
+	f.labelled("b", 1, "backfleet/sql", "true")
+	f.labelled("c", 1, "backfleet/sql", "true", "zone", "x")
+	f.labelled("d", 1, "backfleet/python", "true")
+	f.submit(0, all("q", 9))
+	f.submit(0, all("p", 9))
+	f.submit(0, all("s", 9))
+	if got, want := where(f.settleGrants()), "[1c 2d 3a 3b]"; got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+}
+
 // TestR7_7_AnAgentMayGetItsLabelsLater: nothing that waits has to be loaded anew.
 func TestR7_7_AnAgentMayGetItsLabelsLater(t *testing.T) {
 	f := newFacts(t, needs(daily("g"), "gpu", "true"))

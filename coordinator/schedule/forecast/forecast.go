@@ -110,7 +110,7 @@ func Run(st *state.State, planID uint64, nowMs int64, o Options) Result {
 func unheld(st *state.State, p *state.Plan) string {
 	for n := range p.Nodes {
 		spec := p.Nodes[n].Spec
-		if p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE || len(spec.Requires) == 0 && spec.Slots <= 1 {
+		if p.DryNode(n) != wire.DryRun_DRY_RUN_NONE || schedule.Plain(spec) {
 			continue
 		}
 		if c := p.NodeCounts(n); c.Success() == p.NodeSize(n) {
@@ -187,7 +187,7 @@ func newPast(st *state.State, p *state.Plan) *past {
 		id := p.Nodes[n].Spec.Id
 		if ms := st.Durations(id); len(ms) > 0 {
 			d.known[id] = spread(ms)
-		} else if p.Nodes[n].DryRun == wire.DryRun_DRY_RUN_NONE {
+		} else if p.DryNode(n) == wire.DryRun_DRY_RUN_NONE {
 			d.unknown++
 		}
 	}
