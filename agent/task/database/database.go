@@ -17,9 +17,16 @@ import (
 	"backfleet/pkg/wire"
 )
 
+// The types of data sources.
+const (
+	Postgres = datasource.Postgres
+	MySQL    = datasource.MySQL // MariaDB, too
+	SQLite   = datasource.SQLite
+)
+
 // A Dialect is what is different from database to database.
 type Dialect interface {
-	// Type is that of data sources, as datasource.Postgres.
+	// Type is Postgres, MySQL or SQLite.
 	Type() string
 	// Quote writes an identifier, whatever is in it.
 	Quote(name string) string
@@ -48,9 +55,9 @@ type Dialect interface {
 }
 
 var dialects = map[string]Dialect{
-	datasource.Postgres: postgresDialect{},
-	datasource.MySQL:    mysqlDialect{},
-	datasource.SQLite:   sqliteDialect{},
+	Postgres: postgresDialect{},
+	MySQL:    mysqlDialect{},
+	SQLite:   sqliteDialect{},
 }
 
 // DB is an open data source. Connections are made as they are needed; all are
@@ -82,6 +89,16 @@ func Open(ctx context.Context, s *wire.OpenSource) (*DB, error) {
 		return nil, fault.Wrap(hide(err, s.GetPassword()), fault.Unavailable, "data source %q: no connection to %s", db.name, datasource.Where(source))
 	}
 	return db, nil
+}
+
+// OpenNamed opens the data source of this name among a task's.
+func OpenNamed(ctx context.Context, sources []*wire.OpenSource, name string) (*DB, error) {
+	for _, s := range sources {
+		if s.GetSource().GetName() == name {
+			return Open(ctx, s)
+		}
+	}
+	return nil, fault.Field("source", "there is no data source %q: make it (backfleet source apply -f FILE) or name another", name)
 }
 
 // Name is the data source's.
@@ -157,8 +174,8 @@ type Conn struct {
 }
 
 // Run executes one statement, whatever it is, without arguments. show reads each
-// result that it has: in PostgreSQL its values are all text, as the server writes
-// it. affected counts the rows that were written. When ctx ends, the server is
+// result that it has: in PostgreSQL its values are bool or text as the server
+// writes it. affected counts the rows that were written. When ctx ends, the server is
 // told to stop.
 func (c *Conn) Run(ctx context.Context, statement string, show func(*Rows) error) (affected int64, err error) {
 	return c.db.dialect.run(ctx, c, statement, show)

@@ -13,13 +13,12 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"backfleet/pkg/datasource"
 	"backfleet/pkg/wire"
 )
 
 type mysqlDialect struct{}
 
-func (mysqlDialect) Type() string { return datasource.MySQL }
+func (mysqlDialect) Type() string { return MySQL }
 
 func (mysqlDialect) Quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"backfleet/pkg/datasource"
 	"backfleet/pkg/wire"
 )
 
@@ -34,7 +33,7 @@ const defining = "SELECT pg_advisory_xact_lock(4849573602138)"
 
 type postgresDialect struct{}
 
-func (postgresDialect) Type() string { return datasource.Postgres }
+func (postgresDialect) Type() string { return Postgres }
 
 func (postgresDialect) Quote(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
@@ -177,7 +176,7 @@ func (d postgresDialect) run(ctx context.Context, c *Conn, statement string, sho
 			r := results.ResultReader()
 			fields := r.FieldDescriptions()
 			if len(fields) > 0 {
-				rows := &Rows{Columns: d.columns(conn.TypeMap(), fields), from: &textRows{r: r}}
+				rows := &Rows{Columns: d.columns(conn.TypeMap(), fields), from: &textRows{r: r, fields: fields}}
 				if err := show(rows); err != nil {
 					return errors.Join(err, results.Close())
 				}
@@ -208,8 +207,9 @@ func (d postgresDialect) columns(types *pgtype.Map, fields []pgconn.FieldDescrip
 
 // textRows are rows of the simple protocol.
 type textRows struct {
-	r   *pgconn.ResultReader
-	err error
+	r      *pgconn.ResultReader
+	fields []pgconn.FieldDescription
+	err    error
 }
 
 func (t *textRows) Next() bool {
@@ -223,7 +223,11 @@ func (t *textRows) Next() bool {
 func (t *textRows) values() ([]any, error) {
 	row := make([]any, len(t.r.Values()))
 	for i, v := range t.r.Values() {
-		if v != nil {
+		switch {
+		case v == nil:
+		case t.fields[i].DataTypeOID == pgtype.BoolOID:
+			row[i] = string(v) == "t"
+		default:
 			row[i] = string(v)
 		}
 	}

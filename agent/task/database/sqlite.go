@@ -12,13 +12,12 @@ import (
 
 	"modernc.org/sqlite"
 
-	"backfleet/pkg/datasource"
 	"backfleet/pkg/wire"
 )
 
 type sqliteDialect struct{}
 
-func (sqliteDialect) Type() string { return datasource.SQLite }
+func (sqliteDialect) Type() string { return SQLite }
 
 func (sqliteDialect) Quote(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
