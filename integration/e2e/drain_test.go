@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	v1 "backfleet/api/v1"
+	"backfleet/integration/rig"
 	"backfleet/ops/demo/fleet"
 )
 
@@ -17,15 +18,15 @@ import (
 // before it makes no difference. Resumed, the agent is ready again.
 func TestR14_2_ADrainMovesWhatRuns(t *testing.T) {
 	s := start(t, fleet.Config{Coordinators: 3, Agents: 2, Slots: 2})
-	s.apply(node{id: "long", code: waits("go")})
+	s.Apply(rig.Node{ID: "long", Code: rig.Waits("go")})
 	id := s.submit(v1.BackfillRequest{Root: "long", Dates: []string{"2012-01-01..2012-01-02"}, Groups: 2})
-	s.until("both run", func() bool { return s.noted("start ") == 2 })
+	s.Until("both run", func() bool { return s.Noted("start ") == 2 })
 	on := map[string]string{} // agents by instance
 	moved := 0
 	drained := ""
-	for _, i := range s.instances(id) {
-		d, err := s.client.Instance(s.ctx, i.ID)
-		s.must(err)
+	for _, i := range s.Instances(id) {
+		d, err := s.API.Instance(s.Ctx, i.ID)
+		s.Must(err)
 		on[i.ID] = d.Attempts[0].Agent
 		if drained = on[i.ID]; drained == "" {
 			t.Fatalf("%s runs nowhere: %+v", i.ID, d.Attempts)
@@ -36,19 +37,19 @@ func TestR14_2_ADrainMovesWhatRuns(t *testing.T) {
 			moved++
 		}
 	}
-	_, err := s.client.DrainAgents(s.ctx, v1.AgentsDrain{Agents: []string{drained}, DeadlineSeconds: 4, Why: "new kernel"})
-	s.must(err)
+	_, err := s.API.DrainAgents(s.Ctx, v1.AgentsDrain{Agents: []string{drained}, DeadlineSeconds: 4, Why: "new kernel"})
+	s.Must(err)
 	s.state(drained, v1.AgentStateDraining)
-	leader, err := s.Leader(s.ctx)
-	s.must(err)
-	s.must(leader.Kill())
-	s.must(leader.Start())
-	s.until("what ran there runs again", func() bool { return s.noted("start ") == 2+moved })
-	s.open("go")
-	s.succeeded(id, 2)
+	leader, err := s.Leader(s.Ctx)
+	s.Must(err)
+	s.Must(leader.Kill())
+	s.Must(leader.Start())
+	s.Until("what ran there runs again", func() bool { return s.Noted("start ") == 2+moved })
+	s.Open("go")
+	s.Succeeded(id, 2)
 	for instance, agent := range on {
-		d, err := s.client.Instance(s.ctx, instance)
-		s.must(err)
+		d, err := s.API.Instance(s.Ctx, instance)
+		s.Must(err)
 		switch first := d.Attempts[0]; {
 		case agent != drained && len(d.Attempts) == 1:
 		case agent == drained && len(d.Attempts) == 2 && first.State == v1.AttemptStateDrained && strings.Contains(first.Cause, "new kernel") && d.Attempts[1].Agent != drained:
@@ -56,11 +57,11 @@ func TestR14_2_ADrainMovesWhatRuns(t *testing.T) {
 			t.Errorf("%s ran on %s: attempts %+v", instance, agent, d.Attempts)
 		}
 	}
-	if got := s.traced(); got.Attempts != 2+moved || got.Unended != moved {
+	if got := s.Traced(); got.Attempts != 2+moved || got.Unended != moved {
 		t.Errorf("%d attempts, %d of them stopped, want %d and %d", got.Attempts, got.Unended, 2+moved, moved)
 	}
-	_, err = s.client.ResumeAgents(s.ctx, v1.AgentsOperation{Agents: []string{drained}})
-	s.must(err)
+	_, err = s.API.ResumeAgents(s.Ctx, v1.AgentsOperation{Agents: []string{drained}})
+	s.Must(err)
 	s.state(drained, v1.AgentStateReady)
 }
 
@@ -70,33 +71,33 @@ func TestR14_1_AnAgentThatEndsIsGone(t *testing.T) {
 	s := start(t, fleet.Config{Coordinators: 1, Agents: 1})
 	agent := s.Agents[0]
 	s.state(agent.Name, v1.AgentStateReady)
-	s.must(agent.Kill())
+	s.Must(agent.Kill())
 	s.state(agent.Name, v1.AgentStateSilent)
-	s.must(agent.Start())
+	s.Must(agent.Start())
 	s.state(agent.Name, v1.AgentStateReady)
-	s.must(agent.Stop(s.ctx))
+	s.Must(agent.Stop(s.Ctx))
 	s.state(agent.Name, v1.AgentStateGone)
-	s.must(agent.Start())
+	s.Must(agent.Start())
 	s.state(agent.Name, v1.AgentStateReady)
 }
 
 // TestR14_3_ASecondAgentIsRefused that was given the id of another.
 func TestR14_3_ASecondAgentIsRefused(t *testing.T) {
 	s := start(t, fleet.Config{Coordinators: 1, Agents: 1})
-	cluster, err := s.client.Cluster(s.ctx)
-	s.must(err)
-	log := filepath.Join(s.dir, "second.log")
+	cluster, err := s.API.Cluster(s.Ctx)
+	s.Must(err)
+	log := filepath.Join(s.Dir, "second.log")
 	f, err := os.Create(log)
-	s.must(err)
+	s.Must(err)
 	defer f.Close()
-	second := s.command("agent", "--id", s.Agents[0].Name, "--data", t.TempDir(), "--group", "default=1", "--coordinators", cluster.Servers[0].RPCAddress)
+	second := s.Command("agent", "--id", s.Agents[0].Name, "--data", t.TempDir(), "--group", "default=1", "--coordinators", cluster.Servers[0].RPCAddress)
 	second.Stdout, second.Stderr = f, f
-	s.must(second.Start())
+	s.Must(second.Start())
 	defer func() {
 		_ = second.Process.Signal(syscall.SIGTERM)
 		_ = second.Wait()
 	}()
-	s.until("it says why", func() bool {
+	s.Until("it says why", func() bool {
 		text, err := os.ReadFile(log)
 		return err == nil && strings.Contains(string(text), "connected already")
 	})
@@ -105,9 +106,9 @@ func TestR14_3_ASecondAgentIsRefused(t *testing.T) {
 
 // state waits until an agent is in a state.
 func (s *site) state(agent string, want v1.AgentState) {
-	s.t.Helper()
-	s.must(fleet.Until(s.ctx, agent+" is "+string(want), func(ctx context.Context) (bool, error) {
-		a, err := s.client.Agent(ctx, agent)
+	s.T.Helper()
+	s.Must(fleet.Until(s.Ctx, agent+" is "+string(want), func(ctx context.Context) (bool, error) {
+		a, err := s.API.Agent(ctx, agent)
 		return err == nil && a.Agent.State == want, err
 	}))
 }

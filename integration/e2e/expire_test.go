@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	v1 "backfleet/api/v1"
+	"backfleet/integration/rig"
 	"backfleet/ops/demo/fleet"
 	"backfleet/pkg/fault"
 )
@@ -14,21 +15,21 @@ import (
 func TestR10_1_FinishedBackfillsAreForgotten(t *testing.T) {
 	t.Parallel() // it mostly waits
 	s := start(t, fleet.Config{Coordinators: 3, Agents: 1, CoordinatorFlags: []string{"--keep-instances", "1m"}})
-	s.apply(node{id: "quick", code: "trace end\n"}, node{id: "long", code: waits("go")})
+	s.Apply(rig.Node{ID: "quick", Code: "trace end\n"}, rig.Node{ID: "long", Code: rig.Waits("go")})
 	days := []string{"2012-01-01..2012-01-05"}
 	long, quick := s.submit(v1.BackfillRequest{Root: "long", Dates: days}), s.submit(v1.BackfillRequest{Root: "quick", Dates: days})
-	s.succeeded(quick, 5)
+	s.Succeeded(quick, 5)
 	for i, c := range s.Coordinators {
 		one, err := s.Client(s.Servers[i])
-		s.must(err)
-		s.must(fleet.Until(s.ctx, c.Name+" has forgotten "+quick, func(ctx context.Context) (bool, error) {
+		s.Must(err)
+		s.Must(fleet.Until(s.Ctx, c.Name+" has forgotten "+quick, func(ctx context.Context) (bool, error) {
 			_, err := one.Backfill(ctx, quick)
 			return fault.CodeOf(err) == fault.NotFound, err
 		}))
-		if _, err := one.Backfill(s.ctx, long); err != nil {
+		if _, err := one.Backfill(s.Ctx, long); err != nil {
 			t.Errorf("%s does not show %s, which runs: %v", c.Name, long, err)
 		}
 	}
-	s.open("go")
-	s.succeeded(long, 5)
+	s.Open("go")
+	s.Succeeded(long, 5)
 }

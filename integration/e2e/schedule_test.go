@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "backfleet/api/v1"
+	"backfleet/integration/rig"
 	"backfleet/ops/demo/fleet"
 )
 
@@ -29,12 +30,12 @@ func auto(in time.Duration) string {
 // day waits for the schedule's instances of a node, and gives their plan and
 // the first that is no dry run.
 func (s *site) day(node string) (id string, first v1.Instance) {
-	s.t.Helper()
-	s.until("the schedule has its instances of "+node, func() bool {
-		days, err := s.client.Schedule(s.ctx, nil)
-		s.must(err)
+	s.T.Helper()
+	s.Until("the schedule has its instances of "+node, func() bool {
+		days, err := s.API.Schedule(s.Ctx, nil)
+		s.Must(err)
 		for _, d := range days.Items {
-			for _, i := range s.instances(d.Plan.ID) {
+			for _, i := range s.Instances(d.Plan.ID) {
 				if i.Node == node && i.DryRun == "" {
 					id, first = d.Plan.ID, i
 					return true
@@ -48,9 +49,9 @@ func (s *site) day(node string) (id string, first v1.Instance) {
 
 // detail shows an instance.
 func (s *site) detail(id string) *v1.InstanceDetail {
-	s.t.Helper()
-	d, err := s.client.Instance(s.ctx, id)
-	s.must(err)
+	s.T.Helper()
+	d, err := s.API.Instance(s.Ctx, id)
+	s.Must(err)
 	return d
 }
 
@@ -61,19 +62,19 @@ func TestR1_TheScheduleRunsWhatIsSwitchedOn(t *testing.T) {
 	s := start(t, fleet.Config{Coordinators: 1, Agents: 1})
 	began := time.Now()
 	next, zone := clock(9 * time.Second)
-	s.apply(
-		node{id: "minutes", code: "trace end\n", fields: []string{fmt.Sprintf("schedule: {kind: minutely, from: %q, to: \"23:59:59\", every: 1m, zone: %s, auto: true}",
+	s.Apply(
+		rig.Node{ID: "minutes", Code: "trace end\n", Fields: []string{fmt.Sprintf("schedule: {kind: minutely, from: %q, to: \"23:59:59\", every: 1m, zone: %s, auto: true}",
 			next.Add(-3*time.Minute).Format(time.TimeOnly), zone)}},
-		node{id: "soon", code: "trace end\n", fields: []string{auto(9 * time.Second)}},
-		node{id: "after", code: "trace end\n", fields: []string{auto(8 * time.Second), "upstreams: [soon]"}},
-		node{id: "off", code: "trace end\n"},
+		rig.Node{ID: "soon", Code: "trace end\n", Fields: []string{auto(9 * time.Second)}},
+		rig.Node{ID: "after", Code: "trace end\n", Fields: []string{auto(8 * time.Second), "upstreams: [soon]"}},
+		rig.Node{ID: "off", Code: "trace end\n"},
 	)
 	id, first := s.day("minutes")
 	_, soon := s.day("soon")
 	if first.Kind != v1.PlanKindAuto || first.ScheduledTime.Before(began) {
 		t.Errorf("the first that runs: %+v", first)
 	}
-	for _, i := range s.instances(id) {
+	for _, i := range s.Instances(id) {
 		switch early := i.Node == "minutes" && i.ScheduledTime.Before(began); {
 		case i.Node == "off":
 			t.Errorf("it is not switched on: %+v", i)
@@ -81,14 +82,14 @@ func TestR1_TheScheduleRunsWhatIsSwitchedOn(t *testing.T) {
 			t.Errorf("its time was before the node was there: %+v", i)
 		}
 	}
-	s.until("minutes, soon and after have run", func() bool {
-		return s.noted("end") >= 3 && s.detail(soon.ID).Instance.State == v1.StateSucceeded
+	s.Until("minutes, soon and after have run", func() bool {
+		return s.Noted("end") >= 3 && s.detail(soon.ID).Instance.State == v1.StateSucceeded
 	})
 	d := s.detail(first.ID)
 	if d.Instance.Attempts != 1 || d.Attempts[0].StartedAt.Before(first.ScheduledTime) {
 		t.Errorf("it began before its time: %+v", d)
 	}
-	got := s.traced()
+	got := s.Traced()
 	t.Logf("%d attempts by themselves, %s after the nodes were applied", got.Attempts, time.Since(began).Round(time.Millisecond))
 }
 
@@ -101,14 +102,14 @@ func TestR5_6_BackfillAndScheduleWantTheSameNode(t *testing.T) {
 until [ -e "$OUT/$gate" ]; do sleep 0.05; done
 trace end
 `
-	s.apply(node{id: "yields", code: code, fields: []string{auto(10 * time.Second)}}, node{id: "waits", code: code, fields: []string{auto(10 * time.Second)}})
+	s.Apply(rig.Node{ID: "yields", Code: code, Fields: []string{auto(10 * time.Second)}}, rig.Node{ID: "waits", Code: code, Fields: []string{auto(10 * time.Second)}})
 	_, theirs := s.day("yields")
 	_, others := s.day("waits")
 	dates := []string{"2012-01-01"}
 	yields := s.submit(v1.BackfillRequest{Root: "yields", Dates: dates}) + ".0"
 	waits := s.submit(v1.BackfillRequest{Root: "waits", Dates: dates, OnConflict: v1.OnConflictWait}) + ".0"
 
-	s.until("the schedule's instance has taken the node over", func() bool {
+	s.Until("the schedule's instance has taken the node over", func() bool {
 		return s.detail(theirs.ID).Instance.State == v1.StateRunning && s.detail(yields).Instance.State == v1.StateNotRunning
 	})
 	d := s.detail(yields)
@@ -130,13 +131,13 @@ trace end
 	if s.detail(waits).Instance.State != v1.StateRunning {
 		t.Error("the one that does not make way was stopped")
 	}
-	s.open("schedule")
-	s.open("backfill")
+	s.Open("schedule")
+	s.Open("backfill")
 	for _, id := range []string{yields, waits, theirs.ID, others.ID} {
-		s.until(id+" has succeeded", func() bool { return s.detail(id).Instance.State == v1.StateSucceeded })
+		s.Until(id+" has succeeded", func() bool { return s.detail(id).Instance.State == v1.StateSucceeded })
 	}
 	if d := s.detail(yields); len(d.Attempts) != 2 || d.Attempts[1].StartedAt.Before(*s.detail(theirs.ID).Instance.EndedAt) {
 		t.Errorf("it ran again before the schedule's had ended: %+v", d.Attempts)
 	}
-	s.traced()
+	s.Traced()
 }

@@ -40,13 +40,13 @@ type simulated struct {
 
 // simulate lets an agent with so many slots live until the test is over.
 func (s *site) simulate(id string, slots uint32) *simulated {
-	cluster, err := s.client.Cluster(s.ctx)
-	s.must(err)
+	cluster, err := s.API.Cluster(s.Ctx)
+	s.Must(err)
 	var rpcs []string
 	for _, c := range cluster.Servers {
 		rpcs = append(rpcs, c.RPCAddress)
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(s.Ctx)
 	a := &simulated{pool: dial.NewPool(rpcs, nil, ""), stop: cancel, wake: make(chan struct{}, 1), ran: map[attempts.Instance]uint32{}}
 	a.core = session.NewCore(&wire.Agent{
 		Id: id, Host: "simulated", State: wire.Agent_READY, Groups: []*wire.GroupSlots{{Group: "default", Slots: slots}},
@@ -54,7 +54,7 @@ func (s *site) simulate(id string, slots uint32) *simulated {
 	a.core.KeeperSynced(id+"-1", nil)
 	a.timer = time.AfterFunc(time.Hour, func() { a.do(func(time.Duration) {}) })
 	a.done.Go(func() { a.live(ctx) })
-	s.t.Cleanup(func() {
+	s.T.Cleanup(func() {
 		cancel()
 		a.done.Wait()
 		a.timer.Stop()
@@ -202,7 +202,7 @@ func (a *simulated) count() (int, error) {
 
 // metric reads a number that a coordinator tells of itself.
 func (s *site) metric(server, name string) (float64, error) {
-	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, server+"/metrics", nil)
+	request, err := http.NewRequestWithContext(s.Ctx, http.MethodGet, server+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}

@@ -34,27 +34,27 @@ func small(t *testing.T, dir string) {
 func TestFullDiskOfTheAgent(t *testing.T) {
 	s := start(t, fleet.Config{Coordinators: 1, Agents: 1, Slots: 2, CoordinatorFlags: []string{"--lease", "10m"}})
 	agent := s.Agents[0]
-	s.must(s.KillAgent(s.ctx, agent)) // its folder goes to a small disk
-	s.must(os.RemoveAll(s.AgentDir(agent.Name)))
+	s.Must(s.KillAgent(s.Ctx, agent)) // its folder goes to a small disk
+	s.Must(os.RemoveAll(s.AgentDir(agent.Name)))
 	small(t, s.AgentDir(agent.Name))
-	s.must(agent.Start())
+	s.Must(agent.Start())
 	s.apply("floods", `until [ -e "$OUT/alone" ]; do sleep 0.05; done
 head -c 100000000 /dev/zero | tr '\0' x | fold -w 1000
 trace end
 `)
 	s.apply("says", "echo well\ntrace end\n")
 	id := s.submit("floods", "2012-01-01")
-	s.until("it runs", func() bool { return s.noted("start ") == 1 })
-	s.must(s.Coordinators[0].Kill())
-	s.open("alone")
-	s.until("the code has ended", func() bool { return s.noted("end ") == 1 })
-	s.must(s.Coordinators[0].Start())
-	s.succeeded(id, 1)
+	s.Until("it runs", func() bool { return s.Noted("start ") == 1 })
+	s.Must(s.Coordinators[0].Kill())
+	s.Open("alone")
+	s.Until("the code has ended", func() bool { return s.Noted("end ") == 1 })
+	s.Must(s.Coordinators[0].Start())
+	s.Succeeded(id, 1)
 	after := s.submit("says", "2012-01-01..2012-01-04")
-	s.succeeded(after, 4)
+	s.Succeeded(after, 4)
 	s.traced(5, 0)
-	s.until("the log says what is missing", func() bool {
-		out, err := s.cli("instance", "logs", id+".0", "--tail", "5")
+	s.Until("the log says what is missing", func() bool {
+		out, err := s.CLI("instance", "logs", id+".0", "--tail", "5")
 		return err == nil && strings.Contains(out, "dropped")
 	})
 }
@@ -67,28 +67,28 @@ func TestForkBombUnderLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, fleet.Config{Coordinators: 1, Agents: 1, Slots: 2, AgentFlags: []string{"--config", config}})
-	s.must(os.Chmod(s.out, 0o777))
-	for _, dir := range []string{s.dir, s.out} {
+	s.Must(os.Chmod(s.Out, 0o777))
+	for _, dir := range []string{s.Dir, s.Out} {
 		for ; dir != "/"; dir = filepath.Dir(dir) { // the code may run as another user
 			if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
-				s.must(os.Chmod(dir, info.Mode().Perm()|0o011))
+				s.Must(os.Chmod(dir, info.Mode().Perm()|0o011))
 			}
 		}
 	}
 	s.apply("bomb", "bomb() { bomb | bomb & }\nbomb\nsleep 600\n", "timeout: 5s", "limits: {processes: 64}", "user: nobody")
 	s.apply("says", "echo well\ntrace end\n")
 	bomb := s.submit("bomb", "2012-01-01")
-	s.until("it runs", func() bool { return s.noted("start ") == 1 })
-	s.succeeded(s.submit("says", "2012-01-01..2012-01-05"), 5)
-	if r := s.quiet(bomb).Receipt; r.Failed != 1 {
+	s.Until("it runs", func() bool { return s.Noted("start ") == 1 })
+	s.Succeeded(s.submit("says", "2012-01-01..2012-01-05"), 5)
+	if r := s.Quiet(bomb).Receipt; r.Failed != 1 {
 		t.Errorf("receipt of the bomb: %+v, want 1 failed", r)
 	}
-	d, err := s.client.Instance(s.ctx, bomb+".0")
-	s.must(err)
+	d, err := s.API.Instance(s.Ctx, bomb+".0")
+	s.Must(err)
 	if len(d.Attempts) != 1 || d.Attempts[0].State != v1.AttemptStateTimedOut {
 		t.Errorf("attempts %+v, want one that timed out", d.Attempts)
 	}
-	s.until("nothing of it is left", func() bool { return s.carrying("BACKFLEET_NODE=bomb") == 0 })
+	s.Until("nothing of it is left", func() bool { return s.carrying("BACKFLEET_NODE=bomb") == 0 })
 	s.traced(6, 1)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"backfleet/integration/rig"
 	"backfleet/ops/demo/fleet"
 )
 
@@ -121,9 +122,9 @@ func TestR13_2_Cuts(t *testing.T) {
 		},
 	})
 	const slots = 2 * 4
-	s.apply("long", waits("go"))
+	s.apply("long", rig.Waits("go"))
 	id := s.submit("long", "2012-01-01..2012-01-08")
-	s.until("all run", func() bool { return s.noted("start ") == slots })
+	s.Until("all run", func() bool { return s.Noted("start ") == slots })
 
 	for i, c := range cuts {
 		c.make(cables[i])
@@ -133,7 +134,7 @@ func TestR13_2_Cuts(t *testing.T) {
 		c.mend(cables[i])
 	}
 	s.last(lease) // in which whoever missed its renewals would have been killed
-	if got := s.noted("start "); got != slots {
+	if got := s.Noted("start "); got != slots {
 		t.Fatalf("after a cut of %s with a lease of %s %d attempts have begun, want %d", short, lease, got, slots)
 	}
 
@@ -141,7 +142,7 @@ func TestR13_2_Cuts(t *testing.T) {
 		c.make(cables[i])
 	}
 	for i, c := range cuts {
-		s.until("the attempts of "+s.Agents[i].Name+", cut off "+c.name+", are taken back", func() bool { return len(s.on(id, s.Agents[i])) == 0 })
+		s.Until("the attempts of "+s.Agents[i].Name+", cut off "+c.name+", are taken back", func() bool { return len(s.on(id, s.Agents[i])) == 0 })
 	}
 	if got := len(s.on(id, s.Agents[len(cuts)])); got != 2 {
 		t.Errorf("the agent that was not cut off runs %d instances, want 2", got)
@@ -149,8 +150,8 @@ func TestR13_2_Cuts(t *testing.T) {
 	for i, c := range cuts {
 		c.mend(cables[i])
 	}
-	s.until("all run again", func() bool { return s.noted("start ") == slots+2*len(cuts) })
-	s.open("go")
-	s.succeeded(id, slots)
+	s.Until("all run again", func() bool { return s.Noted("start ") == slots+2*len(cuts) })
+	s.Open("go")
+	s.Succeeded(id, slots)
 	s.traced(slots+2*len(cuts), 2*len(cuts))
 }

@@ -36,25 +36,25 @@ trace end
 `, *logMB))
 	id := s.submit("writes", "2012-01-01")
 	progress := func() (mb int) {
-		text, _ := os.ReadFile(filepath.Join(s.out, "progress"))
+		text, _ := os.ReadFile(filepath.Join(s.Out, "progress"))
 		_, _ = fmt.Sscan(string(text), &mb)
 		return mb
 	}
 	for i := range 3 {
-		s.until("the log grows", func() bool { return progress() > i**logMB/4 })
-		victim, err := s.Leader(s.ctx)
-		s.must(err)
-		s.must(victim.Kill())
-		_, err = s.Leader(s.ctx)
-		s.must(err)
-		s.must(victim.Start())
+		s.Until("the log grows", func() bool { return progress() > i**logMB/4 })
+		victim, err := s.Leader(s.Ctx)
+		s.Must(err)
+		s.Must(victim.Kill())
+		_, err = s.Leader(s.Ctx)
+		s.Must(err)
+		s.Must(victim.Start())
 	}
-	s.succeeded(id, 1)
+	s.Succeeded(id, 1)
 	s.traced(1, 0)
-	text, err := os.ReadFile(filepath.Join(s.out, "sum"))
-	s.must(err)
+	text, err := os.ReadFile(filepath.Join(s.Out, "sum"))
+	s.Must(err)
 	want := strings.TrimSpace(string(text))
-	s.must(fleet.Until(s.ctx, "the whole log is kept", func(context.Context) (bool, error) {
+	s.Must(fleet.Until(s.Ctx, "the whole log is kept", func(context.Context) (bool, error) {
 		got, n, err := s.logSum(id + ".0")
 		if err == nil && got != want {
 			err = fmt.Errorf("of the log %d bytes are there, with sum %s, want %s", n, got, want)
@@ -65,7 +65,7 @@ trace end
 
 // logSum reads a whole log as a person does.
 func (s *site) logSum(instance string) (sum string, n int64, err error) {
-	cmd := exec.CommandContext(s.ctx, binary, "instance", "logs", instance)
+	cmd := exec.CommandContext(s.Ctx, binary, "instance", "logs", instance)
 	cmd.Env = append(os.Environ(), "BACKFLEET_SERVER="+strings.Join(s.Servers, ","))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
