@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) nodeCommand() *cobra.Command {
-	return group("node", "Define and look at nodes", a.nodeApply(), a.nodeList(), a.nodeShow())
+	return group("node", "Define and look at nodes", a.nodeApply(), a.nodeList(), a.nodeShow(), a.nodeImport())
 }
 
 type nodeApplyOptions struct {
@@ -217,9 +217,9 @@ func (a *app) nodeList() *cobra.Command {
 				return nil, "", err
 			}
 			return p.Items, p.Next, nil
-		}, func(n v1.Node) string { return n.ID }, []string{"ID", "NAME", "WORKSPACE", "OWNER", "SCHEDULE", "PRIORITY", "GROUP", "UPSTREAMS"},
+		}, func(n v1.Node) string { return n.ID }, []string{"ID", "NAME", "TYPE", "WORKSPACE", "OWNER", "SCHEDULE", "PRIORITY", "GROUP", "UPSTREAMS"},
 			func(_ io.Writer, n v1.Node) []string {
-				return []string{n.ID, n.Name, n.Workspace, n.Owner, scheduleText(n.Schedule), count(n.Priority), n.ResourceGroup, upstreamText(n.Upstreams)}
+				return []string{n.ID, n.Name, n.Type, n.Workspace, n.Owner, scheduleText(n.Schedule), count(n.Priority), n.ResourceGroup, upstreamText(n.Upstreams)}
 			})
 	}
 	return c
@@ -273,6 +273,9 @@ func upstreamText(list []v1.Upstream) string {
 		if u.Previous {
 			text += "[previous]"
 		}
+		if len(u.Fields) > 0 {
+			text += "(" + strings.Join(u.Fields, ",") + ")"
+		}
 		all = append(all, text)
 	}
 	return strings.Join(all, " ")
@@ -294,29 +297,28 @@ func (a *app) nodeShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return out.answer(d, []string{d.Node.ID}, func(w io.Writer) { showNode(w, d) })
+		return out.answer(d, []string{d.Node.ID}, func(w io.Writer) { a.showNode(w, d) })
 	}
 	return c
 }
 
-func showNode(w io.Writer, d *v1.NodeDetail) {
+func (a *app) showNode(w io.Writer, d *v1.NodeDetail) {
 	n := d.Node
-	sheet(w, "Id", n.ID, "Name", n.Name, "Description", n.Description, "Workspace", n.Workspace, "Owner", n.Owner,
+	pairs := []string{"Id", n.ID, "Name", n.Name, "Description", n.Description, "Workspace", n.Workspace, "Owner", n.Owner,
 		"Type", n.Type, "Schedule", scheduleText(n.Schedule), "Runs", autoText(n), "Baseline", n.Baseline, "Priority", count(n.Priority),
 		"Resource group", n.ResourceGroup, "Upstreams", upstreamText(n.Upstreams), "Depends on itself", yes(n.DependsOnSelf),
 		"Depends on its children", yes(n.DependsOnChildren),
 		"Requires", labelText(n.Requires), "Slots", more(n.Slots), "User", n.User, "Limits", limitText(n.Limits),
 		"Exit codes", exitCodeText(n.ExitCodes), "Secrets", strings.Join(n.Secrets, " "),
-		"Downstreams", strings.Join(d.Downstreams, " "), "Code version", count(d.CodeVersion))
+		"Downstreams", strings.Join(d.Downstreams, " "), "Code version", count(d.CodeVersion)}
+	sheet(w, append(pairs, typePairs(n)...)...)
 	for _, p := range n.Params {
 		fmt.Fprintf(w, "Parameter: %s=%s\n", p.Name, p.Value)
 	}
 	for _, e := range n.Environment {
 		fmt.Fprintf(w, "Environment: %s=%s\n", e.Name, e.Value)
 	}
-	if n.Code != "" {
-		fmt.Fprintf(w, "Code:\n%s\n", strings.TrimRight(n.Code, "\n"))
-	}
+	a.showTexts(w, n)
 }
 
 // more is a number above one; empty for one.
