@@ -55,6 +55,7 @@ const leastSecret = 4
 type Common struct {
 	settings Settings
 	base     []*wire.Assignment
+	texts    compiled
 
 	mu    sync.Mutex
 	noted map[string]bool
@@ -90,20 +91,56 @@ func (s *Settings) inherits(name string) bool {
 }
 
 // Complete fills in of an attempt what its node and the settings say: its
-// environment, weight, user, limits, and what its log does not show. An error is
-// the cause with which it fails.
+// environment, weight, timeout, user, limits, and what its log does not show. An
+// error is the cause with which it fails.
 func (c *Common) Complete(start *wire.StartAttempt, d *wire.Definition, w *wire.Work) error {
 	user, err := c.user(d.Node)
 	if err != nil {
 		return err
 	}
+	start.Ref, start.TimeoutMs = w.Ref, d.Node.TimeoutMs
 	start.User, start.Weight, start.Limits = user, d.Node.Slots, d.Node.Limits
 	if start.Limits == nil {
 		start.Limits = c.settings.Limits
 	}
 	start.Environment = c.environment(user, d, w)
-	start.Masked = c.masked(d.Node, start.Environment)
+	c.Mask(start, d.Node, variables(start, d.Node.Secrets)...)
 	return nil
+}
+
+// variables are those of an attempt that are named, and that it has.
+func variables(start *wire.StartAttempt, names []string) (list []*wire.Assignment) {
+	for _, name := range names {
+		if e := Variable(start, name); e != nil {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// Variable is one of an attempt's environment; nil: there is none of that name.
+func Variable(start *wire.StartAttempt, name string) *wire.Assignment {
+	i := slices.IndexFunc(start.Environment, func(e *wire.Assignment) bool { return e.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return start.Environment[i]
+}
+
+// SetVariable gives a variable of an attempt another value.
+func SetVariable(start *wire.StartAttempt, name, value string) {
+	start.Environment = slices.DeleteFunc(start.Environment, func(e *wire.Assignment) bool { return e.Name == name })
+	start.Environment = append(start.Environment, &wire.Assignment{Name: name, Value: value})
+}
+
+// Path is the PATH of attempts whose nodes set none.
+func (c *Common) Path() (path string) {
+	for _, e := range c.base {
+		if e.Name == "PATH" {
+			path = e.Value
+		}
+	}
+	return path
 }
 
 // user is as whom a node's attempts run. Root is among those allowed only if it
@@ -155,21 +192,19 @@ func (c *Common) personal(name string) bool {
 	return !set && (name == "HOME" || name == "USER" || name == "LOGNAME")
 }
 
-// masked are the values of the node's secrets in an environment, the longest
+// Mask has the log of an attempt not show the values of secrets, the longest
 // first: one may be part of another.
-func (c *Common) masked(node *wire.Node, environment []*wire.Assignment) (values []string) {
-	for _, name := range node.Secrets {
-		i := slices.IndexFunc(environment, func(e *wire.Assignment) bool { return e.Name == name })
+func (c *Common) Mask(start *wire.StartAttempt, node *wire.Node, secrets ...*wire.Assignment) {
+	for _, s := range secrets {
 		switch {
-		case i < 0 || environment[i].Value == "":
-		case len(environment[i].Value) < leastSecret:
-			c.note(node, name)
-		case !slices.Contains(values, environment[i].Value):
-			values = append(values, environment[i].Value)
+		case s.Value == "":
+		case len(s.Value) < leastSecret:
+			c.note(node, s.Name)
+		case !slices.Contains(start.Masked, s.Value):
+			start.Masked = append(start.Masked, s.Value)
 		}
 	}
-	slices.SortStableFunc(values, func(a, b string) int { return len(b) - len(a) })
-	return values
+	slices.SortStableFunc(start.Masked, func(a, b string) int { return len(b) - len(a) })
 }
 
 // mostNoted bounds what is remembered of notes; then they come again.

@@ -28,7 +28,7 @@ type ByType map[string]Executor
 func (b ByType) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt, error) {
 	e := b[d.GetNode().GetType()]
 	if e == nil {
-		return nil, fault.New(fault.Invalid, "node %q: this agent cannot run type %q, only %s; update the agent or change the node",
+		return nil, fault.New(fault.Invalid, "node %q: this agent cannot run type %q, only %s; install there what the type needs, update the agent or change the node",
 			d.GetNode().GetId(), d.GetNode().GetType(), strings.Join(slices.Sorted(maps.Keys(b)), ", "))
 	}
 	return e.Prepare(d, w)

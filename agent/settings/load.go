@@ -266,7 +266,7 @@ func (l *Loaded) unknown(key *yaml.Node, path string, all []entry) {
 	hint := nearest.Hint(key.Value, known)
 	for _, word := range []string{"token", "password", "secret"} {
 		if strings.Contains(strings.ToLower(key.Value), word) {
-			hint = ": secrets are read from files of their own; name the file in tokenFile"
+			hint = ": secrets are read from files of their own; name the file in tokenFile, or their folder in secrets"
 		}
 	}
 	l.wrong(l.at(key), path+key.Value, "there is no such setting%s", hint)

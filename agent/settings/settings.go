@@ -17,12 +17,15 @@ type Settings struct {
 	Coordinators []string          `name:"coordinators" doc:"Rpc addresses of coordinators, host:port. One is enough to find the leader, all of them survive more." example:"[c1.example.com:8471, c2.example.com:8471, c3.example.com:8471]"`
 	Etcd         Etcd              `name:"etcd" whole:"true" doc:"Where a site has etcd, coordinators are found there, and the agent is seen there. Only the whole binary (backfleet agent) can."`
 	Groups       map[string]int    `name:"groups" flag:"group" doc:"The resource groups that the agent serves, and how many slots each has here. One slot is one attempt, or more of them if its node asks for more." example:"{default: 8}"`
-	Labels       map[string]string `name:"labels" flag:"label" doc:"What is special about this host. A node may ask for it (requires)." example:"{os: linux, gpu: \"true\"}"`
+	Labels       map[string]string `name:"labels" flag:"label" doc:"What is special about this host. A node may ask for it (requires). Names that begin with backfleet/ are the agent's own." example:"{os: linux, gpu: \"true\"}"`
 	TLS          TLS               `name:"tls" doc:"Certificates (backfleet tls issue agent). All three are needed, unless coordinators are on this host. Files that change are read again."`
 	TokenFile    string            `name:"tokenFile" file:"true" doc:"File with the token that lets the agent join: a join token (bfj_…), or the secret of a line in the coordinators' token file. It is read again at each connection." example:"/etc/backfleet/agent.token"`
 	Logs         Logs              `name:"logs" doc:"What attempts print."`
 	Environment  Environment       `name:"environment" doc:"Variables of attempts. Nothing else of the agent's environment gets to them."`
 	Run          Run               `name:"run" doc:"How attempts run whose nodes say nothing else."`
+	Python       Python            `name:"python" doc:"What runs python nodes that say nothing else. An agent that finds it has the label backfleet/python."`
+	TaskProgram  string            `name:"taskProgram" file:"true" doc:"The program that runs sql, http, check, integration and logical nodes. An agent that has it has a label for each, like backfleet/sql." default:"backfleet-task beside the agent; the whole binary is one itself" example:"/usr/bin/backfleet-task"`
+	Secrets      string            `name:"secrets" doc:"Folder with the files that data sources name for their passwords. They may also name variables of the agent that begin with BACKFLEET_SECRET_." default:"none" example:"/etc/backfleet/secrets"`
 	Drain        Drain             `name:"drain" doc:"How the agent ends."`
 	Pprof        string            `name:"pprof" doc:"Serve Go's profiles of the agent at this loopback address, host:port." default:"nowhere" example:"127.0.0.1:6060"`
 	Log          Log               `name:"log" doc:"The agent's own log."`
@@ -73,6 +76,13 @@ type Limits struct {
 	OpenFiles int   `name:"openFiles" doc:"Open files of each process of an attempt." default:"the agent's" example:"4096"`
 	Core      Size  `name:"core" doc:"Size of a core dump." default:"no core dumps" example:"100MiB"`
 	Nice      int   `name:"nice" doc:"How much attempts step back behind other processes of the host, 0 to 19." default:"0" example:"5"`
+}
+
+// Python is what runs Python code.
+type Python struct {
+	Interpreter string            `name:"interpreter" doc:"A program along the PATH of attempts, or a path." default:"python3" example:"python3"`
+	Venv        string            `name:"venv" doc:"Folder of a virtual environment, whose interpreter is taken instead." default:"none" example:"/srv/venvs/nodes"`
+	Venvs       map[string]string `name:"venvs" doc:"Virtual environments of single resource groups, in place of venv." example:"{reports: /srv/venvs/reports}"`
 }
 
 // Drain is how the agent ends.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/proto"
 
+	"backfleet/agent/executor/python"
 	"backfleet/agent/settings"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
@@ -200,6 +201,9 @@ logs: {maxBytes: 1MiB}
 environment: {inherit: [PATH], set: {A: b}}
 run: {user: nodes, allowUsers: [etl], cgroup: "off", limits: {memory: 1.5GiB, cpu: 1.5, processes: 7, openFiles: 64, core: 1KiB, nice: 5}}
 drain: {onStop: wait, deadline: 30m}
+python: {interpreter: pypy3, venvs: {x: /v}}
+taskProgram: /opt/backfleet-task
+secrets: /s
 `, nil, nil)
 	if found := l.Findings(); len(found) > 0 {
 		t.Fatal(found)
@@ -212,7 +216,8 @@ drain: {onStop: wait, deadline: 30m}
 	got.Run.Limits = nil
 	want := worker.Config{ID: "a", DataDir: "/d", Coordinators: []string{"c:1"}, Groups: []worker.GroupSlots{{Group: "x", Slots: 1}, {Group: "y", Slots: 2}},
 		Labels: map[string]string{"os": "linux"}, TokenFile: "/t", LogMaxBytes: 1 << 20, Inherit: []string{"PATH"}, Environment: map[string]string{"A": "b"},
-		Run: worker.Running{User: "nodes", AllowUsers: []string{"etl"}, Cgroup: "off"}, Drain: worker.Drain{Wait: true, Deadline: 30 * time.Minute}}
+		Run: worker.Running{User: "nodes", AllowUsers: []string{"etl"}, Cgroup: "off"}, Drain: worker.Drain{Wait: true, Deadline: 30 * time.Minute},
+		Python: python.Settings{Interpreter: "pypy3", Venvs: map[string]string{"x": "/v"}}, TaskCommand: []string{"/opt/backfleet-task"}, Secrets: "/s"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}

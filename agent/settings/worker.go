@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"backfleet/agent/executor/python"
 	"backfleet/agent/worker"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
@@ -23,7 +24,12 @@ func (s *Settings) Worker() worker.Config {
 		Inherit:      s.Environment.Inherit,
 		Environment:  s.Environment.Set,
 		Run:          worker.Running{User: s.Run.User, AllowUsers: s.Run.AllowUsers, Cgroup: s.Run.Cgroup, Limits: s.Run.Limits.wire()},
+		Python:       python.Settings{Interpreter: s.Python.Interpreter, Venv: s.Python.Venv, Venvs: s.Python.Venvs},
+		Secrets:      s.Secrets,
 		Drain:        worker.Drain{Wait: s.Drain.OnStop == Wait, Deadline: s.Drain.Deadline},
+	}
+	if s.TaskProgram != "" {
+		c.TaskCommand = []string{s.TaskProgram}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Groups)) {
 		c.Groups = append(c.Groups, worker.GroupSlots{Group: name, Slots: s.Groups[name]})

@@ -21,8 +21,7 @@ import (
 
 	"backfleet/agent/attempt"
 	"backfleet/agent/dial"
-	"backfleet/agent/executor"
-	"backfleet/agent/executor/shell"
+	"backfleet/agent/executor/python"
 	"backfleet/agent/keeper"
 	"backfleet/agent/notify"
 	"backfleet/agent/runner"
@@ -57,7 +56,8 @@ type Config struct {
 	Announcer presence.Announcer
 	// Groups are the resource groups the agent serves. Required.
 	Groups []GroupSlots
-	// Labels say what is special about the agent.
+	// Labels say what is special about the agent, beside those that it gives itself:
+	// backfleet/<type> for each type of nodes that it can run beyond shell.
 	Labels map[string]string
 	// TLS for the coordinators, with the certificate of this agent's id. nil:
 	// none, which only loopback addresses accept.
@@ -77,6 +77,14 @@ type Config struct {
 	// Environment is set for every attempt, beside what it inherits. What a node
 	// sets itself goes before it.
 	Environment map[string]string
+	// Python is what runs python nodes that say nothing else.
+	Python python.Settings
+	// TaskCommand starts the program for nodes that are no script. Default: none,
+	// and the agent cannot run them.
+	TaskCommand []string
+	// Secrets is the folder with the files that data sources may name. Default:
+	// none.
+	Secrets string
 	// Run is how attempts run.
 	Run Running
 	// Drain is what the end of ctx means.
@@ -182,6 +190,7 @@ func (c *Config) Validate() error {
 		add("logs.maxBytes", "expected at least "+strconv.Itoa(leastLogBytes)+" bytes, found "+strconv.FormatInt(c.LogMaxBytes, 10))
 	}
 	c.checkRunning(add)
+	c.checkTypes(add)
 	if len(c.Groups) == 0 {
 		add("groups", "expected at least one resource group with its slots, found none")
 	}
@@ -229,21 +238,6 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // leastLogBytes is the smallest bound of a log that leaves something to read.
 const leastLogBytes = 64 << 10
 
-// bounded sets the bound of the logs of what it prepares.
-type bounded struct {
-	executor.Executor
-	logMaxBytes int64
-}
-
-// Prepare implements session.Preparer.
-func (b bounded) Prepare(d *wire.Definition, w *wire.Work) (*wire.StartAttempt, error) {
-	start, err := b.Executor.Prepare(d, w)
-	if err == nil {
-		start.LogMaxBytes = b.logMaxBytes
-	}
-	return start, err
-}
-
 // keeper is the command that starts one, with what the settings say of it.
 func (c *Config) keeper() []string {
 	if c.Run.Cgroup == "" || c.Run.Cgroup == CgroupAuto {
@@ -252,21 +246,12 @@ func (c *Config) keeper() []string {
 	return append(slices.Clone(c.KeeperCommand), "--cgroup", c.Run.Cgroup)
 }
 
-// common is what the settings say of all attempts.
-func (c *Config) common(logger *slog.Logger) *executor.Common {
-	return executor.New(executor.Settings{Environ: os.Environ(), Inherit: c.Inherit, Set: c.Environment, User: c.Run.User,
-		AllowUsers: c.Run.AllowUsers, Limits: c.Run.Limits, Logger: logger})
-}
-
 // registration is the agent as it introduces itself.
 func (c *Config) registration() *wire.Agent {
 	host, _ := os.Hostname()
-	a := &wire.Agent{Id: c.ID, Host: host, Version: c.Version, State: wire.Agent_READY, Boot: c.Boot}
+	a := &wire.Agent{Id: c.ID, Host: host, Version: c.Version, State: wire.Agent_READY, Boot: c.Boot, Labels: c.labels()}
 	for _, g := range c.Groups {
 		a.Groups = append(a.Groups, &wire.GroupSlots{Group: g.Group, Slots: uint32(g.Slots)})
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
-		a.Labels = append(a.Labels, &wire.Assignment{Name: name, Value: c.Labels[name]})
 	}
 	return a
 }
@@ -318,7 +303,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	s = session.New(session.Config{
 		Agent:         config.registration(),
-		Prepare:       bounded{executor.ByType{shell.Type: shell.New(config.common(logger))}, config.LogMaxBytes},
+		Prepare:       bounded{config.executors(logger), config.LogMaxBytes},
 		Coordinators:  pool,
 		KeeperDir:     filepath.Join(config.DataDir, "keeper"),
 		KeeperCommand: config.keeper(),

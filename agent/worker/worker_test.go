@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"backfleet/agent/executor/python"
 	"backfleet/agent/runner"
 	"backfleet/pkg/wire"
 )
@@ -63,6 +64,9 @@ func TestWhatAttemptsCannotBeGiven(t *testing.T) {
 		"run.limits.processes: expected 1 to 4194304, found -1":     func(c *Config) { c.Run.Limits.Processes = -1 },
 		"environment.set.A-B: expected the name":                    func(c *Config) { c.Environment["A-B"] = "x" },
 		"environment.set.BACKFLEET_FENCE: expected the name":        func(c *Config) { c.Environment["BACKFLEET_FENCE"] = "x" },
+		"labels.backfleet/sql: expected a name that does not":       func(c *Config) { c.Labels = map[string]string{"backfleet/sql": "true"} },
+		"python.venvs.b: expected one of the agent's resource gro":  func(c *Config) { c.Python.Venvs = map[string]string{"b": "/v"} },
+		"python.interpreter: expected no interpreter beside":        func(c *Config) { c.Python = python.Settings{Interpreter: "x", Venv: "/v"} },
 		"tokenFile: the file with the agent's token cannot be":      func(c *Config) { c.TokenFile += ".none" },
 		"groups.b: expected 1 to 100000 slots for \"b\", found 0":   func(c *Config) { c.Groups = append(c.Groups, GroupSlots{"b", 0}) },
 		"groups.default: \"default\" stands there twice":            func(c *Config) { c.Groups = append(c.Groups, GroupSlots{"default", 2}) },
@@ -72,6 +76,34 @@ func TestWhatAttemptsCannotBeGiven(t *testing.T) {
 		spoil(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestAnAgentSaysWhichTypesItCanRun: by labels of its own, beside those that it
+// was given.
+func TestAnAgentSaysWhichTypesItCanRun(t *testing.T) {
+	venv := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(venv, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(venv, "bin", "python"), nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	bare := map[string]string{"PATH": t.TempDir()}
+	for want, c := range map[string]Config{
+		"":                      {Environment: bare},
+		"os=linux":              {Environment: bare, Labels: map[string]string{"os": "linux"}},
+		"backfleet/python=true": {Environment: bare, Python: python.Settings{Venv: venv}},
+		"backfleet/check=true backfleet/http=true backfleet/integration=true backfleet/logical_aggregate=true backfleet/logical_dimension=true backfleet/logical_fact=true backfleet/sql=true os=linux": {
+			Environment: bare, Labels: map[string]string{"os": "linux"}, TaskCommand: []string{"/opt/backfleet-task"}},
+	} {
+		var got []string
+		for _, l := range c.registration().Labels {
+			got = append(got, l.Name+"="+l.Value)
+		}
+		if strings.Join(got, " ") != want || len(c.Labels) > 1 {
+			t.Errorf("got %v, want %s", got, want)
 		}
 	}
 }
