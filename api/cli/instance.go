@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) instanceCommand() *cobra.Command {
-	below := []*cobra.Command{a.instanceList(), a.instanceShow(), a.instanceLogs()}
+	below := []*cobra.Command{a.instanceList(), a.instanceShow(), a.instanceCompare(), a.instanceLogs()}
 	for _, act := range instanceActs {
 		below = append(below, a.instanceAct(act))
 	}
@@ -46,10 +46,10 @@ func (a *app) instanceList() *cobra.Command {
 			}
 			return p.Items, p.Next, nil
 		}, func(i v1.Instance) string { return i.ID },
-			[]string{"ID", "NODE", "DATE", "SCHEDULED", "STATE", "GROUP", "PRIORITY", "ATTEMPTS", "AGENT", "STARTED", "TOOK", "CAUSE"},
+			[]string{"ID", "NODE", "DATE", "SCHEDULED", "STATE", "GROUP", "PRIORITY", "ATTEMPTS", "AGENT", "STARTED", "TOOK", "CAUSE", "METRICS"},
 			func(w io.Writer, i v1.Instance) []string {
 				return []string{i.ID, i.Node, i.Date, i.ScheduledTime.Format("2006-01-02 15:04"), a.instanceState(w, i), count(i.Group),
-					count(i.Priority), count(i.Attempts), i.Agent, moment(i.StartedAt), took(i.StartedAt, i.EndedAt), i.Cause}
+					count(i.Priority), count(i.Attempts), i.Agent, moment(i.StartedAt), took(i.StartedAt, i.EndedAt), i.Cause, metricsText(i.Metrics)}
 			})
 	}
 	return c
@@ -132,7 +132,7 @@ func (a *app) showInstance(w io.Writer, d *v1.InstanceDetail) {
 			exit = count(*t.ExitCode)
 		}
 		rows = append(rows, []string{count(t.Number), string(t.State), t.Agent, moment(t.StartedAt), took(t.StartedAt, t.EndedAt), exit,
-			count(t.Fence), count(t.CodeVersion), t.Cause})
+			count(t.Fence), count(t.CodeVersion), t.Cause, metricsText(t.Metrics)})
 	}
-	a.grid(w, []string{"ATTEMPT", "STATE", "AGENT", "STARTED", "TOOK", "EXIT", "FENCE", "CODE", "CAUSE"}, rows)
+	a.grid(w, []string{"ATTEMPT", "STATE", "AGENT", "STARTED", "TOOK", "EXIT", "FENCE", "CODE", "CAUSE", "METRICS"}, rows)
 }

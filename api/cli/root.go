@@ -88,7 +88,7 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 		return fault.New(fault.Invalid, "%s (see %s --help)", err, c.CommandPath())
 	})
 	root.AddCommand(a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
-		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.versionCommand())
+		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.sourceCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.versionCommand())
 	for _, c := range o.Commands {
 		mount(root, c)
 	}

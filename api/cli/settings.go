@@ -59,7 +59,7 @@ var aliasGet = []string{"get"}
 // list.
 func settings[T any](a *app, text settingText, header []string, cells func(T) []string,
 	list func(context.Context, *client.Client, string, string, int) ([]T, string, error),
-	get func(context.Context, *client.Client, string) (*T, error), id func(T) string, show func(io.Writer, *T), set *cobra.Command) *cobra.Command {
+	get func(context.Context, *client.Client, string) (*T, error), id func(T) string, show func(io.Writer, *T), set ...*cobra.Command) *cobra.Command {
 	lists := &cobra.Command{
 		Use: "list", Short: "List " + text.noun + "s", Example: "  backfleet " + text.use + " list", Args: exactly(0),
 	}
@@ -90,7 +90,7 @@ func settings[T any](a *app, text settingText, header []string, cells func(T) []
 			a.grid(w, header, [][]string{cells(*one)})
 		})
 	}
-	return group(text.use, "Look at and set "+text.noun+"s", lists, shows, set)
+	return group(text.use, "Look at and set "+text.noun+"s", append([]*cobra.Command{lists, shows}, set...)...)
 }
 
 // setting runs a command that sets: it reads what is set now, so that flags

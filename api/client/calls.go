@@ -198,6 +198,26 @@ func (c *Client) PutRegion(ctx context.Context, id string, s v1.RegionSettings, 
 	return read[v1.Region](c.api.PutRegion(ctx, id, &v1.PutRegionParams{Why: why}, s))
 }
 
+// DataSources lists data sources by name.
+func (c *Client) DataSources(ctx context.Context, p *v1.ListDataSourcesParams) (*v1.DataSourcePage, error) {
+	return read[v1.DataSourcePage](c.api.ListDataSources(ctx, p))
+}
+
+// DataSource is one data source.
+func (c *Client) DataSource(ctx context.Context, name string) (*v1.DataSource, error) {
+	return read[v1.DataSource](c.api.GetDataSource(ctx, name, nil))
+}
+
+// PutDataSource adds or replaces a data source.
+func (c *Client) PutDataSource(ctx context.Context, name string, s v1.DataSourceSettings, why string) (*v1.DataSource, error) {
+	return read[v1.DataSource](c.api.PutDataSource(ctx, name, &v1.PutDataSourceParams{Why: why}, s))
+}
+
+// RemoveDataSource removes a data source that no node names.
+func (c *Client) RemoveDataSource(ctx context.Context, name, why string) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.RemoveDataSource(ctx, name, &v1.RemoveDataSourceParams{Why: why}))
+}
+
 // Agents lists agents by id.
 func (c *Client) Agents(ctx context.Context, p *v1.ListAgentsParams) (*v1.AgentPage, error) {
 	return read[v1.AgentPage](c.api.ListAgents(ctx, p))

@@ -103,6 +103,9 @@ type Settings interface {
 	Workspace(ctx context.Context, id string) (*v1.Workspace, error)
 	Regions(ctx context.Context, contains string, page Page) ([]v1.Region, Next, error)
 	Region(ctx context.Context, id string) (*v1.Region, error)
+	// DataSources are those that were set; what is only named is none.
+	DataSources(ctx context.Context, contains string, page Page) ([]v1.DataSource, Next, error)
+	DataSource(ctx context.Context, name string) (*v1.DataSource, error)
 }
 
 // Fleet tells of agents and of who may let them in. Of agents and resource groups
@@ -148,11 +151,15 @@ type Writes interface {
 	// nothing. Of the edit, what only the leader knows (zones, today, the most
 	// groups) and who may run what is the backend's to fill in.
 	Edit(ctx context.Context, w Write, edit *wire.EditPlan, dryRun bool) (*v1.EditResult, error)
-	// PutResourceGroup, PutWorkspace and PutRegion set all that can be set of
-	// one, and give it as it is then, and the log index.
+	// PutResourceGroup, PutWorkspace, PutRegion and PutDataSource set all that
+	// can be set of one, and give it as it is then, and the log index.
 	PutResourceGroup(ctx context.Context, w Write, g *wire.PutResourceGroup) (*v1.ResourceGroup, uint64, error)
 	PutWorkspace(ctx context.Context, w Write, s *wire.PutWorkspace) (*v1.Workspace, uint64, error)
 	PutRegion(ctx context.Context, w Write, r *wire.PutRegion) (*v1.Region, uint64, error)
+	PutDataSource(ctx context.Context, w Write, d *wire.DataSource) (*v1.DataSource, uint64, error)
+	// RemoveDataSource gives the log index. While nodes name the data source it is
+	// fault.Conflict, and the error's Details name the first of them.
+	RemoveDataSource(ctx context.Context, w Write, name string) (uint64, error)
 	// OperateAgents does it to all agents named or to none: the error's Details
 	// then name each one that stood in the way. It gives the agents that are
 	// left, as they are then.

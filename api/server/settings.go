@@ -84,8 +84,41 @@ func (h handlers) PutRegion(c *gin.Context, id string, p v1.PutRegionParams) {
 	put(h, c, p.Why, id, convert.ReadRegion, h.Backend.PutRegion)
 }
 
+func (h handlers) ListDataSources(c *gin.Context, p v1.ListDataSourcesParams) {
+	pg, err := page(p.Cursor, p.Limit)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	items, next, err := h.Backend.DataSources(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	h.reply(c, http.StatusOK, &v1.DataSourcePage{Items: items, Next: next}, err)
+}
+
+func (h handlers) GetDataSource(c *gin.Context, name string, _ v1.GetDataSourceParams) {
+	result, err := h.Backend.DataSource(c.Request.Context(), name)
+	h.reply(c, http.StatusOK, result, err)
+}
+
+func (h handlers) PutDataSource(c *gin.Context, name string, p v1.PutDataSourceParams) {
+	put(h, c, p.Why, name, convert.ReadDataSource, h.Backend.PutDataSource)
+}
+
+func (h handlers) RemoveDataSource(c *gin.Context, name string, p v1.RemoveDataSourceParams) {
+	w, err := operatorsWrite(c, p.Why, "what is set for all")
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	index, err := h.Backend.RemoveDataSource(c.Request.Context(), w, name)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	h.removed(c, name, index)
+}
+
 // put reads a setting from the body, sets it and answers with it.
-func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion, A any](h handlers, c *gin.Context, why, id string,
+func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion | *wire.DataSource, A any](h handlers, c *gin.Context, why, id string,
 	read func(id string, body B) (W, error), set func(context.Context, Write, W) (A, uint64, error)) {
 	body, err := decode[B](c)
 	if err != nil {

@@ -44,6 +44,7 @@ func (a *ahead) look(ctx context.Context, sub *wire.Submit, first bool) {
 	}
 	a.warnOfDemand()
 	a.warnUnheld()
+	a.warnSources()
 	for _, part := range []func(){a.missing, a.predecessors, a.conflicts, a.dueTimes} {
 		a.left = aheadLooks // so that none keeps the next from looking
 		part()
@@ -129,7 +130,7 @@ func (a *ahead) demand() {
 	groups := map[string]*use{}
 	depth := depths(a.p)
 	for n := range a.p.Nodes {
-		if nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
+		if a.p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
 		u := groups[a.p.ResourceGroup(n)]
@@ -255,7 +256,7 @@ func (a *ahead) conflicts() {
 	var found []v1.PreviewConflict
 	nodes := map[string]bool{}
 	for n := range a.p.Nodes {
-		if nodeDry(a.p, n) == wire.DryRun_DRY_RUN_NONE && a.scheduled(a.p.Nodes[n].Spec.Id) {
+		if a.p.DryNode(n) == wire.DryRun_DRY_RUN_NONE && a.scheduled(a.p.Nodes[n].Spec.Id) {
 			nodes[a.p.Nodes[n].Spec.Id] = true
 		}
 	}

@@ -129,6 +129,8 @@ func (d *entry) change(c *state.Change) {
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "the coordinators or their addresses changed"})
 	case state.TokensChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a join token was made or revoked"})
+	case state.SourcesChanged:
+		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a data source was set or removed"})
 	case state.SettingsChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a resource group, a workspace or a region was set"})
 	}

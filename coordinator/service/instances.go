@@ -353,6 +353,9 @@ func (r *reading) instance(p *state.Plan, i uint64) v1.Instance {
 	for k := len(attempts) - 1; k >= 0 && out.Cause == ""; k-- {
 		out.Cause = attempts[k].Cause
 	}
+	for k := len(attempts) - 1; k >= 0 && len(out.Metrics) == 0; k-- {
+		out.Metrics = attempts[k].Metrics
+	}
 	return out
 }
 
@@ -379,7 +382,7 @@ func (r *reading) attempts(p *state.Plan, i uint64) []v1.Attempt {
 	for _, a := range r.st.Attempts(p, i) {
 		t := v1.Attempt{
 			Number: int(a.Number), State: outcomeWords[a.Outcome], Agent: a.Agent, Fence: a.Fence, CodeVersion: a.Version,
-			GrantedAt: maybe(a.GrantedMs), StartedAt: maybe(a.StartedMs), EndedAt: maybe(a.EndedMs), Cause: a.Cause,
+			GrantedAt: maybe(a.GrantedMs), StartedAt: maybe(a.StartedMs), EndedAt: maybe(a.EndedMs), Cause: a.Cause, Metrics: metrics(a.Metrics),
 		}
 		if a.Outcome == wire.Outcome_SUCCEEDED || a.Outcome == wire.Outcome_SKIPPED || a.Outcome == wire.Outcome_FAILED {
 			code := int(a.ExitCode)
@@ -442,6 +445,13 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 		out.Reason.Text += ", " + ordinal(before+1) + " in line"
 	}
 	return out, nil
+}
+
+func metrics(list []*wire.Metric) (out []v1.Assignment) {
+	for _, m := range list {
+		out = append(out, v1.Assignment{Name: m.Name, Value: m.Value})
+	}
+	return out
 }
 
 func assignments(list []params.Assignment) []v1.Assignment {

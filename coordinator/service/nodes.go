@@ -85,7 +85,7 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		if err != nil {
 			return nil, err
 		}
-		out := application(foreseen(change), findings(change.Warnings), st.Index())
+		out := application(foreseen(change), append(findings(change.Warnings), sourceWarnings(st, nodes)...), st.Index())
 		out.DryRun = true
 		return out, nil
 	}
@@ -96,7 +96,7 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		if err != nil {
 			return err
 		}
-		found, tried = findings(change.Warnings), true
+		found, tried = append(findings(change.Warnings), sourceWarnings(st, nodes)...), true
 		c.Body = &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes, Remove: remove}}
 		return nil
 	})
@@ -104,7 +104,7 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		return nil, err
 	}
 	if !tried { // it was answered before
-		found = nodeWarnings(nodes)
+		found = append(nodeWarnings(nodes), sourceWarnings(s.Machine.State(), nodes)...)
 	}
 	changes := make([]v1.NodeChange, 0, len(answer.Nodes))
 	for _, c := range answer.Nodes {

@@ -329,7 +329,7 @@ func (r *reading) lacksSlots(p *state.Plan, at plan.Place, use state.GroupUse, o
 	case f.Now():
 		out.Text = fmt.Sprintf("waits for %s: there is room, %d of %d used; it is given out in a moment, or kept for work that asks for more and has waited for long",
 			what, use.Used, use.Slots)
-	case f.Needs > 1 || len(spec.Requires) > 0:
+	case !schedule.Plain(spec):
 		out.Text = fmt.Sprintf("waits for %s: of %s that could run it, the one with the most has %d free; %d of %d used in all",
 			what, count(uint64(f.Able), "agent"), f.Free, use.Used, use.Slots)
 	default:
@@ -342,7 +342,7 @@ func (r *reading) lacksSlots(p *state.Plan, at plan.Place, use state.GroupUse, o
 func (a *ahead) warnUnheld() {
 	for n := range a.p.Nodes {
 		spec, group := a.p.Nodes[n].Spec, a.p.ResourceGroup(n)
-		if len(spec.Requires) == 0 && spec.Slots <= 1 || nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
+		if schedule.Plain(spec) || a.p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
 		if lack := schedule.FitOf(a.st, group, spec).Lack(group, spec); lack != "" {

@@ -52,6 +52,7 @@ type Backend struct {
 	groups     map[string]*wire.PutResourceGroup
 	workspaces map[string]*wire.PutWorkspace
 	regions    map[string]*wire.PutRegion
+	sources    map[string]*wire.DataSource
 }
 
 type accepted struct {
@@ -66,6 +67,7 @@ func New() *Backend {
 		keys: map[string]accepted{}, grown: make(chan struct{}), Outcome: v1.StateSucceeded,
 		agents: newAgents(), tokens: map[string]v1.JoinToken{"t0": {ID: "t0", Groups: []string{"default"}, CreatedBy: "ada", CreatedAt: At, ExpiresAt: &At, Expired: true, Agents: 1}},
 		groups: map[string]*wire.PutResourceGroup{"default": {Name: "default"}}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
+		sources: map[string]*wire.DataSource{},
 	}
 }
 
@@ -219,6 +221,12 @@ func (b *Backend) Preview(_ context.Context, w server.Write, r *wire.Request, f 
 	if w.Restricted {
 		p.NotPermitted = []string{"bridge"}
 	}
+	for _, c := range r.Fields {
+		for _, field := range c.Fields {
+			p.Nodes[0].Units = append(p.Nodes[0].Units, v1.PreviewUnit{Unit: "of_" + field, Runs: true, Why: "produces " + field})
+		}
+		p.Nodes[0].Units = append(p.Nodes[0].Units, v1.PreviewUnit{Unit: "rest", Why: "produces nothing that was selected"})
+	}
 	for i, d := range dates {
 		t := time.Unix(int64(d+1)*86400, 0).UTC()
 		p.Instances = append(p.Instances, v1.PreviewInstance{
@@ -310,7 +318,7 @@ func (b *Backend) Backfill(_ context.Context, plan uint64) (*v1.Backfill, error)
 	}
 	left := 2.5
 	return &v1.Backfill{
-		Summary: s, Request: convert.Request(&wire.Request{Mode: wire.Request_CURRENT, Root: "orders", Dates: []*wire.DateRange{{From: 15340, To: 15346}}}),
+		Summary: s, Request: convert.Request(&wire.Request{Mode: wire.Request_CURRENT, Root: "orders", Dates: []*wire.DateRange{{From: 15340, To: 15346}}, Fields: b.Request.GetFields()}),
 		Groups:  []v1.GroupProgress{{Group: 1, Dates: 7, DatesDone: 3, Current: "2012-01-04", State: s.State, Counts: s.Counts}},
 		Receipt: receipt(3, 4), Rate: v1.Rate{PerSecond: 1.6, SecondsLeft: &left},
 	}, nil
@@ -335,6 +343,7 @@ func (b *Backend) instance() v1.Instance {
 	return v1.Instance{
 		ID: "b1.1", Backfill: "b1", Kind: v1.PlanKindBackfill, Node: "orders", Date: "2012-01-02", ScheduledTime: time.Date(2012, 1, 3, 0, 0, 0, 0, time.UTC),
 		Group: 1, State: v1.StateFailed, Priority: 1, Attempts: 1, Agent: "a1", Cause: "exit code 3", StartedAt: &started, EndedAt: &ended,
+		Metrics: []v1.Assignment{{Name: "rows_written", Value: "17"}, {Name: "checksum", Value: "ab cd"}},
 	}
 }
 
@@ -358,7 +367,7 @@ func (b *Backend) Instance(_ context.Context, plan, number uint64) (*v1.Instance
 		Values:   []v1.Assignment{{Name: "day", Value: "20120102"}},
 		Attempts: []v1.Attempt{{
 			Number: 1, State: v1.AttemptStateFailed, Agent: "a1", Fence: 42, CodeVersion: 7, GrantedAt: &At,
-			StartedAt: i.StartedAt, EndedAt: i.EndedAt, ExitCode: &exit, Cause: "exit code 3",
+			StartedAt: i.StartedAt, EndedAt: i.EndedAt, ExitCode: &exit, Cause: "exit code 3", Metrics: i.Metrics,
 		}},
 	}, b.fails("Instance")
 }
