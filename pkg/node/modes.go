@@ -31,7 +31,7 @@ func (s *selector) descendants() error {
 		return s.listed()
 	}
 	for i, level := range s.levels {
-		if level > 0 && (req.MaxLevel == 0 || level <= req.MaxLevel) && contains(s.g.nodes[i].Spec.Name, req.NameFilter) {
+		if s.below[i] && (req.MaxLevel == 0 || level <= req.MaxLevel) && contains(s.g.nodes[i].Spec.Name, req.NameFilter) {
 			s.take(i)
 		}
 	}
@@ -56,12 +56,18 @@ func (s *selector) listed() error {
 	return nil
 }
 
-// afterRoot refuses a node that is neither the root nor after it.
+// afterRoot refuses a node that is neither the root nor after it, by the fields
+// that are chosen of it.
 func (s *selector) afterRoot(field string, i int) error {
-	if s.levels[i] < 0 {
+	switch {
+	case i == s.root || s.below[i]:
+		return nil
+	case s.levels[i] > 0:
+		return fault.Field(field, "node %q depends on none of the fields that are chosen of %q: leave it out, or choose a field that it needs",
+			s.g.nodes[i].Spec.Id, s.req.Root)
+	default:
 		return fault.Field(field, "node %q is no descendant of %q: leave it out, or choose another root", s.g.nodes[i].Spec.Id, s.req.Root)
 	}
-	return nil
 }
 
 // massive is the descendants in whole workspaces, corrected by two lists
@@ -75,8 +81,8 @@ func (s *selector) massive() error {
 		return err
 	}
 	s.chosen[s.root] = true
-	for i, level := range s.levels {
-		if level > 0 && inside[s.g.nodes[i].Spec.Workspace] {
+	for i := range s.levels {
+		if s.below[i] && inside[s.g.nodes[i].Spec.Workspace] {
 			s.take(i)
 		}
 	}

@@ -59,6 +59,11 @@ func (s Scope) permits(n *Node) bool { return !s.Restricted || s.Allowed[n.Spec.
 //   - `advanced` is the nodes of the list and those that any filter matches.
 //   - `chain` is the root, the end and every node on a path between them.
 //
+// Where fields of the root are chosen, the descendants of the modes descendants
+// and massive are only those that depend on one of these fields, or on a node
+// that does (RULES R12.2). The choices of fields are checked here, too: each is
+// of a logical node that runs.
+//
 // A node on a path between two chosen ones comes as a dry run (R2.6); no other
 // node has an instance. A node that the actor may not run is refused when it
 // was named, and a dry run when it comes with others (R2.9).
@@ -82,11 +87,10 @@ func Select(g *Graph, req *wire.Request, scope Scope) (*Selection, error) {
 			return nil, err
 		}
 	}
-	if err := choose(); err != nil {
-		return nil, err
-	}
-	if !slices.Contains(s.chosen, true) {
-		return nil, s.nothingLeft()
+	for _, step := range []func() error{s.fields, choose, s.somethingLeft, s.fieldsRun} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
 	return s.selection(), nil
 }
@@ -98,6 +102,7 @@ type selector struct {
 	scope  Scope
 	root   int     // not in the mode advanced
 	levels []int32 // from the root, -1: no descendant; not in the mode advanced
+	below  []bool  // may be chosen as a descendant; not in the mode advanced
 	chosen []bool
 	dry    []wire.DryRun // of those that the request takes as dry runs
 }
@@ -260,8 +265,54 @@ func checkMode(req *wire.Request) error {
 	return nil
 }
 
-// nothingLeft refuses a selection of which nothing runs.
-func (s *selector) nothingLeft() error {
+// fields checks the choices of fields, and finds the descendants that they leave
+// (RULES R12.2).
+func (s *selector) fields() error {
+	var ofRoot []string
+	seen := map[string]bool{}
+	for k, c := range s.req.Fields {
+		at := choice("fields", k)
+		i, err := s.find(at+".node", c.GetNode())
+		if err != nil {
+			return err
+		}
+		if _, err := SelectFields(s.g.nodes[i].Spec, c.Fields); err != nil {
+			e := err.(*fault.Error)
+			e.Field = at + "." + e.Field
+			return e
+		}
+		if seen[c.Node] {
+			return fault.Field(at+".node", "node %q has a choice of fields already: expected one, with all of its fields", c.Node)
+		}
+		seen[c.Node] = true
+		if s.isRoot(i) {
+			ofRoot = c.Fields
+		}
+	}
+	if s.levels != nil {
+		s.below = s.g.readers(s.root, ofRoot)
+	}
+	return nil
+}
+
+func (s *selector) isRoot(i int) bool { return s.levels != nil && i == s.root }
+
+// fieldsRun refuses choices of fields of nodes that do not run. Those of a root
+// that is left out say which descendants there are.
+func (s *selector) fieldsRun() error {
+	for k, c := range s.req.Fields {
+		if i, _ := s.g.Index(c.Node); !s.chosen[i] && !s.isRoot(i) {
+			return fault.Field(choice("fields", k)+".node", "node %q does not run in this backfill: leave its fields out, or choose the node, too", c.Node)
+		}
+	}
+	return nil
+}
+
+// somethingLeft refuses a selection of which nothing runs.
+func (s *selector) somethingLeft() error {
+	if slices.Contains(s.chosen, true) {
+		return nil
+	}
 	field := "withoutRoot"
 	switch {
 	case s.req.Mode == wire.Request_ADVANCED:

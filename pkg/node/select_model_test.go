@@ -24,6 +24,7 @@ type model struct {
 	req   *wire.Request
 
 	bad    []string // fields that the rules refuse
+	fields []string // chosen of the root
 	chosen map[string]bool
 	dry    map[string]wire.DryRun
 }
@@ -61,6 +62,44 @@ func (m *model) permitted(id string) bool {
 	return !m.scope.Restricted || m.scope.Allowed[m.specs[id].Workspace]
 }
 
+// choices looks at what the request says of fields (RULES R12.2).
+func (m *model) choices() {
+	seen := map[string]bool{}
+	for k, c := range m.req.Fields {
+		at := fmt.Sprintf("fields[%d]", k)
+		if s := m.specs[c.Node]; s == nil || s.Logical == nil || seen[c.Node] {
+			m.bad = append(m.bad, at+".node")
+		}
+		for j, f := range c.Fields {
+			if !strings.Contains("a b c d", f) {
+				m.refuse(at+".fields", j)
+			}
+		}
+		if seen[c.Node] = true; c.Node == m.req.Root {
+			m.fields = c.Fields
+		}
+	}
+}
+
+// below says that id comes after the root by the fields that are chosen of it.
+func (m *model) below(id string) bool {
+	for _, u := range m.specs[id].Upstreams {
+		switch {
+		case u.Previous:
+		case u.Node != m.req.Root:
+			if m.below(u.Node) {
+				return true
+			}
+		case len(m.fields) == 0 || len(u.Fields) == 0 || slices.ContainsFunc(u.Fields, func(f string) bool { return slices.Contains(m.fields, f) }):
+			return true
+		}
+	}
+	return false
+}
+
+// mayBe says that id is the root or may be chosen as a descendant.
+func (m *model) mayBe(id string) bool { return id == m.req.Root || m.below(id) }
+
 // after says that id is the root or comes after it.
 func (m *model) after(id string) bool {
 	_, is := m.dist[m.req.Root][id]
@@ -85,6 +124,7 @@ func (m *model) run() (string, []string) {
 			m.refuse("root", -1)
 		}
 	}
+	m.choices()
 	switch m.req.Mode {
 	case wire.Request_CURRENT:
 		m.chosen[m.req.Root] = true
@@ -97,6 +137,11 @@ func (m *model) run() (string, []string) {
 	case wire.Request_CHAIN:
 		m.chain()
 	}
+	for k, c := range m.req.Fields {
+		if (!m.chosen[c.Node] || m.dry[c.Node] != 0) && c.Node != m.req.Root {
+			m.bad = append(m.bad, fmt.Sprintf("fields[%d].node", k))
+		}
+	}
 	for id := range m.chosen {
 		if m.dry[id] == 0 {
 			return m.show(), m.bad
@@ -107,18 +152,18 @@ func (m *model) run() (string, []string) {
 
 func (m *model) descendants() {
 	for _, id := range m.ids {
-		switch steps, after := m.dist[m.req.Root][id]; {
+		switch steps := m.dist[m.req.Root][id]; {
 		case id == m.req.Root:
 			if !m.req.WithoutRoot {
 				m.chosen[id] = true
 			}
-		case after && len(m.req.Nodes) == 0 && (m.req.MaxLevel == 0 || steps <= int(m.req.MaxLevel)) &&
+		case m.below(id) && len(m.req.Nodes) == 0 && (m.req.MaxLevel == 0 || steps <= int(m.req.MaxLevel)) &&
 			strings.Contains(strings.ToLower(m.specs[id].Name), strings.ToLower(m.req.NameFilter)):
 			m.take(id)
 		}
 	}
 	for k, id := range m.req.Nodes {
-		if m.specs[id] == nil || !m.permitted(id) || !m.after(id) || id == m.req.Root && m.req.WithoutRoot {
+		if m.specs[id] == nil || !m.permitted(id) || !m.mayBe(id) || id == m.req.Root && m.req.WithoutRoot {
 			m.refuse("nodes", k)
 		}
 		m.chosen[id] = true
@@ -140,18 +185,18 @@ func (m *model) massive() {
 		inside[own] = true
 	}
 	for _, id := range m.ids {
-		if m.after(id) && (inside[m.specs[id].Workspace] || id == m.req.Root) {
+		if m.mayBe(id) && (inside[m.specs[id].Workspace] || id == m.req.Root) {
 			m.take(id)
 		}
 	}
 	for k, id := range m.req.Whitelist {
-		if m.specs[id] == nil || !m.permitted(id) || !m.after(id) || id == m.req.Root || inside[m.specs[id].Workspace] || slices.Contains(m.req.Blacklist, id) {
+		if m.specs[id] == nil || !m.permitted(id) || !m.mayBe(id) || id == m.req.Root || inside[m.specs[id].Workspace] || slices.Contains(m.req.Blacklist, id) {
 			m.refuse("whitelist", k)
 		}
 		m.chosen[id] = true
 	}
 	for k, id := range m.req.Blacklist {
-		if m.specs[id] == nil || !m.after(id) || id != m.req.Root && !inside[m.specs[id].Workspace] {
+		if m.specs[id] == nil || !m.mayBe(id) || id != m.req.Root && !inside[m.specs[id].Workspace] {
 			m.refuse("blacklist", k)
 		}
 		m.dry[id] = wire.DryRun_BLACKLISTED
@@ -282,6 +327,12 @@ func drawNodes(r *rapid.T) *node.Graph {
 			at := rapid.IntRange(0, len(s.Upstreams)).Draw(r, "at")
 			s.Upstreams = slices.Insert(s.Upstreams, at, &wire.Upstream{Node: previous, Previous: true})
 		}
+		if rapid.IntRange(0, 2).Draw(r, "logical") > 0 {
+			s.Type, s.Code, s.Source, s.Logical = node.LogicalDimension, "", "shop", table("t", "u: a b", "v: b c", "w: d").Logical
+		}
+		for _, u := range s.Upstreams {
+			u.Fields = rapid.SampledFrom([][]string{nil, {"a"}, {"b", "d"}, {"c"}, {"id"}}).Draw(r, "fields read")
+		}
 		n, _, err := node.Compile(s)
 		if err != nil {
 			r.Fatal(err)
@@ -379,7 +430,34 @@ func drawRequest(r *rapid.T, g *node.Graph, mode wire.Request_Mode) *wire.Reques
 	case wire.Request_CHAIN:
 		req.End = id("end", after)
 	}
+	if rapid.Bool().Draw(r, "with fields") {
+		drawFields(r, g, req, seldom)
+	}
 	return req
+}
+
+// drawFields chooses fields of the root, most often, and now and then of another
+// node.
+func drawFields(r *rapid.T, g *node.Graph, req *wire.Request, seldom func(string) bool) {
+	names := []string{"a", "b", "c", "d"}
+	if seldom("no fields") {
+		names = append(names, "id", "nope")
+	}
+	var ids []string
+	for i := range g.Len() {
+		if s := g.Node(i).Spec; s.Logical != nil && (s.Id != req.Root || req.Mode == wire.Request_ADVANCED) && seldom("of another node") {
+			ids = append(ids, s.Id)
+		}
+	}
+	if i, ok := g.Index(req.Root); ok && (g.Node(i).Spec.Logical != nil || seldom("not logical")) {
+		ids = append(ids, req.Root)
+	}
+	if seldom("twice") {
+		ids = append(ids, ids...)
+	}
+	for _, id := range ids {
+		req.Fields = append(req.Fields, &wire.FieldChoice{Node: id, Fields: rapid.SliceOfN(rapid.SampledFrom(names), 0, 2).Draw(r, "fields")})
+	}
 }
 
 // TestR2_SelectAgreesWithTheModel: for every mode, what is selected is what
