@@ -115,7 +115,12 @@ func (zs zones) find(name, of string) (*calendar.Zone, error) {
 func pin(c *node.Node, rn *wire.PlanNode, r *wire.PlanRecord, zones zones, overrides []params.Assignment) (Node, error) {
 	n := Node{
 		Node: c, Version: rn.Version, DryRun: rn.DryRun, Level: rn.Level, SinceMs: rn.SinceMs, Cycles: c.Schedule,
-		isDry: c.Spec.Mode == wire.Node_DRY_RUN && (r.Auto || r.Request.DryRunNodes == wire.Request_KEEP),
+	}
+	switch {
+	case c.Spec.Type == node.Virtual:
+		n.always = wire.DryRun_VIRTUAL
+	case c.Spec.Mode == wire.Node_DRY_RUN && (r.Auto || r.Request.DryRunNodes == wire.Request_KEEP):
+		n.always = wire.DryRun_NODE_IS_DRY_RUN
 	}
 	var err error
 	if n.Zone, err = zones.find(cmp.Or(c.Spec.Schedule.GetZone(), r.ClusterZone), "node "+c.Spec.Id); err != nil {
@@ -187,14 +192,60 @@ func (p *Plan) Dry(at Place) wire.DryRun {
 		return n.DryRun
 	case p.Dropped(at):
 		return wire.DryRun_DROPPED
-	case n.isDry:
-		return wire.DryRun_NODE_IS_DRY_RUN
+	case n.always != wire.DryRun_DRY_RUN_NONE:
+		return n.always
 	case n.SinceMs > 0 && p.Cycle(at).Unix*1000 < n.SinceMs:
 		return wire.DryRun_BEFORE_SWITCHED_ON
 	case !n.Schedule.Occurs(p.Dates[at.Pos]):
 		return wire.DryRun_OFF_SCHEDULE
 	}
 	return wire.DryRun_DRY_RUN_NONE
+}
+
+// DryNode says why a node is a dry run on every date; DRY_RUN_NONE when it is
+// none on some.
+func (p *Plan) DryNode(node int) wire.DryRun {
+	n := &p.Nodes[node]
+	switch {
+	case n.DryRun != wire.DryRun_DRY_RUN_NONE:
+		return n.DryRun
+	case p.droppedNode != nil && p.droppedNode[node]:
+		return wire.DryRun_DROPPED
+	}
+	return n.always
+}
+
+// Choice says which units of a logical node its instances run, and why (RULES
+// R12.2); none for any other node.
+func (p *Plan) Choice(n int) []node.UnitChoice {
+	spec := p.Nodes[n].Spec
+	if !node.IsLogical(spec) {
+		return nil
+	}
+	var fields []string
+	for _, c := range p.Request.Fields {
+		if c.Node == spec.Id {
+			fields = c.Fields
+		}
+	}
+	units, _ := node.SelectFields(spec, fields) // what it refuses no plan has pinned
+	return units
+}
+
+// Units are those of a logical node that run; none for all of them. Request and
+// spec are pinned, so every attempt of a plan runs the same.
+func (p *Plan) Units(n int) []string {
+	var run []string
+	choice := p.Choice(n)
+	for _, u := range choice {
+		if u.Runs {
+			run = append(run, u.Unit)
+		}
+	}
+	if len(run) == len(choice) {
+		return nil
+	}
+	return run
 }
 
 // FrozenNode says whether a node's instances are frozen from the beginning,

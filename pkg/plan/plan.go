@@ -50,7 +50,7 @@ type Node struct {
 	prior   []prior     // what it needs of previous cycles, itself apart
 	far     []far       // auto: windows of nodes that the plan has not
 	values  *params.Set // the node's parameters after the plan's overrides
-	isDry   bool        // the node is a dry run, and the plan keeps it so
+	always  wire.DryRun // why it is a dry run whatever was chosen, if it is
 }
 
 // Edge is a dependency on another node of the plan.

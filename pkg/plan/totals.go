@@ -75,7 +75,7 @@ func (p *Plan) dryRuns(b *block, col int, all uint64) uint64 {
 	i := b.node(col)
 	n := &p.Nodes[i]
 	switch {
-	case n.DryRun != wire.DryRun_DRY_RUN_NONE || n.isDry || p.droppedNode != nil && p.droppedNode[i]:
+	case p.DryNode(i) != wire.DryRun_DRY_RUN_NONE:
 		return all
 	case len(p.record.DroppedDates) == 0 && n.SinceMs == 0 && everyDay(n.Schedule):
 		return 0

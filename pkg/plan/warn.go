@@ -35,6 +35,11 @@ func (p *Plan) Warnings() []string {
 	if w := p.crossing(); w != "" {
 		out = append(out, w)
 	}
+	virtual := func(n int) bool { return p.DryNode(n) == wire.DryRun_VIRTUAL }
+	runs := func(n int) bool { return p.DryNode(n) == wire.DryRun_DRY_RUN_NONE }
+	if who := p.which(virtual); who != "" && p.which(runs) == "" {
+		say("nothing of it runs: %s is virtual and there for the order alone; choose what comes after it as well (RULES R6)", who)
+	}
 	if who := p.which(p.neverOccurs); who != "" {
 		say("%s is not scheduled on any of the dates, so that all its instances are dry runs: D is the day before the scheduled one (RULES R1.3)", who)
 	}
@@ -86,7 +91,7 @@ func (p *Plan) needsPlanned(n int) bool {
 // neverOccurs says whether no date is a day of a node's schedule.
 func (p *Plan) neverOccurs(n int) bool {
 	s := p.Nodes[n].Schedule
-	if everyDay(s) || p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE || p.Auto {
+	if everyDay(s) || p.DryNode(n) != wire.DryRun_DRY_RUN_NONE || p.Auto {
 		return false
 	}
 	for _, d := range p.Dates {
