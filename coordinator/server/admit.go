@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	api "backfleet/api/server"
+	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
@@ -26,15 +27,17 @@ import (
 type gate struct {
 	tokens []api.Token // of the token file
 	state  func() *state.State
+	reach  func(ctx context.Context, index uint64) error // waits until the state knows an entry of the log
 	now    func() time.Time
 }
 
 // guest is who began a stream.
 type guest struct {
 	gate   *gate
-	cert   *x509.Certificate  // nil: there is no TLS
-	token  string             // id of the join token that it showed; empty: another credential, or none is asked for
-	groups []*wire.GroupSlots // that it has said its agent has
+	cert   *x509.Certificate     // nil: there is no TLS
+	token  string                // id of the join token that it showed; empty: another credential, or none is asked for
+	groups []*wire.GroupSlots    // that it has said its agent has
+	own    map[logstore.Key]bool // logs that it ships and may
 }
 
 // enter lets in who shows a secret of the token file or a join token that is
@@ -70,11 +73,18 @@ func (g *gate) enter(ctx context.Context) (*guest, error) {
 
 // hears checks a message before it is taken in: whom its sender speaks for, and
 // whether it still may.
-func (w *guest) hears(message any) error {
-	if m, ok := message.(*wire.AgentMessage); ok && m.GetHello().GetAgent() != nil {
-		if err := w.introduces(m.GetHello().Agent); err != nil {
-			return err
+func (w *guest) hears(ctx context.Context, message any) error {
+	var err error
+	switch m := message.(type) {
+	case *wire.AgentMessage:
+		if a := m.GetHello().GetAgent(); a != nil {
+			err = w.introduces(a)
 		}
+	case *wire.LogChunk:
+		err = w.ships(ctx, m)
+	}
+	if err != nil {
+		return err
 	}
 	return w.stays()
 }
@@ -88,6 +98,76 @@ func (w *guest) introduces(a *wire.Agent) error {
 	}
 	a.StartedBy, w.groups = w.token, a.Groups
 	return nil
+}
+
+// mostOwn bounds what a guest remembers of its logs, and grantWithin how long it
+// waits until this coordinator knows of a grant.
+const (
+	mostOwn     = 4096
+	grantWithin = 5 * time.Second
+)
+
+// ships refuses logs of attempts that another agent ran, as far as a certificate
+// says who this one is: what was once acknowledged is part of the log for good.
+// An attempt that nobody knows has no log that could be spoiled.
+func (w *guest) ships(ctx context.Context, message *wire.LogChunk) error {
+	if w.cert == nil {
+		return nil
+	}
+	if err := w.owns(ctx, logstore.KeyOf(message.GetRef())); err != nil {
+		return err
+	}
+	for _, c := range message.More {
+		if err := w.owns(ctx, logstore.KeyOf(c.GetRef())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owns checks a log once.
+func (w *guest) owns(ctx context.Context, key logstore.Key) error {
+	if w.own[key] {
+		return nil
+	}
+	agent, err := w.gate.ran(ctx, key)
+	if err != nil {
+		return status.Errorf(codes.Unavailable, "log of attempt %v: it is not known here yet who runs it: %v", key, err)
+	}
+	if agent != "" && !mtls.IsAgent(w.cert, agent) {
+		return status.Errorf(codes.PermissionDenied, "the log of attempt %v came with the certificate of %s, but agent %q ran it", key, owner(w.cert), agent)
+	}
+	if w.own == nil || len(w.own) >= mostOwn {
+		w.own = map[logstore.Key]bool{}
+	}
+	w.own[key] = true
+	return nil
+}
+
+// ran tells which agent an attempt was leased to; empty: there is none such. Its
+// fence is the index of the grant, which may not have come to this coordinator.
+func (g *gate) ran(ctx context.Context, key logstore.Key) (agent string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, grantWithin)
+	defer cancel()
+	if key.Fence > g.state().Index() {
+		if err := g.reach(ctx, key.Fence); err != nil {
+			return "", err
+		}
+	}
+	st := g.state()
+	if l, ok := st.Lease(key.Plan, key.Instance); ok && l.Fence == key.Fence {
+		return l.Agent, nil
+	}
+	p, ok := st.Plan(key.Plan)
+	if !ok || key.Instance >= p.Size() {
+		return "", nil
+	}
+	for _, a := range st.Attempts(p, key.Instance) {
+		if a.Fence == key.Fence {
+			return a.Agent, nil
+		}
+	}
+	return "", nil
 }
 
 // stays says whether a join token still holds the door open.
@@ -116,7 +196,7 @@ func (s guarded) RecvMsg(message any) error {
 	if err := s.ServerStream.RecvMsg(message); err != nil {
 		return err
 	}
-	return s.who.hears(message)
+	return s.who.hears(s.Context(), message)
 }
 
 // owner names whose a certificate is.

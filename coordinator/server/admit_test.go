@@ -218,6 +218,54 @@ func TestR14_4_AnAgentIsWhoItsCertificateSays(t *testing.T) {
 	refusedWith(t, err, codes.Unauthenticated, "expected a token")
 }
 
+// What was once acknowledged is part of a log for good, so only the agent that
+// runs an attempt may add to it.
+func TestR14_4_LogsComeFromTheAgentThatRanTheAttempt(t *testing.T) {
+	ca := mtlstest.NewCA(t)
+	s, _ := guardedServer(t, Config{TLS: ca.Issue(mtls.CoordinatorName("c1"))})
+	mine, others := ca.Issue(mtls.AgentName("a1")), ca.Issue(mtls.AgentName("a2"))
+	s.put(t, &wire.Command{Actor: "ann", Body: &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: []*wire.Node{{Id: "n", Code: "true", ResourceGroup: "etl"}}}}})
+	s.put(t, &wire.Command{Actor: "ann", Body: &wire.Command_Submit{Submit: &wire.Submit{
+		Request: &wire.Request{Mode: wire.Request_CURRENT, Root: "n", Dates: []*wire.DateRange{{From: 15000, To: 15000}}},
+		Today:   15001, ClusterZone: "UTC", Zones: []*wire.Zone{{Name: "UTC"}},
+	}}})
+	session, err := hello(t, visit(t, s, fileSecret, &mine), agentIn("a1", "etl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref *wire.AttemptRef
+	for ref == nil {
+		m, err := session.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range m.GetAssign().GetWork() {
+			ref = w.Ref
+		}
+	}
+	ship := func(certificate *mtls.Files, ref *wire.AttemptRef, more ...*wire.LogChunk) error {
+		stream, err := wire.NewAgentsClient(visit(t, s, fileSecret, certificate)).ShipLogs(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.Send(&wire.LogChunk{Ref: ref, Last: true, More: more}) // who is refused is told by the answer
+		ack, err := stream.Recv()
+		if err == nil && ack.Error != "" {
+			t.Error(ack.Error)
+		}
+		return err
+	}
+	unknown := &wire.AttemptRef{Plan: 77, Attempt: 1, Fence: 1}
+	refusedWith(t, ship(&others, ref), codes.PermissionDenied, "certificate of agent a2", `agent "a1" ran it`)
+	refusedWith(t, ship(&others, unknown, &wire.LogChunk{Ref: ref, Last: true}), codes.PermissionDenied, `agent "a1" ran it`)
+	if err := ship(&mine, ref); err != nil {
+		t.Errorf("its own agent: %v", err)
+	}
+	if err := ship(&others, unknown); err != nil {
+		t.Errorf("an attempt that is not known any more: %v", err)
+	}
+}
+
 func TestContactsOfALeader(t *testing.T) {
 	s := alone(t, Config{})
 	if _, err := hello(t, visit(t, s, "", nil), agentIn("a1", "etl")); err != nil {

@@ -205,7 +205,7 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Sched: s.cfg.Settings.scheduler(), Now: s.cfg.Now, Logger: s.cfg.Logger,
 		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
 	})
-	s.rpc = newRPC(s.secure, &gate{tokens: tokens, state: s.machine.State, now: s.cfg.Now}, s.cfg.Logger)
+	s.rpc = newRPC(s.secure, &gate{tokens: tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now}, s.cfg.Logger)
 	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent")})
 	wire.RegisterPeerServer(s.rpc, &peer{
 		logs: s.copies, node: s.node, log: s.log, peers: s.peers, received: s.metrics.logBytes.WithLabelValues("coordinator"),

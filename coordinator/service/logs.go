@@ -64,11 +64,13 @@ func (s *Service) ReadLog(ctx context.Context, ref server.LogRef, offset uint64,
 	if err != nil {
 		return server.LogRange{}, err
 	}
-	if offset > size {
-		return server.LogRange{}, fault.Field("offset", "the log has %d bytes so far: expected an offset up to that", size)
+	if offset > size && ended {
+		return server.LogRange{}, fault.Field("offset", "the log has %d bytes: expected an offset up to that", size)
 	}
-	out.Size = size
-	out.Complete = ended && out.Offset+uint64(len(out.Data)) == size
+	// While a log grows, this coordinator's copy may end before what another one
+	// has shown already: nothing more is known then, which is no mistake.
+	out.Size = max(size, offset)
+	out.Complete = ended && out.Offset+uint64(len(out.Data)) == out.Size
 	return out, nil
 }
 

@@ -12,11 +12,12 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// memoryLogs keeps logs in memory; every one has ended.
+// memoryLogs keeps logs in memory; every one has ended, unless all grow.
 type memoryLogs struct {
 	mu    sync.Mutex
 	kept  map[logstore.Key]string
 	asked []logstore.Key
+	grow  bool
 }
 
 func (m *memoryLogs) put(k logstore.Key, text string) {
@@ -33,7 +34,7 @@ func (m *memoryLogs) get(k logstore.Key) (string, bool) {
 	defer m.mu.Unlock()
 	m.asked = append(m.asked, k)
 	text, ok := m.kept[k]
-	return text, ok
+	return text, ok && !m.grow
 }
 
 func (m *memoryLogs) Read(_ context.Context, k logstore.Key, offset uint64, maximum int) ([]byte, uint64, bool, error) {
@@ -103,6 +104,20 @@ func TestLogsAreFoundByAttemptAndFence(t *testing.T) {
 	}
 	if _, err := read(3, 0, 10); !fault.Is(err, fault.NotFound) {
 		t.Errorf("an attempt that is none: %v", err)
+	}
+}
+
+// Who has read on at another coordinator may be ahead of what this one knows.
+func TestAGrowingLogMayBeAskedBeyondWhatIsHere(t *testing.T) {
+	r := newRig(t, daily("a"))
+	r.agent("a1", "default", 1, wire.Agent_READY)
+	id := r.submit(backfill("a", "2021-01-11"))
+	r.start(id, 0)
+	r.logs.grow = true
+	r.logs.put(logstore.Key{Plan: id, Attempt: 1, Fence: r.detail(id, 0).Attempts[0].Fence}, "so far")
+	got, err := r.ReadLog(t.Context(), server.LogRef{Plan: id}, 100, 10)
+	if err != nil || len(got.Data) > 0 || got.Offset != 100 || got.Size != 100 || got.Complete {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
