@@ -335,7 +335,7 @@ func TestReplaceViewOfSQLite(t *testing.T) {
 			t.Errorf("%v, want %v", got, c.want)
 		}
 	}
-	if err := db.ReplaceView(t.Context(), "v", "SELECT nothing FROM nowhere"); err != nil {
+	if err := db.ReplaceView(t.Context(), "v", "SELECT missing FROM nowhere"); err != nil {
 		t.Fatal(err) // SQLite looks at a view when it is used
 	}
 	if err := db.ReplaceView(t.Context(), "v", "SELEC"); err == nil {

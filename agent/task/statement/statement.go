@@ -83,7 +83,7 @@ type splitter struct {
 	parentheses int
 	open        []string // BEGIN and CASE of a body, as far as they are not closed
 	popped      string   // what the END just before has closed
-	loose       bool     // that END came after a semicolon, so it may be END IF
+	loose       bool     // that END came after a semicolon, so it may be END FOR and not CASE … END FOR UPDATE
 }
 
 // begin begins a statement; raw is the end of the one before.
@@ -135,7 +135,7 @@ func (s *splitter) body(t token) {
 	popped := s.popped
 	s.popped = ""
 	word := strings.ToUpper(t.text)
-	if popped != "" && s.loose && slices.Contains([]string{"IF", "LOOP", "WHILE", "REPEAT", "FOR"}, word) {
+	if popped != "" && (slices.Contains([]string{"IF", "LOOP", "WHILE", "REPEAT"}, word) || word == "FOR" && s.loose) {
 		s.open = append(s.open, popped) // END IF: it has closed what is not counted
 		return
 	}
