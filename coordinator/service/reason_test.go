@@ -49,29 +49,6 @@ func TestR8_EveryWaitingInstanceSaysExactlyWhy(t *testing.T) {
 			return r.submit(backfill("a", days)), 0
 		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
 			`it requires gpu=true, which no agent of resource group "default" has: start such an agent, or change the node`},
-		{"no agent can run the type", []*wire.Node{daily("a", queries("w"))}, func(r *rig) (uint64, uint64) {
-			r.agent("a1", "default", 9, wire.Agent_READY)
-			return r.submit(backfill("a", days)), 0
-		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
-			`no agent of resource group "default" can run type sql, for which it needs backfleet-task beside it, or the whole backfleet: ` +
-				`start such an agent, or change the node`},
-		{"who can run the type has not the labels", []*wire.Node{asks(daily("a", queries("w")), 1, "gpu", "true")}, func(r *rig) (uint64, uint64) {
-			r.agent("a1", "default", 9, wire.Agent_READY)
-			r.turn(&wire.Turn{Agents: []*wire.Agent{{
-				Id: "a2", State: wire.Agent_READY, Labels: asks(a, 1, "backfleet/sql", "true").Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 3}},
-			}}})
-			return r.submit(backfill("a", days)), 0
-		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
-			`it requires gpu=true, which no agent of resource group "default" that can run type sql has: start such an agent, or change the node`},
-		{"who can run the type is busy", []*wire.Node{daily("a", queries("w")), daily("z")}, func(r *rig) (uint64, uint64) {
-			r.agent("a2", "default", 9, wire.Agent_READY)
-			r.turn(&wire.Turn{Agents: []*wire.Agent{{
-				Id: "a1", State: wire.Agent_READY, Labels: asks(a, 1, "backfleet/sql", "true").Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 1}},
-			}}})
-			r.start(r.submit(backfill("z", "2021-02-01")), 0)
-			return r.submit(backfill("a", days)), 0
-		}, v1.StateNotRunning, v1.ReasonCodeSlot,
-			`waits for a slot of resource group "default": of 1 agent that could run it, the one with the most has 0 free; 1 of 10 used in all, 1st in line`},
 		{"no agent is large enough", []*wire.Node{asks(a, 4)}, func(r *rig) (uint64, uint64) {
 			r.agent("a1", "default", 3, wire.Agent_READY)
 			r.agent("a2", "default", 2, wire.Agent_READY)

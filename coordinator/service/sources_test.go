@@ -62,6 +62,48 @@ func TestDataSourcesAreListedShownAndRemoved(t *testing.T) {
 	}
 }
 
+// TestR7_7_WhoWaitsForATypeSaysSo: beyond shell, agents say what they can run.
+func TestR7_7_WhoWaitsForATypeSaysSo(t *testing.T) {
+	a, days := daily("a"), "2021-01-11..2021-01-13"
+	for _, c := range []struct {
+		name  string
+		nodes []*wire.Node
+		setUp func(r *rig) (planID, instance uint64)
+		state v1.State
+		code  v1.ReasonCode
+		text  string
+	}{
+		{"no agent can run the type", []*wire.Node{daily("a", queries("w"))}, func(r *rig) (uint64, uint64) {
+			r.agent("a1", "default", 9, wire.Agent_READY)
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
+			`no agent of resource group "default" can run type sql, for which it needs backfleet-task beside it, or the whole backfleet: ` +
+				`start such an agent, or change the node`},
+		{"who can run the type has not the labels", []*wire.Node{asks(daily("a", queries("w")), 1, "gpu", "true")}, func(r *rig) (uint64, uint64) {
+			r.agent("a1", "default", 9, wire.Agent_READY)
+			r.turn(&wire.Turn{Agents: []*wire.Agent{{
+				Id: "a2", State: wire.Agent_READY, Labels: asks(a, 1, "backfleet/sql", "true").Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 3}},
+			}}})
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeNoAgent,
+			`it requires gpu=true, which no agent of resource group "default" that can run type sql has: start such an agent, or change the node`},
+		{"who can run the type is busy", []*wire.Node{daily("a", queries("w")), daily("z")}, func(r *rig) (uint64, uint64) {
+			r.agent("a2", "default", 9, wire.Agent_READY)
+			r.turn(&wire.Turn{Agents: []*wire.Agent{{
+				Id: "a1", State: wire.Agent_READY, Labels: asks(a, 1, "backfleet/sql", "true").Requires, Groups: []*wire.GroupSlots{{Group: "default", Slots: 1}},
+			}}})
+			r.start(r.submit(backfill("z", "2021-02-01")), 0)
+			return r.submit(backfill("a", days)), 0
+		}, v1.StateNotRunning, v1.ReasonCodeSlot,
+			`waits for a slot of resource group "default": of 1 agent that could run it, the one with the most has 0 free; 1 of 10 used in all, 1st in line`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, c.nodes...)
+			waits(t, r.detail(c.setUp(r)), c.state, c.code, c.text)
+		})
+	}
+}
+
 // A mistake does not even reach the log: what was meant to be secret stays out of
 // it.
 func TestADataSourceThatIsRefusedWritesNothing(t *testing.T) {
