@@ -183,11 +183,11 @@ func (c *Conn) Run(ctx context.Context, statement string, show func(*Rows) error
 
 // Begin begins a transaction. It does not end with ctx, which bears on its
 // beginning alone: statements have their own, and so a rollback still reaches
-// the server.
+// the server. Others' rows are seen as soon as they are committed, in MySQL too.
 func (c *Conn) Begin(ctx context.Context) (*Tx, error) {
 	life, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	begun := context.AfterFunc(ctx, abandon)
-	tx, err := c.BeginTx(life, nil)
+	tx, err := c.BeginTx(life, isolation[c.db.dialect.Type()])
 	if !begun() && err == nil {
 		_ = tx.Rollback()
 		err = context.Cause(ctx)
@@ -198,6 +198,11 @@ func (c *Conn) Begin(ctx context.Context) (*Tx, error) {
 	}
 	return &Tx{Tx: tx, conn: c, abandon: abandon}, nil
 }
+
+// isolation is that of transactions where it is not the server's own. By itself
+// InnoDB locks the gaps between rows, too: writers of different partitions then
+// wait for each other in a circle.
+var isolation = map[string]*sql.TxOptions{datasource.MySQL: {Isolation: sql.LevelReadCommitted}}
 
 // Tx is a transaction. ExecContext and QueryContext are those of database/sql,
 // with the dialect's placeholders.

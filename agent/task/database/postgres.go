@@ -88,7 +88,9 @@ func (postgresDialect) missingTable(p Problem) bool { return p.Code == "42P01" |
 // connector takes nothing from the surroundings: what pgx finds in variables and
 // files is overwritten, all but a host's name is the data source's.
 func (postgresDialect) connector(db *DB, source *wire.DataSource, s *wire.OpenSource) (driver.Connector, time.Duration, error) {
-	text, wait := "sslmode=disable", patience
+	// Without kept plans, for a task changes the tables that it reads; and through
+	// a pool of connections, too.
+	text, mode, wait := "sslmode=disable", "describe_exec", patience
 	parameters := map[string]string{"application_name": "backfleet", "timezone": "UTC"}
 	for _, o := range source.Options {
 		switch o.Name {
@@ -98,13 +100,15 @@ func (postgresDialect) connector(db *DB, source *wire.DataSource, s *wire.OpenSo
 				return nil, 0, err
 			}
 			wait = time.Duration(max(seconds, 1)) * time.Second
-		case "target_session_attrs", "default_query_exec_mode":
-			text += " " + o.Name + "=" + o.Value
+		case "target_session_attrs":
+			text += " target_session_attrs=" + o.Value
+		case "default_query_exec_mode":
+			mode = o.Value
 		default:
 			parameters[o.Name] = o.Value
 		}
 	}
-	config, err := pgx.ParseConfig(text)
+	config, err := pgx.ParseConfig(text + " default_query_exec_mode=" + mode)
 	if err != nil {
 		return nil, 0, err
 	}
