@@ -84,7 +84,7 @@ func (a *app) backfillShow() *cobra.Command {
 func (a *app) showBackfill(w io.Writer, b *v1.Backfill) {
 	s, r := b.Summary, b.Request
 	sheet(w, "Id", s.ID, "Name", s.Name, "State", a.stateOf(w, s), "Node", r.Root, "Mode", string(r.Mode), "Chain to", r.End,
-		"Chosen", chosenText(r), "Dates", strings.Join(r.Dates, " "), "Order", string(r.Order), "Gate", string(r.Gate), "On failure", string(r.OnFailure),
+		"Chosen", chosenText(r), "Fields", fieldsText(r.Fields), "Dates", strings.Join(r.Dates, " "), "Order", string(r.Order), "Gate", string(r.Gate), "On failure", string(r.OnFailure),
 		"On conflict", string(r.OnConflict), "Period", periodText(r.Period, r.Zone), "Resource group", r.ResourceGroup,
 		"Priority", nonZero(r.Priority), "Most running", nonZero(r.MaxRunning),
 		"Created", moment(&s.CreatedAt)+" by "+s.CreatedBy, "Progress", progressText(b))

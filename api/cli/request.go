@@ -29,6 +29,7 @@ type requestOptions struct {
 	notBefore string
 	params    []string
 	filters   []string
+	fields    []string
 	conflict  string
 	period    periodOptions
 	paused    string
@@ -49,6 +50,7 @@ func requests(c *cobra.Command) *requestOptions {
 	f.StringSliceVar(&r.Blacklist, "blacklist", nil, "massive: nodes inside the workspaces that make dry runs, by `id`")
 	f.StringVar(&r.End, "end", "", "chain: `id` of its last node")
 	f.StringArrayVar(&o.filters, "filter", nil, "advanced: nodes that agree with all of `owner=x,type=shell,...`; of "+strings.Join(filterKeys(), ", ")+" (repeatable: any of them)")
+	f.StringArrayVar(&o.fields, "field", nil, "of a logical node only the units of this field and those they share fields with: `NODE.FIELD` (repeatable); default the entire table")
 	f.StringVar(&r.NameFilter, "name-filter", "", "of the descendants only those whose name contains this `text`")
 	f.Int32Var(&r.MaxLevel, "max-level", 0, "of the descendants only those at most so far from the root")
 	f.StringArrayVar(&o.dates, "dates", nil, "data timestamps: `FROM..TO` or one date (repeatable; default yesterday..yesterday)")
@@ -108,6 +110,9 @@ func (o *requestOptions) build(ctx context.Context, cl *client.Client) (v1.Backf
 			return r, fault.Field("--param", "%q is no override: expected NODE:key=value", p)
 		}
 		r.Params = append(r.Params, v1.ParamOverride{Node: id, Name: name, Value: value})
+	}
+	if err := o.choices(&r); err != nil {
+		return r, err
 	}
 	if len(r.Dates) == 0 {
 		yesterday, err := yesterday(ctx, cl)

@@ -145,6 +145,37 @@ func filterText(n v1.NodeSelector) string {
 	return strings.Join(parts, ",")
 }
 
+// choices reads the fields of logical nodes, one flag each. Ids of nodes may
+// have dots in them, names of fields have none.
+func (o *requestOptions) choices(r *v1.BackfillRequest) error {
+	for _, text := range o.fields {
+		dot := strings.LastIndexByte(text, '.')
+		if dot < 1 || dot == len(text)-1 {
+			return fault.Field("--field", "%q is no field: expected NODE.FIELD, as dim_customer.level", text)
+		}
+		id, field := text[:dot], text[dot+1:]
+		i := slices.IndexFunc(r.Fields, func(c v1.FieldChoice) bool { return c.Node == id })
+		if i < 0 {
+			i, r.Fields = len(r.Fields), append(r.Fields, v1.FieldChoice{Node: id})
+		}
+		r.Fields[i].Fields = append(r.Fields[i].Fields, field)
+	}
+	return nil
+}
+
+// fieldsText writes choices of fields for people.
+func fieldsText(all []v1.FieldChoice) string {
+	var parts []string
+	for _, c := range all {
+		fields := "the entire table"
+		if len(c.Fields) > 0 {
+			fields = strings.Join(c.Fields, ", ")
+		}
+		parts = append(parts, c.Node+": "+fields)
+	}
+	return strings.Join(parts, "; ")
+}
+
 // periodOptions are the flags of an execution period (RULES R3.4).
 type periodOptions struct{ cycle, from, to string }
 

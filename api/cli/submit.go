@@ -45,7 +45,8 @@ the backfill.`,
   backfleet backfill submit --node ingest --mode massive --workspace shop,ads --blacklist old_report --dates 2024-01-01
   backfleet backfill submit --filter owner=ada,type=shell --only clean --dates 2024-01-01
   backfleet backfill submit --node ingest --end report --dates 2024-01-01 --period daily --period-from 22:00 --period-to 06:00
-  backfleet backfill submit --node ingest --param ingest:source=archive -o name`,
+  backfleet backfill submit --node ingest --param ingest:source=archive -o name
+  backfleet backfill submit --node dim_customer --mode descendants --field dim_customer.level --dates 2024-01-01`,
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
 	}
@@ -174,6 +175,7 @@ func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
 		rows = append(rows, []string{n.Node, n.Name, count(n.Level), count(n.Instances), n.ResourceGroup, string(n.DryRun)})
 	}
 	o.grid(w, []string{"NODE", "NAME", "LEVEL", "INSTANCES", "GROUP", "DRY RUN"}, rows)
+	o.units(w, p)
 	o.ahead(w, p)
 	if len(p.Instances) == 0 {
 		return
@@ -189,6 +191,24 @@ func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
 			string(i.DryRun), strings.Join(values, " ")})
 	}
 	o.grid(w, []string{"NODE", "DATE", "SCHEDULED", "GROUP", "PRIORITY", "DRY RUN", "VALUES"}, rows)
+}
+
+// units shows what of logical nodes runs, and why (RULES R12.2).
+func (o *previewOptions) units(w io.Writer, p *v1.Preview) {
+	var rows [][]string
+	for _, n := range p.Nodes {
+		for _, u := range n.Units {
+			runs := "no"
+			if u.Runs {
+				runs = "yes"
+			}
+			rows = append(rows, []string{n.Node, u.Unit, runs, u.Why})
+		}
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		o.grid(w, []string{"NODE", "UNIT", "RUNS", "WHY"}, rows)
+	}
 }
 
 // fewLines is how much of a long list stands in a preview for people; the whole

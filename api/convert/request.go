@@ -36,6 +36,9 @@ func Request(r *wire.Request) v1.BackfillRequest {
 	for _, p := range r.Params {
 		out.Params = append(out.Params, v1.ParamOverride{Node: p.Node, Name: p.GetParam().GetName(), Value: p.GetParam().GetValue()})
 	}
+	for _, c := range r.Fields {
+		out.Fields = append(out.Fields, v1.FieldChoice{Node: c.Node, Fields: c.Fields})
+	}
 	if r.NotBeforeMs != 0 {
 		t := time.UnixMilli(r.NotBeforeMs).UTC()
 		out.NotBefore = &t
@@ -73,6 +76,9 @@ func ReadRequest(r v1.BackfillRequest) (*wire.Request, error) {
 	}
 	for _, p := range r.Params {
 		out.Params = append(out.Params, &wire.Override{Node: p.Node, Param: &wire.Assignment{Name: p.Name, Value: p.Value}})
+	}
+	for _, c := range r.Fields {
+		out.Fields = append(out.Fields, &wire.FieldChoice{Node: c.Node, Fields: c.Fields})
 	}
 	if r.NotBefore != nil {
 		out.NotBeforeMs = r.NotBefore.UnixMilli()

@@ -21,7 +21,7 @@ func (a *ahead) missing() {
 	seen, gaps := map[partition]bool{}, map[gap][]calendar.Date{}
 	whole := true
 	for n := range a.p.Nodes {
-		if nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
+		if a.p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
 		for pos := range a.p.Dates {
@@ -95,9 +95,10 @@ func (g gap) text(dates string) string {
 }
 
 // written says whether every cycle of a node's date last succeeded; if not,
-// whether one failed. On a day that is none of its schedule nothing is written.
+// whether one failed. On a day that is none of its schedule nothing is written,
+// and by a virtual node never.
 func (a *ahead) written(n *node.Node, d calendar.Date) (written, failed bool) {
-	if !n.Schedule.Occurs(d) {
+	if n.Spec.Type == node.Virtual || !n.Schedule.Occurs(d) {
 		return true, false
 	}
 	zone := a.zone(n, d)
@@ -116,7 +117,7 @@ func (a *ahead) written(n *node.Node, d calendar.Date) (written, failed bool) {
 // start before it succeeds (RULES R5.5).
 func (a *ahead) predecessors() {
 	for n := range a.p.Nodes {
-		if nodeDry(a.p, n) != wire.DryRun_DRY_RUN_NONE {
+		if a.p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
 		id := a.p.Nodes[n].Spec.Id

@@ -99,19 +99,23 @@ func previewNodes(p *plan.Plan) []v1.PreviewNode {
 		n := &p.Nodes[i]
 		out = append(out, v1.PreviewNode{
 			Node: n.Spec.Id, Name: n.Spec.Name, Level: int(n.Level), Chosen: n.DryRun != wire.DryRun_NOT_CHOSEN,
-			DryRun: dryRunWords[nodeDry(p, i)], Instances: int64(p.NodeSize(i)), ResourceGroup: p.ResourceGroup(i),
+			DryRun: dryRunWords[p.DryNode(i)], Instances: int64(p.NodeSize(i)), ResourceGroup: p.ResourceGroup(i),
+			Units: previewUnits(p, i),
 		})
 	}
 	return out
 }
 
-// nodeDry says why a node is a dry run on every date.
-func nodeDry(p *plan.Plan, i int) wire.DryRun {
-	n := &p.Nodes[i]
-	if n.DryRun == wire.DryRun_DRY_RUN_NONE && n.Spec.Mode == wire.Node_DRY_RUN && p.Request.DryRunNodes == wire.Request_KEEP {
-		return wire.DryRun_NODE_IS_DRY_RUN
+// previewUnits are those of a logical node that runs (RULES R12.2).
+func previewUnits(p *plan.Plan, i int) []v1.PreviewUnit {
+	if p.DryNode(i) != wire.DryRun_DRY_RUN_NONE {
+		return nil
 	}
-	return n.DryRun
+	var out []v1.PreviewUnit
+	for _, u := range p.Choice(i) {
+		out = append(out, v1.PreviewUnit{Unit: u.Unit, Runs: u.Runs, Why: u.Why})
+	}
+	return out
 }
 
 // priorities lists how many instances have each priority, the most urgent

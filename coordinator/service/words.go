@@ -38,7 +38,7 @@ var dryRunWords = map[wire.DryRun]v1.DryRunReason{
 	wire.DryRun_NOT_CHOSEN: v1.DryRunReasonNotChosen, wire.DryRun_CURRENT_NODE_CLEARED: v1.DryRunReasonCurrentNodeCleared,
 	wire.DryRun_NODE_IS_DRY_RUN: v1.DryRunReasonNodeIsDryRun, wire.DryRun_REQUESTED: v1.DryRunReasonRequested,
 	wire.DryRun_NOT_PERMITTED: v1.DryRunReasonNotPermitted, wire.DryRun_DROPPED: v1.DryRunReasonDropped,
-	wire.DryRun_BEFORE_SWITCHED_ON: v1.DryRunReasonBeforeSwitchedOn,
+	wire.DryRun_BEFORE_SWITCHED_ON: v1.DryRunReasonBeforeSwitchedOn, wire.DryRun_VIRTUAL: v1.DryRunReasonVirtual,
 }
 
 // dryRunTexts says why an instance succeeds without running.
@@ -49,6 +49,7 @@ var dryRunTexts = map[wire.DryRun]string{
 	wire.DryRun_REQUESTED: "the backfill asked for it", wire.DryRun_NOT_PERMITTED: "the user may not run the node",
 	wire.DryRun_DROPPED:            "its date or node was dropped from the running backfill",
 	wire.DryRun_BEFORE_SWITCHED_ON: "its scheduled time was before the schedule had the node",
+	wire.DryRun_VIRTUAL:            "nothing to run, the node is there for the order",
 }
 
 var outcomeWords = map[wire.Outcome]v1.AttemptState{

@@ -25,7 +25,7 @@ func bound(st *state.State, p *state.Plan, nowMs int64, slots map[string]int, d 
 func byWork(st *state.State, p *state.Plan, slots map[string]int, d *past, q quantile) (least int64) {
 	work, total := map[string]int64{}, int64(0)
 	for n := range p.Nodes {
-		if p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE {
+		if p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
 		c := p.NodeCounts(n)
@@ -62,7 +62,7 @@ func byChain(p *state.Plan, d *past, q quantile) (least int64) {
 	for n := range p.Nodes {
 		spec := p.Nodes[n].Spec
 		takes := d.of(spec.Id, q)
-		if p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE {
+		if p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			takes = 0
 		}
 		for _, e := range p.Nodes[n].Up {
@@ -117,7 +117,7 @@ func width(st *state.State, p *state.Plan, slots map[string]int) (out []Demand) 
 		for _, e := range p.Nodes[n].Up {
 			depth[n] = max(depth[n], depth[e.Node]+1)
 		}
-		if p.Nodes[n].DryRun != wire.DryRun_DRY_RUN_NONE {
+		if p.DryNode(n) != wire.DryRun_DRY_RUN_NONE {
 			continue
 		}
 		side := int(p.NodeSize(n)) * dates / len(p.Dates)
