@@ -113,6 +113,9 @@ func (d *draw) node(i int) *wire.Node {
 	if d.chance(25) {
 		n.ExitCodes = []*wire.ExitCode{{Code: hopeless, Meaning: wire.ExitCode_FAIL}, {Code: nothingToDo, Meaning: wire.ExitCode_SKIP}}
 	}
+	if d.chance(8) {
+		n.Type, n.Code = "virtual", ""
+	}
 	for _, k := range d.Perm(len(d.ids))[:min(len(d.ids), 4)] {
 		u := &wire.Upstream{Node: d.ids[k]}
 		switch {

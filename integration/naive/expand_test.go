@@ -220,6 +220,7 @@ func (r *row) dry() []wire.DryRun {
 	add(p.req.DryRun, wire.DryRun_REQUESTED)
 	add(p.why[r.node] != wire.DryRun_DRY_RUN_NONE, p.why[r.node])
 	add(s.Mode == wire.Node_DRY_RUN && (p.auto || p.req.DryRunNodes == wire.Request_KEEP), wire.DryRun_NODE_IS_DRY_RUN)
+	add(s.Type == "virtual", wire.DryRun_VIRTUAL)
 	add(!scheduled(s, r.date), wire.DryRun_OFF_SCHEDULE)
 	add(p.gone[r.date] || p.left[r.node], wire.DryRun_DROPPED)
 	add(p.auto && r.unix*1000 < p.since[r.node], wire.DryRun_BEFORE_SWITCHED_ON)
