@@ -14,16 +14,22 @@ import (
 
 	"backfleet/agent/attempt"
 	"backfleet/agent/command"
+	"backfleet/agent/task"
 	"backfleet/pkg/wire"
 )
 
 const (
 	asAgent = "BACKFLEET_TEST_AS_AGENT"
+	asTask  = "BACKFLEET_TEST_AS_TASK"
 	asBoot  = "BACKFLEET_TEST_BOOT" // the start of the host that it believes in
 )
 
-// The test binary is the slim binary as well: agent, keeper and guard.
+// The test binary is the slim binary as well: agent, keeper and guard; and the
+// program for tasks.
 func TestMain(m *testing.M) {
+	if os.Getenv(asTask) != "" {
+		os.Exit(task.Main(os.Args[1:]))
+	}
 	if id := os.Getenv(asBoot); id != "" {
 		command.SetBoot(id)
 	}
@@ -75,8 +81,13 @@ func agentOf(t testing.TB, slots int, data string, coordinators ...string) *proc
 // agentAt starts one of a binary.
 func agentAt(t testing.TB, binary string, slots int, data string, coordinators ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(binary, "--id", "a1", "--data", data, "--group", fmt.Sprint("default=", slots),
-		"--coordinators", strings.Join(coordinators, ",")), ended: make(chan struct{})}
+	return agentWith(t, binary, data, "--group", fmt.Sprint("default=", slots), "--coordinators", strings.Join(coordinators, ","))
+}
+
+// agentWith starts one with settings.
+func agentWith(t testing.TB, binary, data string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(binary, append([]string{"--id", "a1", "--data", data}, args...)...), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asAgent+"=1")
 	p.Stderr = &p.output
 	if err := p.Start(); err != nil {
@@ -141,7 +152,7 @@ func TestAnAttemptFromWorkToResultAndLog(t *testing.T) {
 		t.Errorf("hello %v", h)
 	}
 	node := &wire.Node{Id: "n1", Environment: []*wire.Assignment{{Name: "MINE", Value: "m v"}},
-		Code: `echo "${yyyymmdd} ${day} $1 $2 $day $MINE"; env | grep ^BACKFLEET_ | sort | grep -v KEEPER; cat; exit 3`}
+		Code: `echo "${yyyymmdd} ${day} $1 $2 $day $MINE"; env | grep ^BACKFLEET_ | sort | grep -v -e KEEPER -e METRICS; cat; exit 3`}
 	values := []*wire.Assignment{{Name: "day", Value: "2018-07-21"}, {Name: "b", Value: "x y"}}
 	l.assign(node, values, key(1))
 	if r := l.result(); r.Outcome != wire.Outcome_FAILED || r.ExitCode != 3 || r.Cause != "exit code 3" {

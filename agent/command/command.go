@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"backfleet/agent/keeper"
 	"backfleet/agent/notify"
+	"backfleet/agent/program"
 	"backfleet/agent/settings"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
@@ -78,6 +80,23 @@ status 0 when nothing runs any more.`,
 		cmd.AddCommand(a.status(), a.drain())
 	}
 	return cmd
+}
+
+// taskProgram is what runs the nodes that are no script, unless the settings name
+// another: the whole binary itself, or else the program beside this one; none, if
+// it is not there.
+func (a *agent) taskProgram() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	if a.whole() {
+		return []string{self, "task"}
+	}
+	if beside := filepath.Join(filepath.Dir(self), "backfleet-task"); program.Executable(beside) {
+		return []string{beside}
+	}
+	return nil
 }
 
 // whole says whether the binary knows the settings of a directory.

@@ -15,6 +15,7 @@ import (
 
 	"backfleet/agent/account"
 	"backfleet/agent/cgroup"
+	"backfleet/agent/program"
 	"backfleet/agent/settings"
 	"backfleet/agent/worker"
 	"backfleet/pkg/fault"
@@ -36,6 +37,9 @@ func (a *agent) prepare(l *settings.Loaded) (worker.Config, []fault.Detail) {
 	}
 	config := l.Worker()
 	config.Version, config.Boot = a.version, boot()
+	if len(config.TaskCommand) == 0 {
+		config.TaskCommand = a.taskProgram()
+	}
 	var err error
 	if l.TLS.Files().Configured() {
 		config.TLS, err = mtls.Load(l.TLS.Files())
@@ -112,9 +116,10 @@ and ends with status 2. Run it as the agent's user.`,
 			if err := l.Print(cmd.OutOrStdout()); err != nil {
 				return err
 			}
-			_, found := a.prepare(l)
+			config, found := a.prepare(l)
 			found = append(found, checkHost(l)...)
 			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", cgroup.Probe(where(l.Run.Cgroup)))
+			fmt.Fprintf(cmd.OutOrStdout(), "types of nodes: %s\n", strings.Join(config.Types(), ", "))
 			if len(found) > 0 {
 				return wrong(found)
 			}
@@ -144,6 +149,12 @@ func checkHost(l *settings.Loaded) (found []fault.Detail) {
 	if l.Data != "" {
 		add("data", checkFolder(l.Data))
 	}
+	if l.TaskProgram != "" && !program.Executable(l.TaskProgram) {
+		add("taskProgram", fmt.Errorf("expected a program, found none at %s", l.TaskProgram))
+	}
+	if l.Secrets != "" {
+		add("secrets", checkSecrets(l.Secrets))
+	}
 	for field, path := range map[string]string{"etcd.ca": l.Etcd.CA, "etcd.cert": l.Etcd.Cert, "etcd.key": l.Etcd.Key, "etcd.login": l.Etcd.Login} {
 		if path != "" {
 			add(field, readable(path))
@@ -159,6 +170,22 @@ func checkHost(l *settings.Loaded) (found []fault.Detail) {
 	}
 	slices.SortStableFunc(found, func(a, b fault.Detail) int { return strings.Compare(a.Field, b.Field) })
 	return found
+}
+
+// checkSecrets says whether a folder is one that others cannot look into.
+func checkSecrets(path string) error {
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		return fmt.Errorf("the folder cannot be used: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("expected a folder, found a file at %s", path)
+	case info.Mode()&0o007 != 0:
+		return fmt.Errorf("every user of this host can get at what is in %s; take that away (chmod o= %s)", path, path)
+	}
+	if err := unix.Access(path, unix.R_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("this user cannot read in %s: %w", path, err)
+	}
+	return nil
 }
 
 func readable(path string) error {

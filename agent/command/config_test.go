@@ -63,7 +63,8 @@ func TestCheckConfigFindsAllAtOnce(t *testing.T) {
 	old := ca.Issue(mtls.AgentName("w1"))
 	ca.IssueBetween(old, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour), mtls.AgentName("w1"))
 	out, err := checked(t, "id: w 1\nlable: {a: b}\ndata: "+file+"/data\ncoordinators: [c1.example.com]\ngroups: {default: 0}\ntokenFile: "+file+"\n"+
-		"tls: {ca: "+old.CA+", cert: "+old.Cert+", key: "+old.Key+"}\nlogs: {maxBytes: 1KiB}\npprof: 0.0.0.0:80\nlog: {level: loud}\nrun: {user: no-such-user-here}\n")
+		"tls: {ca: "+old.CA+", cert: "+old.Cert+", key: "+old.Key+"}\nlogs: {maxBytes: 1KiB}\npprof: 0.0.0.0:80\nlog: {level: loud}\nrun: {user: no-such-user-here}\n"+
+		"taskProgram: "+file+"\nsecrets: "+file+"\nlabels: {backfleet/sql: \"true\"}\n")
 	if fault.ExitCode(err) != 2 || strings.Contains(out, "fine") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -72,10 +73,37 @@ func TestCheckConfigFindsAllAtOnce(t *testing.T) {
 		`agent.yaml:3: data: expected a folder, found a file at ` + file, `agent.yaml:5: groups.default: expected 1 to`,
 		`agent.yaml:6: tokenFile: ` + file + `: expected a token alone`, `agent.yaml:7: tls.cert: `, `agent.yaml:8: logs.maxBytes: expected at least`,
 		`agent.yaml:9: pprof: expected host:port on the loopback`, `agent.yaml:10: log.level: "loud" is no level`, `agent.yaml:11: run.user: `,
+		`agent.yaml:12: taskProgram: expected a program, found none at ` + file, `agent.yaml:13: secrets: expected a folder, found a file`,
+		`agent.yaml:14: labels.backfleet/sql: expected a name that does not begin with backfleet/`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in\n%v", want, err)
 		}
+	}
+}
+
+func TestCheckConfigOfTypes(t *testing.T) {
+	dir := t.TempDir()
+	program, secrets := filepath.Join(dir, "program"), filepath.Join(dir, "secrets")
+	if err := os.WriteFile(program, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(secrets, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	text := "data: " + dir + "\ncoordinators: [127.0.0.1:8471]\ngroups: {default: 8}\nenvironment: {set: {PATH: " + dir + "}}\nsecrets: " + secrets + "\n"
+	if out, err := checked(t, text); err != nil || !strings.Contains(out, "types of nodes: shell\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	text += "taskProgram: " + program + "\n"
+	if out, err := checked(t, text); err != nil || !strings.Contains(out, "types of nodes: check, http, integration, logical_aggregate, logical_dimension, logical_fact, shell, sql\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if err := os.Chmod(secrets, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := checked(t, text); err == nil || !strings.Contains(err.Error(), "secrets: every user of this host can get at") {
+		t.Errorf("%v, want the folder of secrets closed", err)
 	}
 }
 

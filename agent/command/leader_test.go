@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -174,11 +175,16 @@ func (l *leader) log(k attempt.Key, what string, ok func(log string, ended bool)
 // assign hands out instances of one node.
 func (l *leader) assign(node *wire.Node, values []*wire.Assignment, keys ...attempt.Key) {
 	l.t.Helper()
-	node.Type = "shell"
+	node.Type = cmp.Or(node.Type, "shell")
 	a := &wire.Assign{Definitions: []*wire.Definition{{Id: 1, Node: node, ResourceGroup: "default"}}}
 	for _, k := range keys {
 		a.Work = append(a.Work, &wire.Work{Ref: k.Ref(), Definition: 1, DataTimestamp: 17733, ScheduledDate: 17734, ScheduledClock: 3600, Values: values})
 	}
+	l.send(a)
+}
+
+func (l *leader) send(a *wire.Assign) {
+	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.stream.Send(&wire.LeaderMessage{Body: &wire.LeaderMessage_Assign{Assign: a}}); err != nil {

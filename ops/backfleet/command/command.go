@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	agent "backfleet/agent/command"
+	"backfleet/agent/task"
 	"backfleet/api/cli"
 	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/server"
@@ -20,8 +21,14 @@ import (
 	"backfleet/pkg/slack"
 )
 
-// Main runs a command line and gives the exit status.
-func Main(args []string) int { return cli.Main(Root(), args) }
+// Main runs a command line and gives the exit status. `task` is not for people and
+// not in the tree: agents start it for nodes that are no script.
+func Main(args []string) int {
+	if len(args) > 0 && args[0] == "task" {
+		return task.Main(args[1:])
+	}
+	return cli.Main(Root(), args)
+}
 
 // Root makes the whole command tree.
 func Root() *cobra.Command {

@@ -106,7 +106,7 @@ func (o *devOptions) runAgent(ctx context.Context, cmd *cobra.Command, s *server
 	keeper := append([]string{"/proc/self/exe"}, append(root[:len(root)-1:len(root)-1], "agent", "keeper")...)
 	err := worker.Run(ctx, worker.Config{
 		ID: "dev", DataDir: filepath.Join(o.data, "agent"), Coordinators: []string{s.RPCAddress()}, Groups: groups,
-		KeeperCommand: keeper, Version: version, Logger: logger, LogMaxBytes: o.logMax,
+		KeeperCommand: keeper, TaskCommand: []string{"/proc/self/exe", "task"}, Version: version, Logger: logger, LogMaxBytes: o.logMax,
 	})
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
