@@ -46,7 +46,8 @@ func TestExampleOfAgentSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"#id:", "coordinators:", "groups:", "#labels:", "#tls:", "#  ca: /etc/backfleet/tls/ca.pem", "#  cert: /etc/backfleet/tls/agent.pem",
-		"#  key: /etc/backfleet/tls/agent.key", "#tokenFile: /etc/backfleet/agent.token", "data: /var/lib/backfleet-agent", "#run:", "#  user:", "#  allowUsers:"} {
+		"#  key: /etc/backfleet/tls/agent.key", "#tokenFile: /etc/backfleet/agent.token", "data: /var/lib/backfleet-agent", "#run:", "#  user:", "#  allowUsers:",
+		"#secrets: /etc/backfleet/secrets", "#python:", "#  venv:", "#pprof: 127.0.0.1:"} {
 		if !strings.Contains(b.String(), "\n"+line) {
 			t.Errorf("the example has no line that begins with %q", line)
 		}

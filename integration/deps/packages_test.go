@@ -21,7 +21,14 @@ const (
 	gin    = "github.com/gin-gonic/gin"
 	etcd   = "go.etcd.io/etcd"
 	prom   = "github.com/prometheus"
-	clock  = "time" // the package; which of its functions are forbidden is the linter's matter
+	sqlite = "modernc.org/sqlite"
+	pgx    = "github.com/jackc/pgx"
+	mysql  = "github.com/go-sql-driver"
+	lexer  = "github.com/DataDog/go-sqllexer"
+	tables = "github.com/parquet-go"
+	sql    = "database/sql"
+
+	clock = "time" // the package; which of its functions are forbidden is the linter's matter
 )
 
 // pkg is what the go command says of a package.
@@ -157,6 +164,30 @@ func (r rule) by(t *testing.T, p pkg, imported string) string {
 	return ""
 }
 
+// databases are what only the program for tasks links.
+var databases = []string{sql, sqlite, pgx, mysql, lexer, tables}
+
+// TestTasksAreAPlaceOfTheirOwn: of the agent only the program that it starts for
+// tasks knows databases; what both share is small.
+func TestTasksAreAPlaceOfTheirOwn(t *testing.T) {
+	shared := []string{"agent/task/metrics", "agent/task/secret", "agent/task/taskfile"}
+	for _, p := range packages(t) {
+		task := under(p.short(), "agent/task")
+		if task && !slices.Contains(shared, p.short()) || !under(p.short(), "agent") {
+			continue
+		}
+		for _, d := range p.Deps {
+			other, inside := strings.CutPrefix(d, module)
+			switch {
+			case slices.ContainsFunc(databases, func(engine string) bool { return under(d, engine) }):
+				t.Errorf("%s links %s: only tasks may", p.short(), d)
+			case inside && under(other, "agent/task") && !slices.Contains(shared, other):
+				t.Errorf("%s links %s: that is for the program that is started for tasks", p.short(), d)
+			}
+		}
+	}
+}
+
 // TestOneOwner: an engine has one package that knows it.
 func TestOneOwner(t *testing.T) {
 	for engine, owner := range map[string]string{
@@ -165,10 +196,15 @@ func TestOneOwner(t *testing.T) {
 		badger:                              "coordinator/logstore",
 		gin:                                 "api/server",
 		etcd:                                "pkg/presence/etcd",
+		sqlite:                              "agent/task/database",
+		pgx:                                 "agent/task/database",
+		mysql:                               "agent/task/database",
+		lexer:                               "agent/task/statement",
+		tables:                              "agent/task/transfer",
 		"github.com/schollz/progressbar/v3": "api/cli",
 	} {
 		for _, p := range packages(t) {
-			owns := under(p.short(), owner) || under(p.short(), "integration") || under(p.short(), "ops/bench")
+			owns := under(p.short(), owner) || under(p.short(), "integration") || under(p.short(), "ops/bench") || under(p.short(), "ops/examples")
 			for _, i := range p.Imports {
 				if under(i, engine) && !owns {
 					t.Errorf("%s imports %s: only %s may", p.short(), i, owner)
@@ -178,7 +214,8 @@ func TestOneOwner(t *testing.T) {
 	}
 }
 
-// TestSlimAgent: the binary of worker hosts links no engine of the coordinators.
+// TestSlimAgent: the binary of worker hosts links no engine of the coordinators,
+// and no database.
 func TestSlimAgent(t *testing.T) {
 	found := false
 	for _, p := range packages(t) {
@@ -187,9 +224,9 @@ func TestSlimAgent(t *testing.T) {
 		}
 		found = true
 		for _, d := range p.Deps {
-			for _, engine := range []string{raft, badger, gin, etcd, prom} {
+			for _, engine := range append([]string{raft, badger, gin, etcd, prom}, databases...) {
 				if under(d, engine) {
-					t.Errorf("the agent links %s: its hosts have no use for it", d)
+					t.Errorf("the agent links %s: it has no use for it", d)
 				}
 			}
 		}

@@ -15,11 +15,12 @@ trap 'rm -rf "$STAGE"' EXIT
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/go.mod")}
 export SOURCE_DATE_EPOCH
 
-build() { # build NAME PACKAGE VARIABLE TAGS
+build() { # build NAME PACKAGE VARIABLE TAGS; a variable that is not there is passed over
 	(cd "$root" && CGO_ENABLED=0 "$go" build -trimpath -buildvcs=false -tags "$4" -ldflags "-s -w -X $3=$VERSION" -o "$STAGE/bin/$1" "$2")
 }
 build backfleet ./ops/backfleet backfleet/ops/backfleet/command.release ""
 build backfleet-agent ./agent main.version grpcnotrace
+build backfleet-task ./ops/backfleet-task main.version grpcnotrace
 
 mkdir -p "$STAGE/completion" "$STAGE/man" "$STAGE/doc"
 for name in backfleet backfleet-agent; do

@@ -95,6 +95,7 @@ systemd-tmpfiles --create backfleet-agent.conf
 runuser -u backfleet-agent -- backfleet-agent check-config --config /etc/backfleet/agent.yaml
 systemctl start backfleet-agent
 within 30 "the agent is ready" agent_is ready "$old"
+has /root/agents.json backfleet/sql || die "the agent has not found the program for tasks: $(cat /root/agents.json)"
 backfleet-agent status --config /etc/backfleet/agent.yaml
 grep "cgroups of attempts" /var/lib/backfleet-agent/keeper/keeper.log
 expect "its user" backfleet-agent "$(stat -c %U /proc/"$(systemctl show -P MainPID backfleet-agent)")"
@@ -153,6 +154,21 @@ within 10 "the agent drains" agent_is draining
 backfleet agent resume w1
 within 10 "the agent is ready" agent_is ready
 
+say "a node that is no script"
+install -m 0640 -g backfleet-agent /dev/stdin /etc/backfleet/secrets/probe <<<"a secret of the agent's"
+cat >nodes/asks.yaml <<-'END'
+	id: asks
+	type: http
+	http: {method: GET, url: "http://127.0.0.1:6060/debug/pprof/cmdline"}
+END
+sed -i 's/^#pprof:/pprof:/' /etc/backfleet/agent.yaml
+systemctl restart backfleet-agent
+within 30 "the agent is ready" agent_is ready
+backfleet node apply -f nodes
+backfleet backfill submit --node asks --dates 2024-01-01 --watch
+backfleet instance logs b3.0 | tee log
+has log "200 OK" || die "the log of b3.0: $(cat log)"
+
 say "nodes of other users"
 useradd --system --create-home --shell /usr/sbin/nologin nodes
 install -D -m 0644 /usr/share/backfleet-agent/users.conf /etc/systemd/system/backfleet-agent.service.d/users.conf
@@ -166,12 +182,12 @@ cat >nodes/who.yaml <<-'END'
 	id: who
 	code: |
 	  echo "as $(id -un) in $(stat -c %U .), $(grep CapEff /proc/self/status)"
-	  if cat /etc/backfleet/agent.token /etc/backfleet/tls/agent.key 2>/dev/null; then echo "nodes can read the agent's secrets"; exit 1; fi
+	  if cat /etc/backfleet/agent.token /etc/backfleet/tls/agent.key /etc/backfleet/secrets/probe 2>/dev/null; then echo "nodes can read the agent's secrets"; exit 1; fi
 END
 backfleet node apply -f nodes
 backfleet backfill submit --node who --dates 2024-01-01 --watch
-backfleet instance logs b3.0 | tee log
-has log "as nodes in nodes" || die "the log of b3.0: $(cat log)"
+backfleet instance logs b4.0 | tee log
+has log "as nodes in nodes" || die "the log of b4.0: $(cat log)"
 grep -q 'CapEff:[[:space:]]*0000000000000000$' log || die "the code of nodes has capabilities of the agent: $(cat log)"
 
 say "stop: what runs ends with its lease"
@@ -183,7 +199,7 @@ alive "$pid" || die "stop ended at once what runs"
 within 20 "its lease ends" dead "$pid"
 touch /tmp/go-20240102
 systemctl start backfleet-agent
-backfleet backfill watch b4
+backfleet backfill watch b5
 expect "ends of slow" "done" "$(cat /tmp/ended-20240102)"
 
 say "remove: nothing goes on"
@@ -198,10 +214,10 @@ dpkg -r backfleet
 expect "the coordinator" inactive "$(systemctl is-active backfleet-coordinator || true)"
 [ -d /var/lib/backfleet/wal ] || die "removing took away data"
 
-say "purge: nothing is left but the certificates and the users"
+say "purge: nothing is left but certificates, secrets and users"
 dpkg -P backfleet backfleet-agent
 for gone in /var/lib/backfleet /var/lib/backfleet-agent /etc/backfleet/agent.yaml /etc/backfleet/coordinator.env /etc/backfleet/tokens \
-	/etc/backfleet/agent.example.yaml /usr/bin/backfleet /usr/bin/backfleet-agent; do
+	/etc/backfleet/agent.example.yaml /usr/bin/backfleet /usr/bin/backfleet-agent /usr/bin/backfleet-task; do
 	[ ! -e "$gone" ] || die "$gone is still there"
 done
 [ -e /etc/backfleet/tls/ca.pem ] || die "the operator's certificates are gone"
