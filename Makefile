@@ -16,7 +16,7 @@ NFPM         := $(TOOLS)/nfpm-$(NFPM_VERSION)
 HAVE_CC := $(shell command -v $$($(GO) env CC) 2>/dev/null)
 RACE    := $(if $(HAVE_CC),-race)
 
-# Without symbols. gRPC's page of traces is left out of the agent as well: it links
+# Without symbols. gRPC's page of traces is left out of the agent's two as well: it links
 # templates, which find methods by name, and so the linker would keep them all.
 SMALL := -trimpath -ldflags "-s -w"
 
@@ -30,13 +30,19 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/backfleet and the slim bin/backfleet-agent
+build: ## build bin/backfleet, and for worker hosts bin/backfleet-agent and bin/backfleet-task
 	$(GO) build $(SMALL) -o $(BIN)/backfleet ./ops/backfleet
 	$(GO) build $(SMALL) -tags grpcnotrace -o $(BIN)/backfleet-agent ./agent
+	$(GO) build $(SMALL) -tags grpcnotrace -o $(BIN)/backfleet-task ./ops/backfleet-task
 
 .PHONY: demo
 demo: ## three coordinators, two agents, 1,461 days; the leader is killed twice; under three minutes
 	$(GO) run ./ops/demo $(ARGS)
+
+.PHONY: examples
+examples: ## retail and flights on fleets of their own, every row checked; RETAIL=--postgres for a real server
+	$(GO) run ./ops/examples/retail/run $(RETAIL)
+	$(GO) run ./ops/examples/flights/run $(FLIGHTS)
 
 .PHONY: dev
 dev: build ## one coordinator and one agent here, to play with
