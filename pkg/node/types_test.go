@@ -299,6 +299,8 @@ var refusedBlocks = map[string][]struct{ text, want string }{
 		{`{from: {files: /a}, to: {source: s, table: t, partition: {ds: ''}}}`, `integration.to.partition.ds: it is empty: expected the value of the partition, such as ${yyyymmdd}`},
 		{`{from: {files: /a}, to: {source: s, table: t, partition: {ds: 1, DS: 2}}}`, `integration.to.partition.DS: it is given twice, upper and lower case alike: expected one value`},
 		{`{from: {files: /a}, to: {folder: /b/c}}`, `integration.to.format: it is missing: expected csv, jsonl or parquet`},
+		{`{from: {files: /a}, to: {folder: b/c, format: csv}}`, `integration.to.folder: "b/c": expected an absolute path on the agent`},
+		{`{from: {files: "/a\nb"}, to: {folder: /b/c, format: csv}}`, `integration.from.files: it has several lines: expected one path`},
 		{`{from: {files: /a}, to: {folder: /b, format: csv}}`, `integration.to.folder: "/b" would be replaced as a whole: expected a folder of its own, two or more below /, without ..`},
 		{`{from: {files: /a}, to: {folder: /b/../c, format: csv}}`, `integration.to.folder: "/b/../c" would be replaced as a whole: expected a folder of its own, two or more below /, without ..`},
 		{`{from: {files: /a}, to: {folder: /b/c, format: csv, partition: {ds: 1}}}`, `integration.to.partition: a folder is one partition, whose value stands in its name: take it out`},
@@ -563,5 +565,57 @@ func TestParamsMayBeGivenWhenNodesAreApplied(t *testing.T) {
 	_, _, err = node.Read(fsys, ".", node.Options{})
 	if want := "a.yaml:4:28: params.root.fromApply: no value was given for ROOT: apply the nodes with --env ROOT=…"; err == nil || findings(t, err) != want {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestR12_MuchIsRefused: more than a node may hold, by field.
+func TestR12_MuchIsRefused(t *testing.T) {
+	const long = 4097
+	assigned := func(n int) (out []*wire.Assignment) {
+		for i := range n {
+			out = append(out, &wire.Assignment{Name: fmt.Sprint("n", i), Value: "x"})
+		}
+		return out
+	}
+	columns := make([]*wire.Column, 1001)
+	for i := range columns {
+		columns[i] = &wire.Column{Name: fmt.Sprint("c", i)}
+	}
+	from, to := &wire.IntegrationSource{Files: "/a"}, &wire.IntegrationTarget{Folder: "/b/c", Format: "csv"}
+	for want, spec := range map[string]*wire.Node{
+		"python.arguments: 201 arguments: expected at most 200":                  {Type: "python", Code: "x", Python: &wire.Python{Arguments: slices.Repeat([]string{"x"}, 201)}},
+		"python.arguments[0]: 4097 bytes: expected at most 4096":                 {Type: "python", Code: "x", Python: &wire.Python{Arguments: []string{strings.Repeat("x", long)}}},
+		"http.url: 4097 bytes: expected at most 4096":                            {Type: "http", Http: &wire.Http{Url: "http://h/" + strings.Repeat("x", long-9)}},
+		"http.headers: 101 headers: expected at most 100":                        {Type: "http", Http: &wire.Http{Url: "http://h/", Headers: assigned(101)}},
+		"http.expect: 33 status codes: expected at most 32":                      {Type: "http", Http: &wire.Http{Url: "http://h/", Expect: make([]int32, 33)}},
+		"http.body: it is not UTF-8 text: save it as UTF-8":                      {Type: "http", Http: &wire.Http{Url: "http://h/", Method: "POST", Body: "\xff"}},
+		"integration.columns: 1001 columns: expected at most 1000":               {Type: "integration", Integration: &wire.Integration{From: from, To: to, Columns: columns}},
+		"integration.to.partition: 17 columns: expected at most 16":              {Type: "integration", Integration: &wire.Integration{From: from, To: &wire.IntegrationTarget{Source: "s", Table: "t", Partition: assigned(17)}}},
+		"upstreams[0].fields: 1001 fields: expected at most 1000":                {Code: "x", Upstreams: []*wire.Upstream{{Node: "b", Fields: make([]string, 1001)}}},
+		"logical.partitionValue: it has a NUL character: take it out":            {Type: "logical_fact", Source: "s", Logical: &wire.Logical{Table: "t", PartitionValue: "\x00", Fields: []*wire.LogicalField{{Name: "k", Type: "text", PrimaryKey: true}}, Units: []*wire.Unit{{Id: "u", Code: "x"}}}},
+		"params: 201 values: expected at most 200":                               {Code: "x", Params: assigned(201)},
+		"params.p: 4097 bytes: expected at most 4096":                            {Code: "x", Params: []*wire.Assignment{{Name: "p", Value: strings.Repeat("x", long)}}},
+		"integration.from.nullText: 257 bytes: expected at most 256":             {Type: "integration", Integration: &wire.Integration{From: &wire.IntegrationSource{Files: "/a", NullText: strings.Repeat("x", 257)}, To: to}},
+		"integration.columns[0].from: 257 bytes: expected at most 256":           {Type: "integration", Integration: &wire.Integration{From: from, To: to, Columns: []*wire.Column{{Name: "a", From: strings.Repeat("x", 257)}}}},
+		"integration.to.table: 257 bytes: expected at most 256":                  {Type: "integration", Integration: &wire.Integration{From: from, To: &wire.IntegrationTarget{Source: "s", Table: strings.Repeat("x", 257)}}},
+		"python.interpreter: \" x\": expected one line without blanks around it": {Type: "python", Code: "x", Python: &wire.Python{Interpreter: " x"}},
+	} {
+		spec.Id = "a"
+		if _, _, err := node.Compile(spec); err == nil {
+			t.Errorf("%s: it is taken", want)
+		} else if got := findings(t, err); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestR12_EndsOfLinesOfScripts: a shell does not take those of another system,
+// the others do.
+func TestR12_EndsOfLinesOfScripts(t *testing.T) {
+	for kind, want := range map[string]int{"shell": 1, "check": 1, "python": 0} {
+		_, warnings, err := node.Compile(&wire.Node{Id: "a", Type: kind, Code: "x\r\ny\r\n"})
+		if err != nil || len(warnings) != want {
+			t.Errorf("%s: %v %v", kind, warnings, err)
+		}
 	}
 }

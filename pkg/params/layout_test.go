@@ -50,6 +50,12 @@ func TestLayoutsRefuse(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", layout, err, want)
 		}
 	}
+	if _, err := params.ParseLayout("perl", "yyyy"); err == nil {
+		t.Error("an unknown dialect is taken")
+	}
+	if _, err := params.ParseLayout(params.DataWorks, "yyyy"+strings.Repeat(" ", 1<<10)); err == nil {
+		t.Error("a long format is taken")
+	}
 	l, err := params.ParseLayout(params.DataWorks, "yyyy-mm-dd hh24:mi:ss")
 	if err != nil {
 		t.Fatal(err)
