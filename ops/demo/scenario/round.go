@@ -12,6 +12,7 @@ import (
 	"time"
 
 	v1 "backfleet/api/v1"
+	"backfleet/ops/examples/verdict"
 	"backfleet/ops/examples/weather"
 )
 
@@ -28,7 +29,7 @@ type round struct {
 	wall    time.Duration
 	killed  string
 	gap     time.Duration // from the kill until the fleet started something again
-	tables  []weather.Report
+	tables  []verdict.Report
 	trace   weather.Trace
 }
 
@@ -167,7 +168,7 @@ func (d *demo) summary(rounds []*round, took time.Duration) bool {
 	right := true
 	for _, r := range rounds {
 		d.say("Checked against the data, gate %s:", r.gate)
-		weather.Print(d.out, r.tables)
+		verdict.Print(d.out, r.tables)
 		r.trace.Print(d.out)
 		right = right && r.right()
 	}

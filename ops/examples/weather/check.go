@@ -3,29 +3,22 @@ package weather
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
-)
 
-// Report is the outcome for one table.
-type Report struct {
-	Table string
-	Right int
-	Of    int
-	Wrong []string // a line for each partition that is missing or differs, in order of date
-}
+	"backfleet/ops/examples/verdict"
+)
 
 // Check compares every partition in the warehouse, one for each table and day
 // of the data; a partition of a day that the data does not have is wrong too.
-func Check(warehouse fs.FS) ([]Report, error) {
+func Check(warehouse fs.FS) ([]verdict.Report, error) {
 	days, err := parse(CSV)
 	if err != nil {
 		return nil, err
 	}
-	var reports []Report
+	var reports []verdict.Report
 	for _, table := range Tables {
-		r := Report{Table: table, Of: len(days)}
+		r := verdict.Report{Table: table, Of: len(days)}
 		expected := map[string]bool{}
 		for i, d := range days {
 			expected[d.partition()] = true
@@ -59,23 +52,4 @@ func compare(warehouse fs.FS, table string, days []day, i int) string {
 		return fmt.Sprintf("%s: got %q, want %q", name, got, want.String())
 	}
 	return ""
-}
-
-// Print writes the reports for people, with the first few wrong partitions of
-// each table, and says whether everything is right.
-func Print(w io.Writer, reports []Report) bool {
-	const most = 5
-	right := true
-	for _, r := range reports {
-		fmt.Fprintf(w, "%-22s %d right of %d\n", r.Table, r.Right, r.Of)
-		for i, wrong := range r.Wrong {
-			right = false
-			if i == most {
-				fmt.Fprintf(w, "  and %d more\n", len(r.Wrong)-most)
-				break
-			}
-			fmt.Fprintf(w, "  %s\n", wrong)
-		}
-	}
-	return right
 }

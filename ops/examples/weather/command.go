@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"backfleet/ops/examples/verdict"
 )
 
 // Main is the command `check`: 0 when everything is right, 1 when something is
@@ -26,7 +28,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "check:", err)
 		return 2
 	}
-	right := Print(stdout, reports)
+	right := verdict.Print(stdout, reports)
 	if *traceFile != "" {
 		trace, err := readTraceFile(*traceFile)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"backfleet/ops/examples/verdict"
 	"backfleet/ops/examples/weather"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
@@ -84,13 +85,13 @@ func (w *warehouse) backfill(from, to string) {
 	}
 }
 
-func (w *warehouse) reports() map[string]weather.Report {
+func (w *warehouse) reports() map[string]verdict.Report {
 	w.t.Helper()
 	reports, err := weather.Check(os.DirFS(w.dir))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	byTable := map[string]weather.Report{}
+	byTable := map[string]verdict.Report{}
 	for _, r := range reports {
 		byTable[r.Table] = r
 	}
