@@ -194,8 +194,13 @@ func (s *splitter) end(semicolon token) (why string) {
 		return ""
 	}
 	if s.scanner.dialect == datasource.Postgres && len(s.words) > 0 && s.words[0] == "COPY" {
-		if i := slices.Index(s.words, "STDIN"); i > 0 && s.words[i-1] == "FROM" {
-			return "COPY … FROM STDIN has no data here: use INSERT, or a node of type integration"
+		for i, w := range s.words[1:] {
+			switch before := s.words[i]; {
+			case w == "STDIN" && before == "FROM":
+				return "COPY … FROM STDIN has no data here: use INSERT, or a node of type integration"
+			case w == "STDOUT" && before == "TO":
+				return "COPY … TO STDOUT has nobody to take the data: use SELECT, or a node of type integration"
+			}
 		}
 	}
 	s.add(semicolon.end)

@@ -114,7 +114,8 @@ func TestPostgres(t *testing.T) {
 		{"SELECT a#>>'{x}', b#-'{y}', c->>'z' FROM t; SELECT 2", []string{"SELECT a#>>'{x}', b#-'{y}', c->>'z' FROM t", "SELECT 2"}},
 		{"SELECT a #b; SELECT 2", []string{"SELECT a #b", "SELECT 2"}},
 		{"SELECT a @> b, c ?| d, x::text; SELECT 2", []string{"SELECT a @> b, c ?| d, x::text", "SELECT 2"}},
-		{"COPY t TO STDOUT; SELECT 2", []string{"COPY t TO STDOUT", "SELECT 2"}},
+		{"COPY t TO '/tmp/stdout'; SELECT 2", []string{"COPY t TO '/tmp/stdout'", "SELECT 2"}},
+		{"COPY (SELECT a FROM stdin) TO PROGRAM 'cat'; SELECT 2", []string{"COPY (SELECT a FROM stdin) TO PROGRAM 'cat'", "SELECT 2"}},
 		{"DO $do$ BEGIN PERFORM 1; END $do$; SELECT 2", []string{"DO $do$ BEGIN PERFORM 1; END $do$", "SELECT 2"}},
 	} {
 		if got := texts(t, datasource.Postgres, c.script); !same(got, c.want) {
@@ -210,6 +211,7 @@ func TestRefused(t *testing.T) {
 		{datasource.Postgres, "SELECT 1;\n\\i other.sql", `line 2: commands that begin with \`},
 		{datasource.Postgres, "COPY t FROM STDIN;\n1\n\\.", "line 1: COPY … FROM STDIN has no data here"},
 		{datasource.Postgres, "copy t (a, b) from stdin", "FROM STDIN"},
+		{datasource.Postgres, "COPY t TO STDOUT WITH (FORMAT csv)", "line 1: COPY … TO STDOUT has nobody"},
 		{datasource.SQLite, ".mode csv", "line 1: commands that begin with ."},
 		{datasource.Postgres, "SELECT 1;\nSELECT 'a", "line 2: ' is never closed"},
 		{datasource.MySQL, "SELECT `a", "line 1: ` is never closed"},
