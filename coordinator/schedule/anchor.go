@@ -63,7 +63,7 @@ func waitsForAll(n, up *plan.Node, e plan.Edge) bool {
 
 // anchored says that all of a node on a position waits for its anchor, and is
 // looked at when that has succeeded. What a person has freed of it is not told
-// apart here: load looks at that by itself.
+// apart here: see freed.
 func (t *tracker) anchored(p *state.Plan, pos, n int) bool {
 	u := t.anchors.anchor[n]
 	if u < 0 {
@@ -71,6 +71,19 @@ func (t *tracker) anchored(p *state.Plan, pos, n int) bool {
 	}
 	_, waits := p.FirstUnsuccessful(p.NodeRange(pos, int(u)))
 	return waits
+}
+
+// freed looks at those of an anchored node that no longer wait for their anchor.
+func (s *Scheduler) freed(t *tracker, p *state.Plan, n int, from, to uint64) {
+	if !p.Frees() {
+		return
+	}
+	anchor := p.Nodes[t.anchors.anchor[n]].Spec.Id
+	for i := from; i < to; i++ {
+		if p.Removed(i, anchor) {
+			s.open(t, p, i, i+1)
+		}
+	}
 }
 
 // followed looks at those whose anchor has succeeded on a position.

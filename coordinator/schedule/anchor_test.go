@@ -80,6 +80,19 @@ func TestR9_AnAnchorThatWasRemovedHoldsNothing(t *testing.T) {
 	}
 }
 
+// TestR9_AnAnchorThatWasRemovedBehindAGate: who is freed of it before its date
+// opens starts when that does.
+func TestR9_AnAnchorThatWasRemovedBehindAGate(t *testing.T) {
+	f := newFacts(t, daily("a"), daily("b", "a"))
+	id := f.submit(2, &wire.Request{Root: "a", Groups: 1})
+	f.must(operation(&wire.Operate{Kind: wire.Operate_REMOVE_UPSTREAM, Upstream: "a", Targets: []*wire.Target{{Plan: id, Instances: []uint64{3}}}}))
+	f.run(id, 0, wire.Outcome_SUCCEEDED)
+	f.run(id, 1, wire.Outcome_SUCCEEDED)
+	if got := f.grants(5); len(got) != 2 || got[0] != (name{id, 2}) || got[1] != (name{id, 3}) {
+		t.Errorf("%v start, expected a and b of the second date", got)
+	}
+}
+
 // TestANewPlanWakesNobody: what waits for other plans is not looked at again.
 func TestANewPlanWakesNobody(t *testing.T) {
 	f := newFacts(t, daily("a"), daily("z"))

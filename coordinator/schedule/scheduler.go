@@ -185,11 +185,6 @@ func (s *Scheduler) load(id uint64) {
 		}
 		p.EachNamed(func(i uint64) { s.consider(t, p, i) })
 		p.EachForced(func(i uint64) { s.consider(t, p, i) })
-		p.EachRemoved(func(i uint64) {
-			if at, ok := p.Locate(i); ok && t.anchored(p, at.Pos, at.Node) {
-				s.consider(t, p, i) // it may no longer wait for its anchor
-			}
-		})
 		if p.Request.Gate == wire.Request_NONE {
 			s.openLazily(t, p)
 		}

@@ -152,10 +152,13 @@ func (s *Scheduler) openDate(t *tracker, p *state.Plan, pos int) {
 // openNode opens a node's part of a position.
 func (s *Scheduler) openNode(t *tracker, p *state.Plan, pos, n int) {
 	from, to := p.NodeRange(pos, n)
-	if from == to || t.anchored(p, pos, n) {
-		return
+	switch {
+	case from == to:
+	case t.anchored(p, pos, n):
+		s.freed(t, p, n, from, to)
+	default:
+		s.open(t, p, from, to)
 	}
-	s.open(t, p, from, to)
 }
 
 // empty says that no node of the plan has a cycle on a position.

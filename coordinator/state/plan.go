@@ -179,14 +179,8 @@ func (p *Plan) RemovedOf(instance uint64) []string {
 	return ids
 }
 
-// EachRemoved calls f for every instance that no longer waits for all of its
-// upstreams.
-func (p *Plan) EachRemoved(f func(uint64)) {
-	p.removed.Root().Walk(func(k []byte, _ []string) bool {
-		f(binary.BigEndian.Uint64(k))
-		return false
-	})
-}
+// Frees says whether any instance no longer waits for all of its upstreams.
+func (p *Plan) Frees() bool { return p.removed.Len() > 0 }
 
 // PriorityOf is an instance's priority: what a person gave it, else the plan's
 // (RULES R7.6).

@@ -341,14 +341,23 @@ type ask struct {
 
 func (r *row) ask() ask {
 	out := ask{group: r.resourceGroup(), weight: r.weight()}
-	for _, l := range r.spec().Requires {
+	for _, l := range r.requires() {
 		out.labels += l.Name + "=" + l.Value + ","
 	}
 	return out
 }
 
 // plain says that a row asks for one slot anywhere.
-func (r *row) plain() bool { return r.weight() == 1 && len(r.spec().Requires) == 0 }
+func (r *row) plain() bool { return r.weight() == 1 && len(r.requires()) == 0 }
+
+// requires is the labels that an agent must have: those of the node and, beyond
+// shell, that of its type (RULES R7.7).
+func (r *row) requires() []*wire.Assignment {
+	if r.spec().Type != "python" {
+		return r.spec().Requires
+	}
+	return append([]*wire.Assignment{{Name: "backfleet/python", Value: "true"}}, r.spec().Requires...)
+}
 
 // weight is how many slots a row takes (RULES R7.8).
 func (r *row) weight() int { return max(1, int(r.spec().Slots)) }
@@ -356,7 +365,7 @@ func (r *row) weight() int { return max(1, int(r.spec().Slots)) }
 // mayRunAt says whether an agent has the labels that a row requires (RULES
 // R7.7).
 func (r *row) mayRunAt(a *wire.Agent) bool {
-	for _, want := range r.spec().Requires {
+	for _, want := range r.requires() {
 		if !slices.ContainsFunc(a.Labels, func(l *wire.Assignment) bool { return l.Name == want.Name && l.Value == want.Value }) {
 			return false
 		}

@@ -113,6 +113,9 @@ func (d *draw) node(i int) *wire.Node {
 	if d.chance(25) {
 		n.ExitCodes = []*wire.ExitCode{{Code: hopeless, Meaning: wire.ExitCode_FAIL}, {Code: nothingToDo, Meaning: wire.ExitCode_SKIP}}
 	}
+	if d.chance(12) {
+		n.Type = "python"
+	}
 	if d.chance(8) {
 		n.Type, n.Code = "virtual", ""
 	}
@@ -233,7 +236,7 @@ func (d *draw) agent(id string) *wire.Agent {
 	return &wire.Agent{
 		Id: id, Incarnation: "k", State: pick(d, wire.Agent_READY, wire.Agent_READY, wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST),
 		Groups: []*wire.GroupSlots{{Group: "default", Slots: pick[uint32](d, 0, 1, 2, 3, 50)}, {Group: "big", Slots: pick[uint32](d, 1, 2, 50)}},
-		Labels: []*wire.Assignment{{Name: "gpu", Value: pick(d, "true", "false")}},
+		Labels: []*wire.Assignment{{Name: "gpu", Value: pick(d, "true", "false")}, {Name: "backfleet/python", Value: pick(d, "true", "true", "false")}},
 	}
 }
 

@@ -44,7 +44,7 @@ func TestR1_9_EngineAndRulesAgree(t *testing.T) {
 	for _, what := range []string{
 		"accepted", "refused", "generated", "grant", "dry run", "opened", "missed", "yielded", "succeeded", "failed", "lost", "edited", "operated", "not operated",
 		"gate", "upstream", "away", "retry", "due", "window", "overlap", "conflict", "patience", "ahead", "started", "recalled",
-		"heavy", "labelled", "nothing to do",
+		"heavy", "labelled", "typed", "nothing to do",
 	} {
 		if seen[what] < int(*nSeeds)/100 && bad == 0 {
 			t.Errorf("only %d times %q: these logs test too little", seen[what], what)
@@ -148,6 +148,9 @@ func (t *trial) start() error {
 			}
 			if len(r.spec().Requires) > 0 {
 				t.seen["labelled"]++
+			}
+			if r.spec().Type == "python" {
+				t.seen["typed"]++
 			}
 		}
 		if more = len(grants) > 0; more && t.chance(10) {
