@@ -54,6 +54,15 @@ func within(dialect string, list []statement.Statement) error {
 // unfinished refuses a script that leaves a transaction of its own open: it would
 // be undone without a word.
 func unfinished(dialect string, list []statement.Statement) error {
+	if open := begun(dialect, list); open >= 0 {
+		return fault.Field("code", "statement %d (line %d): the transaction that begins there is never committed, and would be undone: add COMMIT, or leave it out and set sql.transaction to true", open+1, list[open].Line)
+	}
+	return nil
+}
+
+// begun is the statement that has begun a transaction which is open after all of
+// them; -1: there is none.
+func begun(dialect string, list []statement.Statement) int {
 	open := -1
 	for i, s := range list {
 		switch word := control(dialect, s); {
@@ -63,10 +72,7 @@ func unfinished(dialect string, list []statement.Statement) error {
 			open = -1
 		}
 	}
-	if open >= 0 {
-		return fault.Field("code", "statement %d (line %d): the transaction that begins there is never committed, and would be undone: add COMMIT, or leave it out and set sql.transaction to true", open+1, list[open].Line)
-	}
-	return nil
+	return open
 }
 
 // control is what a statement does to the transaction around it; empty: nothing.

@@ -54,13 +54,15 @@ func Run(ctx context.Context, t *wire.Task, out *output.Output) error {
 	if transaction {
 		return r.transaction(ctx)
 	}
-	if err := r.all(ctx); err != nil {
-		if r.done > 0 {
-			r.out.Line("what the %s before it did stays: there was no transaction around them (sql.transaction)", count(r.done, "statement"))
-		}
-		return err
+	err = r.all(ctx)
+	stay := r.done
+	if open := begun(db.Dialect().Type(), r.statements[:r.done]); open >= 0 {
+		stay = open
 	}
-	return nil
+	if err != nil && stay > 0 {
+		r.out.Line("the work of %s stays: there was no transaction around all (sql.transaction)", count(stay, "statement"))
+	}
+	return err
 }
 
 // run is one script.

@@ -145,7 +145,7 @@ func TestTransaction(t *testing.T) {
 		says string
 	}{
 		{&wire.Sql{Transaction: true}, "0", "the transaction is rolled back: nothing of it stays\n"},
-		{nil, "2", "what the 2 statements before it did stays"},
+		{nil, "2", "the work of 2 statements stays"},
 	} {
 		w := newWorld(t, "CREATE TABLE n (i integer PRIMARY KEY)")
 		log, err := w.run(code, c.spec)
@@ -156,7 +156,14 @@ func TestTransaction(t *testing.T) {
 			t.Errorf("%v: %v:\n%s", c.spec, err, log)
 		}
 	}
-	w := newWorld(t)
+	w := newWorld(t, "CREATE TABLE n (i integer PRIMARY KEY)")
+	if log, err := w.run("INSERT INTO n VALUES (1); BEGIN; INSERT INTO n VALUES (2); INSERT INTO n VALUES (2); COMMIT", nil); err == nil || !strings.HasSuffix(log, "the work of 1 statement stays: there was no transaction around all (sql.transaction)\n") {
+		t.Errorf("%v:\n%s", err, log)
+	}
+	if log, err := w.run("SELECT COUNT(*) AS c FROM n", nil); err != nil || !strings.Contains(log, "\n 1\n") {
+		t.Errorf("a transaction of the script's own: %v:\n%s", err, log)
+	}
+	w = newWorld(t)
 	if log, err := w.run("CREATE TABLE n (i integer); INSERT INTO n VALUES (1)", &wire.Sql{Transaction: true}); err != nil || !strings.HasSuffix(log, "committed\n") {
 		t.Errorf("%v:\n%s", err, log)
 	}
