@@ -139,8 +139,8 @@ func (c *checker) units(l *wire.Logical) {
 			c.refuse(at+".id", "%q is no unit: expected a to z, 0 to 9 and _, 1 to 40 characters", clip(u.Id))
 		case seen[u.Id]:
 			c.refuse(at+".id", "unit %q is there already: expected it once", u.Id)
-		case len(name)+len("__")+len(u.Id) > maxTableName:
-			c.refuse(at+".id", "its table %s__%s has a name of more than %d characters: make the unit's or the table's shorter", clip(name), u.Id, maxTableName)
+		case len(name)+len("__")+len(u.Id) >= maxTableName: // PostgreSQL calls its index by it and more, cut to so many
+			c.refuse(at+".id", "its table %s__%s has a name of more than %d characters: make the unit's or the table's shorter", clip(name), u.Id, maxTableName-1)
 		}
 		seen[u.Id] = true
 		if u.Code == "" {
