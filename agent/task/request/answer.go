@@ -108,19 +108,17 @@ func realWait(ctx context.Context, d time.Duration) error {
 const (
 	// defaultBackoff is the pause before the second try.
 	defaultBackoff = time.Second
-	// mostBackoff is what doubling ends at.
-	mostBackoff = 5 * time.Minute
-	// mostAsked is the longest pause that a server may ask for.
-	mostAsked = 15 * time.Minute
+	// mostPause is what doubling ends at, and the most that a server may ask for.
+	mostPause = time.Hour
 )
 
 // pauseBefore is how long to wait after the n-th try, from 0: the backoff doubled
 // n times, less up to half of it, so that those who failed together do not come
 // back together; or as long as the server asks, if that is longer.
 func pauseBefore(n int, backoff time.Duration, asked time.Duration) time.Duration {
-	pause := min(cmp.Or(backoff, defaultBackoff), mostBackoff)
+	pause := min(cmp.Or(backoff, defaultBackoff), mostPause)
 	for range n {
-		pause = min(2*pause, mostBackoff)
+		pause = min(2*pause, mostPause)
 	}
 	return max(pause-rand.N(pause/2+1), asked)
 }

@@ -56,8 +56,8 @@ func run(ctx context.Context, t *wire.Task, out *output.Output, wait waiting) er
 		if try >= int(s.spec.Retries) {
 			return tried(err, try+1)
 		}
-		if a.after > mostAsked {
-			return fault.Wrap(err, fault.Unavailable, "the server asks for a pause of %s, more than the %s that are waited for here; give the node retries with a retryDelay", a.after, mostAsked)
+		if a.after > mostPause {
+			return fault.Wrap(err, fault.Unavailable, "the server asks for a pause of %s, more than the %s that are waited for here; give the node retries with a retryDelay", a.after, mostPause)
 		}
 		pause := pauseBefore(try, time.Duration(s.spec.BackoffMs)*time.Millisecond, a.after)
 		out.Line("try %d of %d: %s; the next in %s", try+1, s.spec.Retries+1, err, pause.Round(time.Millisecond))

@@ -177,7 +177,7 @@ func TestTheServerMaySayWhenToComeBack(t *testing.T) {
 
 func TestPausesAreBounded(t *testing.T) {
 	for range 100 {
-		if d := pauseBefore(1000, time.Hour, 0); d < mostBackoff/2 || d > mostBackoff {
+		if d := pauseBefore(1000, time.Minute, 0); d < mostPause/2 || d > mostPause {
 			t.Fatalf("a pause of %s", d)
 		}
 	}
