@@ -40,7 +40,7 @@ type timing struct{ heartbeat, election, lease, commit time.Duration }
 func timingOf(profile string) (timing, error) {
 	switch profile {
 	case "", ProfileLAN:
-		return timing{250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond}, nil
+		return timing{250 * time.Millisecond, 250 * time.Millisecond, 250 * time.Millisecond, 100 * time.Millisecond}, nil
 	case ProfileWAN:
 		return timing{time.Second, time.Second, 500 * time.Millisecond, 200 * time.Millisecond}, nil
 	default:

@@ -18,8 +18,8 @@ import (
 func TestEverySetting(t *testing.T) {
 	logger := bridge.HCLog(obs.Discard(), "raft")
 	for profile, times := range map[string][4]time.Duration{
-		"":         {250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond},
-		ProfileLAN: {250 * time.Millisecond, 250 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond},
+		"":         {250 * time.Millisecond, 250 * time.Millisecond, 250 * time.Millisecond, 100 * time.Millisecond},
+		ProfileLAN: {250 * time.Millisecond, 250 * time.Millisecond, 250 * time.Millisecond, 100 * time.Millisecond},
 		ProfileWAN: {time.Second, time.Second, 500 * time.Millisecond, 200 * time.Millisecond},
 	} {
 		expected := map[string]any{
