@@ -13,6 +13,7 @@ import (
 	"backfleet/api/client"
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/node"
 )
 
 func (a *app) agentCommand() *cobra.Command {
@@ -65,10 +66,25 @@ func slotsText(groups []v1.AgentSlots) string {
 	return strings.Join(all, " ")
 }
 
+// labelText writes the labels that an agent was given.
 func labelText(labels []v1.Assignment) string {
 	var all []string
 	for _, l := range labels {
-		all = append(all, l.Name+"="+l.Value)
+		if !strings.HasPrefix(l.Name, node.LabelPrefix) {
+			all = append(all, l.Name+"="+l.Value)
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// typesText writes which types of nodes an agent can run: beyond shell, it says
+// so by labels of its own.
+func typesText(labels []v1.Assignment) string {
+	all := []string{node.Shell}
+	for _, l := range labels {
+		if name, own := strings.CutPrefix(l.Name, node.LabelPrefix); own {
+			all = append(all, name)
+		}
 	}
 	return strings.Join(all, " ")
 }
@@ -124,7 +140,7 @@ func (a *app) showAgent(w io.Writer, d *v1.AgentDetail) {
 		drain = fmt.Sprintf("%s; %s left", drainText(g.Drain), number(g.Drain.Remaining, "attempt"))
 	}
 	sheet(w, "Id", g.ID, "State", string(g.State), "Drain", drain, "Last seen", moment(g.LastSeen), "Host", g.Host, "Boot", g.Boot,
-		"Version", g.Version, "Keeper", strings.TrimSpace(g.KeeperVersion+" "+g.Incarnation), "Labels", labelText(g.Labels),
+		"Version", g.Version, "Keeper", strings.TrimSpace(g.KeeperVersion+" "+g.Incarnation), "Labels", labelText(g.Labels), "Types", typesText(g.Labels),
 		"Join token", g.JoinToken, "Attempts", count(g.Attempts))
 	fmt.Fprintln(w)
 	var rows [][]string
