@@ -26,7 +26,7 @@ import (
 	"backfleet/pkg/wire"
 )
 
-var transferKills = flag.Int("databases.kills", 8, "how often a transfer is killed, over each database")
+var transferKills = flag.Int("databases.kills", drillKills, "how often a transfer is killed, over each database")
 
 // transferTask names to this program, started again, the file of a task to run.
 const transferTask = "BACKFLEET_TEST_TRANSFER"
@@ -265,9 +265,6 @@ func TestRowsThatAServerRefuses(t *testing.T) {
 		}
 	})
 }
-
-// drillRows is how many rows a transfer moves that is killed.
-const drillRows = 200_000
 
 // TestR12_1_KilledTransfer: killed at any moment, the partition has the rows of
 // before or the new ones, and the next attempt gets through.

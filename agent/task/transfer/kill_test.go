@@ -24,7 +24,7 @@ import (
 	"backfleet/pkg/wire"
 )
 
-var kills = flag.Int("transfer.kills", 8, "how often a transfer is killed, for each target")
+var kills = flag.Int("transfer.kills", drillKills, "how often a transfer is killed, for each target")
 
 // asChild names to this program, started again, the file of the task to run.
 const asChild = "BACKFLEET_TEST_TRANSFER"

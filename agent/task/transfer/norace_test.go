@@ -2,5 +2,5 @@
 
 package transfer
 
-// drillRows is how many rows a transfer moves that is killed.
-const drillRows = 200_000
+// What a drill does: rows of a transfer that is killed, and how often one is.
+const drillRows, drillKills = 200_000, 8
