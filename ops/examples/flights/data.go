@@ -18,8 +18,11 @@ import (
 //go:embed data/flights-20k.json data/airports.csv
 var raw embed.FS
 
-// First and Last are the days of the data.
-var First, Last = calendar.DateOf(2001, 1, 1), calendar.DateOf(2001, 3, 31)
+// The days of the data.
+var (
+	First = calendar.DateOf(2001, 1, 1)
+	Last  = calendar.DateOf(2001, 3, 31)
+)
 
 // flight is a line of the raw file.
 type flight struct {

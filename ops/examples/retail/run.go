@@ -172,8 +172,21 @@ func (r *tour) someFields(ctx context.Context, _ string) error {
 	if _, err := r.Do(ctx, append([]string{"backfill", "preview"}, request...)...); err != nil {
 		return err
 	}
-	if _, err := r.Backfill(ctx, request...); err != nil {
+	id, err := r.Backfill(ctx, request...)
+	if err != nil {
 		return err
+	}
+	list, err := r.Instances(ctx, id, "dws_all")
+	if err != nil {
+		return err
+	}
+	reported, err := r.Metrics(ctx, list[0].ID)
+	if err != nil {
+		return err
+	}
+	last := reported[len(reported)-1]
+	if rows := strconv.Itoa(len(r.shop.customers(r.shop.Last()))); last["rows_written"] != rows || last["rows_written.buy_7d"] != rows {
+		return fmt.Errorf("%s: it reported %v: expected %s rows, all of unit buy_7d", list[0].ID, last, rows)
 	}
 	return r.check(ctx)
 }
