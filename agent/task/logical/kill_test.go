@@ -45,8 +45,6 @@ func child(path string) error {
 	return Run(context.Background(), task, &output.Output{Log: os.Stdout})
 }
 
-const drillRows = 20_000
-
 // tagged is a table whose units both write many rows with a tag.
 func tagged(tag string) *wire.Logical {
 	code := fmt.Sprintf("WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < %d) SELECT id, '%s' AS a, '%s' AS b FROM n", drillRows, tag, tag)
@@ -106,9 +104,8 @@ func TestR12_2_KilledAtAnyMoment(t *testing.T) {
 	}
 	rows := func(tag string) string { return fmt.Sprintf("%d 1 %s", drillRows, tag) }
 	one, two := rows("t0"), rows("t0")
-	const tries = 12
 	killed := 0
-	for i := range tries {
+	for i := range drillKills {
 		tag := fmt.Sprintf("t%d", i+1)
 		after := time.Duration(1 + rand.Int64N(int64(whole)))
 		if _, ended := s.process(tag, after); !ended {
@@ -123,7 +120,7 @@ func TestR12_2_KilledAtAnyMoment(t *testing.T) {
 		s.see("SELECT COUNT(*) FROM dim", fmt.Sprint(drillRows))
 	}
 	if killed == 0 {
-		t.Errorf("none of %d was killed before its end", tries)
+		t.Errorf("none of %d was killed before its end", drillKills)
 	}
 	if _, ended := s.process("last", 0); !ended {
 		t.Fatal("it was killed by somebody else")
