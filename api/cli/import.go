@@ -62,7 +62,7 @@ ${yyyymmdd-1}. The default is
 With --kinds test, the tests of a model are a node after it, and what reads the
 model waits for them. With --kinds source, the sources that models read are
 virtual nodes.`,
-		Example: `  backfleet node import dbt target/manifest.json -o nodes/ --project-dir /srv/dbt --daily 02:00
+		Example: `  backfleet node import dbt target/manifest.json -o nodes/ --project-dir /srv/dbt --environment DBT_PROFILES_DIR=/srv/dbt --daily 02:00
   backfleet node import dbt target/manifest.json --project-dir /srv/dbt --apply --dry-run
   backfleet node import dbt target/manifest.json --select tag:nightly --select path:models/marts,package:shop
   backfleet node import dbt target/manifest.json --kinds model,test,source --through view --apply
@@ -81,7 +81,8 @@ virtual nodes.`,
 	f.StringArrayVar(&o.nodes.Select, "select", nil, "only `what` agrees: tag:NAME, path:FOLDER, package:NAME or names, with *; a comma means both (repeatable: any)")
 	f.StringSliceVar(&o.nodes.Through, "through", nil, "models of these `materializations` get no node either, as ephemeral ones")
 	f.StringVar(&o.nodes.Command, "command", "", "`template` of the nodes' code (default as above)")
-	f.StringVar(&o.nodes.ProjectDir, "project-dir", "", "`folder` of the project on the agents; default: DBT_PROJECT_DIR there")
+	f.StringVar(&o.nodes.ProjectDir, "project-dir", "", "`folder` of the project on the agents")
+	f.StringArrayVar(&o.nodes.Environment, "environment", nil, "`NAME=VALUE` for dbt there, such as DBT_PROFILES_DIR=/srv/dbt (repeatable)")
 	f.StringVar(&o.nodes.Workspace, "workspace", "", "of all nodes (default: the dbt package)")
 	f.StringVar(&o.nodes.ResourceGroup, "resource-group", "", "of all nodes (default \"default\")")
 	f.StringVar(&o.nodes.Baseline, "baseline", "", "of all nodes; needs --priority")

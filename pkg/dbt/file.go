@@ -47,11 +47,7 @@ func write(n *wire.Node) ([]byte, error) {
 	m.text("owner", n.Owner, "")
 	m.text("type", n.Type, node.DefaultType)
 	m.text("description", n.Description, "")
-	params := &mapping{}
-	for _, p := range n.Params {
-		params.text(p.Name, p.Value, "")
-	}
-	m.mapping("params", params)
+	m.assignments("params", n.Params)
 	schedule := &mapping{flow: true}
 	if schedule.text("daily", calendar.Clock(n.Schedule.At).String(), ""); n.Auto {
 		schedule.add("auto", scalar("true", "!!bool"))
@@ -69,6 +65,7 @@ func write(n *wire.Node) ([]byte, error) {
 		m.add("dependsOnSelf", scalar("true", "!!bool"))
 	}
 	m.number("retries", n.Retries)
+	m.assignments("environment", n.Environment)
 	m.text("code", n.Code, "")
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
@@ -113,6 +110,14 @@ func (m *mapping) number(key string, n int32) {
 	if n != 0 {
 		m.add(key, scalar(strconv.Itoa(int(n)), "!!int"))
 	}
+}
+
+func (m *mapping) assignments(key string, all []*wire.Assignment) {
+	inner := &mapping{}
+	for _, a := range all {
+		inner.add(a.Name, scalar(a.Value, "!!str"))
+	}
+	m.mapping(key, inner)
 }
 
 func (m *mapping) mapping(key string, inner *mapping) {

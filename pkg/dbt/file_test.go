@@ -43,7 +43,7 @@ func TestFilesSayTheSame(t *testing.T) {
 	m := shop(t)
 	for _, o := range []dbt.Options{
 		{Kinds: []string{"model", "seed", "snapshot", "test", "source"}},
-		{Workspace: "no", Baseline: "007", Priority: 8, Retries: 3, Auto: true, Daily: "23:59:59", DependsOnSelf: true, ResourceGroup: "null", Command: "  echo {{.Name}}\n\n\techo done"},
+		{Workspace: "no", Baseline: "007", Priority: 8, Retries: 3, Auto: true, Daily: "23:59:59", DependsOnSelf: true, ResourceGroup: "null", Environment: []string{"A=", "B= x\n y", "C=007=null"}, Command: "  echo {{.Name}}\n\n\techo done"},
 	} {
 		i := made(t, m, o)
 		read := reread(t, m, i.Nodes)

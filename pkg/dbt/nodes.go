@@ -22,8 +22,9 @@ type Options struct {
 	Command    string // template, see Command; default DefaultCommand
 	ProjectDir string // of the project on the agents; default: dbt finds it
 
-	Workspace     string // default: the package
-	ResourceGroup string // default: the nodes' own, as are the next four
+	Environment   []string // NAME=VALUE, of the processes
+	Workspace     string   // default: the package
+	ResourceGroup string   // default: the nodes' own, as are the next four
 	Baseline      string
 	Priority      int32
 	Retries       int32
@@ -119,6 +120,7 @@ type importer struct {
 	selectors *selectors
 	writer    *writer
 	at        calendar.Clock
+	variables []*wire.Assignment
 	known     map[string]*Resource // by unique id
 	ids       map[string]string    // of nodes, by unique id
 	left      map[*Resource]string // why, of what has no node
@@ -160,9 +162,24 @@ func newImporter(m *Manifest, o Options) (i *importer, err error) {
 			return nil, fault.Field("daily", "%v", err)
 		}
 	}
+	for _, pair := range o.Environment {
+		name, value, found := strings.Cut(pair, "=")
+		if !found || name == "" {
+			return nil, fault.Field("environment", "%q has no name and value: expected NAME=VALUE", clip(pair))
+		}
+		i.variables = append(i.variables, &wire.Assignment{Name: name, Value: value})
+	}
+	if err := i.index(); err != nil {
+		return nil, err
+	}
+	return i, i.probe()
+}
+
+// index gives the resources their ids, and refuses a selection of nothing.
+func (i *importer) index() error {
 	var unique []string
 	var choice []*Resource
-	for _, r := range m.Resources {
+	for _, r := range i.manifest.Resources {
 		i.known[r.UniqueID] = r
 		unique = append(unique, r.UniqueID, "test."+r.UniqueID)
 		if slices.Contains(DefaultKinds, r.Kind) {
@@ -170,10 +187,7 @@ func newImporter(m *Manifest, o Options) (i *importer, err error) {
 		}
 	}
 	i.ids = ids(unique)
-	if err := i.selection.check(choice); err != nil {
-		return nil, err
-	}
-	return i, i.probe()
+	return i.selection.check(choice)
 }
 
 // probe tells once what would be wrong with every node.

@@ -168,6 +168,8 @@ func TestOptionsAreRefusedByField(t *testing.T) {
 		{dbt.Options{Command: "dbt {{.Select"}, "command: "},
 		{dbt.Options{Command: "{{if .Kind}}{{else}}x{{end}}"}, "command: it gives no code for a model"},
 		{dbt.Options{Command: "dbt $[yyyy"}, "code: "},
+		{dbt.Options{Environment: []string{"DBT"}}, `environment: "DBT" has no name and value`},
+		{dbt.Options{Environment: []string{"BACKFLEET_X=1"}}, "environment.BACKFLEET_X: "},
 		{dbt.Options{Daily: "25:00"}, "daily: "},
 		{dbt.Options{Baseline: "core"}, "baseline.priority: 0 is no priority"},
 		{dbt.Options{Retries: -1}, "retries: -1"},

@@ -23,7 +23,7 @@ func (i *importer) specs() ([]*wire.Node, error) {
 		n.Upstreams = i.upstreamsOf(i.upstreams[r], waits[r])
 		n.DependsOnSelf = i.DependsOnSelf && (r.Kind == Snapshot || r.Materialized == "incremental")
 		if r.Kind == Source {
-			n.Type, n.Params = node.Virtual, nil
+			n.Type, n.Params, n.Environment = node.Virtual, nil, nil
 		} else if err := i.code(n, Command{Kind: r.Kind, Name: r.label(), Package: r.Package, Select: i.selectors.of(r)}); err != nil {
 			return nil, err
 		}
@@ -54,6 +54,7 @@ func (i *importer) spec(r *Resource, unique string) *wire.Node {
 	return &wire.Node{
 		Id: id, Workspace: cmp.Or(i.Workspace, oneLine(r.Package, node.MaxName)), Owner: r.Owner,
 		Params:        []*wire.Assignment{{Name: "ds", Value: "${yyyy-mm-dd}"}},
+		Environment:   i.variables,
 		Schedule:      &wire.Schedule{Kind: wire.Schedule_DAILY, At: int32(i.at)},
 		Auto:          i.Auto,
 		ResourceGroup: i.ResourceGroup, Baseline: i.Baseline, Priority: i.Priority, Retries: i.Retries,
