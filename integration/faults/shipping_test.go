@@ -1,9 +1,12 @@
 package faults
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -54,30 +57,47 @@ trace end
 	text, err := os.ReadFile(filepath.Join(s.Out, "sum"))
 	s.Must(err)
 	want := strings.TrimSpace(string(text))
-	s.Must(fleet.Until(s.Ctx, "the whole log is kept", func(context.Context) (bool, error) {
-		got, n, err := s.logSum(id + ".0")
-		if err == nil && got != want {
-			err = fmt.Errorf("of the log %d bytes are there, with sum %s, want %s", n, got, want)
+	var short error // the last read that came to an end
+	err = fleet.Until(s.Ctx, "the whole log is kept", func(context.Context) (bool, error) {
+		got, n, gap, err := s.logSum(id + ".0")
+		switch {
+		case err == nil && gap != "": // the agent's disk stood still: nothing that shipping could mend
+			s.T.Fatalf("the log has a gap from its beginning on: %s", gap)
+		case err == nil && got != want:
+			short = fmt.Errorf("of the log %d bytes are there, with sum %s, want %s", n, got, want)
+			err = short
 		}
 		return err == nil, err
-	}))
+	})
+	if err != nil {
+		s.T.Fatal(err, short)
+	}
 }
 
-// logSum reads a whole log as a person does.
-func (s *site) logSum(instance string) (sum string, n int64, err error) {
+// logSum reads a whole log as a person does. gap is a line that says that some
+// were dropped.
+func (s *site) logSum(instance string) (sum string, n int64, gap string, err error) {
 	cmd := exec.CommandContext(s.Ctx, binary, "instance", "logs", instance)
 	cmd.Env = append(os.Environ(), "BACKFLEET_SERVER="+strings.Join(s.Servers, ","))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", 0, err
+		return "", 0, "", err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", 0, err
+		return "", 0, "", err
 	}
 	h := sha256.New()
-	n, err = io.Copy(h, out)
-	if e := cmd.Wait(); err == nil {
+	lines := bufio.NewReader(out)
+	for err == nil {
+		var line []byte
+		line, err = lines.ReadSlice('\n')
+		_, _ = h.Write(line) // a hash takes everything
+		if n += int64(len(line)); bytes.HasPrefix(line, []byte("backfleet: ")) {
+			gap = string(line)
+		}
+	}
+	if e := cmd.Wait(); errors.Is(err, io.EOF) {
 		err = e
 	}
-	return hex.EncodeToString(h.Sum(nil)), n, err
+	return hex.EncodeToString(h.Sum(nil)), n, gap, err
 }
