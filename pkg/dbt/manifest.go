@@ -36,7 +36,7 @@ const (
 type Manifest struct {
 	Schema    int
 	DBT       string      // the version of dbt that wrote it
-	Project   string      // the package of the project itself
+	Project   string      // the package of the project itself; "unnamed" where an old dbt does not say
 	Resources []*Resource // sorted by unique id
 }
 
@@ -131,7 +131,7 @@ func (d *decoder) metadata() error {
 	if !slices.Contains(Schemas, version) {
 		return notOurs(fmt.Sprintf("it has version %d, written by dbt %s", version, clip(m.DBT)))
 	}
-	d.manifest.Schema, d.manifest.DBT, d.manifest.Project = version, m.DBT, m.Project
+	d.manifest.Schema, d.manifest.DBT, d.manifest.Project = version, m.DBT, cmp.Or(m.Project, "unnamed")
 	return nil
 }
 

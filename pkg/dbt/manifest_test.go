@@ -22,6 +22,10 @@ func TestVersions(t *testing.T) {
 			t.Errorf("version %d: %+v %v", v, m, err)
 		}
 	}
+	old, err := dbt.Read(strings.NewReader(`{"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v9.json"}}`))
+	if err != nil || old.Project != "unnamed" {
+		t.Errorf("without a name: %+v %v", old, err)
+	}
 	for _, c := range []struct{ text, want string }{
 		{head(8) + `}`, "it has version 8, written by dbt 1.x; expected the target/manifest.json of dbt 1.5 or later (versions 9 to 12, or 20)"},
 		{head(13) + `}`, "it has version 13"},
