@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"backfleet/api/client"
@@ -45,11 +46,23 @@ func Start(ctx context.Context, c Config) (*Trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trial{Fleet: f, Out: c.Out, config: c}
+	t := &Trial{Fleet: f, Out: &shared{to: c.Out}, config: c}
 	if t.API, err = f.Client(f.Servers...); err != nil {
 		return nil, errors.Join(err, f.Stop(context.WithoutCancel(ctx)))
 	}
 	return t, nil
+}
+
+// shared is a writer for a command's both outputs at once.
+type shared struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (s *shared) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to.Write(text)
 }
 
 // Path is a path in the folder of the trial.
