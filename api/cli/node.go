@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) nodeCommand() *cobra.Command {
-	return group("node", "Define and look at nodes", a.nodeApply(), a.nodeList(), a.nodeShow(), a.nodeImport())
+	return group("node", "Define and look at nodes", a.nodeApply(), a.nodeList(), a.nodeShow(), a.nodeGraph(), a.nodeImport())
 }
 
 type nodeApplyOptions struct {
