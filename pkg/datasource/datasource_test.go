@@ -121,7 +121,7 @@ func TestEachFieldIsChecked(t *testing.T) {
 		{postgres(func(s *wire.DataSource) { s.Ca = &wire.Secret{File: "/etc/ca.pem"} }), "ca.file", "no path"},
 		{postgres(func(s *wire.DataSource) { s.ResourceGroups = []string{"etl", ""} }), "resourceGroups[0]", "resource group"},
 		{postgres(option("passfile", "/etc/passwd")), "options.passfile", "no such option"},
-		{postgres(option("statment_timeout", "5")), "options.statment_timeout", `did you mean "statement_timeout"`},
+		{postgres(option("statement_timeoutt", "5")), "options.statement_timeoutt", `did you mean "statement_timeout"`},
 		{postgres(option("statement_timeout", "5 minutes")), "options.statement_timeout", "milliseconds"},
 		{postgres(option("password", hidden)), "options.password", "no option"},
 		{postgres(option("lock_timeout", "5"), option("lock_timeout", "6")), "options.lock_timeout", "twice"},

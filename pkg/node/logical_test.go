@@ -91,7 +91,7 @@ func TestR12_2_SelectFieldsRefuses(t *testing.T) {
 			`fields[1]: "id" is of the primary key, which every unit writes: it can only be had with the entire table; leave the choice of fields out`},
 		{"the source table", dim, []string{"ods_dim"},
 			`fields[0]: "ods_dim" is the source table: it can only be had with the entire table; leave the choice of fields out`},
-		{"an unknown field", dim, []string{"levle"}, `fields[0]: there is no field "levle" (did you mean "level"?): expected fields of the table`},
+		{"an unknown field", dim, []string{"leevel"}, `fields[0]: there is no field "leevel" (did you mean "level"?): expected fields of the table`},
 		{"an empty field", dim, []string{""}, `fields[0]: there is no field "": expected fields of the table`},
 		{"the table itself", dim, []string{"dim"}, `fields[0]: there is no field "dim": expected fields of the table`},
 		{"a node that is not logical", shell, []string{"level"}, `node: node "sh" is of type shell and has no fields to choose from: take it out`},

@@ -58,7 +58,7 @@ func (sqliteDialect) kind(databaseType string) string {
 		return "decimal"
 	}
 	for _, rule := range []struct{ part, kind string }{
-		{"INT", "integer"}, {"CHAR", "text"}, {"CLOB", "text"}, {"TEXT", "text"}, {"REAL", "float"}, {"FLOA", "float"}, {"DOUB", "float"},
+		{"INT", "integer"}, {"CHAR", "text"}, {"CLOB", "text"}, {"TEXT", "text"}, {"REAL", "float"}, {"FLOA", "float"}, {"DOUB", "float"}, //nolint:misspell // as SQLite has it
 	} {
 		if strings.Contains(name, rule.part) {
 			return rule.kind

@@ -239,8 +239,8 @@ func TestR12_2_WhatIsWrongIsSaidAndChangesNothing(t *testing.T) {
 		`unit base: its query does not give "city" (did you mean "ctiy"?)`, `it gives "id", "name", "ctiy", "more"`)
 	s.fails(with(func(l *wire.Logical) { l.Units[0].Code = "-- nothing\n" }), "unit base: its code has 0 statements: expected one query")
 	s.fails(with(func(l *wire.Logical) { l.Units[0].Code = "SELECT 1; SELECT 2" }), "unit base: its code has 2 statements: expected one query")
-	s.fails(with(func(l *wire.Logical) { l.Units[0].Code = "-- names\n SELECT nmae, id FROM src; -- end" }), "unit base: its query fails: line 2, column 9: ", "nmae")
-	s.fails(with(func(l *wire.Logical) { l.Units[0].Code = "SELECT id,\n  nmae AS name,\n  city\nFROM src" }), "unit base: its query fails: line 2, column 3: ", "nmae")
+	s.fails(with(func(l *wire.Logical) { l.Units[0].Code = "-- names\n SELECT naem, id FROM src; -- end" }), "unit base: its query fails: line 2, column 9: ", "naem")
+	s.fails(with(func(l *wire.Logical) { l.Units[0].Code = "SELECT id,\n  naem AS name,\n  city\nFROM src" }), "unit base: its query fails: line 2, column 3: ", "naem")
 	s.fails(with(func(l *wire.Logical) {
 		l.Units[0].Code = "SELECT id % 2 AS id, name, city FROM src UNION ALL SELECT 1, 'x', NULL UNION ALL SELECT 4, 'y', NULL UNION ALL SELECT 4, 'z', NULL"
 	}), "unit base: its query gives rows with the same primary key: id=1 (3 rows), id=4 (2 rows); nothing was written")

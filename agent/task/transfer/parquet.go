@@ -281,7 +281,7 @@ const rowGroupBytes = 64 << 20
 type parquetWriter struct {
 	counter
 	columns []column
-	writer  *parquet.Writer
+	writer  *parquet.GenericWriter[any]
 	rows    []parquet.Row
 	held    int // bytes of the row group
 	text    []byte
@@ -292,7 +292,7 @@ func newParquetWriter(columns []column, to io.Writer) (*parquetWriter, error) {
 		return nil, fault.Field("integration.columns", "a Parquet file has columns, and there is no row that tells which: list them")
 	}
 	w := &parquetWriter{counter: counter{to: to}, columns: columns}
-	w.writer = parquet.NewWriter(&w.counter, schemaOf(columns), parquet.Compression(&parquet.Snappy))
+	w.writer = parquet.NewGenericWriter[any](&w.counter, schemaOf(columns), parquet.Compression(&parquet.Snappy))
 	return w, nil
 }
 
