@@ -3,4 +3,4 @@
 package naive
 
 // fewer: the race detector is slow, and a run is one goroutine.
-const seedsByDefault = 100
+const seedsByDefault = 300

@@ -32,9 +32,13 @@ const (
 // rows_read, rows_rejected, rows_written, bytes and checksum, the last three only
 // of a transfer that succeeded. The checksum does not depend on the order
 // of the rows. An attempt that a newer one has overtaken fails with
-// fault.Conflict; it has changed nothing.
+// fault.Conflict; it has changed nothing. One that is stopped gives ctx's error.
 func Run(ctx context.Context, t *wire.Task, out *output.Output) error {
-	return run(ctx, t, out, time.Now)
+	err := run(ctx, t, out, time.Now)
+	if stopped := ctx.Err(); err != nil && stopped != nil {
+		return stopped // in whatever words it was met
+	}
+	return err
 }
 
 // run is Run with a clock.
