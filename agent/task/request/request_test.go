@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,11 +56,9 @@ func perform(t *testing.T, spec *wire.Http) result {
 // serve answers each request in turn; the last answer stands for all that come after.
 func serve(t *testing.T, answers ...http.HandlerFunc) string {
 	t.Helper()
-	n := 0
+	var n atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := answers[min(n, len(answers)-1)]
-		n++
-		answer(w, r)
+		answers[min(int(n.Add(1)), len(answers))-1](w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
