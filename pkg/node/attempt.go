@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/big"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,10 +35,10 @@ const (
 )
 
 var (
-	labelForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$`)
-	userForm  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
-	bytesForm = regexp.MustCompile(`^([0-9]{1,18}(?:\.[0-9]{1,9})?)(B|KiB|MiB|GiB|TiB)$`)
-	coresForm = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,3})?$`)
+	labelForm = onUse(`^[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$`)
+	userForm  = onUse(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
+	bytesForm = onUse(`^([0-9]{1,18}(?:\.[0-9]{1,9})?)(B|KiB|MiB|GiB|TiB)$`)
+	coresForm = onUse(`^[0-9]{1,9}(\.[0-9]{1,3})?$`)
 )
 
 // byteUnits are the powers of two of what a size may be counted in.
@@ -82,7 +81,7 @@ func sizeField(of func(*wire.Node) *int64) func(*document, value) {
 		if !ok || s == "0" {
 			return
 		}
-		m := bytesForm.FindStringSubmatch(s)
+		m := bytesForm().FindStringSubmatch(s)
 		if m == nil {
 			d.refuse(v, "%q: expected a number and a unit, such as 512MiB or 2GiB (B, KiB, MiB, GiB, TiB)", clip(s))
 			return
@@ -103,7 +102,7 @@ func (d *document) cpu(v value) {
 	if !ok {
 		return
 	}
-	if !coresForm.MatchString(s) {
+	if !coresForm().MatchString(s) {
 		d.refuse(v, "%q: expected a number of cores, such as 2, 1.5 or 0.25", clip(s))
 		return
 	}
@@ -136,7 +135,7 @@ func (c *checker) place() {
 	for _, a := range s.Requires {
 		at := "requires." + clip(a.Name)
 		switch {
-		case !labelForm.MatchString(a.Name):
+		case !labelForm().MatchString(a.Name):
 			c.refuse(at, "%q is no name of a label: expected letters and digits, with . _ - and / between them, up to 128", clip(a.Name))
 		case seen[a.Name]:
 			c.refuse(at, "it is given twice: expected one value")
@@ -148,7 +147,7 @@ func (c *checker) place() {
 	if s.Slots > MaxSlots {
 		c.refuse("slots", "%d: expected 1 to %d", s.Slots, MaxSlots)
 	}
-	if s.User != "" && !userForm.MatchString(s.User) {
+	if s.User != "" && !userForm().MatchString(s.User) {
 		c.refuse("user", "%q is no name of a user: expected a letter or _, then letters, digits, _, . and -, up to 32", clip(s.User))
 	}
 }
@@ -207,7 +206,7 @@ func (c *checker) secrets() {
 	for i, name := range c.spec.Secrets {
 		at := fmt.Sprintf("secrets[%d]", i)
 		switch {
-		case !variableForm.MatchString(name):
+		case !variableForm().MatchString(name):
 			c.refuse(at, "%q is no name: expected a letter or _, then letters, digits and _, up to 128", clip(name))
 		case strings.HasPrefix(name, ReservedPrefix):
 			c.refuse(at, "%q: what begins with %s is set by the agent and no secret: take it out", clip(name), ReservedPrefix)

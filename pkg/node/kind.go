@@ -116,7 +116,7 @@ func (c *checker) ownSource(k kind) {
 // sourceName checks the name of a data source. Whether there is such a one is
 // for those to say who know them.
 func (c *checker) sourceName(field, name string) {
-	if !idForm.MatchString(name) {
+	if !idForm().MatchString(name) {
 		c.refuse(field, "%q is no name of a data source: expected a to z, 0 to 9 and _, then also . and -, 1 to 128 characters", clip(name))
 	}
 }

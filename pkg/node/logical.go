@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -32,8 +31,8 @@ const (
 var ColumnTypes = []string{"text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json"}
 
 var (
-	columnForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-	unitForm   = regexp.MustCompile(`^[a-z0-9_]{1,40}$`)
+	columnForm = onUse(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	unitForm   = onUse(`^[a-z0-9_]{1,40}$`)
 )
 
 // IsLogical says whether a node is a logical table.
@@ -73,7 +72,7 @@ func (c *checker) logical() {
 	if l.SourceTable != "" {
 		c.tableName("logical.sourceTable", l.SourceTable)
 	}
-	if !columnForm.MatchString(l.Partition) {
+	if !columnForm().MatchString(l.Partition) {
 		c.refuse("logical.partition", "%q is no column: expected a letter or _, then letters, digits and _, at most %d", clip(l.Partition), maxTableName)
 	}
 	if c.logicalFields(l) {
@@ -84,7 +83,7 @@ func (c *checker) logical() {
 // tableName checks the name of a table, which may have a schema before it.
 func (c *checker) tableName(field, name string) {
 	parts := strings.Split(name, ".")
-	if len(parts) > 2 || slices.ContainsFunc(parts, func(p string) bool { return !columnForm.MatchString(p) }) {
+	if len(parts) > 2 || slices.ContainsFunc(parts, func(p string) bool { return !columnForm().MatchString(p) }) {
 		c.refuse(field, "%q is no table: expected a letter or _, then letters, digits and _, at most %d, and a schema with a dot before it where there is one",
 			clip(name), maxTableName)
 	}
@@ -102,7 +101,7 @@ func (c *checker) logicalFields(l *wire.Logical) bool {
 		at := fmt.Sprintf("logical.fields[%d]", k)
 		folded := strings.ToLower(f.Name) // databases differ in whether case counts
 		switch {
-		case !columnForm.MatchString(f.Name):
+		case !columnForm().MatchString(f.Name):
 			c.refuse(at+".name", "%q is no field: expected a letter or _, then letters, digits and _, at most %d", clip(f.Name), maxTableName)
 		case seen[folded]:
 			c.refuse(at+".name", "field %q is there already, upper and lower case alike: expected it once", f.Name)
@@ -135,7 +134,7 @@ func (c *checker) units(l *wire.Logical) {
 	for k, u := range l.Units {
 		at := unitField(k)
 		switch {
-		case !unitForm.MatchString(u.Id):
+		case !unitForm().MatchString(u.Id):
 			c.refuse(at+".id", "%q is no unit: expected a to z, 0 to 9 and _, 1 to 40 characters", clip(u.Id))
 		case seen[u.Id]:
 			c.refuse(at+".id", "unit %q is there already: expected it once", u.Id)

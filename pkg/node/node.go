@@ -7,7 +7,6 @@ package node
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -129,13 +128,13 @@ func (c *checker) refuse(field, format string, args ...any) {
 }
 
 var (
-	idForm       = regexp.MustCompile(`^[a-z0-9_][a-z0-9_.-]{0,127}$`)
-	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+	idForm       = onUse(`^[a-z0-9_][a-z0-9_.-]{0,127}$`)
+	variableForm = onUse(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 )
 
 // ValidID says whether s may be the id of a node, and so stand in a path or a
 // command line as it is.
-func ValidID(s string) bool { return idForm.MatchString(s) }
+func ValidID(s string) bool { return idForm().MatchString(s) }
 
 func (c *checker) identity() {
 	s := c.spec
@@ -195,7 +194,7 @@ func (c *checker) schedule() calendar.Schedule {
 			c.adopt("schedule", err)
 		}
 	}
-	if w.Zone != "" && !zoneForm.MatchString(w.Zone) {
+	if w.Zone != "" && !zoneForm().MatchString(w.Zone) {
 		c.refuse("schedule.zone", "%q is no time zone: expected a name such as Asia/Shanghai or UTC", clip(w.Zone))
 	}
 	return s
@@ -210,7 +209,7 @@ func (c *checker) mode() {
 
 // zoneForm is the form of IANA names. Whether there is such a zone is the
 // leader's to say, which resolves it: no machine's zone files count here.
-var zoneForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]{0,30}(/[A-Z][A-Za-z0-9_+-]{0,30}){0,2}$`)
+var zoneForm = onUse(`^[A-Z][A-Za-z0-9_+-]{0,30}(/[A-Z][A-Za-z0-9_+-]{0,30}){0,2}$`)
 
 // adopt takes over the findings of a deeper package, under a field.
 func (c *checker) adopt(field string, err error) {
@@ -288,7 +287,7 @@ func (c *checker) fields(list string, names []string) {
 	seen := make(map[string]bool, len(names))
 	for k, name := range names {
 		switch {
-		case !columnForm.MatchString(name):
+		case !columnForm().MatchString(name):
 			c.refuse(choice(list, k), "%q is no field: expected a letter or _, then letters, digits and _, at most %d", clip(name), maxTableName)
 		case seen[name]:
 			c.refuse(choice(list, k), "field %q is listed twice: take one out", name)
@@ -359,7 +358,7 @@ func (c *checker) assignments(field string, all []*wire.Assignment) []*wire.Assi
 	for _, a := range all {
 		at := field + "." + clip(a.Name)
 		switch {
-		case !variableForm.MatchString(a.Name):
+		case !variableForm().MatchString(a.Name):
 			c.refuse(at, "%q is no name: expected a letter or _, then letters, digits and _, up to 128", clip(a.Name))
 		case seen[a.Name]:
 			c.refuse(at, "it is given twice: expected one value")

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,13 +141,13 @@ func (r *reader) file(name string) {
 	}
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var yamlLine = onUse(`^yaml: (?:line (\d+): )?`)
 
 // syntax reports what the YAML library refused. It names a line; the column is
 // that of the line's first character.
 func (r *reader) syntax(name string, data []byte, err error) {
 	where, message := name+":1:1", err.Error()
-	if m := yamlLine.FindStringSubmatch(message); m != nil {
+	if m := yamlLine().FindStringSubmatch(message); m != nil {
 		message = message[len(m[0]):]
 		if line, _ := strconv.Atoi(m[1]); line > 0 {
 			lines := bytes.SplitN(data, []byte("\n"), line+1)

@@ -5,7 +5,6 @@ import (
 	"math/big"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -37,18 +36,18 @@ var (
 )
 
 var (
-	headerForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+	headerForm = onUse("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 	// transportHeaders are for whoever sends a request to set.
 	transportHeaders = []string{"connection", "content-length", "host", "transfer-encoding"}
-	secretForm       = regexp.MustCompile(`\{secret:([^}]*)\}`)
-	decimalForm      = regexp.MustCompile(`^[+-]?([0-9]{1,100}(\.[0-9]{0,100})?|\.[0-9]{1,100})([eE][+-]?[0-9]{1,3})?$`)
+	secretForm       = onUse(`\{secret:([^}]*)\}`)
+	decimalForm      = onUse(`^[+-]?([0-9]{1,100}(\.[0-9]{0,100})?|\.[0-9]{1,100})([eE][+-]?[0-9]{1,3})?$`)
 	// markForm is where parameters stand, as far as it matters around them.
-	markForm = regexp.MustCompile(`\$\{[^}]*\}|\$\[[^\]]*\]|\$[A-Za-z_][A-Za-z0-9_]*`)
+	markForm = onUse(`\$\{[^}]*\}|\$\[[^\]]*\]|\$[A-Za-z_][A-Za-z0-9_]*`)
 )
 
 // around is a text with its parameters replaced by a digit, for checks of what
 // stands around them.
-func around(s string) string { return markForm.ReplaceAllString(s, "0") }
+func around(s string) string { return markForm().ReplaceAllString(s, "0") }
 
 func (c *checker) python() {
 	p := c.spec.Python
@@ -150,7 +149,7 @@ func (c *checker) headers(headers []*wire.Assignment) {
 		at := "http.headers." + clip(h.Name)
 		folded := strings.ToLower(h.Name)
 		switch {
-		case !headerForm.MatchString(h.Name):
+		case !headerForm().MatchString(h.Name):
 			c.refuse(at, "%q is no name of a header: expected letters, digits and -, up to 128", clip(h.Name))
 		case slices.Contains(transportHeaders, folded):
 			c.refuse(at, "it is set by whoever sends the request: take it out")
@@ -160,7 +159,7 @@ func (c *checker) headers(headers []*wire.Assignment) {
 			c.refuse(at, "it has several lines: expected one")
 		}
 		seen[folded] = true
-		for _, m := range secretForm.FindAllStringSubmatch(h.Value, -1) {
+		for _, m := range secretForm().FindAllStringSubmatch(h.Value, -1) {
 			if !slices.Contains(c.spec.Secrets, m[1]) {
 				c.refuse(at, "%s: list %q under secrets, so that logs mask it", clip(m[0]), clip(m[1]))
 			}
@@ -170,7 +169,7 @@ func (c *checker) headers(headers []*wire.Assignment) {
 
 // noSecret refuses secrets where they would stay as they are written.
 func (c *checker) noSecret(field, text string) {
-	if m := secretForm.FindString(text); m != "" {
+	if m := secretForm().FindString(text); m != "" {
 		c.refuse(field, "%s: a secret can only stand in a header", clip(m))
 	}
 }
@@ -221,7 +220,7 @@ func (c *checker) bound(field string, text *string) *big.Rat {
 	if text == nil || strings.Contains(*text, "$") {
 		return nil
 	}
-	if !decimalForm.MatchString(*text) {
+	if !decimalForm().MatchString(*text) {
 		c.refuse(field, "%q is no number: expected one such as 0, -1.5 or 2e6", clip(*text))
 		return nil
 	}
