@@ -2,7 +2,7 @@ package node
 
 import (
 	"regexp"
-	"sync"
+	"sync" //nolint:depguard // what it gives is the same whenever and by whomever it is asked
 )
 
 // onUse compiles an expression when it is first used: all of them take a
