@@ -24,6 +24,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Role is what its bearer may, each more than the one before (RULES R15.1).
+type Role int32
+
+const (
+	Role_ROLE_UNSPECIFIED Role = 0
+	Role_VIEWER           Role = 1
+	Role_DEVELOPER        Role = 2
+	Role_OPERATOR         Role = 3
+	Role_ADMIN            Role = 4
+)
+
+// Enum value maps for Role.
+var (
+	Role_name = map[int32]string{
+		0: "ROLE_UNSPECIFIED",
+		1: "VIEWER",
+		2: "DEVELOPER",
+		3: "OPERATOR",
+		4: "ADMIN",
+	}
+	Role_value = map[string]int32{
+		"ROLE_UNSPECIFIED": 0,
+		"VIEWER":           1,
+		"DEVELOPER":        2,
+		"OPERATOR":         3,
+		"ADMIN":            4,
+	}
+)
+
+func (x Role) Enum() *Role {
+	p := new(Role)
+	*p = x
+	return p
+}
+
+func (x Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[0].Descriptor()
+}
+
+func (Role) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[0]
+}
+
+func (x Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Role.Descriptor instead.
+func (Role) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{0}
+}
+
 type Outcome int32
 
 const (
@@ -78,11 +134,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[0].Descriptor()
+	return file_command_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[0]
+	return &file_command_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -91,7 +147,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{0}
+	return file_command_proto_rawDescGZIP(), []int{1}
 }
 
 type Operate_Kind int32
@@ -154,11 +210,11 @@ func (x Operate_Kind) String() string {
 }
 
 func (Operate_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[1].Descriptor()
+	return file_command_proto_enumTypes[2].Descriptor()
 }
 
 func (Operate_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[1]
+	return &file_command_proto_enumTypes[2]
 }
 
 func (x Operate_Kind) Number() protoreflect.EnumNumber {
@@ -200,11 +256,11 @@ func (x PutResourceGroup_Kind) String() string {
 }
 
 func (PutResourceGroup_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[2].Descriptor()
+	return file_command_proto_enumTypes[3].Descriptor()
 }
 
 func (PutResourceGroup_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[2]
+	return &file_command_proto_enumTypes[3]
 }
 
 func (x PutResourceGroup_Kind) Number() protoreflect.EnumNumber {
@@ -252,11 +308,11 @@ func (x OperateAgents_Kind) String() string {
 }
 
 func (OperateAgents_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[3].Descriptor()
+	return file_command_proto_enumTypes[4].Descriptor()
 }
 
 func (OperateAgents_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[3]
+	return &file_command_proto_enumTypes[4]
 }
 
 func (x OperateAgents_Kind) Number() protoreflect.EnumNumber {
@@ -266,6 +322,52 @@ func (x OperateAgents_Kind) Number() protoreflect.EnumNumber {
 // Deprecated: Use OperateAgents_Kind.Descriptor instead.
 func (OperateAgents_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_command_proto_rawDescGZIP(), []int{9, 0}
+}
+
+type PutToken_Kind int32
+
+const (
+	PutToken_API     PutToken_Kind = 0
+	PutToken_SESSION PutToken_Kind = 1 // of a login
+)
+
+// Enum value maps for PutToken_Kind.
+var (
+	PutToken_Kind_name = map[int32]string{
+		0: "API",
+		1: "SESSION",
+	}
+	PutToken_Kind_value = map[string]int32{
+		"API":     0,
+		"SESSION": 1,
+	}
+)
+
+func (x PutToken_Kind) Enum() *PutToken_Kind {
+	p := new(PutToken_Kind)
+	*p = x
+	return p
+}
+
+func (x PutToken_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PutToken_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[5].Descriptor()
+}
+
+func (PutToken_Kind) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[5]
+}
+
+func (x PutToken_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PutToken_Kind.Descriptor instead.
+func (PutToken_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type Agent_State int32
@@ -307,11 +409,11 @@ func (x Agent_State) String() string {
 }
 
 func (Agent_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[4].Descriptor()
+	return file_command_proto_enumTypes[6].Descriptor()
 }
 
 func (Agent_State) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[4]
+	return &file_command_proto_enumTypes[6]
 }
 
 func (x Agent_State) Number() protoreflect.EnumNumber {
@@ -320,7 +422,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27, 0}
+	return file_command_proto_rawDescGZIP(), []int{42, 0}
 }
 
 type NodeChange_Kind int32
@@ -359,11 +461,11 @@ func (x NodeChange_Kind) String() string {
 }
 
 func (NodeChange_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_command_proto_enumTypes[5].Descriptor()
+	return file_command_proto_enumTypes[7].Descriptor()
 }
 
 func (NodeChange_Kind) Type() protoreflect.EnumType {
-	return &file_command_proto_enumTypes[5]
+	return &file_command_proto_enumTypes[7]
 }
 
 func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
@@ -372,7 +474,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30, 0}
+	return file_command_proto_rawDescGZIP(), []int{45, 0}
 }
 
 type Command struct {
@@ -383,6 +485,10 @@ type Command struct {
 	RequestId   string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`       // idempotency key; empty for the system's own
 	RequestHash []byte                 `protobuf:"bytes,5,opt,name=request_hash,json=requestHash,proto3" json:"request_hash,omitempty"` // of the request under that key
 	Why         string                 `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`                                    // in the words of who asked; may be empty
+	Via         string                 `protobuf:"bytes,7,opt,name=via,proto3" json:"via,omitempty"`                                    // id of the token that the actor showed, "file:NAME" or "open"; empty: the system's own
+	From        string                 `protobuf:"bytes,8,opt,name=from,proto3" json:"from,omitempty"`                                  // address that the request came from
+	Operation   string                 `protobuf:"bytes,9,opt,name=operation,proto3" json:"operation,omitempty"`                        // its name in the API, for the audit
+	IfMatch     string                 `protobuf:"bytes,29,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`            // applied only if the thing's tag is this; "none": only if there is no such thing; empty: whatever it is
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Command_ApplyNodes
@@ -402,6 +508,17 @@ type Command struct {
 	//	*Command_RevokeJoinToken
 	//	*Command_PutDataSource
 	//	*Command_RemoveDataSource
+	//	*Command_PutUser
+	//	*Command_RemoveUser
+	//	*Command_PutToken
+	//	*Command_RevokeToken
+	//	*Command_Refusals
+	//	*Command_PutChannel
+	//	*Command_RemoveChannel
+	//	*Command_Notify
+	//	*Command_Delivery
+	//	*Command_RetryNotifications
+	//	*Command_ForgetTokens
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -475,6 +592,34 @@ func (x *Command) GetRequestHash() []byte {
 func (x *Command) GetWhy() string {
 	if x != nil {
 		return x.Why
+	}
+	return ""
+}
+
+func (x *Command) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *Command) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Command) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Command) GetIfMatch() string {
+	if x != nil {
+		return x.IfMatch
 	}
 	return ""
 }
@@ -639,6 +784,105 @@ func (x *Command) GetRemoveDataSource() *RemoveDataSource {
 	return nil
 }
 
+func (x *Command) GetPutUser() *PutUser {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutUser); ok {
+			return x.PutUser
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveUser() *RemoveUser {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveUser); ok {
+			return x.RemoveUser
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutToken() *PutToken {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutToken); ok {
+			return x.PutToken
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRevokeToken() *RevokeToken {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RevokeToken); ok {
+			return x.RevokeToken
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRefusals() *Refusals {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Refusals); ok {
+			return x.Refusals
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutChannel() *PutChannel {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutChannel); ok {
+			return x.PutChannel
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveChannel() *RemoveChannel {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveChannel); ok {
+			return x.RemoveChannel
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetNotify() *Notify {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Notify); ok {
+			return x.Notify
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDelivery() *Delivery {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Delivery); ok {
+			return x.Delivery
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRetryNotifications() *RetryNotifications {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RetryNotifications); ok {
+			return x.RetryNotifications
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetForgetTokens() *ForgetTokens {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ForgetTokens); ok {
+			return x.ForgetTokens
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -711,6 +955,50 @@ type Command_RemoveDataSource struct {
 	RemoveDataSource *RemoveDataSource `protobuf:"bytes,28,opt,name=remove_data_source,json=removeDataSource,proto3,oneof"`
 }
 
+type Command_PutUser struct {
+	PutUser *PutUser `protobuf:"bytes,30,opt,name=put_user,json=putUser,proto3,oneof"`
+}
+
+type Command_RemoveUser struct {
+	RemoveUser *RemoveUser `protobuf:"bytes,31,opt,name=remove_user,json=removeUser,proto3,oneof"`
+}
+
+type Command_PutToken struct {
+	PutToken *PutToken `protobuf:"bytes,32,opt,name=put_token,json=putToken,proto3,oneof"`
+}
+
+type Command_RevokeToken struct {
+	RevokeToken *RevokeToken `protobuf:"bytes,33,opt,name=revoke_token,json=revokeToken,proto3,oneof"`
+}
+
+type Command_Refusals struct {
+	Refusals *Refusals `protobuf:"bytes,34,opt,name=refusals,proto3,oneof"`
+}
+
+type Command_PutChannel struct {
+	PutChannel *PutChannel `protobuf:"bytes,35,opt,name=put_channel,json=putChannel,proto3,oneof"`
+}
+
+type Command_RemoveChannel struct {
+	RemoveChannel *RemoveChannel `protobuf:"bytes,36,opt,name=remove_channel,json=removeChannel,proto3,oneof"`
+}
+
+type Command_Notify struct {
+	Notify *Notify `protobuf:"bytes,37,opt,name=notify,proto3,oneof"`
+}
+
+type Command_Delivery struct {
+	Delivery *Delivery `protobuf:"bytes,38,opt,name=delivery,proto3,oneof"`
+}
+
+type Command_RetryNotifications struct {
+	RetryNotifications *RetryNotifications `protobuf:"bytes,39,opt,name=retry_notifications,json=retryNotifications,proto3,oneof"`
+}
+
+type Command_ForgetTokens struct {
+	ForgetTokens *ForgetTokens `protobuf:"bytes,40,opt,name=forget_tokens,json=forgetTokens,proto3,oneof"`
+}
+
 func (*Command_ApplyNodes) isCommand_Body() {}
 
 func (*Command_Submit) isCommand_Body() {}
@@ -744,6 +1032,28 @@ func (*Command_RevokeJoinToken) isCommand_Body() {}
 func (*Command_PutDataSource) isCommand_Body() {}
 
 func (*Command_RemoveDataSource) isCommand_Body() {}
+
+func (*Command_PutUser) isCommand_Body() {}
+
+func (*Command_RemoveUser) isCommand_Body() {}
+
+func (*Command_PutToken) isCommand_Body() {}
+
+func (*Command_RevokeToken) isCommand_Body() {}
+
+func (*Command_Refusals) isCommand_Body() {}
+
+func (*Command_PutChannel) isCommand_Body() {}
+
+func (*Command_RemoveChannel) isCommand_Body() {}
+
+func (*Command_Notify) isCommand_Body() {}
+
+func (*Command_Delivery) isCommand_Body() {}
+
+func (*Command_RetryNotifications) isCommand_Body() {}
+
+func (*Command_ForgetTokens) isCommand_Body() {}
 
 // ApplyNodes adds or replaces nodes, all or nothing. The proposer has checked
 // them against the graph; the state machine checks again.
@@ -1668,6 +1978,989 @@ func (x *RemoveDataSource) GetName() string {
 	return ""
 }
 
+// PutUser adds or replaces a user.
+type PutUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutUser) Reset() {
+	*x = PutUser{}
+	mi := &file_command_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutUser) ProtoMessage() {}
+
+func (x *PutUser) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutUser.ProtoReflect.Descriptor instead.
+func (*PutUser) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PutUser) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+// User is a person, or a program of theirs.
+type User struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // unique and for ever; the actor of what they do
+	DisplayName   string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Email         string                 `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	Role          Role                   `protobuf:"varint,4,opt,name=role,proto3,enum=backfleet.v1.Role" json:"role,omitempty"`
+	Workspaces    []string               `protobuf:"bytes,5,rep,name=workspaces,proto3" json:"workspaces,omitempty"` // of a developer: their own, sorted; none: all
+	Disabled      bool                   `protobuf:"varint,6,opt,name=disabled,proto3" json:"disabled,omitempty"`    // may nothing, whatever they show
+	Issuer        string                 `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`         // of a login that made them: whose word their role is; empty: a person's
+	Description   string                 `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *User) Reset() {
+	*x = User{}
+	mi := &file_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *User) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*User) ProtoMessage() {}
+
+func (x *User) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use User.ProtoReflect.Descriptor instead.
+func (*User) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *User) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *User) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *User) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *User) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *User) GetWorkspaces() []string {
+	if x != nil {
+		return x.Workspaces
+	}
+	return nil
+}
+
+func (x *User) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *User) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *User) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// RemoveUser ends their tokens too.
+type RemoveUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUser) Reset() {
+	*x = RemoveUser{}
+	mi := &file_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUser) ProtoMessage() {}
+
+func (x *RemoveUser) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUser.ProtoReflect.Descriptor instead.
+func (*RemoveUser) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RemoveUser) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// PutToken adds a token of a user. Its text is known to who asked for it alone.
+type PutToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                   // public, the first part of the token
+	SecretHash    []byte                 `protobuf:"bytes,2,opt,name=secret_hash,json=secretHash,proto3" json:"secret_hash,omitempty"` // SHA-256 of the whole token
+	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Role          Role                   `protobuf:"varint,5,opt,name=role,proto3,enum=backfleet.v1.Role" json:"role,omitempty"`     // bounds the user's; unspecified: as the user
+	Workspaces    []string               `protobuf:"bytes,6,rep,name=workspaces,proto3" json:"workspaces,omitempty"`                 // bound the user's, sorted; none: as the user
+	ExpiresMs     int64                  `protobuf:"varint,7,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // 0: never
+	Kind          PutToken_Kind          `protobuf:"varint,8,opt,name=kind,proto3,enum=backfleet.v1.PutToken_Kind" json:"kind,omitempty"`
+	Login         *User                  `protobuf:"bytes,9,opt,name=login,proto3" json:"login,omitempty"` // of a session that a provider vouched for: the user as it is now, put with it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutToken) Reset() {
+	*x = PutToken{}
+	mi := &file_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutToken) ProtoMessage() {}
+
+func (x *PutToken) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
+func (*PutToken) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PutToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutToken) GetSecretHash() []byte {
+	if x != nil {
+		return x.SecretHash
+	}
+	return nil
+}
+
+func (x *PutToken) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *PutToken) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *PutToken) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *PutToken) GetWorkspaces() []string {
+	if x != nil {
+		return x.Workspaces
+	}
+	return nil
+}
+
+func (x *PutToken) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *PutToken) GetKind() PutToken_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return PutToken_API
+}
+
+func (x *PutToken) GetLogin() *User {
+	if x != nil {
+		return x.Login
+	}
+	return nil
+}
+
+type RevokeToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeToken) Reset() {
+	*x = RevokeToken{}
+	mi := &file_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeToken) ProtoMessage() {}
+
+func (x *RevokeToken) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
+func (*RevokeToken) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RevokeToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ForgetTokens drops tokens that have expired.
+type ForgetTokens struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetTokens) Reset() {
+	*x = ForgetTokens{}
+	mi := &file_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetTokens) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetTokens) ProtoMessage() {}
+
+func (x *ForgetTokens) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetTokens.ProtoReflect.Descriptor instead.
+func (*ForgetTokens) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ForgetTokens) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// Refusals records that people were not let do something (RULES R15.4).
+type Refusals struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refusals      []*Refusal             `protobuf:"bytes,1,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	Omitted       uint64                 `protobuf:"varint,2,opt,name=omitted,proto3" json:"omitted,omitempty"` // more than could be recorded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusals) Reset() {
+	*x = Refusals{}
+	mi := &file_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusals) ProtoMessage() {}
+
+func (x *Refusals) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
+func (*Refusals) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Refusals) GetRefusals() []*Refusal {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+func (x *Refusals) GetOmitted() uint64 {
+	if x != nil {
+		return x.Omitted
+	}
+	return 0
+}
+
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtMs          int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	Via           string                 `protobuf:"bytes,3,opt,name=via,proto3" json:"via,omitempty"`
+	From          string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	Operation     string                 `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"`
+	Target        string                 `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"` // path of the request
+	Code          string                 `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	RequestId     string                 `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_command_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Refusal) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Refusal) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Refusal) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *Refusal) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Refusal) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Refusal) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Refusal) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Refusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Refusal) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// PutChannel adds or replaces a channel.
+type PutChannel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       *Channel               `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutChannel) Reset() {
+	*x = PutChannel{}
+	mi := &file_command_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutChannel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutChannel) ProtoMessage() {}
+
+func (x *PutChannel) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutChannel.ProtoReflect.Descriptor instead.
+func (*PutChannel) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PutChannel) GetChannel() *Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+// RemoveChannel leaves subscriptions to it as they are; they tell nobody.
+type RemoveChannel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveChannel) Reset() {
+	*x = RemoveChannel{}
+	mi := &file_command_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveChannel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveChannel) ProtoMessage() {}
+
+func (x *RemoveChannel) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveChannel.ProtoReflect.Descriptor instead.
+func (*RemoveChannel) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RemoveChannel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Notify puts notifications into the outbox. One whose key is known is left out.
+type Notify struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Notifications []*Notification        `protobuf:"bytes,1,rep,name=notifications,proto3" json:"notifications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notify) Reset() {
+	*x = Notify{}
+	mi := &file_command_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notify) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notify) ProtoMessage() {}
+
+func (x *Notify) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notify.ProtoReflect.Descriptor instead.
+func (*Notify) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Notify) GetNotifications() []*Notification {
+	if x != nil {
+		return x.Notifications
+	}
+	return nil
+}
+
+type Notification struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // what is told, so that it is told once: the same whoever leads
+	Channel       string                 `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	Occasion      Occasion               `protobuf:"varint,3,opt,name=occasion,proto3,enum=backfleet.v1.Occasion" json:"occasion,omitempty"`
+	Plan          uint64                 `protobuf:"varint,4,opt,name=plan,proto3" json:"plan,omitempty"`         // 0: of a test
+	Node          string                 `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`          // of a subscription of a node
+	Instance      uint64                 `protobuf:"varint,6,opt,name=instance,proto3" json:"instance,omitempty"` // the first that the occasion is about, with_instance
+	WithInstance  bool                   `protobuf:"varint,7,opt,name=with_instance,json=withInstance,proto3" json:"with_instance,omitempty"`
+	Count         uint64                 `protobuf:"varint,8,opt,name=count,proto3" json:"count,omitempty"` // of instances that it is about
+	AtMs          int64                  `protobuf:"varint,9,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Text          string                 `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"` // one sentence
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notification) Reset() {
+	*x = Notification{}
+	mi := &file_command_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notification) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notification) ProtoMessage() {}
+
+func (x *Notification) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notification.ProtoReflect.Descriptor instead.
+func (*Notification) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Notification) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Notification) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Notification) GetOccasion() Occasion {
+	if x != nil {
+		return x.Occasion
+	}
+	return Occasion_OCCASION_UNSPECIFIED
+}
+
+func (x *Notification) GetPlan() uint64 {
+	if x != nil {
+		return x.Plan
+	}
+	return 0
+}
+
+func (x *Notification) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Notification) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *Notification) GetWithInstance() bool {
+	if x != nil {
+		return x.WithInstance
+	}
+	return false
+}
+
+func (x *Notification) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Notification) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Notification) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// Delivery is what came of trying to deliver.
+type Delivery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tried         []*Tried               `protobuf:"bytes,1,rep,name=tried,proto3" json:"tried,omitempty"`
+	Forget        []uint64               `protobuf:"varint,2,rep,packed,name=forget,proto3" json:"forget,omitempty"` // delivered or dead for long: ids that are dropped
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_command_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Delivery) GetTried() []*Tried {
+	if x != nil {
+		return x.Tried
+	}
+	return nil
+}
+
+func (x *Delivery) GetForget() []uint64 {
+	if x != nil {
+		return x.Forget
+	}
+	return nil
+}
+
+type Tried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // of the notification
+	Delivered     bool                   `protobuf:"varint,2,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	Dead          bool                   `protobuf:"varint,3,opt,name=dead,proto3" json:"dead,omitempty"`                   // it is not tried again by itself
+	NextMs        int64                  `protobuf:"varint,4,opt,name=next_ms,json=nextMs,proto3" json:"next_ms,omitempty"` // when it is tried again
+	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                  // without secrets
+	AtMs          int64                  `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tried) Reset() {
+	*x = Tried{}
+	mi := &file_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tried) ProtoMessage() {}
+
+func (x *Tried) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tried.ProtoReflect.Descriptor instead.
+func (*Tried) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Tried) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Tried) GetDelivered() bool {
+	if x != nil {
+		return x.Delivered
+	}
+	return false
+}
+
+func (x *Tried) GetDead() bool {
+	if x != nil {
+		return x.Dead
+	}
+	return false
+}
+
+func (x *Tried) GetNextMs() int64 {
+	if x != nil {
+		return x.NextMs
+	}
+	return 0
+}
+
+func (x *Tried) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Tried) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// RetryNotifications has dead ones tried again.
+type RetryNotifications struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []uint64               `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryNotifications) Reset() {
+	*x = RetryNotifications{}
+	mi := &file_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryNotifications) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryNotifications) ProtoMessage() {}
+
+func (x *RetryNotifications) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryNotifications.ProtoReflect.Descriptor instead.
+func (*RetryNotifications) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RetryNotifications) GetIds() []uint64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
 type PutWorkspace struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1680,7 +2973,7 @@ type PutWorkspace struct {
 
 func (x *PutWorkspace) Reset() {
 	*x = PutWorkspace{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +2985,7 @@ func (x *PutWorkspace) String() string {
 func (*PutWorkspace) ProtoMessage() {}
 
 func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +2998,7 @@ func (x *PutWorkspace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutWorkspace.ProtoReflect.Descriptor instead.
 func (*PutWorkspace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutWorkspace) GetId() string {
@@ -1746,7 +3039,7 @@ type PutRegion struct {
 
 func (x *PutRegion) Reset() {
 	*x = PutRegion{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +3051,7 @@ func (x *PutRegion) String() string {
 func (*PutRegion) ProtoMessage() {}
 
 func (x *PutRegion) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +3064,7 @@ func (x *PutRegion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRegion.ProtoReflect.Descriptor instead.
 func (*PutRegion) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutRegion) GetId() string {
@@ -1807,7 +3100,7 @@ type Turn struct {
 
 func (x *Turn) Reset() {
 	*x = Turn{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +3112,7 @@ func (x *Turn) String() string {
 func (*Turn) ProtoMessage() {}
 
 func (x *Turn) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +3125,7 @@ func (x *Turn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turn.ProtoReflect.Descriptor instead.
 func (*Turn) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Turn) GetFinishes() []*Finish {
@@ -1915,7 +3208,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +3220,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +3233,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Finish) GetPlan() uint64 {
@@ -2019,7 +3312,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +3324,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +3337,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Loss) GetPlan() uint64 {
@@ -2087,7 +3380,7 @@ type OpenDate struct {
 
 func (x *OpenDate) Reset() {
 	*x = OpenDate{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +3392,7 @@ func (x *OpenDate) String() string {
 func (*OpenDate) ProtoMessage() {}
 
 func (x *OpenDate) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +3405,7 @@ func (x *OpenDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenDate.ProtoReflect.Descriptor instead.
 func (*OpenDate) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OpenDate) GetPlan() uint64 {
@@ -2140,7 +3433,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +3445,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +3458,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DryRuns) GetPlan() uint64 {
@@ -2196,7 +3489,7 @@ type Yield struct {
 
 func (x *Yield) Reset() {
 	*x = Yield{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +3501,7 @@ func (x *Yield) String() string {
 func (*Yield) ProtoMessage() {}
 
 func (x *Yield) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +3514,7 @@ func (x *Yield) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Yield.ProtoReflect.Descriptor instead.
 func (*Yield) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Yield) GetPlan() uint64 {
@@ -2270,7 +3563,7 @@ type Missed struct {
 
 func (x *Missed) Reset() {
 	*x = Missed{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +3575,7 @@ func (x *Missed) String() string {
 func (*Missed) ProtoMessage() {}
 
 func (x *Missed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +3588,7 @@ func (x *Missed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missed.ProtoReflect.Descriptor instead.
 func (*Missed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Missed) GetPlan() uint64 {
@@ -2326,7 +3619,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +3631,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +3644,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Grant) GetPlan() uint64 {
@@ -2401,7 +3694,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +3706,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +3719,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Started) GetPlan() uint64 {
@@ -2464,7 +3757,7 @@ type PutServer struct {
 
 func (x *PutServer) Reset() {
 	*x = PutServer{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +3769,7 @@ func (x *PutServer) String() string {
 func (*PutServer) ProtoMessage() {}
 
 func (x *PutServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +3782,7 @@ func (x *PutServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServer.ProtoReflect.Descriptor instead.
 func (*PutServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutServer) GetId() string {
@@ -2536,7 +3829,7 @@ type RemoveServer struct {
 
 func (x *RemoveServer) Reset() {
 	*x = RemoveServer{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +3841,7 @@ func (x *RemoveServer) String() string {
 func (*RemoveServer) ProtoMessage() {}
 
 func (x *RemoveServer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +3854,7 @@ func (x *RemoveServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
 func (*RemoveServer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RemoveServer) GetId() string {
@@ -2589,7 +3882,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +3894,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +3907,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Agent) GetId() string {
@@ -2697,7 +3990,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +4002,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +4015,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -2747,14 +4040,15 @@ type Answer struct {
 	Nodes         []*NodeChange          `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
-	Instances     uint64                 `protobuf:"varint,5,opt,name=instances,proto3" json:"instances,omitempty"` // how many were affected
+	Instances     uint64                 `protobuf:"varint,5,opt,name=instances,proto3" json:"instances,omitempty"`                // how many were affected
+	Notifications []uint64               `protobuf:"varint,6,rep,packed,name=notifications,proto3" json:"notifications,omitempty"` // ids that it put into the outbox
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +4060,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +4073,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -2817,6 +4111,13 @@ func (x *Answer) GetInstances() uint64 {
 	return 0
 }
 
+func (x *Answer) GetNotifications() []uint64 {
+	if x != nil {
+		return x.Notifications
+	}
+	return nil
+}
+
 type NodeChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2828,7 +4129,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +4141,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +4154,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NodeChange) GetId() string {
@@ -2882,7 +4183,7 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xdb\t\n" +
+	"node.proto\"\xd9\x0f\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
@@ -2890,7 +4191,11 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12!\n" +
 	"\frequest_hash\x18\x05 \x01(\fR\vrequestHash\x12\x10\n" +
-	"\x03why\x18\x06 \x01(\tR\x03why\x12;\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why\x12\x10\n" +
+	"\x03via\x18\a \x01(\tR\x03via\x12\x12\n" +
+	"\x04from\x18\b \x01(\tR\x04from\x12\x1c\n" +
+	"\toperation\x18\t \x01(\tR\toperation\x12\x19\n" +
+	"\bif_match\x18\x1d \x01(\tR\aifMatch\x12;\n" +
 	"\vapply_nodes\x18\n" +
 	" \x01(\v2\x18.backfleet.v1.ApplyNodesH\x00R\n" +
 	"applyNodes\x12.\n" +
@@ -2911,7 +4216,20 @@ const file_command_proto_rawDesc = "" +
 	"\x0eput_join_token\x18\x19 \x01(\v2\x1a.backfleet.v1.PutJoinTokenH\x00R\fputJoinToken\x12K\n" +
 	"\x11revoke_join_token\x18\x1a \x01(\v2\x1d.backfleet.v1.RevokeJoinTokenH\x00R\x0frevokeJoinToken\x12E\n" +
 	"\x0fput_data_source\x18\x1b \x01(\v2\x1b.backfleet.v1.PutDataSourceH\x00R\rputDataSource\x12N\n" +
-	"\x12remove_data_source\x18\x1c \x01(\v2\x1e.backfleet.v1.RemoveDataSourceH\x00R\x10removeDataSourceB\x06\n" +
+	"\x12remove_data_source\x18\x1c \x01(\v2\x1e.backfleet.v1.RemoveDataSourceH\x00R\x10removeDataSource\x122\n" +
+	"\bput_user\x18\x1e \x01(\v2\x15.backfleet.v1.PutUserH\x00R\aputUser\x12;\n" +
+	"\vremove_user\x18\x1f \x01(\v2\x18.backfleet.v1.RemoveUserH\x00R\n" +
+	"removeUser\x125\n" +
+	"\tput_token\x18  \x01(\v2\x16.backfleet.v1.PutTokenH\x00R\bputToken\x12>\n" +
+	"\frevoke_token\x18! \x01(\v2\x19.backfleet.v1.RevokeTokenH\x00R\vrevokeToken\x124\n" +
+	"\brefusals\x18\" \x01(\v2\x16.backfleet.v1.RefusalsH\x00R\brefusals\x12;\n" +
+	"\vput_channel\x18# \x01(\v2\x18.backfleet.v1.PutChannelH\x00R\n" +
+	"putChannel\x12D\n" +
+	"\x0eremove_channel\x18$ \x01(\v2\x1b.backfleet.v1.RemoveChannelH\x00R\rremoveChannel\x12.\n" +
+	"\x06notify\x18% \x01(\v2\x14.backfleet.v1.NotifyH\x00R\x06notify\x124\n" +
+	"\bdelivery\x18& \x01(\v2\x16.backfleet.v1.DeliveryH\x00R\bdelivery\x12S\n" +
+	"\x13retry_notifications\x18' \x01(\v2 .backfleet.v1.RetryNotificationsH\x00R\x12retryNotifications\x12A\n" +
+	"\rforget_tokens\x18( \x01(\v2\x1a.backfleet.v1.ForgetTokensH\x00R\fforgetTokensB\x06\n" +
 	"\x04bodyJ\x04\b\r\x10\x0eJ\x04\b\x0e\x10\x0f\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
@@ -3029,7 +4347,89 @@ const file_command_proto_rawDesc = "" +
 	"\rPutDataSource\x120\n" +
 	"\x06source\x18\x01 \x01(\v2\x18.backfleet.v1.DataSourceR\x06source\"&\n" +
 	"\x10RemoveDataSource\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x86\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"1\n" +
+	"\aPutUser\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.backfleet.v1.UserR\x04user\"\xf1\x01\n" +
+	"\x04User\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\x12&\n" +
+	"\x04role\x18\x04 \x01(\x0e2\x12.backfleet.v1.RoleR\x04role\x12\x1e\n" +
+	"\n" +
+	"workspaces\x18\x05 \x03(\tR\n" +
+	"workspaces\x12\x1a\n" +
+	"\bdisabled\x18\x06 \x01(\bR\bdisabled\x12\x16\n" +
+	"\x06issuer\x18\a \x01(\tR\x06issuer\x12 \n" +
+	"\vdescription\x18\b \x01(\tR\vdescription\" \n" +
+	"\n" +
+	"RemoveUser\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xd1\x02\n" +
+	"\bPutToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
+	"\vsecret_hash\x18\x02 \x01(\fR\n" +
+	"secretHash\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12&\n" +
+	"\x04role\x18\x05 \x01(\x0e2\x12.backfleet.v1.RoleR\x04role\x12\x1e\n" +
+	"\n" +
+	"workspaces\x18\x06 \x03(\tR\n" +
+	"workspaces\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\a \x01(\x03R\texpiresMs\x12/\n" +
+	"\x04kind\x18\b \x01(\x0e2\x1b.backfleet.v1.PutToken.KindR\x04kind\x12(\n" +
+	"\x05login\x18\t \x01(\v2\x12.backfleet.v1.UserR\x05login\"\x1c\n" +
+	"\x04Kind\x12\a\n" +
+	"\x03API\x10\x00\x12\v\n" +
+	"\aSESSION\x10\x01\"\x1d\n" +
+	"\vRevokeToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
+	"\fForgetTokens\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"W\n" +
+	"\bRefusals\x121\n" +
+	"\brefusals\x18\x01 \x03(\v2\x15.backfleet.v1.RefusalR\brefusals\x12\x18\n" +
+	"\aomitted\x18\x02 \x01(\x04R\aomitted\"\xdd\x01\n" +
+	"\aRefusal\x12\x13\n" +
+	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x10\n" +
+	"\x03via\x18\x03 \x01(\tR\x03via\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\tR\toperation\x12\x16\n" +
+	"\x06target\x18\x06 \x01(\tR\x06target\x12\x12\n" +
+	"\x04code\x18\a \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\t \x01(\tR\trequestId\"=\n" +
+	"\n" +
+	"PutChannel\x12/\n" +
+	"\achannel\x18\x01 \x01(\v2\x15.backfleet.v1.ChannelR\achannel\"#\n" +
+	"\rRemoveChannel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"J\n" +
+	"\x06Notify\x12@\n" +
+	"\rnotifications\x18\x01 \x03(\v2\x1a.backfleet.v1.NotificationR\rnotifications\"\x96\x02\n" +
+	"\fNotification\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x122\n" +
+	"\boccasion\x18\x03 \x01(\x0e2\x16.backfleet.v1.OccasionR\boccasion\x12\x12\n" +
+	"\x04plan\x18\x04 \x01(\x04R\x04plan\x12\x12\n" +
+	"\x04node\x18\x05 \x01(\tR\x04node\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\x04R\binstance\x12#\n" +
+	"\rwith_instance\x18\a \x01(\bR\fwithInstance\x12\x14\n" +
+	"\x05count\x18\b \x01(\x04R\x05count\x12\x13\n" +
+	"\x05at_ms\x18\t \x01(\x03R\x04atMs\x12\x12\n" +
+	"\x04text\x18\n" +
+	" \x01(\tR\x04text\"M\n" +
+	"\bDelivery\x12)\n" +
+	"\x05tried\x18\x01 \x03(\v2\x13.backfleet.v1.TriedR\x05tried\x12\x16\n" +
+	"\x06forget\x18\x02 \x03(\x04R\x06forget\"\x8d\x01\n" +
+	"\x05Tried\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
+	"\tdelivered\x18\x02 \x01(\bR\tdelivered\x12\x12\n" +
+	"\x04dead\x18\x03 \x01(\bR\x04dead\x12\x17\n" +
+	"\anext_ms\x18\x04 \x01(\x03R\x06nextMs\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x13\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"&\n" +
+	"\x12RetryNotifications\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x04R\x03ids\"\x86\x01\n" +
 	"\fPutWorkspace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3122,13 +4522,14 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"GroupSlots\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05slots\x18\x02 \x01(\rR\x05slots\"\x9c\x01\n" +
+	"\x05slots\x18\x02 \x01(\rR\x05slots\"\xc2\x01\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12.\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x18.backfleet.v1.NodeChangeR\x05nodes\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x14\n" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x1c\n" +
-	"\tinstances\x18\x05 \x01(\x04R\tinstances\"\xa5\x01\n" +
+	"\tinstances\x18\x05 \x01(\x04R\tinstances\x12$\n" +
+	"\rnotifications\x18\x06 \x03(\x04R\rnotifications\"\xa5\x01\n" +
 	"\n" +
 	"NodeChange\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
@@ -3138,7 +4539,14 @@ const file_command_proto_rawDesc = "" +
 	"\tUNCHANGED\x10\x00\x12\t\n" +
 	"\x05ADDED\x10\x01\x12\v\n" +
 	"\aCHANGED\x10\x02\x12\v\n" +
-	"\aREMOVED\x10\x03*\x98\x01\n" +
+	"\aREMOVED\x10\x03*P\n" +
+	"\x04Role\x12\x14\n" +
+	"\x10ROLE_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06VIEWER\x10\x01\x12\r\n" +
+	"\tDEVELOPER\x10\x02\x12\f\n" +
+	"\bOPERATOR\x10\x03\x12\t\n" +
+	"\x05ADMIN\x10\x04*\x98\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSUCCEEDED\x10\x01\x12\n" +
@@ -3164,108 +4572,148 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_command_proto_goTypes = []any{
-	(Outcome)(0),               // 0: backfleet.v1.Outcome
-	(Operate_Kind)(0),          // 1: backfleet.v1.Operate.Kind
-	(PutResourceGroup_Kind)(0), // 2: backfleet.v1.PutResourceGroup.Kind
-	(OperateAgents_Kind)(0),    // 3: backfleet.v1.OperateAgents.Kind
-	(Agent_State)(0),           // 4: backfleet.v1.Agent.State
-	(NodeChange_Kind)(0),       // 5: backfleet.v1.NodeChange.Kind
-	(*Command)(nil),            // 6: backfleet.v1.Command
-	(*ApplyNodes)(nil),         // 7: backfleet.v1.ApplyNodes
-	(*Submit)(nil),             // 8: backfleet.v1.Submit
-	(*Generate)(nil),           // 9: backfleet.v1.Generate
-	(*Operate)(nil),            // 10: backfleet.v1.Operate
-	(*Target)(nil),             // 11: backfleet.v1.Target
-	(*EditPlan)(nil),           // 12: backfleet.v1.EditPlan
-	(*Expire)(nil),             // 13: backfleet.v1.Expire
-	(*PutResourceGroup)(nil),   // 14: backfleet.v1.PutResourceGroup
-	(*OperateAgents)(nil),      // 15: backfleet.v1.OperateAgents
-	(*PutJoinToken)(nil),       // 16: backfleet.v1.PutJoinToken
-	(*RevokeJoinToken)(nil),    // 17: backfleet.v1.RevokeJoinToken
-	(*PutDataSource)(nil),      // 18: backfleet.v1.PutDataSource
-	(*RemoveDataSource)(nil),   // 19: backfleet.v1.RemoveDataSource
-	(*PutWorkspace)(nil),       // 20: backfleet.v1.PutWorkspace
-	(*PutRegion)(nil),          // 21: backfleet.v1.PutRegion
-	(*Turn)(nil),               // 22: backfleet.v1.Turn
-	(*Finish)(nil),             // 23: backfleet.v1.Finish
-	(*Loss)(nil),               // 24: backfleet.v1.Loss
-	(*OpenDate)(nil),           // 25: backfleet.v1.OpenDate
-	(*DryRuns)(nil),            // 26: backfleet.v1.DryRuns
-	(*Yield)(nil),              // 27: backfleet.v1.Yield
-	(*Missed)(nil),             // 28: backfleet.v1.Missed
-	(*Grant)(nil),              // 29: backfleet.v1.Grant
-	(*Started)(nil),            // 30: backfleet.v1.Started
-	(*PutServer)(nil),          // 31: backfleet.v1.PutServer
-	(*RemoveServer)(nil),       // 32: backfleet.v1.RemoveServer
-	(*Agent)(nil),              // 33: backfleet.v1.Agent
-	(*GroupSlots)(nil),         // 34: backfleet.v1.GroupSlots
-	(*Answer)(nil),             // 35: backfleet.v1.Answer
-	(*NodeChange)(nil),         // 36: backfleet.v1.NodeChange
-	(*Node)(nil),               // 37: backfleet.v1.Node
-	(*Request)(nil),            // 38: backfleet.v1.Request
-	(*Zone)(nil),               // 39: backfleet.v1.Zone
-	(*DateRange)(nil),          // 40: backfleet.v1.DateRange
-	(*Period)(nil),             // 41: backfleet.v1.Period
-	(*DataSource)(nil),         // 42: backfleet.v1.DataSource
-	(*Metric)(nil),             // 43: backfleet.v1.Metric
-	(*Assignment)(nil),         // 44: backfleet.v1.Assignment
+	(Role)(0),                  // 0: backfleet.v1.Role
+	(Outcome)(0),               // 1: backfleet.v1.Outcome
+	(Operate_Kind)(0),          // 2: backfleet.v1.Operate.Kind
+	(PutResourceGroup_Kind)(0), // 3: backfleet.v1.PutResourceGroup.Kind
+	(OperateAgents_Kind)(0),    // 4: backfleet.v1.OperateAgents.Kind
+	(PutToken_Kind)(0),         // 5: backfleet.v1.PutToken.Kind
+	(Agent_State)(0),           // 6: backfleet.v1.Agent.State
+	(NodeChange_Kind)(0),       // 7: backfleet.v1.NodeChange.Kind
+	(*Command)(nil),            // 8: backfleet.v1.Command
+	(*ApplyNodes)(nil),         // 9: backfleet.v1.ApplyNodes
+	(*Submit)(nil),             // 10: backfleet.v1.Submit
+	(*Generate)(nil),           // 11: backfleet.v1.Generate
+	(*Operate)(nil),            // 12: backfleet.v1.Operate
+	(*Target)(nil),             // 13: backfleet.v1.Target
+	(*EditPlan)(nil),           // 14: backfleet.v1.EditPlan
+	(*Expire)(nil),             // 15: backfleet.v1.Expire
+	(*PutResourceGroup)(nil),   // 16: backfleet.v1.PutResourceGroup
+	(*OperateAgents)(nil),      // 17: backfleet.v1.OperateAgents
+	(*PutJoinToken)(nil),       // 18: backfleet.v1.PutJoinToken
+	(*RevokeJoinToken)(nil),    // 19: backfleet.v1.RevokeJoinToken
+	(*PutDataSource)(nil),      // 20: backfleet.v1.PutDataSource
+	(*RemoveDataSource)(nil),   // 21: backfleet.v1.RemoveDataSource
+	(*PutUser)(nil),            // 22: backfleet.v1.PutUser
+	(*User)(nil),               // 23: backfleet.v1.User
+	(*RemoveUser)(nil),         // 24: backfleet.v1.RemoveUser
+	(*PutToken)(nil),           // 25: backfleet.v1.PutToken
+	(*RevokeToken)(nil),        // 26: backfleet.v1.RevokeToken
+	(*ForgetTokens)(nil),       // 27: backfleet.v1.ForgetTokens
+	(*Refusals)(nil),           // 28: backfleet.v1.Refusals
+	(*Refusal)(nil),            // 29: backfleet.v1.Refusal
+	(*PutChannel)(nil),         // 30: backfleet.v1.PutChannel
+	(*RemoveChannel)(nil),      // 31: backfleet.v1.RemoveChannel
+	(*Notify)(nil),             // 32: backfleet.v1.Notify
+	(*Notification)(nil),       // 33: backfleet.v1.Notification
+	(*Delivery)(nil),           // 34: backfleet.v1.Delivery
+	(*Tried)(nil),              // 35: backfleet.v1.Tried
+	(*RetryNotifications)(nil), // 36: backfleet.v1.RetryNotifications
+	(*PutWorkspace)(nil),       // 37: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),          // 38: backfleet.v1.PutRegion
+	(*Turn)(nil),               // 39: backfleet.v1.Turn
+	(*Finish)(nil),             // 40: backfleet.v1.Finish
+	(*Loss)(nil),               // 41: backfleet.v1.Loss
+	(*OpenDate)(nil),           // 42: backfleet.v1.OpenDate
+	(*DryRuns)(nil),            // 43: backfleet.v1.DryRuns
+	(*Yield)(nil),              // 44: backfleet.v1.Yield
+	(*Missed)(nil),             // 45: backfleet.v1.Missed
+	(*Grant)(nil),              // 46: backfleet.v1.Grant
+	(*Started)(nil),            // 47: backfleet.v1.Started
+	(*PutServer)(nil),          // 48: backfleet.v1.PutServer
+	(*RemoveServer)(nil),       // 49: backfleet.v1.RemoveServer
+	(*Agent)(nil),              // 50: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 51: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 52: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 53: backfleet.v1.NodeChange
+	(*Node)(nil),               // 54: backfleet.v1.Node
+	(*Request)(nil),            // 55: backfleet.v1.Request
+	(*Zone)(nil),               // 56: backfleet.v1.Zone
+	(*DateRange)(nil),          // 57: backfleet.v1.DateRange
+	(*Period)(nil),             // 58: backfleet.v1.Period
+	(*DataSource)(nil),         // 59: backfleet.v1.DataSource
+	(*Channel)(nil),            // 60: backfleet.v1.Channel
+	(Occasion)(0),              // 61: backfleet.v1.Occasion
+	(*Metric)(nil),             // 62: backfleet.v1.Metric
+	(*Assignment)(nil),         // 63: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
-	7,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
-	8,  // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
-	22, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
-	31, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
-	32, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
-	10, // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
-	12, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
-	9,  // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
-	13, // 8: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
-	14, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
-	20, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
-	21, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
-	15, // 12: backfleet.v1.Command.operate_agents:type_name -> backfleet.v1.OperateAgents
-	16, // 13: backfleet.v1.Command.put_join_token:type_name -> backfleet.v1.PutJoinToken
-	17, // 14: backfleet.v1.Command.revoke_join_token:type_name -> backfleet.v1.RevokeJoinToken
-	18, // 15: backfleet.v1.Command.put_data_source:type_name -> backfleet.v1.PutDataSource
-	19, // 16: backfleet.v1.Command.remove_data_source:type_name -> backfleet.v1.RemoveDataSource
-	37, // 17: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	38, // 18: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	39, // 19: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	39, // 20: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
-	1,  // 21: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
-	11, // 22: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
-	40, // 23: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
-	41, // 24: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
-	40, // 25: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
-	40, // 26: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
-	39, // 27: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
-	2,  // 28: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
-	3,  // 29: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
-	42, // 30: backfleet.v1.PutDataSource.source:type_name -> backfleet.v1.DataSource
-	23, // 31: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	24, // 32: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	25, // 33: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	26, // 34: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	29, // 35: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	33, // 36: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
-	27, // 37: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
-	28, // 38: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
-	30, // 39: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
-	0,  // 40: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	43, // 41: backfleet.v1.Finish.metrics:type_name -> backfleet.v1.Metric
-	34, // 42: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	44, // 43: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	4,  // 44: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	36, // 45: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	5,  // 46: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	9,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
+	10, // 1: backfleet.v1.Command.submit:type_name -> backfleet.v1.Submit
+	39, // 2: backfleet.v1.Command.turn:type_name -> backfleet.v1.Turn
+	48, // 3: backfleet.v1.Command.put_server:type_name -> backfleet.v1.PutServer
+	49, // 4: backfleet.v1.Command.remove_server:type_name -> backfleet.v1.RemoveServer
+	12, // 5: backfleet.v1.Command.operate:type_name -> backfleet.v1.Operate
+	14, // 6: backfleet.v1.Command.edit_plan:type_name -> backfleet.v1.EditPlan
+	11, // 7: backfleet.v1.Command.generate:type_name -> backfleet.v1.Generate
+	15, // 8: backfleet.v1.Command.expire:type_name -> backfleet.v1.Expire
+	16, // 9: backfleet.v1.Command.put_resource_group:type_name -> backfleet.v1.PutResourceGroup
+	37, // 10: backfleet.v1.Command.put_workspace:type_name -> backfleet.v1.PutWorkspace
+	38, // 11: backfleet.v1.Command.put_region:type_name -> backfleet.v1.PutRegion
+	17, // 12: backfleet.v1.Command.operate_agents:type_name -> backfleet.v1.OperateAgents
+	18, // 13: backfleet.v1.Command.put_join_token:type_name -> backfleet.v1.PutJoinToken
+	19, // 14: backfleet.v1.Command.revoke_join_token:type_name -> backfleet.v1.RevokeJoinToken
+	20, // 15: backfleet.v1.Command.put_data_source:type_name -> backfleet.v1.PutDataSource
+	21, // 16: backfleet.v1.Command.remove_data_source:type_name -> backfleet.v1.RemoveDataSource
+	22, // 17: backfleet.v1.Command.put_user:type_name -> backfleet.v1.PutUser
+	24, // 18: backfleet.v1.Command.remove_user:type_name -> backfleet.v1.RemoveUser
+	25, // 19: backfleet.v1.Command.put_token:type_name -> backfleet.v1.PutToken
+	26, // 20: backfleet.v1.Command.revoke_token:type_name -> backfleet.v1.RevokeToken
+	28, // 21: backfleet.v1.Command.refusals:type_name -> backfleet.v1.Refusals
+	30, // 22: backfleet.v1.Command.put_channel:type_name -> backfleet.v1.PutChannel
+	31, // 23: backfleet.v1.Command.remove_channel:type_name -> backfleet.v1.RemoveChannel
+	32, // 24: backfleet.v1.Command.notify:type_name -> backfleet.v1.Notify
+	34, // 25: backfleet.v1.Command.delivery:type_name -> backfleet.v1.Delivery
+	36, // 26: backfleet.v1.Command.retry_notifications:type_name -> backfleet.v1.RetryNotifications
+	27, // 27: backfleet.v1.Command.forget_tokens:type_name -> backfleet.v1.ForgetTokens
+	54, // 28: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	55, // 29: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	56, // 30: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	56, // 31: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	2,  // 32: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
+	13, // 33: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
+	57, // 34: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	58, // 35: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	57, // 36: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	57, // 37: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	56, // 38: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	3,  // 39: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
+	4,  // 40: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
+	59, // 41: backfleet.v1.PutDataSource.source:type_name -> backfleet.v1.DataSource
+	23, // 42: backfleet.v1.PutUser.user:type_name -> backfleet.v1.User
+	0,  // 43: backfleet.v1.User.role:type_name -> backfleet.v1.Role
+	0,  // 44: backfleet.v1.PutToken.role:type_name -> backfleet.v1.Role
+	5,  // 45: backfleet.v1.PutToken.kind:type_name -> backfleet.v1.PutToken.Kind
+	23, // 46: backfleet.v1.PutToken.login:type_name -> backfleet.v1.User
+	29, // 47: backfleet.v1.Refusals.refusals:type_name -> backfleet.v1.Refusal
+	60, // 48: backfleet.v1.PutChannel.channel:type_name -> backfleet.v1.Channel
+	33, // 49: backfleet.v1.Notify.notifications:type_name -> backfleet.v1.Notification
+	61, // 50: backfleet.v1.Notification.occasion:type_name -> backfleet.v1.Occasion
+	35, // 51: backfleet.v1.Delivery.tried:type_name -> backfleet.v1.Tried
+	40, // 52: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	41, // 53: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	42, // 54: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	43, // 55: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	46, // 56: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	50, // 57: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	44, // 58: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
+	45, // 59: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
+	47, // 60: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
+	1,  // 61: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	62, // 62: backfleet.v1.Finish.metrics:type_name -> backfleet.v1.Metric
+	51, // 63: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	63, // 64: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	6,  // 65: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	53, // 66: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	7,  // 67: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3292,16 +4740,27 @@ func file_command_proto_init() {
 		(*Command_RevokeJoinToken)(nil),
 		(*Command_PutDataSource)(nil),
 		(*Command_RemoveDataSource)(nil),
+		(*Command_PutUser)(nil),
+		(*Command_RemoveUser)(nil),
+		(*Command_PutToken)(nil),
+		(*Command_RevokeToken)(nil),
+		(*Command_Refusals)(nil),
+		(*Command_PutChannel)(nil),
+		(*Command_RemoveChannel)(nil),
+		(*Command_Notify)(nil),
+		(*Command_Delivery)(nil),
+		(*Command_RetryNotifications)(nil),
+		(*Command_ForgetTokens)(nil),
 	}
 	file_command_proto_msgTypes[6].OneofWrappers = []any{}
-	file_command_proto_msgTypes[14].OneofWrappers = []any{}
+	file_command_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   31,
+			NumEnums:      8,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -26,6 +26,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Occasion int32
+
+const (
+	Occasion_OCCASION_UNSPECIFIED Occasion = 0
+	Occasion_FAILURE              Occasion = 1 // an instance failed and uses no retry any more
+	Occasion_SUCCESS              Occasion = 2 // all of it succeeded
+	Occasion_FINISHED             Occasion = 3 // nothing of it goes on, however it ended
+	Occasion_STUCK                Occasion = 4 // of a plan: nothing ran or ended for a while, and it is not done
+	Occasion_TEST                 Occasion = 5 // a person tries the channel
+)
+
+// Enum value maps for Occasion.
+var (
+	Occasion_name = map[int32]string{
+		0: "OCCASION_UNSPECIFIED",
+		1: "FAILURE",
+		2: "SUCCESS",
+		3: "FINISHED",
+		4: "STUCK",
+		5: "TEST",
+	}
+	Occasion_value = map[string]int32{
+		"OCCASION_UNSPECIFIED": 0,
+		"FAILURE":              1,
+		"SUCCESS":              2,
+		"FINISHED":             3,
+		"STUCK":                4,
+		"TEST":                 5,
+	}
+)
+
+func (x Occasion) Enum() *Occasion {
+	p := new(Occasion)
+	*p = x
+	return p
+}
+
+func (x Occasion) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Occasion) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[0].Descriptor()
+}
+
+func (Occasion) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[0]
+}
+
+func (x Occasion) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Occasion.Descriptor instead.
+func (Occasion) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{0}
+}
+
 // Mode is the node's own mode (RULES R6).
 type Node_Mode int32
 
@@ -60,11 +118,11 @@ func (x Node_Mode) String() string {
 }
 
 func (Node_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[0].Descriptor()
+	return file_node_proto_enumTypes[1].Descriptor()
 }
 
 func (Node_Mode) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[0]
+	return &file_node_proto_enumTypes[1]
 }
 
 func (x Node_Mode) Number() protoreflect.EnumNumber {
@@ -109,11 +167,11 @@ func (x ExitCode_Meaning) String() string {
 }
 
 func (ExitCode_Meaning) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[1].Descriptor()
+	return file_node_proto_enumTypes[2].Descriptor()
 }
 
 func (ExitCode_Meaning) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[1]
+	return &file_node_proto_enumTypes[2]
 }
 
 func (x ExitCode_Meaning) Number() protoreflect.EnumNumber {
@@ -170,11 +228,11 @@ func (x Schedule_Kind) String() string {
 }
 
 func (Schedule_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[2].Descriptor()
+	return file_node_proto_enumTypes[3].Descriptor()
 }
 
 func (Schedule_Kind) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[2]
+	return &file_node_proto_enumTypes[3]
 }
 
 func (x Schedule_Kind) Number() protoreflect.EnumNumber {
@@ -228,11 +286,11 @@ func (x Request_Mode) String() string {
 }
 
 func (Request_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[3].Descriptor()
+	return file_node_proto_enumTypes[4].Descriptor()
 }
 
 func (Request_Mode) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[3]
+	return &file_node_proto_enumTypes[4]
 }
 
 func (x Request_Mode) Number() protoreflect.EnumNumber {
@@ -274,11 +332,11 @@ func (x Request_Order) String() string {
 }
 
 func (Request_Order) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[4].Descriptor()
+	return file_node_proto_enumTypes[5].Descriptor()
 }
 
 func (Request_Order) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[4]
+	return &file_node_proto_enumTypes[5]
 }
 
 func (x Request_Order) Number() protoreflect.EnumNumber {
@@ -323,11 +381,11 @@ func (x Request_Gate) String() string {
 }
 
 func (Request_Gate) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[5].Descriptor()
+	return file_node_proto_enumTypes[6].Descriptor()
 }
 
 func (Request_Gate) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[5]
+	return &file_node_proto_enumTypes[6]
 }
 
 func (x Request_Gate) Number() protoreflect.EnumNumber {
@@ -369,11 +427,11 @@ func (x Request_OnFailure) String() string {
 }
 
 func (Request_OnFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[6].Descriptor()
+	return file_node_proto_enumTypes[7].Descriptor()
 }
 
 func (Request_OnFailure) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[6]
+	return &file_node_proto_enumTypes[7]
 }
 
 func (x Request_OnFailure) Number() protoreflect.EnumNumber {
@@ -415,11 +473,11 @@ func (x Request_Overlap) String() string {
 }
 
 func (Request_Overlap) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[7].Descriptor()
+	return file_node_proto_enumTypes[8].Descriptor()
 }
 
 func (Request_Overlap) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[7]
+	return &file_node_proto_enumTypes[8]
 }
 
 func (x Request_Overlap) Number() protoreflect.EnumNumber {
@@ -466,11 +524,11 @@ func (x Request_OnConflict) String() string {
 }
 
 func (Request_OnConflict) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[8].Descriptor()
+	return file_node_proto_enumTypes[9].Descriptor()
 }
 
 func (Request_OnConflict) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[8]
+	return &file_node_proto_enumTypes[9]
 }
 
 func (x Request_OnConflict) Number() protoreflect.EnumNumber {
@@ -513,11 +571,11 @@ func (x Request_Switch) String() string {
 }
 
 func (Request_Switch) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[9].Descriptor()
+	return file_node_proto_enumTypes[10].Descriptor()
 }
 
 func (Request_Switch) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[9]
+	return &file_node_proto_enumTypes[10]
 }
 
 func (x Request_Switch) Number() protoreflect.EnumNumber {
@@ -527,6 +585,55 @@ func (x Request_Switch) Number() protoreflect.EnumNumber {
 // Deprecated: Use Request_Switch.Descriptor instead.
 func (Request_Switch) EnumDescriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{20, 6}
+}
+
+type Channel_Kind int32
+
+const (
+	Channel_KIND_UNSPECIFIED Channel_Kind = 0
+	Channel_WEBHOOK          Channel_Kind = 1
+	Channel_EMAIL            Channel_Kind = 2
+)
+
+// Enum value maps for Channel_Kind.
+var (
+	Channel_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "WEBHOOK",
+		2: "EMAIL",
+	}
+	Channel_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"WEBHOOK":          1,
+		"EMAIL":            2,
+	}
+)
+
+func (x Channel_Kind) Enum() *Channel_Kind {
+	p := new(Channel_Kind)
+	*p = x
+	return p
+}
+
+func (x Channel_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Channel_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[11].Descriptor()
+}
+
+func (Channel_Kind) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[11]
+}
+
+func (x Channel_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Channel_Kind.Descriptor instead.
+func (Channel_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Period_Cycle int32
@@ -559,11 +666,11 @@ func (x Period_Cycle) String() string {
 }
 
 func (Period_Cycle) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_proto_enumTypes[10].Descriptor()
+	return file_node_proto_enumTypes[12].Descriptor()
 }
 
 func (Period_Cycle) Type() protoreflect.EnumType {
-	return &file_node_proto_enumTypes[10]
+	return &file_node_proto_enumTypes[12]
 }
 
 func (x Period_Cycle) Number() protoreflect.EnumNumber {
@@ -572,7 +679,7 @@ func (x Period_Cycle) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Period_Cycle.Descriptor instead.
 func (Period_Cycle) EnumDescriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{23, 0}
+	return file_node_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // Node is one scheduled unit of code (RULES R0).
@@ -613,6 +720,7 @@ type Node struct {
 	Check             *Check                 `protobuf:"bytes,33,opt,name=check,proto3" json:"check,omitempty"`
 	Integration       *Integration           `protobuf:"bytes,34,opt,name=integration,proto3" json:"integration,omitempty"`
 	Logical           *Logical               `protobuf:"bytes,35,opt,name=logical,proto3" json:"logical,omitempty"`
+	Notify            []*Subscription        `protobuf:"bytes,36,rep,name=notify,proto3" json:"notify,omitempty"` // of its own instances, in every plan
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -888,6 +996,13 @@ func (x *Node) GetIntegration() *Integration {
 func (x *Node) GetLogical() *Logical {
 	if x != nil {
 		return x.Logical
+	}
+	return nil
+}
+
+func (x *Node) GetNotify() []*Subscription {
+	if x != nil {
+		return x.Notify
 	}
 	return nil
 }
@@ -1905,7 +2020,7 @@ func (x *DataSource) GetResourceGroups() []string {
 	return nil
 }
 
-// Secret is where an agent finds a text: one of both.
+// Secret is where an agent (or, of a channel, a coordinator) finds a text: one of both.
 type Secret struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"` // a variable of the agent, BACKFLEET_SECRET_…
@@ -2441,6 +2556,7 @@ type Request struct {
 	DryRunNodes    Request_Switch         `protobuf:"varint,32,opt,name=dry_run_nodes,json=dryRunNodes,proto3,enum=backfleet.v1.Request_Switch" json:"dry_run_nodes,omitempty"`
 	Priority       int32                  `protobuf:"varint,33,opt,name=priority,proto3" json:"priority,omitempty"` // set by an operator for the whole plan; 0: by the rules (RULES R7.6)
 	Fields         []*FieldChoice         `protobuf:"bytes,34,rep,name=fields,proto3" json:"fields,omitempty"`      // of logical nodes; one that is not named: entire table
+	Notify         []*Subscription        `protobuf:"bytes,35,rep,name=notify,proto3" json:"notify,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2713,6 +2829,183 @@ func (x *Request) GetFields() []*FieldChoice {
 	return nil
 }
 
+func (x *Request) GetNotify() []*Subscription {
+	if x != nil {
+		return x.Notify
+	}
+	return nil
+}
+
+// Subscription has a channel told of events (RULES R15.6).
+type Subscription struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	On            []Occasion             `protobuf:"varint,2,rep,packed,name=on,proto3,enum=backfleet.v1.Occasion" json:"on,omitempty"` // none: FAILURE and FINISHED of a backfill, FAILURE of a node
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscription) Reset() {
+	*x = Subscription{}
+	mi := &file_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscription) ProtoMessage() {}
+
+func (x *Subscription) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
+func (*Subscription) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Subscription) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Subscription) GetOn() []Occasion {
+	if x != nil {
+		return x.On
+	}
+	return nil
+}
+
+// Channel is where notifications go. Its secrets are with the coordinators.
+type Channel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          Channel_Kind           `protobuf:"varint,2,opt,name=kind,proto3,enum=backfleet.v1.Channel_Kind" json:"kind,omitempty"`
+	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Url           string                 `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`         // webhook
+	Secret        *Secret                `protobuf:"bytes,5,opt,name=secret,proto3" json:"secret,omitempty"`   // webhook: signs what is sent
+	Headers       []*Assignment          `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty"` // webhook
+	To            []string               `protobuf:"bytes,7,rep,name=to,proto3" json:"to,omitempty"`           // email
+	Subject       string                 `protobuf:"bytes,8,opt,name=subject,proto3" json:"subject,omitempty"` // template; empty: the standard one
+	Body          string                 `protobuf:"bytes,9,opt,name=body,proto3" json:"body,omitempty"`       // template; empty: the standard one
+	Disabled      bool                   `protobuf:"varint,10,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Channel) Reset() {
+	*x = Channel{}
+	mi := &file_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Channel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Channel) ProtoMessage() {}
+
+func (x *Channel) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Channel.ProtoReflect.Descriptor instead.
+func (*Channel) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Channel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Channel) GetKind() Channel_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Channel_KIND_UNSPECIFIED
+}
+
+func (x *Channel) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Channel) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Channel) GetSecret() *Secret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *Channel) GetHeaders() []*Assignment {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Channel) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Channel) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Channel) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *Channel) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
 // FieldChoice is "select field" of one logical node (RULES R12.2).
 type FieldChoice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2724,7 +3017,7 @@ type FieldChoice struct {
 
 func (x *FieldChoice) Reset() {
 	*x = FieldChoice{}
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3029,7 @@ func (x *FieldChoice) String() string {
 func (*FieldChoice) ProtoMessage() {}
 
 func (x *FieldChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3042,7 @@ func (x *FieldChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChoice.ProtoReflect.Descriptor instead.
 func (*FieldChoice) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{21}
+	return file_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FieldChoice) GetNode() string {
@@ -2782,7 +3075,7 @@ type NodeFilter struct {
 
 func (x *NodeFilter) Reset() {
 	*x = NodeFilter{}
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +3087,7 @@ func (x *NodeFilter) String() string {
 func (*NodeFilter) ProtoMessage() {}
 
 func (x *NodeFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +3100,7 @@ func (x *NodeFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeFilter.ProtoReflect.Descriptor instead.
 func (*NodeFilter) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{22}
+	return file_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NodeFilter) GetWorkspace() string {
@@ -2872,7 +3165,7 @@ type Period struct {
 
 func (x *Period) Reset() {
 	*x = Period{}
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3177,7 @@ func (x *Period) String() string {
 func (*Period) ProtoMessage() {}
 
 func (x *Period) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3190,7 @@ func (x *Period) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Period.ProtoReflect.Descriptor instead.
 func (*Period) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{23}
+	return file_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Period) GetCycle() Period_Cycle {
@@ -2932,7 +3225,7 @@ type DateRange struct {
 
 func (x *DateRange) Reset() {
 	*x = DateRange{}
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3237,7 @@ func (x *DateRange) String() string {
 func (*DateRange) ProtoMessage() {}
 
 func (x *DateRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +3250,7 @@ func (x *DateRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DateRange.ProtoReflect.Descriptor instead.
 func (*DateRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{24}
+	return file_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DateRange) GetFrom() int32 {
@@ -2985,7 +3278,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +3290,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3303,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{25}
+	return file_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TimeRange) GetFrom() int32 {
@@ -3037,7 +3330,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_node_proto_msgTypes[26]
+	mi := &file_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3342,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[26]
+	mi := &file_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3355,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{26}
+	return file_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Override) GetNode() string {
@@ -3092,7 +3385,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_node_proto_msgTypes[27]
+	mi := &file_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3104,7 +3397,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[27]
+	mi := &file_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,7 +3410,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{27}
+	return file_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Zone) GetName() string {
@@ -3151,7 +3444,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_node_proto_msgTypes[28]
+	mi := &file_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3456,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[28]
+	mi := &file_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +3469,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{28}
+	return file_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Transition) GetAt() int64 {
@@ -3198,7 +3491,7 @@ var File_node_proto protoreflect.FileDescriptor
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\fbackfleet.v1\"\xa9\n" +
+	"node.proto\x12\fbackfleet.v1\"\xdd\n" +
 	"\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -3238,7 +3531,8 @@ const file_node_proto_rawDesc = "" +
 	"\x04http\x18  \x01(\v2\x12.backfleet.v1.HttpR\x04http\x12)\n" +
 	"\x05check\x18! \x01(\v2\x13.backfleet.v1.CheckR\x05check\x12;\n" +
 	"\vintegration\x18\" \x01(\v2\x19.backfleet.v1.IntegrationR\vintegration\x12/\n" +
-	"\alogical\x18# \x01(\v2\x15.backfleet.v1.LogicalR\alogical\"+\n" +
+	"\alogical\x18# \x01(\v2\x15.backfleet.v1.LogicalR\alogical\x122\n" +
+	"\x06notify\x18$ \x03(\v2\x1a.backfleet.v1.SubscriptionR\x06notify\"+\n" +
 	"\x04Mode\x12\n" +
 	"\n" +
 	"\x06NORMAL\x10\x00\x12\v\n" +
@@ -3394,7 +3688,7 @@ const file_node_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\x11R\x02to\x12(\n" +
 	"\x10from_month_start\x18\x05 \x01(\bR\x0efromMonthStart\x12\x1a\n" +
 	"\bprevious\x18\x06 \x01(\bR\bprevious\x12\x16\n" +
-	"\x06fields\x18\a \x03(\tR\x06fields\"\x96\r\n" +
+	"\x06fields\x18\a \x03(\tR\x06fields\"\xca\r\n" +
 	"\aRequest\x12.\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1a.backfleet.v1.Request.ModeR\x04mode\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\tR\x04root\x12\x14\n" +
@@ -3437,7 +3731,8 @@ const file_node_proto_rawDesc = "" +
 	"\fpaused_nodes\x18\x1f \x01(\x0e2\x1c.backfleet.v1.Request.SwitchR\vpausedNodes\x12@\n" +
 	"\rdry_run_nodes\x18  \x01(\x0e2\x1c.backfleet.v1.Request.SwitchR\vdryRunNodes\x12\x1a\n" +
 	"\bpriority\x18! \x01(\x05R\bpriority\x121\n" +
-	"\x06fields\x18\" \x03(\v2\x19.backfleet.v1.FieldChoiceR\x06fields\"`\n" +
+	"\x06fields\x18\" \x03(\v2\x19.backfleet.v1.FieldChoiceR\x06fields\x122\n" +
+	"\x06notify\x18# \x03(\v2\x1a.backfleet.v1.SubscriptionR\x06notify\"`\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCURRENT\x10\x01\x12\x0f\n" +
@@ -3466,7 +3761,26 @@ const file_node_proto_rawDesc = "" +
 	"\x05ALLOW\x10\x02\"\x1b\n" +
 	"\x06Switch\x12\a\n" +
 	"\x03RUN\x10\x00\x12\b\n" +
-	"\x04KEEP\x10\x01\"9\n" +
+	"\x04KEEP\x10\x01\"P\n" +
+	"\fSubscription\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12&\n" +
+	"\x02on\x18\x02 \x03(\x0e2\x16.backfleet.v1.OccasionR\x02on\"\xf3\x02\n" +
+	"\aChannel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.backfleet.v1.Channel.KindR\x04kind\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x10\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\x12,\n" +
+	"\x06secret\x18\x05 \x01(\v2\x14.backfleet.v1.SecretR\x06secret\x122\n" +
+	"\aheaders\x18\x06 \x03(\v2\x18.backfleet.v1.AssignmentR\aheaders\x12\x0e\n" +
+	"\x02to\x18\a \x03(\tR\x02to\x12\x18\n" +
+	"\asubject\x18\b \x01(\tR\asubject\x12\x12\n" +
+	"\x04body\x18\t \x01(\tR\x04body\x12\x1a\n" +
+	"\bdisabled\x18\n" +
+	" \x01(\bR\bdisabled\"4\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aWEBHOOK\x10\x01\x12\t\n" +
+	"\x05EMAIL\x10\x02\"9\n" +
 	"\vFieldChoice\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\"\xbb\x01\n" +
@@ -3502,7 +3816,14 @@ const file_node_proto_rawDesc = "" +
 	"\n" +
 	"Transition\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x11R\x06offsetB\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\x06offset\x18\x02 \x01(\x11R\x06offset*a\n" +
+	"\bOccasion\x12\x18\n" +
+	"\x14OCCASION_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aFAILURE\x10\x01\x12\v\n" +
+	"\aSUCCESS\x10\x02\x12\f\n" +
+	"\bFINISHED\x10\x03\x12\t\n" +
+	"\x05STUCK\x10\x04\x12\b\n" +
+	"\x04TEST\x10\x05B\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_node_proto_rawDescOnce sync.Once
@@ -3516,99 +3837,109 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_node_proto_goTypes = []any{
-	(Node_Mode)(0),            // 0: backfleet.v1.Node.Mode
-	(ExitCode_Meaning)(0),     // 1: backfleet.v1.ExitCode.Meaning
-	(Schedule_Kind)(0),        // 2: backfleet.v1.Schedule.Kind
-	(Request_Mode)(0),         // 3: backfleet.v1.Request.Mode
-	(Request_Order)(0),        // 4: backfleet.v1.Request.Order
-	(Request_Gate)(0),         // 5: backfleet.v1.Request.Gate
-	(Request_OnFailure)(0),    // 6: backfleet.v1.Request.OnFailure
-	(Request_Overlap)(0),      // 7: backfleet.v1.Request.Overlap
-	(Request_OnConflict)(0),   // 8: backfleet.v1.Request.OnConflict
-	(Request_Switch)(0),       // 9: backfleet.v1.Request.Switch
-	(Period_Cycle)(0),         // 10: backfleet.v1.Period.Cycle
-	(*Node)(nil),              // 11: backfleet.v1.Node
-	(*Sql)(nil),               // 12: backfleet.v1.Sql
-	(*Python)(nil),            // 13: backfleet.v1.Python
-	(*Http)(nil),              // 14: backfleet.v1.Http
-	(*Check)(nil),             // 15: backfleet.v1.Check
-	(*Integration)(nil),       // 16: backfleet.v1.Integration
-	(*IntegrationSource)(nil), // 17: backfleet.v1.IntegrationSource
-	(*IntegrationTarget)(nil), // 18: backfleet.v1.IntegrationTarget
-	(*Column)(nil),            // 19: backfleet.v1.Column
-	(*Logical)(nil),           // 20: backfleet.v1.Logical
-	(*LogicalField)(nil),      // 21: backfleet.v1.LogicalField
-	(*Unit)(nil),              // 22: backfleet.v1.Unit
-	(*DataSource)(nil),        // 23: backfleet.v1.DataSource
-	(*Secret)(nil),            // 24: backfleet.v1.Secret
-	(*Metric)(nil),            // 25: backfleet.v1.Metric
-	(*Limits)(nil),            // 26: backfleet.v1.Limits
-	(*ExitCode)(nil),          // 27: backfleet.v1.ExitCode
-	(*Assignment)(nil),        // 28: backfleet.v1.Assignment
-	(*Schedule)(nil),          // 29: backfleet.v1.Schedule
-	(*Upstream)(nil),          // 30: backfleet.v1.Upstream
-	(*Request)(nil),           // 31: backfleet.v1.Request
-	(*FieldChoice)(nil),       // 32: backfleet.v1.FieldChoice
-	(*NodeFilter)(nil),        // 33: backfleet.v1.NodeFilter
-	(*Period)(nil),            // 34: backfleet.v1.Period
-	(*DateRange)(nil),         // 35: backfleet.v1.DateRange
-	(*TimeRange)(nil),         // 36: backfleet.v1.TimeRange
-	(*Override)(nil),          // 37: backfleet.v1.Override
-	(*Zone)(nil),              // 38: backfleet.v1.Zone
-	(*Transition)(nil),        // 39: backfleet.v1.Transition
+	(Occasion)(0),             // 0: backfleet.v1.Occasion
+	(Node_Mode)(0),            // 1: backfleet.v1.Node.Mode
+	(ExitCode_Meaning)(0),     // 2: backfleet.v1.ExitCode.Meaning
+	(Schedule_Kind)(0),        // 3: backfleet.v1.Schedule.Kind
+	(Request_Mode)(0),         // 4: backfleet.v1.Request.Mode
+	(Request_Order)(0),        // 5: backfleet.v1.Request.Order
+	(Request_Gate)(0),         // 6: backfleet.v1.Request.Gate
+	(Request_OnFailure)(0),    // 7: backfleet.v1.Request.OnFailure
+	(Request_Overlap)(0),      // 8: backfleet.v1.Request.Overlap
+	(Request_OnConflict)(0),   // 9: backfleet.v1.Request.OnConflict
+	(Request_Switch)(0),       // 10: backfleet.v1.Request.Switch
+	(Channel_Kind)(0),         // 11: backfleet.v1.Channel.Kind
+	(Period_Cycle)(0),         // 12: backfleet.v1.Period.Cycle
+	(*Node)(nil),              // 13: backfleet.v1.Node
+	(*Sql)(nil),               // 14: backfleet.v1.Sql
+	(*Python)(nil),            // 15: backfleet.v1.Python
+	(*Http)(nil),              // 16: backfleet.v1.Http
+	(*Check)(nil),             // 17: backfleet.v1.Check
+	(*Integration)(nil),       // 18: backfleet.v1.Integration
+	(*IntegrationSource)(nil), // 19: backfleet.v1.IntegrationSource
+	(*IntegrationTarget)(nil), // 20: backfleet.v1.IntegrationTarget
+	(*Column)(nil),            // 21: backfleet.v1.Column
+	(*Logical)(nil),           // 22: backfleet.v1.Logical
+	(*LogicalField)(nil),      // 23: backfleet.v1.LogicalField
+	(*Unit)(nil),              // 24: backfleet.v1.Unit
+	(*DataSource)(nil),        // 25: backfleet.v1.DataSource
+	(*Secret)(nil),            // 26: backfleet.v1.Secret
+	(*Metric)(nil),            // 27: backfleet.v1.Metric
+	(*Limits)(nil),            // 28: backfleet.v1.Limits
+	(*ExitCode)(nil),          // 29: backfleet.v1.ExitCode
+	(*Assignment)(nil),        // 30: backfleet.v1.Assignment
+	(*Schedule)(nil),          // 31: backfleet.v1.Schedule
+	(*Upstream)(nil),          // 32: backfleet.v1.Upstream
+	(*Request)(nil),           // 33: backfleet.v1.Request
+	(*Subscription)(nil),      // 34: backfleet.v1.Subscription
+	(*Channel)(nil),           // 35: backfleet.v1.Channel
+	(*FieldChoice)(nil),       // 36: backfleet.v1.FieldChoice
+	(*NodeFilter)(nil),        // 37: backfleet.v1.NodeFilter
+	(*Period)(nil),            // 38: backfleet.v1.Period
+	(*DateRange)(nil),         // 39: backfleet.v1.DateRange
+	(*TimeRange)(nil),         // 40: backfleet.v1.TimeRange
+	(*Override)(nil),          // 41: backfleet.v1.Override
+	(*Zone)(nil),              // 42: backfleet.v1.Zone
+	(*Transition)(nil),        // 43: backfleet.v1.Transition
 }
 var file_node_proto_depIdxs = []int32{
-	28, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
-	29, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
-	30, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
-	28, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
-	0,  // 4: backfleet.v1.Node.mode:type_name -> backfleet.v1.Node.Mode
-	28, // 5: backfleet.v1.Node.requires:type_name -> backfleet.v1.Assignment
-	26, // 6: backfleet.v1.Node.limits:type_name -> backfleet.v1.Limits
-	27, // 7: backfleet.v1.Node.exit_codes:type_name -> backfleet.v1.ExitCode
-	12, // 8: backfleet.v1.Node.sql:type_name -> backfleet.v1.Sql
-	13, // 9: backfleet.v1.Node.python:type_name -> backfleet.v1.Python
-	14, // 10: backfleet.v1.Node.http:type_name -> backfleet.v1.Http
-	15, // 11: backfleet.v1.Node.check:type_name -> backfleet.v1.Check
-	16, // 12: backfleet.v1.Node.integration:type_name -> backfleet.v1.Integration
-	20, // 13: backfleet.v1.Node.logical:type_name -> backfleet.v1.Logical
-	28, // 14: backfleet.v1.Http.headers:type_name -> backfleet.v1.Assignment
-	17, // 15: backfleet.v1.Integration.from:type_name -> backfleet.v1.IntegrationSource
-	18, // 16: backfleet.v1.Integration.to:type_name -> backfleet.v1.IntegrationTarget
-	19, // 17: backfleet.v1.Integration.columns:type_name -> backfleet.v1.Column
-	28, // 18: backfleet.v1.IntegrationTarget.partition:type_name -> backfleet.v1.Assignment
-	21, // 19: backfleet.v1.Logical.fields:type_name -> backfleet.v1.LogicalField
-	22, // 20: backfleet.v1.Logical.units:type_name -> backfleet.v1.Unit
-	24, // 21: backfleet.v1.DataSource.password:type_name -> backfleet.v1.Secret
-	24, // 22: backfleet.v1.DataSource.ca:type_name -> backfleet.v1.Secret
-	28, // 23: backfleet.v1.DataSource.options:type_name -> backfleet.v1.Assignment
-	1,  // 24: backfleet.v1.ExitCode.meaning:type_name -> backfleet.v1.ExitCode.Meaning
-	2,  // 25: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
-	3,  // 26: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
-	35, // 27: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
-	36, // 28: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
-	4,  // 29: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
-	5,  // 30: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
-	6,  // 31: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
-	37, // 32: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
-	7,  // 33: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
-	33, // 34: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
-	8,  // 35: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
-	34, // 36: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
-	9,  // 37: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
-	9,  // 38: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
-	32, // 39: backfleet.v1.Request.fields:type_name -> backfleet.v1.FieldChoice
-	10, // 40: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
-	28, // 41: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
-	39, // 42: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	30, // 0: backfleet.v1.Node.params:type_name -> backfleet.v1.Assignment
+	31, // 1: backfleet.v1.Node.schedule:type_name -> backfleet.v1.Schedule
+	32, // 2: backfleet.v1.Node.upstreams:type_name -> backfleet.v1.Upstream
+	30, // 3: backfleet.v1.Node.environment:type_name -> backfleet.v1.Assignment
+	1,  // 4: backfleet.v1.Node.mode:type_name -> backfleet.v1.Node.Mode
+	30, // 5: backfleet.v1.Node.requires:type_name -> backfleet.v1.Assignment
+	28, // 6: backfleet.v1.Node.limits:type_name -> backfleet.v1.Limits
+	29, // 7: backfleet.v1.Node.exit_codes:type_name -> backfleet.v1.ExitCode
+	14, // 8: backfleet.v1.Node.sql:type_name -> backfleet.v1.Sql
+	15, // 9: backfleet.v1.Node.python:type_name -> backfleet.v1.Python
+	16, // 10: backfleet.v1.Node.http:type_name -> backfleet.v1.Http
+	17, // 11: backfleet.v1.Node.check:type_name -> backfleet.v1.Check
+	18, // 12: backfleet.v1.Node.integration:type_name -> backfleet.v1.Integration
+	22, // 13: backfleet.v1.Node.logical:type_name -> backfleet.v1.Logical
+	34, // 14: backfleet.v1.Node.notify:type_name -> backfleet.v1.Subscription
+	30, // 15: backfleet.v1.Http.headers:type_name -> backfleet.v1.Assignment
+	19, // 16: backfleet.v1.Integration.from:type_name -> backfleet.v1.IntegrationSource
+	20, // 17: backfleet.v1.Integration.to:type_name -> backfleet.v1.IntegrationTarget
+	21, // 18: backfleet.v1.Integration.columns:type_name -> backfleet.v1.Column
+	30, // 19: backfleet.v1.IntegrationTarget.partition:type_name -> backfleet.v1.Assignment
+	23, // 20: backfleet.v1.Logical.fields:type_name -> backfleet.v1.LogicalField
+	24, // 21: backfleet.v1.Logical.units:type_name -> backfleet.v1.Unit
+	26, // 22: backfleet.v1.DataSource.password:type_name -> backfleet.v1.Secret
+	26, // 23: backfleet.v1.DataSource.ca:type_name -> backfleet.v1.Secret
+	30, // 24: backfleet.v1.DataSource.options:type_name -> backfleet.v1.Assignment
+	2,  // 25: backfleet.v1.ExitCode.meaning:type_name -> backfleet.v1.ExitCode.Meaning
+	3,  // 26: backfleet.v1.Schedule.kind:type_name -> backfleet.v1.Schedule.Kind
+	4,  // 27: backfleet.v1.Request.mode:type_name -> backfleet.v1.Request.Mode
+	39, // 28: backfleet.v1.Request.dates:type_name -> backfleet.v1.DateRange
+	40, // 29: backfleet.v1.Request.time_of_day:type_name -> backfleet.v1.TimeRange
+	5,  // 30: backfleet.v1.Request.order:type_name -> backfleet.v1.Request.Order
+	6,  // 31: backfleet.v1.Request.gate:type_name -> backfleet.v1.Request.Gate
+	7,  // 32: backfleet.v1.Request.on_failure:type_name -> backfleet.v1.Request.OnFailure
+	41, // 33: backfleet.v1.Request.params:type_name -> backfleet.v1.Override
+	8,  // 34: backfleet.v1.Request.overlap:type_name -> backfleet.v1.Request.Overlap
+	37, // 35: backfleet.v1.Request.filters:type_name -> backfleet.v1.NodeFilter
+	9,  // 36: backfleet.v1.Request.on_conflict:type_name -> backfleet.v1.Request.OnConflict
+	38, // 37: backfleet.v1.Request.period:type_name -> backfleet.v1.Period
+	10, // 38: backfleet.v1.Request.paused_nodes:type_name -> backfleet.v1.Request.Switch
+	10, // 39: backfleet.v1.Request.dry_run_nodes:type_name -> backfleet.v1.Request.Switch
+	36, // 40: backfleet.v1.Request.fields:type_name -> backfleet.v1.FieldChoice
+	34, // 41: backfleet.v1.Request.notify:type_name -> backfleet.v1.Subscription
+	0,  // 42: backfleet.v1.Subscription.on:type_name -> backfleet.v1.Occasion
+	11, // 43: backfleet.v1.Channel.kind:type_name -> backfleet.v1.Channel.Kind
+	26, // 44: backfleet.v1.Channel.secret:type_name -> backfleet.v1.Secret
+	30, // 45: backfleet.v1.Channel.headers:type_name -> backfleet.v1.Assignment
+	12, // 46: backfleet.v1.Period.cycle:type_name -> backfleet.v1.Period.Cycle
+	30, // 47: backfleet.v1.Override.param:type_name -> backfleet.v1.Assignment
+	43, // 48: backfleet.v1.Zone.transitions:type_name -> backfleet.v1.Transition
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -3622,8 +3953,8 @@ func file_node_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
-			NumEnums:      11,
-			NumMessages:   29,
+			NumEnums:      13,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

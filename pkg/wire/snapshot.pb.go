@@ -97,6 +97,55 @@ func (DryRun) EnumDescriptor() ([]byte, []int) {
 	return file_snapshot_proto_rawDescGZIP(), []int{0}
 }
 
+type SnapshotNotification_State int32
+
+const (
+	SnapshotNotification_PENDING   SnapshotNotification_State = 0
+	SnapshotNotification_DELIVERED SnapshotNotification_State = 1
+	SnapshotNotification_DEAD      SnapshotNotification_State = 2
+)
+
+// Enum value maps for SnapshotNotification_State.
+var (
+	SnapshotNotification_State_name = map[int32]string{
+		0: "PENDING",
+		1: "DELIVERED",
+		2: "DEAD",
+	}
+	SnapshotNotification_State_value = map[string]int32{
+		"PENDING":   0,
+		"DELIVERED": 1,
+		"DEAD":      2,
+	}
+)
+
+func (x SnapshotNotification_State) Enum() *SnapshotNotification_State {
+	p := new(SnapshotNotification_State)
+	*p = x
+	return p
+}
+
+func (x SnapshotNotification_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SnapshotNotification_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_snapshot_proto_enumTypes[1].Descriptor()
+}
+
+func (SnapshotNotification_State) Type() protoreflect.EnumType {
+	return &file_snapshot_proto_enumTypes[1]
+}
+
+func (x SnapshotNotification_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SnapshotNotification_State.Descriptor instead.
+func (SnapshotNotification_State) EnumDescriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{19, 0}
+}
+
 // PlanRecord is everything from which a plan is expanded again, the same on
 // every coordinator and after every restore.
 type PlanRecord struct {
@@ -413,6 +462,12 @@ type SnapshotRecord struct {
 	//	*SnapshotRecord_Region
 	//	*SnapshotRecord_JoinToken
 	//	*SnapshotRecord_DataSource
+	//	*SnapshotRecord_User
+	//	*SnapshotRecord_Token
+	//	*SnapshotRecord_Audit
+	//	*SnapshotRecord_Channel
+	//	*SnapshotRecord_Notification
+	//	*SnapshotRecord_Tag
 	Body          isSnapshotRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -599,6 +654,60 @@ func (x *SnapshotRecord) GetDataSource() *DataSource {
 	return nil
 }
 
+func (x *SnapshotRecord) GetUser() *SnapshotUser {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_User); ok {
+			return x.User
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetToken() *SnapshotToken {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Token); ok {
+			return x.Token
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetAudit() *AuditRecord {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Audit); ok {
+			return x.Audit
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetChannel() *Channel {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Channel); ok {
+			return x.Channel
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetNotification() *SnapshotNotification {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Notification); ok {
+			return x.Notification
+		}
+	}
+	return nil
+}
+
+func (x *SnapshotRecord) GetTag() *SnapshotTag {
+	if x != nil {
+		if x, ok := x.Body.(*SnapshotRecord_Tag); ok {
+			return x.Tag
+		}
+	}
+	return nil
+}
+
 type isSnapshotRecord_Body interface {
 	isSnapshotRecord_Body()
 }
@@ -667,6 +776,30 @@ type SnapshotRecord_DataSource struct {
 	DataSource *DataSource `protobuf:"bytes,16,opt,name=data_source,json=dataSource,proto3,oneof"`
 }
 
+type SnapshotRecord_User struct {
+	User *SnapshotUser `protobuf:"bytes,17,opt,name=user,proto3,oneof"`
+}
+
+type SnapshotRecord_Token struct {
+	Token *SnapshotToken `protobuf:"bytes,18,opt,name=token,proto3,oneof"`
+}
+
+type SnapshotRecord_Audit struct {
+	Audit *AuditRecord `protobuf:"bytes,19,opt,name=audit,proto3,oneof"`
+}
+
+type SnapshotRecord_Channel struct {
+	Channel *Channel `protobuf:"bytes,20,opt,name=channel,proto3,oneof"`
+}
+
+type SnapshotRecord_Notification struct {
+	Notification *SnapshotNotification `protobuf:"bytes,21,opt,name=notification,proto3,oneof"`
+}
+
+type SnapshotRecord_Tag struct {
+	Tag *SnapshotTag `protobuf:"bytes,22,opt,name=tag,proto3,oneof"`
+}
+
 func (*SnapshotRecord_Header) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_Node) isSnapshotRecord_Body() {}
@@ -699,6 +832,18 @@ func (*SnapshotRecord_JoinToken) isSnapshotRecord_Body() {}
 
 func (*SnapshotRecord_DataSource) isSnapshotRecord_Body() {}
 
+func (*SnapshotRecord_User) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Token) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Audit) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Channel) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Notification) isSnapshotRecord_Body() {}
+
+func (*SnapshotRecord_Tag) isSnapshotRecord_Body() {}
+
 type SnapshotHeader struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Format           uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
@@ -709,6 +854,8 @@ type SnapshotHeader struct {
 	Behaviour        uint32                 `protobuf:"varint,5,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
 	GeneratedThrough int32                  `protobuf:"zigzag32,8,opt,name=generated_through,json=generatedThrough,proto3" json:"generated_through,omitempty"` // last date whose auto instances were generated
 	Generates        bool                   `protobuf:"varint,9,opt,name=generates,proto3" json:"generates,omitempty"`                                         // whether any were
+	NextAudit        uint64                 `protobuf:"varint,10,opt,name=next_audit,json=nextAudit,proto3" json:"next_audit,omitempty"`
+	NextNotification uint64                 `protobuf:"varint,11,opt,name=next_notification,json=nextNotification,proto3" json:"next_notification,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -797,6 +944,20 @@ func (x *SnapshotHeader) GetGenerates() bool {
 		return x.Generates
 	}
 	return false
+}
+
+func (x *SnapshotHeader) GetNextAudit() uint64 {
+	if x != nil {
+		return x.NextAudit
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetNextNotification() uint64 {
+	if x != nil {
+		return x.NextNotification
+	}
+	return 0
 }
 
 type SnapshotNode struct {
@@ -1753,6 +1914,436 @@ func (x *SnapshotJoinToken) GetCreatedMs() int64 {
 	return 0
 }
 
+type SnapshotUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"` // who made them
+	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	LoginMs       int64                  `protobuf:"varint,4,opt,name=login_ms,json=loginMs,proto3" json:"login_ms,omitempty"` // last login by a provider; 0: never
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotUser) Reset() {
+	*x = SnapshotUser{}
+	mi := &file_snapshot_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotUser) ProtoMessage() {}
+
+func (x *SnapshotUser) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotUser.ProtoReflect.Descriptor instead.
+func (*SnapshotUser) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SnapshotUser) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *SnapshotUser) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SnapshotUser) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *SnapshotUser) GetLoginMs() int64 {
+	if x != nil {
+		return x.LoginMs
+	}
+	return 0
+}
+
+type SnapshotToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *PutToken              `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotToken) Reset() {
+	*x = SnapshotToken{}
+	mi := &file_snapshot_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotToken) ProtoMessage() {}
+
+func (x *SnapshotToken) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotToken.ProtoReflect.Descriptor instead.
+func (*SnapshotToken) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SnapshotToken) GetToken() *PutToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *SnapshotToken) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SnapshotToken) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+// AuditRecord is who did what, or was not let (RULES R15.4).
+type AuditRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // counts from 1
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`   // of the log entry
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Actor         string                 `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Via           string                 `protobuf:"bytes,5,opt,name=via,proto3" json:"via,omitempty"`
+	From          string                 `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`
+	Operation     string                 `protobuf:"bytes,7,opt,name=operation,proto3" json:"operation,omitempty"` // its name in the API
+	Target        string                 `protobuf:"bytes,8,opt,name=target,proto3" json:"target,omitempty"`       // what it was done to, for people and filters: "user/ann", "backfill/b12"
+	Before        string                 `protobuf:"bytes,9,opt,name=before,proto3" json:"before,omitempty"`       // JSON, of settings and the like; empty: nothing was there, or it is not kept
+	After         string                 `protobuf:"bytes,10,opt,name=after,proto3" json:"after,omitempty"`
+	Why           string                 `protobuf:"bytes,11,opt,name=why,proto3" json:"why,omitempty"`
+	Code          string                 `protobuf:"bytes,12,opt,name=code,proto3" json:"code,omitempty"` // of the refusal; empty: done
+	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`
+	RequestId     string                 `protobuf:"bytes,14,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Count         uint64                 `protobuf:"varint,15,opt,name=count,proto3" json:"count,omitempty"` // of the things affected, or the refusals that were not recorded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRecord) Reset() {
+	*x = AuditRecord{}
+	mi := &file_snapshot_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRecord) ProtoMessage() {}
+
+func (x *AuditRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
+func (*AuditRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *AuditRecord) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AuditRecord) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AuditRecord) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *AuditRecord) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type SnapshotNotification struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Id            uint64                     `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // counts from 1
+	Notification  *Notification              `protobuf:"bytes,2,opt,name=notification,proto3" json:"notification,omitempty"`
+	State         SnapshotNotification_State `protobuf:"varint,3,opt,name=state,proto3,enum=backfleet.v1.SnapshotNotification_State" json:"state,omitempty"`
+	Tries         uint32                     `protobuf:"varint,4,opt,name=tries,proto3" json:"tries,omitempty"`
+	NextMs        int64                      `protobuf:"varint,5,opt,name=next_ms,json=nextMs,proto3" json:"next_ms,omitempty"`
+	TriedMs       int64                      `protobuf:"varint,6,opt,name=tried_ms,json=triedMs,proto3" json:"tried_ms,omitempty"`
+	Error         string                     `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotNotification) Reset() {
+	*x = SnapshotNotification{}
+	mi := &file_snapshot_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotNotification) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotNotification) ProtoMessage() {}
+
+func (x *SnapshotNotification) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotNotification.ProtoReflect.Descriptor instead.
+func (*SnapshotNotification) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SnapshotNotification) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *SnapshotNotification) GetNotification() *Notification {
+	if x != nil {
+		return x.Notification
+	}
+	return nil
+}
+
+func (x *SnapshotNotification) GetState() SnapshotNotification_State {
+	if x != nil {
+		return x.State
+	}
+	return SnapshotNotification_PENDING
+}
+
+func (x *SnapshotNotification) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *SnapshotNotification) GetNextMs() int64 {
+	if x != nil {
+		return x.NextMs
+	}
+	return 0
+}
+
+func (x *SnapshotNotification) GetTriedMs() int64 {
+	if x != nil {
+		return x.TriedMs
+	}
+	return 0
+}
+
+func (x *SnapshotNotification) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// SnapshotTag is when a thing with a tag was last changed.
+type SnapshotTag struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Of            string                 `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"` // "resourceGroup/etl"
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotTag) Reset() {
+	*x = SnapshotTag{}
+	mi := &file_snapshot_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotTag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotTag) ProtoMessage() {}
+
+func (x *SnapshotTag) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotTag.ProtoReflect.Descriptor instead.
+func (*SnapshotTag) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SnapshotTag) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *SnapshotTag) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type SnapshotRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1765,7 +2356,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +2368,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +2381,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{16}
+	return file_snapshot_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SnapshotRequest) GetId() string {
@@ -1831,7 +2422,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_snapshot_proto_msgTypes[17]
+	mi := &file_snapshot_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2434,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[17]
+	mi := &file_snapshot_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2447,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{17}
+	return file_snapshot_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SnapshotFooter) GetRecords() uint64 {
@@ -1908,7 +2499,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12-\n" +
 	"\adry_run\x18\x03 \x01(\x0e2\x14.backfleet.v1.DryRunR\x06dryRun\x12\x14\n" +
 	"\x05level\x18\x04 \x01(\x05R\x05level\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xac\a\n" +
+	"\bsince_ms\x18\x05 \x01(\x03R\asinceMs\"\xf2\t\n" +
 	"\x0eSnapshotRecord\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1c.backfleet.v1.SnapshotHeaderH\x00R\x06header\x120\n" +
 	"\x04node\x18\x02 \x01(\v2\x1a.backfleet.v1.SnapshotNodeH\x00R\x04node\x120\n" +
@@ -1928,8 +2519,14 @@ const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"join_token\x18\x0f \x01(\v2\x1f.backfleet.v1.SnapshotJoinTokenH\x00R\tjoinToken\x12;\n" +
 	"\vdata_source\x18\x10 \x01(\v2\x18.backfleet.v1.DataSourceH\x00R\n" +
-	"dataSourceB\x06\n" +
-	"\x04body\"\xfc\x01\n" +
+	"dataSource\x120\n" +
+	"\x04user\x18\x11 \x01(\v2\x1a.backfleet.v1.SnapshotUserH\x00R\x04user\x123\n" +
+	"\x05token\x18\x12 \x01(\v2\x1b.backfleet.v1.SnapshotTokenH\x00R\x05token\x121\n" +
+	"\x05audit\x18\x13 \x01(\v2\x19.backfleet.v1.AuditRecordH\x00R\x05audit\x121\n" +
+	"\achannel\x18\x14 \x01(\v2\x15.backfleet.v1.ChannelH\x00R\achannel\x12H\n" +
+	"\fnotification\x18\x15 \x01(\v2\".backfleet.v1.SnapshotNotificationH\x00R\fnotification\x12-\n" +
+	"\x03tag\x18\x16 \x01(\v2\x19.backfleet.v1.SnapshotTagH\x00R\x03tagB\x06\n" +
+	"\x04body\"\xc8\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1f\n" +
 	"\vagent_names\x18\a \x03(\tR\n" +
@@ -1939,7 +2536,11 @@ const file_snapshot_proto_rawDesc = "" +
 	"\tnext_plan\x18\x04 \x01(\x04R\bnextPlan\x12\x1c\n" +
 	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\x12+\n" +
 	"\x11generated_through\x18\b \x01(\x11R\x10generatedThrough\x12\x1c\n" +
-	"\tgenerates\x18\t \x01(\bR\tgenerates\"\xa6\x01\n" +
+	"\tgenerates\x18\t \x01(\bR\tgenerates\x12\x1d\n" +
+	"\n" +
+	"next_audit\x18\n" +
+	" \x01(\x04R\tnextAudit\x12+\n" +
+	"\x11next_notification\x18\v \x01(\x04R\x10nextNotification\"\xa6\x01\n" +
 	"\fSnapshotNode\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.backfleet.v1.NodeR\x04spec\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
@@ -2031,7 +2632,51 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\v2\x1a.backfleet.v1.PutJoinTokenR\x05token\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x1d\n" +
 	"\n" +
-	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\"x\n" +
+	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\"\x86\x01\n" +
+	"\fSnapshotUser\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.backfleet.v1.UserR\x04user\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12\x19\n" +
+	"\blogin_ms\x18\x04 \x01(\x03R\aloginMs\"r\n" +
+	"\rSnapshotToken\x12,\n" +
+	"\x05token\x18\x01 \x01(\v2\x16.backfleet.v1.PutTokenR\x05token\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\"\xe5\x02\n" +
+	"\vAuditRecord\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x10\n" +
+	"\x03via\x18\x05 \x01(\tR\x03via\x12\x12\n" +
+	"\x04from\x18\x06 \x01(\tR\x04from\x12\x1c\n" +
+	"\toperation\x18\a \x01(\tR\toperation\x12\x16\n" +
+	"\x06target\x18\b \x01(\tR\x06target\x12\x16\n" +
+	"\x06before\x18\t \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\n" +
+	" \x01(\tR\x05after\x12\x10\n" +
+	"\x03why\x18\v \x01(\tR\x03why\x12\x12\n" +
+	"\x04code\x18\f \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\r \x01(\tR\amessage\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x0e \x01(\tR\trequestId\x12\x14\n" +
+	"\x05count\x18\x0f \x01(\x04R\x05count\"\xb5\x02\n" +
+	"\x14SnapshotNotification\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12>\n" +
+	"\fnotification\x18\x02 \x01(\v2\x1a.backfleet.v1.NotificationR\fnotification\x12>\n" +
+	"\x05state\x18\x03 \x01(\x0e2(.backfleet.v1.SnapshotNotification.StateR\x05state\x12\x14\n" +
+	"\x05tries\x18\x04 \x01(\rR\x05tries\x12\x17\n" +
+	"\anext_ms\x18\x05 \x01(\x03R\x06nextMs\x12\x19\n" +
+	"\btried_ms\x18\x06 \x01(\x03R\atriedMs\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"-\n" +
+	"\x05State\x12\v\n" +
+	"\aPENDING\x10\x00\x12\r\n" +
+	"\tDELIVERED\x10\x01\x12\b\n" +
+	"\x04DEAD\x10\x02\"3\n" +
+	"\vSnapshotTag\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"x\n" +
 	"\x0fSnapshotRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x13\n" +
@@ -2067,84 +2712,104 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_proto_rawDescData
 }
 
-var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_snapshot_proto_goTypes = []any{
-	(DryRun)(0),               // 0: backfleet.v1.DryRun
-	(*PlanRecord)(nil),        // 1: backfleet.v1.PlanRecord
-	(*PlanBlock)(nil),         // 2: backfleet.v1.PlanBlock
-	(*PlanNode)(nil),          // 3: backfleet.v1.PlanNode
-	(*SnapshotRecord)(nil),    // 4: backfleet.v1.SnapshotRecord
-	(*SnapshotHeader)(nil),    // 5: backfleet.v1.SnapshotHeader
-	(*SnapshotNode)(nil),      // 6: backfleet.v1.SnapshotNode
-	(*SnapshotPlan)(nil),      // 7: backfleet.v1.SnapshotPlan
-	(*Assigned)(nil),          // 8: backfleet.v1.Assigned
-	(*Operation)(nil),         // 9: backfleet.v1.Operation
-	(*SnapshotOutcomes)(nil),  // 10: backfleet.v1.SnapshotOutcomes
-	(*SnapshotDurations)(nil), // 11: backfleet.v1.SnapshotDurations
-	(*SnapshotLeaf)(nil),      // 12: backfleet.v1.SnapshotLeaf
-	(*SnapshotLease)(nil),     // 13: backfleet.v1.SnapshotLease
-	(*SnapshotAgent)(nil),     // 14: backfleet.v1.SnapshotAgent
-	(*Drain)(nil),             // 15: backfleet.v1.Drain
-	(*SnapshotJoinToken)(nil), // 16: backfleet.v1.SnapshotJoinToken
-	(*SnapshotRequest)(nil),   // 17: backfleet.v1.SnapshotRequest
-	(*SnapshotFooter)(nil),    // 18: backfleet.v1.SnapshotFooter
-	(*Request)(nil),           // 19: backfleet.v1.Request
-	(*Zone)(nil),              // 20: backfleet.v1.Zone
-	(*DateRange)(nil),         // 21: backfleet.v1.DateRange
-	(*Node)(nil),              // 22: backfleet.v1.Node
-	(*PutServer)(nil),         // 23: backfleet.v1.PutServer
-	(*PutResourceGroup)(nil),  // 24: backfleet.v1.PutResourceGroup
-	(*PutWorkspace)(nil),      // 25: backfleet.v1.PutWorkspace
-	(*PutRegion)(nil),         // 26: backfleet.v1.PutRegion
-	(*DataSource)(nil),        // 27: backfleet.v1.DataSource
-	(Operate_Kind)(0),         // 28: backfleet.v1.Operate.Kind
-	(*Agent)(nil),             // 29: backfleet.v1.Agent
-	(*PutJoinToken)(nil),      // 30: backfleet.v1.PutJoinToken
-	(*Answer)(nil),            // 31: backfleet.v1.Answer
+	(DryRun)(0),                     // 0: backfleet.v1.DryRun
+	(SnapshotNotification_State)(0), // 1: backfleet.v1.SnapshotNotification.State
+	(*PlanRecord)(nil),              // 2: backfleet.v1.PlanRecord
+	(*PlanBlock)(nil),               // 3: backfleet.v1.PlanBlock
+	(*PlanNode)(nil),                // 4: backfleet.v1.PlanNode
+	(*SnapshotRecord)(nil),          // 5: backfleet.v1.SnapshotRecord
+	(*SnapshotHeader)(nil),          // 6: backfleet.v1.SnapshotHeader
+	(*SnapshotNode)(nil),            // 7: backfleet.v1.SnapshotNode
+	(*SnapshotPlan)(nil),            // 8: backfleet.v1.SnapshotPlan
+	(*Assigned)(nil),                // 9: backfleet.v1.Assigned
+	(*Operation)(nil),               // 10: backfleet.v1.Operation
+	(*SnapshotOutcomes)(nil),        // 11: backfleet.v1.SnapshotOutcomes
+	(*SnapshotDurations)(nil),       // 12: backfleet.v1.SnapshotDurations
+	(*SnapshotLeaf)(nil),            // 13: backfleet.v1.SnapshotLeaf
+	(*SnapshotLease)(nil),           // 14: backfleet.v1.SnapshotLease
+	(*SnapshotAgent)(nil),           // 15: backfleet.v1.SnapshotAgent
+	(*Drain)(nil),                   // 16: backfleet.v1.Drain
+	(*SnapshotJoinToken)(nil),       // 17: backfleet.v1.SnapshotJoinToken
+	(*SnapshotUser)(nil),            // 18: backfleet.v1.SnapshotUser
+	(*SnapshotToken)(nil),           // 19: backfleet.v1.SnapshotToken
+	(*AuditRecord)(nil),             // 20: backfleet.v1.AuditRecord
+	(*SnapshotNotification)(nil),    // 21: backfleet.v1.SnapshotNotification
+	(*SnapshotTag)(nil),             // 22: backfleet.v1.SnapshotTag
+	(*SnapshotRequest)(nil),         // 23: backfleet.v1.SnapshotRequest
+	(*SnapshotFooter)(nil),          // 24: backfleet.v1.SnapshotFooter
+	(*Request)(nil),                 // 25: backfleet.v1.Request
+	(*Zone)(nil),                    // 26: backfleet.v1.Zone
+	(*DateRange)(nil),               // 27: backfleet.v1.DateRange
+	(*Node)(nil),                    // 28: backfleet.v1.Node
+	(*PutServer)(nil),               // 29: backfleet.v1.PutServer
+	(*PutResourceGroup)(nil),        // 30: backfleet.v1.PutResourceGroup
+	(*PutWorkspace)(nil),            // 31: backfleet.v1.PutWorkspace
+	(*PutRegion)(nil),               // 32: backfleet.v1.PutRegion
+	(*DataSource)(nil),              // 33: backfleet.v1.DataSource
+	(*Channel)(nil),                 // 34: backfleet.v1.Channel
+	(Operate_Kind)(0),               // 35: backfleet.v1.Operate.Kind
+	(*Agent)(nil),                   // 36: backfleet.v1.Agent
+	(*PutJoinToken)(nil),            // 37: backfleet.v1.PutJoinToken
+	(*User)(nil),                    // 38: backfleet.v1.User
+	(*PutToken)(nil),                // 39: backfleet.v1.PutToken
+	(*Notification)(nil),            // 40: backfleet.v1.Notification
+	(*Answer)(nil),                  // 41: backfleet.v1.Answer
 }
 var file_snapshot_proto_depIdxs = []int32{
-	19, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
-	20, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
-	3,  // 2: backfleet.v1.PlanRecord.nodes:type_name -> backfleet.v1.PlanNode
-	2,  // 3: backfleet.v1.PlanRecord.blocks:type_name -> backfleet.v1.PlanBlock
-	21, // 4: backfleet.v1.PlanRecord.dropped_dates:type_name -> backfleet.v1.DateRange
-	3,  // 5: backfleet.v1.PlanRecord.outside:type_name -> backfleet.v1.PlanNode
-	21, // 6: backfleet.v1.PlanBlock.dates:type_name -> backfleet.v1.DateRange
-	22, // 7: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
+	25, // 0: backfleet.v1.PlanRecord.request:type_name -> backfleet.v1.Request
+	26, // 1: backfleet.v1.PlanRecord.zones:type_name -> backfleet.v1.Zone
+	4,  // 2: backfleet.v1.PlanRecord.nodes:type_name -> backfleet.v1.PlanNode
+	3,  // 3: backfleet.v1.PlanRecord.blocks:type_name -> backfleet.v1.PlanBlock
+	27, // 4: backfleet.v1.PlanRecord.dropped_dates:type_name -> backfleet.v1.DateRange
+	4,  // 5: backfleet.v1.PlanRecord.outside:type_name -> backfleet.v1.PlanNode
+	27, // 6: backfleet.v1.PlanBlock.dates:type_name -> backfleet.v1.DateRange
+	28, // 7: backfleet.v1.PlanNode.spec:type_name -> backfleet.v1.Node
 	0,  // 8: backfleet.v1.PlanNode.dry_run:type_name -> backfleet.v1.DryRun
-	5,  // 9: backfleet.v1.SnapshotRecord.header:type_name -> backfleet.v1.SnapshotHeader
-	6,  // 10: backfleet.v1.SnapshotRecord.node:type_name -> backfleet.v1.SnapshotNode
-	7,  // 11: backfleet.v1.SnapshotRecord.plan:type_name -> backfleet.v1.SnapshotPlan
-	12, // 12: backfleet.v1.SnapshotRecord.leaf:type_name -> backfleet.v1.SnapshotLeaf
-	13, // 13: backfleet.v1.SnapshotRecord.lease:type_name -> backfleet.v1.SnapshotLease
-	23, // 14: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
-	14, // 15: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.SnapshotAgent
-	17, // 16: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
-	18, // 17: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
-	10, // 18: backfleet.v1.SnapshotRecord.outcomes:type_name -> backfleet.v1.SnapshotOutcomes
-	11, // 19: backfleet.v1.SnapshotRecord.durations:type_name -> backfleet.v1.SnapshotDurations
-	24, // 20: backfleet.v1.SnapshotRecord.resource_group:type_name -> backfleet.v1.PutResourceGroup
-	25, // 21: backfleet.v1.SnapshotRecord.workspace:type_name -> backfleet.v1.PutWorkspace
-	26, // 22: backfleet.v1.SnapshotRecord.region:type_name -> backfleet.v1.PutRegion
-	16, // 23: backfleet.v1.SnapshotRecord.join_token:type_name -> backfleet.v1.SnapshotJoinToken
-	27, // 24: backfleet.v1.SnapshotRecord.data_source:type_name -> backfleet.v1.DataSource
-	22, // 25: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
-	1,  // 26: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
-	8,  // 27: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
-	8,  // 28: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
-	9,  // 29: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
-	28, // 30: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
-	21, // 31: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
-	29, // 32: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
-	15, // 33: backfleet.v1.SnapshotAgent.drain:type_name -> backfleet.v1.Drain
-	30, // 34: backfleet.v1.SnapshotJoinToken.token:type_name -> backfleet.v1.PutJoinToken
-	31, // 35: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	6,  // 9: backfleet.v1.SnapshotRecord.header:type_name -> backfleet.v1.SnapshotHeader
+	7,  // 10: backfleet.v1.SnapshotRecord.node:type_name -> backfleet.v1.SnapshotNode
+	8,  // 11: backfleet.v1.SnapshotRecord.plan:type_name -> backfleet.v1.SnapshotPlan
+	13, // 12: backfleet.v1.SnapshotRecord.leaf:type_name -> backfleet.v1.SnapshotLeaf
+	14, // 13: backfleet.v1.SnapshotRecord.lease:type_name -> backfleet.v1.SnapshotLease
+	29, // 14: backfleet.v1.SnapshotRecord.server:type_name -> backfleet.v1.PutServer
+	15, // 15: backfleet.v1.SnapshotRecord.agent:type_name -> backfleet.v1.SnapshotAgent
+	23, // 16: backfleet.v1.SnapshotRecord.request:type_name -> backfleet.v1.SnapshotRequest
+	24, // 17: backfleet.v1.SnapshotRecord.footer:type_name -> backfleet.v1.SnapshotFooter
+	11, // 18: backfleet.v1.SnapshotRecord.outcomes:type_name -> backfleet.v1.SnapshotOutcomes
+	12, // 19: backfleet.v1.SnapshotRecord.durations:type_name -> backfleet.v1.SnapshotDurations
+	30, // 20: backfleet.v1.SnapshotRecord.resource_group:type_name -> backfleet.v1.PutResourceGroup
+	31, // 21: backfleet.v1.SnapshotRecord.workspace:type_name -> backfleet.v1.PutWorkspace
+	32, // 22: backfleet.v1.SnapshotRecord.region:type_name -> backfleet.v1.PutRegion
+	17, // 23: backfleet.v1.SnapshotRecord.join_token:type_name -> backfleet.v1.SnapshotJoinToken
+	33, // 24: backfleet.v1.SnapshotRecord.data_source:type_name -> backfleet.v1.DataSource
+	18, // 25: backfleet.v1.SnapshotRecord.user:type_name -> backfleet.v1.SnapshotUser
+	19, // 26: backfleet.v1.SnapshotRecord.token:type_name -> backfleet.v1.SnapshotToken
+	20, // 27: backfleet.v1.SnapshotRecord.audit:type_name -> backfleet.v1.AuditRecord
+	34, // 28: backfleet.v1.SnapshotRecord.channel:type_name -> backfleet.v1.Channel
+	21, // 29: backfleet.v1.SnapshotRecord.notification:type_name -> backfleet.v1.SnapshotNotification
+	22, // 30: backfleet.v1.SnapshotRecord.tag:type_name -> backfleet.v1.SnapshotTag
+	28, // 31: backfleet.v1.SnapshotNode.spec:type_name -> backfleet.v1.Node
+	2,  // 32: backfleet.v1.SnapshotPlan.record:type_name -> backfleet.v1.PlanRecord
+	9,  // 33: backfleet.v1.SnapshotPlan.priorities:type_name -> backfleet.v1.Assigned
+	9,  // 34: backfleet.v1.SnapshotPlan.removed:type_name -> backfleet.v1.Assigned
+	10, // 35: backfleet.v1.SnapshotPlan.operations:type_name -> backfleet.v1.Operation
+	35, // 36: backfleet.v1.Operation.kind:type_name -> backfleet.v1.Operate.Kind
+	27, // 37: backfleet.v1.Operation.dates:type_name -> backfleet.v1.DateRange
+	36, // 38: backfleet.v1.SnapshotAgent.agent:type_name -> backfleet.v1.Agent
+	16, // 39: backfleet.v1.SnapshotAgent.drain:type_name -> backfleet.v1.Drain
+	37, // 40: backfleet.v1.SnapshotJoinToken.token:type_name -> backfleet.v1.PutJoinToken
+	38, // 41: backfleet.v1.SnapshotUser.user:type_name -> backfleet.v1.User
+	39, // 42: backfleet.v1.SnapshotToken.token:type_name -> backfleet.v1.PutToken
+	40, // 43: backfleet.v1.SnapshotNotification.notification:type_name -> backfleet.v1.Notification
+	1,  // 44: backfleet.v1.SnapshotNotification.state:type_name -> backfleet.v1.SnapshotNotification.State
+	41, // 45: backfleet.v1.SnapshotRequest.answer:type_name -> backfleet.v1.Answer
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -2171,14 +2836,20 @@ func file_snapshot_proto_init() {
 		(*SnapshotRecord_Region)(nil),
 		(*SnapshotRecord_JoinToken)(nil),
 		(*SnapshotRecord_DataSource)(nil),
+		(*SnapshotRecord_User)(nil),
+		(*SnapshotRecord_Token)(nil),
+		(*SnapshotRecord_Audit)(nil),
+		(*SnapshotRecord_Channel)(nil),
+		(*SnapshotRecord_Notification)(nil),
+		(*SnapshotRecord_Tag)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   18,
+			NumEnums:      2,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
