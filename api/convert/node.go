@@ -21,7 +21,7 @@ func Node(n *wire.Node) v1.Node {
 		TimeoutMs:         n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
 		Environment: Assignments(n.Environment), Code: n.Code,
 		Requires: Assignments(n.Requires), Slots: int32(n.Slots), User: n.User, Limits: limits(n.Limits),
-		ExitCodes: exitCodes(n.ExitCodes), Secrets: n.Secrets,
+		ExitCodes: exitCodes(n.ExitCodes), Secrets: n.Secrets, Notify: subscriptions(n.Notify),
 	}
 	blocks(&out, n)
 	return out
@@ -46,7 +46,7 @@ func ReadNodes(nodes []v1.Node) ([]*wire.Node, error) {
 			TimeoutMs: n.TimeoutMs, Retries: n.Retries, RetryDelayMs: n.RetryDelayMs,
 			Environment: readAssignments(n.Environment), Code: n.Code,
 			Requires: readAssignments(n.Requires), Slots: readSlots(&f, path+".slots", n.Slots), User: n.User, Limits: readLimits(n.Limits),
-			ExitCodes: readExitCodes(&f, path+".exitCodes", n.ExitCodes), Secrets: n.Secrets,
+			ExitCodes: readExitCodes(&f, path+".exitCodes", n.ExitCodes), Secrets: n.Secrets, Notify: readSubscriptions(&f, path+".notify", n.Notify),
 		}
 		readBlocks(read[i], &n)
 	}

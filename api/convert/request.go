@@ -22,7 +22,7 @@ func Request(r *wire.Request) v1.BackfillRequest {
 		DryRun: r.DryRun, PinCode: r.PinCode, ResourceGroup: r.ResourceGroup, Overlap: overlaps.word(r.Overlap),
 		Workspaces: r.Workspaces, Whitelist: r.Whitelist, Blacklist: r.Blacklist, End: r.End,
 		OnConflict: onConflicts.word(r.OnConflict), Period: period(r.Period), Zone: r.Zone,
-		PausedNodes: switches.word(r.PausedNodes), DryRunNodes: switches.word(r.DryRunNodes), Priority: r.Priority,
+		PausedNodes: switches.word(r.PausedNodes), DryRunNodes: switches.word(r.DryRunNodes), Priority: r.Priority, Notify: subscriptions(r.Notify),
 	}
 	out.Dates = append(out.Dates, DateRanges(r.Dates)...)
 	for _, n := range r.Filters {
@@ -61,6 +61,7 @@ func ReadRequest(r v1.BackfillRequest) (*wire.Request, error) {
 		OnConflict: onConflicts.number(&f, "onConflict", r.OnConflict), Period: readPeriod(&f, "period", r.Period), Zone: r.Zone,
 		PausedNodes: switches.number(&f, "pausedNodes", r.PausedNodes), DryRunNodes: switches.number(&f, "dryRunNodes", r.DryRunNodes),
 		Priority: r.Priority, Dates: readDateRanges(&f, "dates", r.Dates),
+		Notify: readSubscriptions(&f, "notify", r.Notify),
 	}
 	for _, n := range r.Filters {
 		out.Filters = append(out.Filters, &wire.NodeFilter{

@@ -56,6 +56,7 @@ var (
 			{"limits", (*document).limits},
 			{"exitCodes", (*document).exitCodes},
 			{"secrets", listField("names of variables", func(n *wire.Node) *[]string { return &n.Secrets })},
+			{"notify", (*document).notify},
 			{"source", textField(func(n *wire.Node) *string { return &n.Source })},
 			{"code", inlineField(func(n *wire.Node) *string { return &n.Code })},
 			{"codeFile", fileField(func(n *wire.Node) *string { return &n.Code })},

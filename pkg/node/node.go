@@ -76,6 +76,7 @@ func Compile(spec *wire.Node) (*Node, []Warning, error) {
 	c.limits()
 	c.exitCodes()
 	c.secrets()
+	c.notify()
 	if known {
 		c.hasCode(kind)
 		n.Params, n.Code = c.texts()

@@ -180,7 +180,7 @@ func TestReadRefuses(t *testing.T) {
 	const head = "id: a\ncode: x\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"syntax", "id: a\n  b: [\n", `n/a.yaml:2:3: : it is not YAML: mapping values are not allowed in this context`},
-		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, requires, slots, user, limits, exitCodes, secrets, source, code, codeFile, python, sql, http, check, integration or logical`},
+		{"unknown field", head + "upstream: [b]\n", `n/a.yaml:3:1: upstream: there is no such field (did you mean "upstreams"?): expected id, name, workspace, owner, type, description, dialect, params, schedule, baseline, resourceGroup, upstreams, dependsOnSelf, dependsOnChildren, mode, timeout, retries, retryDelay, environment, requires, slots, user, limits, exitCodes, secrets, notify, source, code, codeFile, python, sql, http, check, integration or logical`},
 		{"unknown field below", head + "baseline:\n  name: x\n  prio: 3\n", `n/a.yaml:5:3: baseline.prio: there is no such field: expected name or priority`},
 		{"mode", head + "mode: pause\n", `n/a.yaml:3:7: mode: "pause" (did you mean "paused"?): expected normal, dryRun or paused`},
 		{"cross cycle", head + "crossCycle: {children: true}\n", `n/a.yaml:3:1: crossCycle: it is not supported by this version: take it out`},

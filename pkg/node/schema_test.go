@@ -50,6 +50,7 @@ func TestSchemaHasTheReadersFields(t *testing.T) {
 		{"column", columnShape.names(), integration.Properties["columns"].Value.Items.Value.AnyOf[1].Value},
 		{"logical", logicalShape.names(), logical},
 		{"field", logicalFieldShape.names(), logical.Properties["fields"].Value.Items.Value},
+		{"notify", subscriptionShape.names(), root.Properties["notify"].Value.Items.Value.AnyOf[1].Value},
 		{"unit", unitShape.names(), logical.Properties["units"].Value.Items.Value},
 	} {
 		var inSchema []string

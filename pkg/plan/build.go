@@ -247,6 +247,9 @@ func check(req *wire.Request, maxGroups int32) error {
 			return fault.Field(e.field, "%d is not a choice this version knows", e.value)
 		}
 	}
+	if found := node.CheckSubscriptions("notify", req.Notify); len(found) > 0 {
+		return fault.New(fault.Invalid, "the request's channels: %s", found[0].Message).WithDetails(found...)
+	}
 	return checkChangeable(req, maxGroups)
 }
 
