@@ -259,6 +259,71 @@ func (c *Client) RevokeJoinToken(ctx context.Context, id, why string) (*v1.Remov
 	return read[v1.Removal](c.api.RevokeJoinToken(ctx, id, &v1.RevokeJoinTokenParams{Why: why}))
 }
 
+// Baselines lists baselines by name, as the nodes name them.
+func (c *Client) Baselines(ctx context.Context, p *v1.ListBaselinesParams) (*v1.BaselinePage, error) {
+	return read[v1.BaselinePage](c.api.ListBaselines(ctx, p))
+}
+
+// Users lists users by name.
+func (c *Client) Users(ctx context.Context, p *v1.ListUsersParams) (*v1.UserPage, error) {
+	return read[v1.UserPage](c.api.ListUsers(ctx, p))
+}
+
+// User is one user.
+func (c *Client) User(ctx context.Context, name string) (*v1.User, error) {
+	return read[v1.User](c.api.GetUser(ctx, name, nil))
+}
+
+// PutUser sets all that can be set of a user.
+func (c *Client) PutUser(ctx context.Context, name string, s v1.UserSettings, why string) (*v1.User, error) {
+	return read[v1.User](c.api.PutUser(ctx, name, &v1.PutUserParams{Why: why}, s))
+}
+
+// RemoveUser removes a user, and ends their tokens.
+func (c *Client) RemoveUser(ctx context.Context, name, why string) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.RemoveUser(ctx, name, &v1.RemoveUserParams{Why: why}))
+}
+
+// Tokens lists tokens by id, one's own unless the parameters name a user.
+func (c *Client) Tokens(ctx context.Context, p *v1.ListTokensParams) (*v1.TokenPage, error) {
+	return read[v1.TokenPage](c.api.ListTokens(ctx, p))
+}
+
+// Token is one token, without its text.
+func (c *Client) Token(ctx context.Context, id string) (*v1.AccessToken, error) {
+	return read[v1.AccessToken](c.api.GetToken(ctx, id, nil))
+}
+
+// CreateToken makes a token. When its answer is lost and the call repeated, the
+// error is fault.Conflict and names the token to revoke.
+func (c *Client) CreateToken(ctx context.Context, r v1.TokenRequest) (*v1.NewToken, error) {
+	return read[v1.NewToken](c.api.CreateToken(ctx, nil, r))
+}
+
+// RevokeToken ends a token at once.
+func (c *Client) RevokeToken(ctx context.Context, id, why string) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.RevokeToken(ctx, id, &v1.RevokeTokenParams{Why: why}))
+}
+
+// Audit lists what people did and were not let do, newest first.
+func (c *Client) Audit(ctx context.Context, p *v1.ListAuditParams) (*v1.AuditPage, error) {
+	return read[v1.AuditPage](c.api.ListAudit(ctx, p))
+}
+
+// ExportAudit gives every record that matches, a JSON object a line (v1.AuditRecord),
+// as it comes. The caller closes it. A read that ends with another error than
+// io.EOF did not give all of them.
+func (c *Client) ExportAudit(ctx context.Context, p *v1.ListAuditParams) (io.ReadCloser, error) {
+	r, err := c.api.ListAudit(ctx, p, func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Accept", "application/x-ndjson")
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.Body, nil
+}
+
 // Cluster tells of the coordinators.
 func (c *Client) Cluster(ctx context.Context) (*v1.Cluster, error) {
 	return read[v1.Cluster](c.api.GetCluster(ctx, nil))

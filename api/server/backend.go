@@ -23,6 +23,7 @@ type Backend interface {
 	Reads
 	LeaderReads
 	Writes
+	People
 	Logs
 
 	// Events sends what happens from now on, or from the place after, an id
@@ -180,10 +181,33 @@ type Write struct {
 	RequestID string // idempotency key, never empty
 	Hash      []byte // SHA-256 of method, path and body under that key
 	Why       string // in the words of who asked; may be empty
-	// Restricted: the actor may run nodes of these workspaces only (RULES R2.9).
+
+	// Role is what the actor may at this moment (RULES R15.1); unspecified: nothing.
+	Role wire.Role
+	// Restricted: the actor is a developer of these workspaces only: they run no
+	// nodes of others (RULES R2.9), and change none (R15.2).
 	Restricted bool
 	Workspaces []string
+
+	// For the audit (RULES R15.4).
+	Via       string // what the actor showed: the id of a token, ViaFile+NAME or ViaOpen
+	From      string // address that the request came from
+	Operation string // the request's operationId
+
+	// IfMatch is the tag that the thing must have for the write to take effect
+	// (RULES R15.5), IfNone: there must be no such thing yet; empty: whatever it is.
+	// When it is another, the error is fault.Precondition.
+	IfMatch string
 }
+
+// What Write.Via is of those who show no user's token.
+const (
+	ViaOpen = "open"  // nothing has to be shown
+	ViaFile = "file:" // before the name in the coordinators' own file
+)
+
+// IfNone as Write.IfMatch lets the write only make something new.
+const IfNone = "none"
 
 // BatchOperation is what a person does to instances, dates or plans (RULES R9). The
 // server has seen to it that the kind fits the form of the targets.

@@ -187,7 +187,7 @@ func readJoinToken(body v1.JoinTokenRequest) (TokenToMake, error) {
 func (h handlers) ListJoinTokens(c *gin.Context, p v1.ListJoinTokensParams) {
 	pg, err := page(p.Cursor, p.Limit)
 	if err == nil {
-		err = Write{Restricted: len(c.GetStringSlice(keyWorkspaces)) > 0}.operators("", "who may join the cluster")
+		err = caller(c).operators("", "who may join the cluster")
 	}
 	if err != nil {
 		h.fail(c, err)

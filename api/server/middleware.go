@@ -19,8 +19,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"backfleet/api/convert"
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
 )
 
 // Headers of the API beside the standard ones.
@@ -36,11 +38,11 @@ const (
 
 // Keys of what middleware leaves for handlers in the gin context.
 const (
-	keyActor      = "actor"
-	keyWorkspaces = "workspaces"
-	keyBody       = "body"
-	keyWrite      = "write"
-	keySorted     = "sorted" // func(body []byte) bool: finds the class by what the body asks for
+	keyActor  = "actor"
+	keyBearer = "bearer" // Write: who asks, and what they may
+	keyBody   = "body"
+	keyWrite  = "write"
+	keySorted = "sorted" // func(body []byte) bool: finds the class by what the body asks for
 )
 
 // identify gives the request an id, or keeps the one that it came with.
@@ -109,6 +111,7 @@ func (s *Server) authenticate(c *gin.Context) {
 		}
 		c.Request.Header.Set(headerActor, actor)
 		c.Set(keyActor, actor)
+		c.Set(keyBearer, Write{Actor: actor, Role: wire.Role_ADMIN, Via: ViaOpen, From: c.RemoteIP()})
 		return
 	}
 	given := sha256.Sum256([]byte(strings.TrimPrefix(c.GetHeader("Authorization"), "Bearer ")))
@@ -126,7 +129,11 @@ func (s *Server) authenticate(c *gin.Context) {
 		return
 	}
 	c.Set(keyActor, bearer.Name)
-	c.Set(keyWorkspaces, bearer.Workspaces)
+	who := Write{Actor: bearer.Name, Role: wire.Role_ADMIN, Via: ViaFile + bearer.Name, From: c.RemoteIP()}
+	if len(bearer.Workspaces) > 0 {
+		who.Role, who.Restricted, who.Workspaces = wire.Role_DEVELOPER, true, bearer.Workspaces
+	}
+	c.Set(keyBearer, who)
 }
 
 // receive reads the whole body, bounded in bytes and time, and sets the bounds
@@ -245,12 +252,14 @@ func (s *Server) keyed(c *gin.Context, body []byte) bool {
 		h.Write([]byte{' '})
 		h.Write(part)
 	}
-	workspaces := c.GetStringSlice(keyWorkspaces)
-	c.Set(keyWrite, Write{
-		Actor: c.GetString(keyActor), RequestID: key, Hash: h.Sum(nil), Restricted: len(workspaces) > 0, Workspaces: workspaces,
-	})
+	w := bearer(c)
+	w.RequestID, w.Hash = key, h.Sum(nil)
+	c.Set(keyWrite, w)
 	return true
 }
+
+// bearer is who asks: what authenticate left.
+func bearer(c *gin.Context) Write { return c.MustGet(keyBearer).(Write) }
 
 // write is what receive left of a write.
 func write(c *gin.Context) Write { return c.MustGet(keyWrite).(Write) }
@@ -266,13 +275,12 @@ func writeFor(c *gin.Context, why string) (Write, error) {
 	return w, nil
 }
 
-// operators refuses what is for operators (RULES R7.6): a token that is bound to
-// workspaces is none's.
+// operators refuses what is for operators (RULES R7.6, R15.1).
 func (w Write) operators(field, what string) error {
-	if !w.Restricted {
+	if w.Role >= wire.Role_OPERATOR {
 		return nil
 	}
-	e := fault.New(fault.Denied, "%s is for operators, and this token is bound to workspaces: ask one", what)
+	e := fault.New(fault.Denied, "%s is for operators, and you are %s: ask one", what, convert.WithArticle(w.Role))
 	e.Field = field
 	return e
 }
@@ -280,7 +288,7 @@ func (w Write) operators(field, what string) error {
 // isStream says that the answer takes as long as it takes.
 func isStream(c *gin.Context) bool {
 	p := c.FullPath()
-	return p == "/v1/events" || strings.HasSuffix(p, "/logs/follow") || strings.HasSuffix(p, "/logs/download")
+	return p == "/v1/events" || exports(c) || strings.HasSuffix(p, "/logs/follow") || strings.HasSuffix(p, "/logs/download")
 }
 
 // settle lets a read wait until the state here is new enough for it, and tells

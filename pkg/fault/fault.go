@@ -21,6 +21,9 @@ const (
 	NotFound Code = "not_found"
 	// Conflict: the request is well-formed but the present state refuses it.
 	Conflict Code = "conflict"
+	// Precondition: the thing is not as the caller said it must be for the change
+	// (its tag is another): nothing was changed; read it again and decide anew.
+	Precondition Code = "precondition"
 	// Denied: the caller may not do this.
 	Denied Code = "denied"
 	// Unauthenticated: the caller did not prove who they are.
@@ -138,7 +141,7 @@ func ExitCode(err error) int {
 		return 2
 	case NotFound:
 		return 3
-	case Conflict:
+	case Conflict, Precondition:
 		return 4
 	case Denied, Unauthenticated:
 		return 5
@@ -166,6 +169,8 @@ func HTTPStatus(code Code) int {
 		return 404
 	case Conflict:
 		return 409
+	case Precondition:
+		return 412
 	case TooLarge:
 		return 413
 	case Overloaded:

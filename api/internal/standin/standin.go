@@ -53,6 +53,9 @@ type Backend struct {
 	workspaces map[string]*wire.PutWorkspace
 	regions    map[string]*wire.PutRegion
 	sources    map[string]*wire.DataSource
+	users      map[string]*wire.SnapshotUser
+	mine       map[string]*wire.SnapshotToken // tokens of users
+	audit      []*wire.AuditRecord
 }
 
 type accepted struct {
@@ -67,7 +70,7 @@ func New() *Backend {
 		keys: map[string]accepted{}, grown: make(chan struct{}), Outcome: v1.StateSucceeded,
 		agents: newAgents(), tokens: map[string]v1.JoinToken{"t0": {ID: "t0", Groups: []string{"default"}, CreatedBy: "ada", CreatedAt: At, ExpiresAt: &At, Expired: true, Agents: 1}},
 		groups: map[string]*wire.PutResourceGroup{"default": {Name: "default"}}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
-		sources: map[string]*wire.DataSource{},
+		sources: map[string]*wire.DataSource{}, users: newUsers(), mine: newUserTokens(), audit: newAudit(),
 	}
 }
 
