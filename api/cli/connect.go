@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"backfleet/api/client"
 	"backfleet/pkg/fault"
@@ -25,6 +25,7 @@ type connection struct {
 	ca        string
 	cert, key string
 	timeout   time.Duration
+	made      *client.Client
 }
 
 const standardServer = "http://127.0.0.1:8470"
@@ -32,36 +33,71 @@ const standardServer = "http://127.0.0.1:8470"
 // connects adds the flags to a command.
 func (a *app) connects(c *cobra.Command) *connection {
 	k := &connection{app: a, command: c}
-	standard := strings.Split(cmp.Or(a.Getenv("BACKFLEET_SERVER"), standardServer), ",")
-	c.Flags().StringSliceVar(&k.servers, "server", standard, "coordinators, `URL`s separated by commas; the first that answers is used")
-	c.Flags().StringVar(&k.tokenFile, "token-file", a.Getenv("BACKFLEET_TOKEN_FILE"), "`file` that holds the access token")
-	c.Flags().StringVar(&k.ca, "ca", a.Getenv("BACKFLEET_CA"), "PEM `file` of the authority that signed the coordinators' certificates")
-	c.Flags().StringVar(&k.cert, "cert", a.Getenv("BACKFLEET_CERT"), "PEM `file` of your certificate, where coordinators ask for one")
-	c.Flags().StringVar(&k.key, "key", a.Getenv("BACKFLEET_KEY"), "PEM `file` of its private key")
+	f := c.Flags()
+	f.StringSliceVar(&k.servers, "server", []string{standardServer}, "coordinators, `URL`s separated by commas; the first that answers is used")
+	f.StringVar(&k.tokenFile, "token-file", "", "`file` that holds the access token")
+	f.StringVar(&k.ca, "ca", "", "PEM `file` of the authority that signed the coordinators' certificates")
+	f.StringVar(&k.cert, "cert", "", "PEM `file` of your certificate, where coordinators ask for one")
+	f.StringVar(&k.key, "key", "", "PEM `file` of its private key")
+	fills(f, "server", "token-file", "ca", "cert", "key")
 	if a.Directory != nil {
-		a.Directory.AddFlags(c.Flags())
+		a.Directory.AddFlags(f)
+		f.VisitAll(func(one *pflag.Flag) {
+			if one.Name == DirectoryFlag || strings.HasPrefix(one.Name, DirectoryFlag+"-") {
+				fills(f, one.Name)
+			}
+		})
 	}
-	c.Flags().DurationVar(&k.timeout, "timeout", 15*time.Second, "how long to go on trying while no coordinator answers")
+	f.DurationVar(&k.timeout, "timeout", 15*time.Second, "how `long` to go on trying while no coordinator answers")
 	return k
 }
 
-// client makes the client that the flags ask for.
+// client makes the client that flags, environment and context ask for; it is the
+// same for all that a command asks.
 func (k *connection) client() (*client.Client, error) {
-	servers, err := k.find()
+	if k.made != nil {
+		return k.made, nil
+	}
+	o, err := k.options()
 	if err != nil {
 		return nil, err
 	}
-	o := client.Options{Servers: servers, Patience: k.timeout, Actor: k.app.Getenv("USER")}
-	if k.tokenFile != "" {
-		text, err := os.ReadFile(k.tokenFile)
+	k.tell(&o)
+	k.made, err = client.New(o)
+	return k.made, err
+}
+
+// options are those of the client, but for what it tells.
+func (k *connection) options() (o client.Options, err error) {
+	s, err := k.app.settle(k.command)
+	if err != nil {
+		return o, err
+	}
+	o = client.Options{Patience: k.timeout, Actor: k.app.Getenv("USER")}
+	file := ""
+	if file, o.Token = s.token(k); file != "" {
+		text, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "the token file cannot be read")
+			return o, fault.Wrap(err, fault.Invalid, "the token file cannot be read")
 		}
-		o.Token = strings.TrimSpace(string(text))
+		if o.Token = strings.TrimSpace(string(text)); !oneWord(o.Token) {
+			return o, fault.Field("--token-file", "%s holds no token: expected one word", file)
+		}
 	}
-	if o.TLS, err = k.tls(); err != nil {
-		return nil, err
+	if o.Servers, err = k.find(); err != nil {
+		return o, err
 	}
+	o.TLS, err = k.tls()
+	return o, err
+}
+
+// oneWord says whether a text can be a token: one that can be sent.
+func oneWord(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// tell has a client say on standard error why it takes its time.
+func (k *connection) tell(o *client.Options) {
 	told := time.Time{}
 	o.OnRetry = func(_ string, err error) { // now and then: a retry is not an error yet
 		if now := k.app.Now(); now.Sub(told) > 2*time.Second {
@@ -74,7 +110,6 @@ func (k *connection) client() (*client.Client, error) {
 	o.OnOverload = func(try, of int, wait time.Duration, err error) {
 		fmt.Fprintf(k.app.Err, "overloaded: %s; try %d of %d in %s\n", firstLine(err), try, of, wait.Round(100*time.Millisecond))
 	}
-	return client.New(o)
 }
 
 // tls is how coordinators prove themselves, and the caller to them; nil: by the
@@ -114,5 +149,12 @@ func all[T any](ctx context.Context, limit int, page func(ctx context.Context, c
 			return items, nil
 		}
 		cursor = next
+	}
+}
+
+// hide leaves flags out of a command's help.
+func hide(f *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		f.Lookup(name).Hidden = true
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -28,16 +27,17 @@ type Directory interface {
 const DirectoryFlag = "etcd"
 
 // find gives the addresses of coordinators, in the order in which they are
-// tried: those of the directory, the leader's first, then those of --server and
-// BACKFLEET_SERVER. A --server goes before a directory of the environment.
+// tried: those of the directory, the leader's first, then those of --server. A
+// --server goes before a directory that is said farther from the command: in the
+// environment, or in a context.
 func (k *connection) find() ([]string, error) {
-	flags := k.command.Flags()
-	named := flags.Changed("server")
-	if k.app.Directory == nil || named && !flags.Changed(DirectoryFlag) {
-		return k.servers, nil
-	}
-	if err := k.directoryDefaults(); err != nil {
+	s, err := k.app.settle(k.command)
+	if err != nil {
 		return nil, err
+	}
+	named, directory := s.origins["servers"].level, s.origins["etcd"].level
+	if k.app.Directory == nil || named > directory {
+		return k.servers, nil
 	}
 	ctx, cancel := context.WithTimeout(k.command.Context(), k.timeout)
 	defer cancel()
@@ -48,11 +48,13 @@ func (k *connection) find() ([]string, error) {
 	if !ok {
 		return k.servers, nil
 	}
-	found := k.addresses(members)
+	file, token := s.token(k)
+	found := addresses(members, file != "" || token != "")
 	if err == nil && len(found) == 0 {
 		err = fault.New(fault.Unavailable, "the directory knows no coordinator: is one running with --%s and the same prefix? With a token only https addresses count", DirectoryFlag)
 	}
-	if !named && k.app.Getenv("BACKFLEET_SERVER") == "" {
+	// A context's servers are no help to a directory of another place.
+	if named == fromDefault || named == fromContext && directory > fromContext {
 		return found, err
 	}
 	if err != nil {
@@ -61,32 +63,16 @@ func (k *connection) find() ([]string, error) {
 	return append(found, slices.DeleteFunc(slices.Clone(k.servers), func(s string) bool { return slices.Contains(found, s) })...), nil
 }
 
-// directoryDefaults takes what the flags leave open from the environment.
-func (k *connection) directoryDefaults() (err error) {
-	k.command.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || f.Name != DirectoryFlag && !strings.HasPrefix(f.Name, DirectoryFlag+"-") {
-			return
-		}
-		variable := "BACKFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if value := k.app.Getenv(variable); value != "" {
-			if e := f.Value.Set(value); e != nil && err == nil {
-				err = fault.Wrap(e, fault.Invalid, "%s", variable)
-			}
-		}
-	})
-	return err
-}
-
 // addresses are those of the API, the leader's first. A token is shown only to
 // who proves to be the host it was sent to: who can write into a directory must
 // not be able to collect tokens.
-func (k *connection) addresses(members []presence.Member) []string {
+func addresses(members []presence.Member, token bool) []string {
 	leader, _ := presence.Leader(members)
 	var found []string
 	for _, m := range members {
 		address := m.Meta["http"]
 		u, err := url.Parse(address)
-		if err != nil || u.Host == "" || k.tokenFile != "" && u.Scheme != "https" && !mtls.Loopback(u.Host) {
+		if err != nil || u.Host == "" || token && u.Scheme != "https" && !mtls.Loopback(u.Host) {
 			continue
 		}
 		if m.ID == leader.ID {

@@ -67,7 +67,7 @@ func TestCoordinatorsAreFoundInTheDirectory(t *testing.T) {
 			}
 			return value
 		}
-		a := &app{Options{Directory: &x.board, Getenv: getenv, Err: &errs, Now: time.Now}}
+		a := &app{Options: Options{Directory: &x.board, Getenv: getenv, Err: &errs, Now: time.Now}}
 		var got []string
 		var err error
 		c := &cobra.Command{SilenceErrors: true, SilenceUsage: true}

@@ -42,7 +42,7 @@ With --output the whole log goes into a file, byte by byte as it was written. Wi
 --search only lines that match are printed, each run of lines apart from the next
 by a line "--"; the exit status is 3 when none does.`,
 		Example: `  backfleet instance logs b12.345 --follow
-  backfleet instance logs b12.345 --search 'permission denied' --context 3
+  backfleet instance logs b12.345 --search 'permission denied' --around 3
   backfleet instance logs b12.345 --output b12.345.log
   backfleet instance logs b12.345 --attempt 1 --timestamps --stream stderr
   backfleet instance logs b12.345 --tail 20`,
@@ -58,7 +58,7 @@ by a line "--"; the exit status is 3 when none does.`,
 	c.Flags().StringVar(&o.search, "search", "", "only lines that contain this `text`")
 	c.Flags().BoolVar(&o.regex, "regex", false, "what is searched for is a regular expression")
 	c.Flags().BoolVarP(&o.ignoreCase, "ignore-case", "i", false, "search for upper and lower case alike")
-	c.Flags().IntVarP(&o.context, "context", "C", 0, "so many `lines` before and after each that matches")
+	c.Flags().IntVarP(&o.context, "around", "C", 0, "so many `lines` before and after each that matches")
 	c.Flags().IntVar(&o.limit, "limit", 0, "at most so many lines that match; 0: all")
 	o.connection = a.connects(c)
 	return c
@@ -84,7 +84,7 @@ func (o *logsOptions) check() error {
 	case o.search != "" && other != "":
 		return fault.Field("--search", "all of the log is searched: leave out %s, or --search", other)
 	case o.search == "" && (o.regex || o.ignoreCase || o.context != 0 || o.limit != 0):
-		return fault.Field("--search", "it is missing: --regex, --ignore-case, --context and --limit say how to search")
+		return fault.Field("--search", "it is missing: --regex, --ignore-case, --around and --limit say how to search")
 	case o.limit < 0:
 		return fault.Field("--limit", "%d: expected 0 for all, or how many", o.limit)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,15 +30,24 @@ type output struct {
 // prints adds the flag to a command.
 func (a *app) prints(c *cobra.Command) *output {
 	o := &output{app: a, format: "table"}
-	c.Flags().StringVarP(&o.format, "output", "o", o.format, "`form` of the answer: table, json, yaml or name (ids only)")
+	c.Flags().StringVarP(&o.format, flagOutput, "o", o.format, "`form` of the answer: table, wide (all of a table), json, yaml or name (ids only)")
+	fills(c.Flags(), flagOutput)
 	return o
+}
+
+// outputForms are those that --output takes.
+var outputForms = []string{"table", "wide", "json", "yaml", "name"}
+
+func formList() string {
+	last := len(outputForms) - 1
+	return strings.Join(outputForms[:last], ", ") + " or " + outputForms[last]
 }
 
 // answer writes a value as the flag says: the value itself for machines, or
 // what people writes, or the names.
 func (o *output) answer(value any, names []string, people func(io.Writer)) error {
 	switch o.format {
-	case "table":
+	case "table", "wide":
 		people(o.app.Out)
 		return nil
 	case "name":
@@ -58,11 +68,10 @@ func (o *output) answer(value any, names []string, people func(io.Writer)) error
 
 // check refuses an unknown form; commands that change something call it first.
 func (o *output) check() error {
-	switch o.format {
-	case "table", "json", "yaml", "name":
+	if slices.Contains(outputForms, o.format) {
 		return nil
 	}
-	return fault.Field("--output", "%q is not known: expected table, json, yaml or name", o.format)
+	return fault.Field("--output", "%q is not known: expected %s", o.format, formList())
 }
 
 // writeYAML writes a value under its JSON names, in their order.

@@ -37,11 +37,14 @@ type Options struct {
 }
 
 // app is what commands share.
-type app struct{ Options }
+type app struct {
+	Options
+	settledOf map[*cobra.Command]*settled
+}
 
 // NewRoot makes the whole command tree.
 func NewRoot(o Options) *cobra.Command {
-	a := &app{o}
+	a := &app{Options: o}
 	if a.Version == "" {
 		a.Version = "dev"
 	}
@@ -87,7 +90,15 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.New(fault.Invalid, "%s (see %s --help)", err, c.CommandPath())
 	})
-	root.AddCommand(a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
+	root.PersistentFlags().String(flagContext, "", "`name` of the context to use (see backfleet context --help); '' for none")
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if !filledIn(c.Flags()) {
+			return nil
+		}
+		_, err := a.settle(c)
+		return err
+	}
+	root.AddCommand(a.contextCommand(), a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
 		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.sourceCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.versionCommand())
 	for _, c := range o.Commands {
 		mount(root, c)
