@@ -1,10 +1,12 @@
 package logstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -37,33 +39,60 @@ func NewReader(store *Store, peers Peers, log *slog.Logger) *Reader {
 	return &Reader{store: store, peers: peers, log: log}
 }
 
-// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log, fewer when they are not
-// at hand; next is the offset after them. They begin at the offset, or further
-// on where the daily cut cleared what is between, see Store.Read. ended tells
-// that next is the log's end. A log that retention cleared is an error, see
-// IsCleared. No data and not ended means that no acknowledged byte is
-// at the offset yet. When too few coordinators answer to know that, the error
-// is fault.Unavailable.
+// Read gives up to maximum bytes (≤ 0: 256 KiB) of a log; next is the offset
+// after them. They begin at the offset, or further on where the daily cut
+// cleared what is between, see Store.Read. ended tells that next is the log's
+// end. A log that retention cleared is an error, see IsCleared.
+//
+// The copy here may stop anywhere, in the middle of a line too, so what follows
+// is asked for: fewer bytes than the maximum and not ended mean that there
+// are no more that were acknowledged, that a cut comes next, or that it takes
+// another call to fetch them. When too few coordinators answer to know, whole lines that
+// are here are given all the same; without any the error is fault.Unavailable.
 func (r *Reader) Read(ctx context.Context, key Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error) {
-	data, next, ended, err = r.store.Read(ctx, key, offset, maximum)
-	if err != nil || len(data) > 0 || ended {
-		return data, next, ended, err
+	if maximum <= 0 {
+		maximum = pageBytes
 	}
-	if err := r.fetch(ctx, key, offset); err != nil {
-		return nil, offset, false, err
+	next = offset
+	for asked := false; ; {
+		part, after, end, err := r.store.Read(ctx, key, next, maximum-len(data))
+		switch {
+		case err != nil:
+			return nil, offset, false, err
+		case len(data) > 0 && after-uint64(len(part)) != next:
+			return data, next, false, nil
+		}
+		data, next = append(data, part...), after
+		if end || len(data) == maximum || asked && len(part) == 0 {
+			return data, next, end, nil
+		}
+		if len(part) > 0 {
+			continue
+		}
+		asked = true
+		if err := r.fetch(ctx, key, next); err != nil {
+			if bytes.IndexByte(data, '\n') >= 0 {
+				return data, next, false, nil
+			}
+			return nil, offset, false, err
+		}
 	}
-	return r.store.Read(ctx, key, offset, maximum)
 }
 
 // Size is where a log ends as far as is known, what was cleared from it counted,
 // and whether it ends there; 0 and false for a log of which nothing is. A coordinator that
-// has nothing of the log asks the peers.
-func (r *Reader) Size(ctx context.Context, key Key) (size uint64, ended bool, err error) {
+// has nothing of the log asks the peers; with ask one does that does not know
+// the end, for its copy may stop long before.
+func (r *Reader) Size(ctx context.Context, key Key, ask bool) (size uint64, ended bool, err error) {
 	size, ended, err = r.store.size(key)
-	if err != nil || size > 0 || ended {
+	if err != nil || ended || size > 0 && !ask {
 		return size, ended, err
 	}
-	if err := r.fetch(ctx, key, 0); err != nil {
+	from := uint64(0)
+	if size > 0 {
+		from = math.MaxInt64 // a coordinator that knows the end says so whatever it is asked from
+	}
+	if err := r.fetch(ctx, key, from); err != nil && size == 0 {
 		return 0, false, err
 	}
 	return r.store.size(key)

@@ -469,6 +469,54 @@ func TestReadSaysWhenTooFewAnswer(t *testing.T) {
 	}
 }
 
+// A coordinator that was away at the end of a log has a copy that stops
+// somewhere, in the middle of a line too, and does not know that it does.
+func TestACopyThatStopsEarlyIsReadToItsTrueEnd(t *testing.T) {
+	all := cluster(t, 3, ReplicatorOptions{})
+	key, stream := Key{Plan: 14, Fence: 2}, bytes.Repeat([]byte("2026-11-22T03:14:15Z stdout F a line\n"), 5000)
+	chunks := chunksOf(key, stream, 50_000) // they end in the middle of a line
+	stale := all[0]
+	mustAppend(t, stale.store, chunks[0])
+	for _, c := range all[1:] {
+		mustAppend(t, c.store, chunks...)
+	}
+	if size, ended, err := stale.reader.Size(t.Context(), key, false); size != 50_000 || ended || err != nil {
+		t.Fatalf("what is here: %d bytes, ended %v, %v", size, ended, err)
+	}
+	if size, ended, err := stale.reader.Size(t.Context(), key, true); int(size) != len(stream) || !ended || err != nil {
+		t.Fatalf("what there is: %d bytes, ended %v, %v; want %d", size, ended, err, len(stream))
+	}
+	from := uint64(50_000 - 10)
+	got, next, ended, err := stale.reader.Read(t.Context(), key, from, 1000)
+	if err != nil || ended || next != from+1000 || !bytes.Equal(got, stream[from:next]) {
+		t.Fatalf("from before where the copy stops: %d bytes, next %d, ended %v, %v; want 1000", len(got), next, ended, err)
+	}
+	if got, ended := readAll(t, stale.reader.Read, key, 0, 0); !ended || !bytes.Equal(got, stream) {
+		t.Fatalf("read whole: %d bytes, ended %v; want %d", len(got), ended, len(stream))
+	}
+}
+
+// With nobody to ask, the whole lines of such a copy can be read, but the rest
+// is not given for the end of the log.
+func TestACopyThatStopsEarlyAloneIsNotTakenForTheLog(t *testing.T) {
+	all := cluster(t, 3, ReplicatorOptions{})
+	key, log := Key{Plan: 15}, []byte("one line\nand half of another\n")
+	stream := log[:20]
+	mustAppend(t, all[0].store, chunkOf(key, log, 0, len(stream)))
+	for _, c := range all[1:] {
+		c.server.Stop()
+	}
+	if got, _, ended, err := all[0].reader.Read(t.Context(), key, 0, 0); err != nil || ended || !bytes.Equal(got, stream) {
+		t.Fatalf("got %q, ended %v, %v", got, ended, err)
+	}
+	if got, _, _, err := all[0].reader.Read(t.Context(), key, 9, 0); !fault.Is(err, fault.Unavailable) || len(got) > 0 {
+		t.Fatalf("from the half line on: %q, %v, want unavailable", got, err)
+	}
+	if size, ended, err := all[0].reader.Size(t.Context(), key, true); int(size) != len(stream) || ended || err != nil {
+		t.Fatalf("%d bytes, ended %v, %v", size, ended, err)
+	}
+}
+
 // A host that lost its power may have less of a log than it has shipped.
 func TestAnEndBeforeWhatIsKeptIsAnsweredWithTheTrueOne(t *testing.T) {
 	all := cluster(t, 3, ReplicatorOptions{})

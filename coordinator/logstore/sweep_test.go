@@ -130,7 +130,7 @@ func TestR10_2_AClearedLogSaysSoAndTakesNothing(t *testing.T) {
 		t.Errorf("reading a cleared log: %v", err)
 	}
 	reader := NewReader(c.store, nobody, nil)
-	if _, _, err := reader.Size(t.Context(), key); !IsCleared(err) {
+	if _, _, err := reader.Size(t.Context(), key, false); !IsCleared(err) {
 		t.Errorf("its size: %v", err)
 	}
 	if err := reader.Follow(t.Context(), key, 0, func(uint64, []byte) error { return nil }); !IsCleared(err) {
@@ -435,7 +435,7 @@ func TestR10_2_ACoordinatorWithoutACopyHearsThatALogWasCleared(t *testing.T) {
 	if _, _, _, err := all[0].reader.Read(t.Context(), key, 0, 0); !IsCleared(err) {
 		t.Errorf("reading: %v", err)
 	}
-	if _, _, err := all[0].reader.Size(t.Context(), key); !IsCleared(err) {
+	if _, _, err := all[0].reader.Size(t.Context(), key, false); !IsCleared(err) {
 		t.Errorf("size: %v", err)
 	}
 	// An agent cannot say so.

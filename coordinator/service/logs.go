@@ -60,7 +60,7 @@ func (s *Service) ReadLog(ctx context.Context, ref server.LogRef, offset uint64,
 		out.Offset = next - uint64(len(out.Data)) // behind what was cleared
 	}
 	// After the bytes: what was read is among what is kept.
-	size, ended, err := s.Logs.Size(ctx, key)
+	size, ended, err := s.Logs.Size(ctx, key, limit == 0)
 	if err != nil {
 		return server.LogRange{}, err
 	}

@@ -47,7 +47,7 @@ func (m *memoryLogs) Read(_ context.Context, k logstore.Key, offset uint64, maxi
 	return []byte(data), next, ended && next == uint64(len(text)), nil
 }
 
-func (m *memoryLogs) Size(_ context.Context, k logstore.Key) (uint64, bool, error) {
+func (m *memoryLogs) Size(_ context.Context, k logstore.Key, _ bool) (uint64, bool, error) {
 	text, ended := m.get(k)
 	return uint64(len(text)), ended, nil
 }

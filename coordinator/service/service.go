@@ -61,8 +61,9 @@ type Logs interface {
 	// begin at the offset, or further on where what is between was cleared.
 	Read(ctx context.Context, key logstore.Key, offset uint64, maximum int) (data []byte, next uint64, ended bool, err error)
 	// Size is how far the log is known to go, what was cleared of it counted, and
-	// whether it ends there; 0 and false for a log of which nothing is kept.
-	Size(ctx context.Context, key logstore.Key) (size uint64, ended bool, err error)
+	// whether it ends there; 0 and false for a log of which nothing is kept. With
+	// ask the other coordinators are asked unless the end is known here.
+	Size(ctx context.Context, key logstore.Key, ask bool) (size uint64, ended bool, err error)
 	// Follow calls fn with the bytes from an offset on, and where they begin,
 	// until the log has ended (nil), ctx ends or fn fails (its error). The bytes
 	// are fn's to keep.
