@@ -67,6 +67,10 @@ type Message struct {
 	Close string
 }
 
+// maxWaiting is how many results of one session may wait for a turn: more than
+// an agent can hold attempts, so that only one that makes them up has more.
+const maxWaiting = 100_000
+
 // backOff is how long an agent is granted nothing ahead after it gave some back
 // because it had waited too long.
 const backOff = time.Second
@@ -95,11 +99,14 @@ type session struct {
 	agent   *wire.Agent
 	ahead   bool // it knows of work granted ahead
 	weights bool // it knows of attempts that take several slots
+	waiting int  // results of it that no turn has taken yet
 	knows   defines
 }
 
+// result is what a worker says of an attempt.
 type result struct {
 	conn Conn
+	w    *worker
 	r    *wire.AttemptResult
 }
 
@@ -107,7 +114,7 @@ type result struct {
 type inbox struct {
 	agents  []*wire.Agent
 	results []result
-	started []*wire.AttemptRef
+	started []*grip
 	verify  []Message // to be sent once this coordinator is known to lead
 }
 
@@ -175,7 +182,7 @@ func (c *Core) Hello(conn Conn, h *wire.Hello, now time.Time) (out []Message) {
 	for _, g := range w.grips {
 		g.seen, g.told = false, wantsNothing
 	}
-	unknown := c.compare(h.Held)
+	unknown := c.compare(w, h.Held)
 	for _, g := range w.grips {
 		if !g.seen {
 			g.seen = true
@@ -201,15 +208,25 @@ func (c *Core) register(a *wire.Agent) {
 
 // compare marks what an agent says it holds, and gives what of it is not its
 // own, or lost already.
-func (c *Core) compare(refs []*wire.AttemptRef) (unknown []*wire.AttemptRef) {
+func (c *Core) compare(w *worker, refs []*wire.AttemptRef) (unknown []*wire.AttemptRef) {
 	for _, r := range refs {
-		if g := c.grips[instance{r.Plan, r.Instance}]; g != nil && g.fence == r.Fence && !g.lost {
+		if g := c.own(w, r); g != nil && !g.lost {
 			g.seen = true
 		} else {
 			unknown = append(unknown, r)
 		}
 	}
 	return unknown
+}
+
+// own finds the lease of an attempt that an agent names; nil when there is none,
+// or it is another agent's, of which nothing it says counts.
+func (c *Core) own(w *worker, ref *wire.AttemptRef) *grip {
+	g := c.grips[instance{ref.GetPlan(), ref.GetInstance()}]
+	if g == nil || g.w != w || g.fence != ref.GetFence() {
+		return nil
+	}
+	return g
 }
 
 // lose has a lease end without a result in the next turn. Nobody is told any
@@ -244,12 +261,22 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 	if !ok {
 		return
 	}
-	for _, res := range r.Results {
-		c.inbox.results = append(c.inbox.results, result{conn, res})
-	}
-	c.inbox.started = append(c.inbox.started, r.Started...)
 	w := c.worker(s.agent.Id)
 	w.heard = now
+	if s.waiting += len(r.Results); s.waiting > maxWaiting {
+		c.Gone(conn)
+		c.inbox.verify = append(c.inbox.verify, Message{To: conn, Close: "more results than an agent can have wait to be taken in: say hello again"})
+		return
+	}
+	for _, res := range r.Results {
+		c.inbox.results = append(c.inbox.results, result{conn, w, res})
+	}
+	for _, ref := range r.Started {
+		if g := c.own(w, ref); g != nil && g.ahead && !g.said {
+			g.said = true
+			c.inbox.started = append(c.inbox.started, g)
+		}
+	}
 	if r.Leaving {
 		c.leave(s, r.Seq)
 		return
@@ -265,7 +292,7 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 		return
 	}
 	c.extend(w, now.Add(c.terms.Lease))
-	unknown := c.compare(r.Held)
+	unknown := c.compare(w, r.Held)
 	for _, g := range w.grips {
 		if !g.seen && now.Sub(g.since) > c.terms.Lease {
 			c.lose(g, "the agent never held it")

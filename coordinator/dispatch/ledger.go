@@ -91,6 +91,7 @@ type grip struct {
 	taken bool // its end is in the turn under way
 	lost  bool // its loss is, or waits for a turn
 	seen  bool // its agent has said that it holds it, or was never told
+	said  bool // its agent has said that it started
 	since time.Time
 	told  wants  // what the session was told
 	cause string // of the loss

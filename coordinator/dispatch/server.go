@@ -73,6 +73,7 @@ type scope struct {
 type stream struct {
 	mu     sync.Mutex
 	out    []*wire.LeaderMessage
+	refs   int           // of attempts, in out
 	ready  chan struct{} // receives when out has something
 	closed chan struct{}
 	once   sync.Once
@@ -84,9 +85,10 @@ func newStream() *stream { return &stream{ready: make(chan struct{}, 1), closed:
 // put queues a message; false when too many wait.
 func (st *stream) put(m *wire.LeaderMessage) bool {
 	st.mu.Lock()
-	fits := len(st.out) < outgoing
+	fits := len(st.out) < outgoing && st.refs < outgoingRefs
 	if fits {
 		st.out = append(st.out, m)
+		st.refs += len(m.GetAck().GetUnknown())
 	}
 	st.mu.Unlock()
 	select {
@@ -101,13 +103,20 @@ func (st *stream) take() []*wire.LeaderMessage {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	out := st.out
-	st.out = nil
+	st.out, st.refs = nil, 0
 	return out
 }
 
 // outgoing is how many messages may wait for a slow agent before its stream is
 // ended; it then comes back and is told everything anew.
 const outgoing = 1024
+
+// outgoingRefs is how many attempts may be named in them as unknown.
+const outgoingRefs = 4 * maxSaid
+
+// unread is how many reports of one stream may wait for the loop: the stream is
+// not read beyond it, so that what one agent sends takes bounded memory.
+const unread = 8
 
 // verifyEvery is the least time between two questions to the majority whether
 // this coordinator still leads: of thousands of agents one renews at any moment,
@@ -448,7 +457,17 @@ func (s *scope) leave(conn Conn) {
 
 // read takes in what an agent says until its stream ends.
 func (s *scope) read(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage], conn Conn, st *stream) {
+	places := make(chan struct{}, unread)
 	for {
+		select {
+		case places <- struct{}{}:
+		case <-st.closed:
+			return
+		case <-s.ctx.Done():
+			return
+		case <-rpc.Context().Done():
+			return
+		}
 		m, err := rpc.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
@@ -463,7 +482,11 @@ func (s *scope) read(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.Leader
 			st.close("expected a report: an agent says hello once")
 			return
 		}
-		ev := func(c *Core, now time.Time) []Message { c.Report(conn, r, now); return nil }
+		if err := checkReport(r); err != nil {
+			st.fail(status.Error(codes.InvalidArgument, err.Error()))
+			return
+		}
+		ev := func(c *Core, now time.Time) []Message { <-places; c.Report(conn, r, now); return nil }
 		if err := s.leaveFor(rpc.Context(), ev); err != nil {
 			return
 		}
@@ -494,7 +517,16 @@ const (
 	maxLabels    = 64
 	maxAgentName = 128
 	maxAgentText = 256
+	maxSaid      = 100_000 // attempts in one message, of each kind: more than it can hold
 )
+
+// checkReport bounds what an agent may say at once.
+func checkReport(r *wire.Report) error {
+	if n := max(len(r.Results), len(r.Held), len(r.Started)); n > maxSaid {
+		return fmt.Errorf("a report on %d attempts: expected %d at most", n, maxSaid)
+	}
+	return nil
+}
 
 func checkHello(h *wire.Hello) error {
 	a := h.GetAgent()
@@ -503,6 +535,8 @@ func checkHello(h *wire.Hello) error {
 		return fmt.Errorf("expected a hello with the agent's description first")
 	case a.Id == "" || len(a.Id) > maxAgentName:
 		return fmt.Errorf("agent id %q: expected 1 to %d characters", a.Id, maxAgentName)
+	case len(h.Held) > maxSaid:
+		return fmt.Errorf("agent %q holds %d attempts: expected %d at most", a.Id, len(h.Held), maxSaid)
 	case a.Incarnation == "":
 		return fmt.Errorf("agent %q: expected the incarnation of its keeper", a.Id)
 	case len(a.Groups) == 0 || len(a.Groups) > maxGroups:

@@ -99,14 +99,17 @@ func (c *Core) takeIn(now time.Time) (*wire.Turn, []result) {
 	ends := make([]wire.Finish, n)
 	turn.Finishes = make([]*wire.Finish, 0, n)
 	for k, r := range acks {
-		if c.ends(&ends[k], r.r, now) {
+		if s := c.sessions[r.conn]; s != nil {
+			s.waiting--
+		}
+		if c.ends(&ends[k], r, now) {
 			turn.Finishes = append(turn.Finishes, &ends[k])
 		}
 	}
 	n = min(len(c.inbox.started), maxFinishes)
-	for _, ref := range c.inbox.started[:n] {
-		if g := c.grips[instance{ref.Plan, ref.Instance}]; g != nil && g.fence == ref.Fence && g.ahead && !g.taken {
-			turn.Started = append(turn.Started, &wire.Started{Plan: ref.Plan, Instance: ref.Instance, Fence: ref.Fence})
+	for _, g := range c.inbox.started[:n] {
+		if c.grips[g.instance] == g && g.ahead && !g.taken {
+			turn.Started = append(turn.Started, &wire.Started{Plan: g.plan, Instance: g.number, Fence: g.fence})
 			c.starts(g)
 			c.foresee(g.w)
 		}
@@ -116,11 +119,12 @@ func (c *Core) takeIn(now time.Time) (*wire.Turn, []result) {
 	return turn, acks
 }
 
-// ends makes a result of a live lease a finish; false when it is of none.
-func (c *Core) ends(f *wire.Finish, r *wire.AttemptResult, now time.Time) bool {
-	ref := r.Ref
-	g := c.grips[instance{ref.GetPlan(), ref.GetInstance()}]
-	if g == nil || g.fence != ref.Fence || g.taken {
+// ends makes a result of a live lease of its sender a finish; false when it is
+// of none.
+func (c *Core) ends(f *wire.Finish, said result, now time.Time) bool {
+	r := said.r
+	g := c.own(said.w, r.Ref)
+	if g == nil || g.taken {
 		return false
 	}
 	switch r.Outcome {
@@ -140,8 +144,8 @@ func (c *Core) ends(f *wire.Finish, r *wire.AttemptResult, now time.Time) bool {
 	g.taken = true
 	c.lift(g)
 	c.foresee(g.w)
-	f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode = ref.Plan, ref.Instance, ref.Fence, r.Outcome, r.ExitCode
-	f.StartedMs, f.EndedMs, f.Cause, f.Metrics = r.StartedMs, r.EndedMs, r.Cause, state.KeptMetrics(r.Metrics)
+	f.Plan, f.Instance, f.Fence, f.Outcome, f.ExitCode = g.plan, g.number, g.fence, r.Outcome, r.ExitCode
+	f.StartedMs, f.EndedMs, f.Cause, f.Metrics = r.StartedMs, r.EndedMs, state.KeptCause(r.Cause), state.KeptMetrics(r.Metrics)
 	return true
 }
 

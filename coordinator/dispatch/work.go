@@ -86,7 +86,7 @@ func (c *Core) handOut(work map[Conn]*wire.Assign, g *wire.Grant, as *prepared, 
 		return
 	}
 	if as.err != nil {
-		c.failed = append(c.failed, result{s.conn, &wire.AttemptResult{
+		c.failed = append(c.failed, result{s.conn, own.w, &wire.AttemptResult{
 			Ref: l.Ref(), Outcome: wire.Outcome_FAILED, ExitCode: -1, StartedMs: now.UnixMilli(), EndedMs: now.UnixMilli(),
 			Cause: "its parameters cannot be rendered: " + as.err.Error(),
 		}})

@@ -19,6 +19,9 @@ const (
 
 var metricName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
 
+// KeptCause is what is kept of what an agent gives as the cause of a failure.
+func KeptCause(text string) string { return clip(text) }
+
 // KeptMetrics is what is kept of what an agent reports, in its order: of each
 // name the first that is well formed and for which there is room. What is right
 // as it is it gives back itself.
