@@ -35,6 +35,7 @@ gone: it has said that it ends.`,
 	var p v1.ListAgentsParams
 	var state string
 	l := a.lists(c, true)
+	l.further = []string{"TYPES", "JOIN TOKEN", "KEEPER", "BOOT"}
 	c.Flags().StringVar(&state, "state", "", "only those in this `state`: ready, draining, silent, lost or gone")
 	c.Flags().StringVar(&p.Group, "group", "", "only those of this resource `group`")
 	c.Flags().StringArrayVar(&p.Label, "label", nil, "only those with this label, `name=value` (repeatable: with all of them)")
@@ -51,8 +52,9 @@ gone: it has said that it ends.`,
 			}
 			return page.Items, page.Next, nil
 		}, func(g v1.Agent) string { return g.ID }, []string{"ID", "STATE", "HOST", "SLOTS", "ATTEMPTS", "LAST SEEN", "VERSION", "LABELS", "NOTE"},
-			func(_ io.Writer, g v1.Agent) []string {
-				return []string{g.ID, string(g.State), g.Host, slotsText(g.Groups), count(g.Attempts), moment(g.LastSeen), g.Version, labelText(g.Labels), agentNote(g)}
+			func(w io.Writer, g v1.Agent) []string {
+				return []string{g.ID, a.word(w, string(g.State)), g.Host, slotsText(g.Groups), count(g.Attempts), moment(g.LastSeen), g.Version, labelText(g.Labels), agentNote(g),
+					typesText(g.Labels), g.JoinToken, g.KeeperVersion, g.Boot}
 			})
 	}
 	return c
@@ -139,7 +141,7 @@ func (a *app) showAgent(w io.Writer, d *v1.AgentDetail) {
 	if g.Drain != nil {
 		drain = fmt.Sprintf("%s; %s left", drainText(g.Drain), number(g.Drain.Remaining, "attempt"))
 	}
-	sheet(w, "Id", g.ID, "State", string(g.State), "Drain", drain, "Last seen", moment(g.LastSeen), "Host", g.Host, "Boot", g.Boot,
+	sheet(w, "Id", g.ID, "State", a.word(w, string(g.State)), "Drain", drain, "Last seen", moment(g.LastSeen), "Host", g.Host, "Boot", g.Boot,
 		"Version", g.Version, "Keeper", strings.TrimSpace(g.KeeperVersion+" "+g.Incarnation), "Labels", labelText(g.Labels), "Types", typesText(g.Labels),
 		"Join token", g.JoinToken, "Attempts", count(g.Attempts))
 	fmt.Fprintln(w)

@@ -53,7 +53,7 @@ func (a *app) showCluster(w io.Writer, s *v1.Cluster) {
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, one := range s.Servers {
-		rows = append(rows, []string{one.ID, string(one.Role), one.HTTPAddress, one.RPCAddress, one.RaftAddress, one.Version})
+		rows = append(rows, []string{one.ID, a.word(w, string(one.Role)), one.HTTPAddress, one.RPCAddress, one.RaftAddress, one.Version})
 	}
 	a.grid(w, []string{"ID", "ROLE", "HTTP", "RPC", "RAFT", "VERSION"}, rows)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -33,6 +34,10 @@ const standardServer = "http://127.0.0.1:8470"
 // connects adds the flags to a command.
 func (a *app) connects(c *cobra.Command) *connection {
 	k := &connection{app: a, command: c}
+	if a.connections == nil {
+		a.connections = map[*cobra.Command]*connection{}
+	}
+	a.connections[c] = k
 	f := c.Flags()
 	f.StringSliceVar(&k.servers, "server", []string{standardServer}, "coordinators, `URL`s separated by commas; the first that answers is used")
 	f.StringVar(&k.tokenFile, "token-file", "", "`file` that holds the access token")
@@ -98,6 +103,12 @@ func oneWord(s string) bool {
 
 // tell has a client say on standard error why it takes its time.
 func (k *connection) tell(o *client.Options) {
+	if k.app.verbose {
+		o.OnAnswer = func(r *http.Response, took time.Duration) {
+			fmt.Fprintf(k.app.Err, "%s %s: %s in %s, request %s\n", r.Request.Method, r.Request.URL.Redacted(), r.Status,
+				took.Round(time.Millisecond), r.Header.Get("X-Request-Id"))
+		}
+	}
 	told := time.Time{}
 	o.OnRetry = func(_ string, err error) { // now and then: a retry is not an error yet
 		if now := k.app.Now(); now.Sub(told) > 2*time.Second {

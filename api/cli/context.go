@@ -142,6 +142,7 @@ never shown.`,
 		}
 		return err
 	}
+	a.local = c
 	k, out := a.connects(c), a.prints(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		view, err := a.contextView(c, k)

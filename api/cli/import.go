@@ -175,7 +175,7 @@ func (o *importOptions) applyNodes(ctx context.Context, made *dbt.Import) error 
 	if err != nil {
 		return err
 	}
-	(&nodeApplyOptions{}).show(o.Out, result)
+	(&nodeApplyOptions{app: o.app}).show(o.Out, result)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -140,7 +141,7 @@ func (o *nodeApplyOptions) show(w io.Writer, r *v1.NodeApplicationResult) {
 	for _, c := range r.Changes {
 		if c.Change != v1.ChangeUnchanged {
 			told++
-			fmt.Fprintf(w, "%-8s %s\n", c.Change, c.ID)
+			fmt.Fprintf(w, "%s %s\n", o.paint(w, wordColours[string(c.Change)], fmt.Sprintf("%-8s", c.Change)), c.ID)
 		}
 	}
 	if more := n.Added + n.Changed + n.Removed - told; more > 0 {
@@ -160,6 +161,7 @@ type listOptions struct {
 	output     *output
 	contains   string
 	limit      int
+	further    []string // names of further cells, which only -o wide shows
 }
 
 func (a *app) lists(c *cobra.Command, contains bool) *listOptions {
@@ -199,6 +201,9 @@ func listing[T any](ctx context.Context, l *listOptions, page func(*client.Clien
 		for _, item := range items {
 			rows = append(rows, cells(w, item))
 		}
+		if l.app.wide {
+			header = slices.Concat(header, l.further)
+		}
 		l.grid(w, header, rows)
 	})
 }
@@ -210,6 +215,7 @@ func (a *app) nodeList() *cobra.Command {
 		Args:    exactly(0),
 	}
 	l := a.lists(c, true)
+	l.further = []string{"RUNS", "SLOTS", "REQUIRES", "DESCRIPTION"}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Node, string, error) {
 			p, err := cl.Nodes(ctx, &v1.ListNodesParams{Contains: l.contains, Cursor: cursor, Limit: limit})
@@ -219,7 +225,8 @@ func (a *app) nodeList() *cobra.Command {
 			return p.Items, p.Next, nil
 		}, func(n v1.Node) string { return n.ID }, []string{"ID", "NAME", "TYPE", "WORKSPACE", "OWNER", "SCHEDULE", "PRIORITY", "GROUP", "UPSTREAMS"},
 			func(_ io.Writer, n v1.Node) []string {
-				return []string{n.ID, n.Name, n.Type, n.Workspace, n.Owner, scheduleText(n.Schedule), count(n.Priority), n.ResourceGroup, upstreamText(n.Upstreams)}
+				return []string{n.ID, n.Name, n.Type, n.Workspace, n.Owner, scheduleText(n.Schedule), count(n.Priority), n.ResourceGroup, upstreamText(n.Upstreams),
+					autoText(n), more(n.Slots), labelText(n.Requires), n.Description}
 			})
 	}
 	return c

@@ -5,17 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/term"
 
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
@@ -48,7 +45,8 @@ func formList() string {
 func (o *output) answer(value any, names []string, people func(io.Writer)) error {
 	switch o.format {
 	case "table", "wide":
-		people(o.app.Out)
+		o.app.wide = o.format == "wide"
+		o.app.page(people)
 		return nil
 	case "name":
 		for _, n := range names {
@@ -105,52 +103,6 @@ func block(n *yaml.Node) {
 	}
 }
 
-// onTerminal says whether a person sees what w gets.
-func onTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// colours says whether w may get any (no-color.org).
-func (a *app) colours(w io.Writer) bool {
-	return onTerminal(w) && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"
-}
-
-// grid writes rows below a header: aligned for people, separated by tabs for a
-// pipe.
-func (a *app) grid(w io.Writer, header []string, rows [][]string) {
-	if !onTerminal(w) {
-		fmt.Fprintln(w, strings.Join(header, "\t"))
-		for _, r := range rows {
-			fmt.Fprintln(w, strings.Join(r, "\t"))
-		}
-		return
-	}
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
-	style.Format.Header = text.FormatDefault
-	if a.colours(w) {
-		style.Color.Header = text.Colors{text.Bold}
-	}
-	t.SetStyle(style)
-	t.AppendHeader(row(header))
-	for _, r := range rows {
-		t.AppendRow(row(r))
-	}
-	t.Render()
-}
-
-func row(cells []string) table.Row {
-	r := make(table.Row, len(cells))
-	for i, c := range cells {
-		r[i] = c
-	}
-	return r
-}
-
 // sheet writes one thing: names and values; empty values are left out.
 func sheet(w io.Writer, pairs ...string) {
 	widest := 0
@@ -172,9 +124,9 @@ var stateNames = map[v1.State]string{
 	v1.StateSucceeded: "Succeeded", v1.StateFailed: "Run failed", v1.StateFrozen: "Freeze",
 }
 
-var stateColours = map[v1.State]text.Colors{
-	v1.StateWaitingTime: {text.FgYellow}, v1.StateRunning: {text.FgCyan}, v1.StateSucceeded: {text.FgGreen},
-	v1.StateFailed: {text.FgRed}, v1.StateFrozen: {text.FgBlue},
+var stateColours = map[v1.State]text.Color{
+	v1.StateWaitingTime: text.FgYellow, v1.StateRunning: text.FgCyan, v1.StateSucceeded: text.FgGreen,
+	v1.StateFailed: text.FgRed, v1.StateFrozen: text.FgBlue,
 }
 
 // state names a state for w, in its colour where there are any.
@@ -183,10 +135,7 @@ func (a *app) state(w io.Writer, s v1.State) string {
 	if name == "" {
 		name = string(s)
 	}
-	if c, ok := stateColours[s]; ok && a.colours(w) {
-		return c.Sprint(name)
-	}
-	return name
+	return a.paint(w, stateColours[s], name)
 }
 
 // readState reads a state in either spelling.

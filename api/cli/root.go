@@ -39,7 +39,14 @@ type Options struct {
 // app is what commands share.
 type app struct {
 	Options
-	settledOf map[*cobra.Command]*settled
+	settledOf   map[*cobra.Command]*settled
+	connections map[*cobra.Command]*connection
+	local       *cobra.Command // shows what is here; nothing tells of its changes
+
+	color   string // auto, always or never
+	noPager bool
+	verbose bool
+	wide    bool // tables are shown whole
 }
 
 // NewRoot makes the whole command tree.
@@ -91,7 +98,13 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 		return fault.New(fault.Invalid, "%s (see %s --help)", err, c.CommandPath())
 	})
 	root.PersistentFlags().String(flagContext, "", "`name` of the context to use (see backfleet context --help); '' for none")
+	root.PersistentFlags().StringVar(&a.color, "color", "auto", "`when` to use colours: auto, always or never")
+	root.PersistentFlags().BoolVar(&a.noPager, "no-pager", false, "show long tables without $PAGER")
+	root.PersistentFlags().BoolVar(&a.verbose, "verbose", false, "tell of every request on standard error, with its id")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if !slices.Contains(colourWords, a.color) {
+			return fault.Field("--color", "%q is not known: expected auto, always or never", a.color)
+		}
 		if !filledIn(c.Flags()) {
 			return nil
 		}
@@ -100,6 +113,7 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 	}
 	root.AddCommand(a.contextCommand(), a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
 		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.sourceCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.versionCommand())
+	a.watched(root)
 	for _, c := range o.Commands {
 		mount(root, c)
 	}

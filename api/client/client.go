@@ -48,6 +48,10 @@ type Options struct {
 	OnOverload func(try, of int, wait time.Duration, err error)
 	// OnRetry is told what went wrong before a call is repeated. Default: nobody.
 	OnRetry func(server string, err error)
+	// OnAnswer is told of every answer, good or bad: how long it took, and by its
+	// header X-Request-Id the request that a coordinator's log names. The body is
+	// not for it. Default: nobody.
+	OnAnswer func(r *http.Response, took time.Duration)
 }
 
 // Client is safe for concurrent use. Its reads see its earlier writes,

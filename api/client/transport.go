@@ -183,10 +183,14 @@ func (t *transport) try(request *http.Request, server *url.URL) (_ *http.Respons
 		}
 		r.Body = body
 	}
+	begun := time.Now()
 	response, err := t.http.Do(r)
 	if err != nil {
 		cancel()
 		return nil, 0, unreachable(request, server, err)
+	}
+	if t.OnAnswer != nil {
+		t.OnAnswer(response, time.Since(begun))
 	}
 	t.see(response)
 	if isStream && response.StatusCode == http.StatusOK {
