@@ -151,3 +151,15 @@ func (f *findings) err(what string) error {
 }
 
 func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// NodeMode is the word for a node's own mode.
+func NodeMode(n *wire.Node) v1.NodeMode { return nodeModes.word(n.Mode) }
+
+// ScheduleKind is the word for the kind of a node's schedule; a node without one
+// runs daily.
+func ScheduleKind(n *wire.Node) v1.ScheduleKind {
+	if n.Schedule == nil {
+		return v1.ScheduleKindDaily
+	}
+	return kinds.word(n.Schedule.Kind)
+}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	v1 "backfleet/api/v1"
-	"backfleet/pkg/calendar"
 	"backfleet/pkg/wire"
 )
 
@@ -66,15 +65,15 @@ type Reads interface {
 	// Node with its code, the index of the write that gave it its code, and
 	// the nodes that name it as upstream, by id.
 	Node(ctx context.Context, id string) (NodeRecord, error)
-	// Nodes by id; contains (lower-cased by the server; empty: all) matches id
-	// or name. Code may be left in; the server leaves it out.
-	Nodes(ctx context.Context, contains string, page Page) ([]*wire.Node, Next, error)
+	// Nodes in an order (empty: by id). Code may be left in; the server leaves it
+	// out.
+	Nodes(ctx context.Context, filter NodeQuery, sort v1.NodeSort, page Page) ([]*wire.Node, Next, error)
 	// Preview expands a request as if w submitted it now. instances chooses
-	// the page of instances that comes with it; its State is never set. A
+	// the page of instances that comes with it, by node and date only. A
 	// forecast comes with the first page only.
 	Preview(ctx context.Context, w Write, request *wire.Request, instances InstanceFilter, page Page) (*v1.Preview, error)
-	// Backfills, newest first.
-	Backfills(ctx context.Context, filter BackfillFilter, page Page) ([]v1.BackfillSummary, Next, error)
+	// Backfills, newest first unless sorted otherwise.
+	Backfills(ctx context.Context, filter PlanQuery, page Page) ([]v1.BackfillSummary, Next, error)
 	// Receipt rows are ordered by node, by date, or by date and then node.
 	Receipt(ctx context.Context, plan uint64, by v1.ReceiptBy, filter InstanceFilter, page Page) (*v1.Receipt, error)
 	// Dates in the order of groups, and in a group in that in which they run.
@@ -85,9 +84,10 @@ type Reads interface {
 	Instances(ctx context.Context, plan uint64, filter InstanceFilter, page Page) ([]v1.Instance, Next, error)
 	// Operations that people did to a plan, newest first.
 	Operations(ctx context.Context, plan uint64, page Page) ([]v1.OperationRecord, Next, error)
-	// Schedule is the plans of the schedule's days, newest first. The filter's
-	// Group is never set.
-	Schedule(ctx context.Context, filter DateFilter, page Page) (*v1.SchedulePage, error)
+	// Schedule is the plans of the schedule's days, newest first. The filter's Kind
+	// and Sort are never set.
+	Schedule(ctx context.Context, filter PlanQuery, page Page) (*v1.SchedulePage, error)
+	Explorer
 	Settings
 	Fleet
 	// Cluster as this coordinator sees it.
@@ -284,36 +284,12 @@ type Page struct {
 // goes meanwhile neither repeats nor hides others.
 type Next = string
 
-// BackfillFilter keeps what matches all that is set.
-type BackfillFilter struct {
-	Contains string        // as in Nodes
-	State    v1.State      // empty: all
-	Kind     v1.PlanFilter // never empty
-}
-
 // AgentFilter keeps what matches all that is set.
 type AgentFilter struct {
 	Contains string // as in Nodes; matches id or host
 	State    v1.AgentState
 	Group    string             // resource group
 	Labels   []*wire.Assignment // all of them, with these values
-}
-
-// InstanceFilter keeps what matches all that is set.
-type InstanceFilter struct {
-	Node     string         // id
-	From, To *calendar.Date // data timestamps, inclusive
-	State    v1.State
-	// Descending: the highest number first. It is no filter, and previews and
-	// receipts never set it.
-	Descending bool
-}
-
-// DateFilter keeps what matches all that is set.
-type DateFilter struct {
-	Group    int // from 1; 0: all
-	From, To *calendar.Date
-	State    v1.State
 }
 
 // EventFilter keeps what matches all that is set; reset always passes.

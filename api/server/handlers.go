@@ -58,7 +58,16 @@ func (h handlers) ListNodes(c *gin.Context, p v1.ListNodesParams) {
 		h.fail(c, err)
 		return
 	}
-	nodes, next, err := h.Backend.Nodes(c.Request.Context(), strings.ToLower(p.Contains), pg)
+	filter := NodeQuery{
+		IDs: p.ID, Types: p.Type, Owners: p.Owner, Workspaces: p.Workspace, ResourceGroups: p.ResourceGroup, Baselines: p.Baseline,
+		Contains: strings.ToLower(p.Contains), Name: strings.ToLower(p.Name), Owner: creator(c, p.Mine),
+		Kinds: p.ScheduleKind, Modes: p.Mode, Priorities: p.Priority,
+	}
+	if p.Auto != "" {
+		auto := p.Auto == v1.YesOrNoTrue
+		filter.Auto = &auto
+	}
+	nodes, next, err := h.Backend.Nodes(c.Request.Context(), filter, p.Sort, pg)
 	result := v1.NodePage{Next: next}
 	for _, n := range nodes {
 		node := convert.Node(n)
@@ -99,7 +108,7 @@ func (h handlers) PreviewBackfill(c *gin.Context, p v1.PreviewBackfillParams) {
 		h.fail(c, err)
 		return
 	}
-	result, err := h.Backend.Preview(c.Request.Context(), write(c), request, InstanceFilter{Node: p.Node, From: day, To: day}, pg)
+	result, err := h.Backend.Preview(c.Request.Context(), write(c), request, InstanceFilter{Nodes: OneNode(p.Node), From: day, To: day}, pg)
 	h.reply(c, http.StatusOK, result, err)
 }
 
@@ -125,12 +134,19 @@ func (h handlers) SubmitBackfill(c *gin.Context, _ v1.SubmitBackfillParams) {
 }
 
 func (h handlers) ListBackfills(c *gin.Context, p v1.ListBackfillsParams) {
+	from, to, errDates := dates(p.DateFrom, p.DateTo)
+	first, last, errMoments := moments(p.CreatedFrom, p.CreatedTo)
+	ids, errIDs := planIDs("id", p.ID)
 	pg, errPage := page(p.Cursor, p.Limit)
-	if err := cmp.Or(errPage, word("state", p.State), word("kind", p.Kind)); err != nil {
+	if err := cmp.Or(errDates, errMoments, errIDs, errPage); err != nil {
 		h.fail(c, err)
 		return
 	}
-	filter := BackfillFilter{Contains: strings.ToLower(p.Contains), State: p.State, Kind: cmp.Or(p.Kind, v1.PlanFilterBackfill)}
+	filter := PlanQuery{
+		Kind: cmp.Or(p.Kind, v1.PlanFilterBackfill), IDs: ids, Contains: strings.ToLower(p.Contains), CreatedBy: p.CreatedBy,
+		Creator: creator(c, p.Mine), CreatedFrom: first, CreatedTo: last, States: p.State, From: from, To: to,
+		Nodes: facets{p.Node, p.NodeContains, p.Type, p.Owner, p.Workspace, p.ResourceGroup, p.MyNodes}.filter(c), Sort: p.Sort,
+	}
 	items, next, err := h.Backend.Backfills(c.Request.Context(), filter, pg)
 	h.reply(c, http.StatusOK, &v1.BackfillPage{Items: items, Next: next, Incomplete: short(items, pg, next)}, err)
 }
@@ -153,7 +169,7 @@ func (h handlers) GetReceipt(c *gin.Context, id v1.BackfillID, p v1.GetReceiptPa
 		h.fail(c, err)
 		return
 	}
-	filter := InstanceFilter{Node: p.Node, From: from, To: to}
+	filter := InstanceFilter{Nodes: OneNode(p.Node), From: from, To: to}
 	result, err := h.Backend.Receipt(c.Request.Context(), plan, cmp.Or(p.By, v1.ReceiptByNode), filter, pg)
 	if err == nil {
 		result.Incomplete = short(result.Rows, pg, result.Next)
@@ -177,11 +193,21 @@ func (h handlers) ListInstances(c *gin.Context, id v1.BackfillID, p v1.ListInsta
 	plan, errID := convert.ParsePlanID(id)
 	from, to, errDates := dates(p.DateFrom, p.DateTo)
 	pg, errPage := page(p.Cursor, p.Limit)
-	if err := cmp.Or(errID, errDates, errPage, word("state", p.State), word("order", p.Order)); err != nil {
+	if err := cmp.Or(errID, errDates, errPage); err != nil {
 		h.fail(c, err)
 		return
 	}
-	filter := InstanceFilter{Node: p.Node, From: from, To: to, State: p.State, Descending: p.Order == v1.OrderDescending}
+	switch {
+	case p.Order != "" && p.Sort != "":
+		h.fail(c, fault.Field("order", "sort is given too: leave one of them out"))
+		return
+	case p.Order == v1.OrderDescending:
+		p.Sort = v1.InstanceSortMinusNumber
+	case p.Sort == v1.InstanceSortNumber:
+		p.Sort = ""
+	}
+	nodes := facets{p.Node, p.NodeContains, p.Type, p.Owner, p.Workspace, p.ResourceGroup, p.MyNodes}.filter(c)
+	filter := InstanceFilter{Nodes: nodes, From: from, To: to, States: p.State, Agents: p.Agent, Sort: p.Sort}
 	items, next, err := h.Backend.Instances(c.Request.Context(), plan, filter, pg)
 	h.reply(c, http.StatusOK, &v1.InstancePage{Items: items, Next: next, Incomplete: short(items, pg, next)}, err)
 }

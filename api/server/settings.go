@@ -16,11 +16,15 @@ import (
 func (h handlers) ListSchedule(c *gin.Context, p v1.ListScheduleParams) {
 	from, to, errDates := dates(p.DateFrom, p.DateTo)
 	pg, errPage := page(p.Cursor, p.Limit)
-	if err := cmp.Or(errDates, errPage, word("state", p.State)); err != nil {
+	if err := cmp.Or(errDates, errPage); err != nil {
 		h.fail(c, err)
 		return
 	}
-	result, err := h.Backend.Schedule(c.Request.Context(), DateFilter{From: from, To: to, State: p.State}, pg)
+	filter := PlanQuery{
+		States: p.State, From: from, To: to,
+		Nodes: facets{p.Node, p.NodeContains, p.Type, p.Owner, p.Workspace, p.ResourceGroup, p.MyNodes}.filter(c),
+	}
+	result, err := h.Backend.Schedule(c.Request.Context(), filter, pg)
 	if err == nil {
 		result.Incomplete = short(result.Items, pg, result.Next)
 	}

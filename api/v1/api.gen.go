@@ -137,6 +137,33 @@ func (e BackfillOperation) Valid() bool {
 	}
 }
 
+// Defines values for BackfillSort.
+const (
+	BackfillSortCreated      BackfillSort = "created"
+	BackfillSortMinusCreated BackfillSort = "-created"
+	BackfillSortMinusName    BackfillSort = "-name"
+	BackfillSortName         BackfillSort = "name"
+	BackfillSortState        BackfillSort = "state"
+)
+
+// Valid indicates whether the value is a known member of the BackfillSort enum.
+func (e BackfillSort) Valid() bool {
+	switch e {
+	case BackfillSortCreated:
+		return true
+	case BackfillSortMinusCreated:
+		return true
+	case BackfillSortMinusName:
+		return true
+	case BackfillSortName:
+		return true
+	case BackfillSortState:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Change.
 const (
 	ChangeAdded     Change = "added"
@@ -407,6 +434,27 @@ func (e InstanceOperation) Valid() bool {
 	}
 }
 
+// Defines values for InstanceSort.
+const (
+	InstanceSortDate        InstanceSort = "date"
+	InstanceSortMinusNumber InstanceSort = "-number"
+	InstanceSortNumber      InstanceSort = "number"
+)
+
+// Valid indicates whether the value is a known member of the InstanceSort enum.
+func (e InstanceSort) Valid() bool {
+	switch e {
+	case InstanceSortDate:
+		return true
+	case InstanceSortMinusNumber:
+		return true
+	case InstanceSortNumber:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogStream.
 const (
 	LogStreamStderr LogStream = "stderr"
@@ -467,6 +515,48 @@ func (e NodeMode) Valid() bool {
 	case NodeModeNormal:
 		return true
 	case NodeModePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NodeSort.
+const (
+	NodeSortID             NodeSort = "id"
+	NodeSortMinusID        NodeSort = "-id"
+	NodeSortMinusName      NodeSort = "-name"
+	NodeSortMinusOwner     NodeSort = "-owner"
+	NodeSortMinusPriority  NodeSort = "-priority"
+	NodeSortMinusWorkspace NodeSort = "-workspace"
+	NodeSortName           NodeSort = "name"
+	NodeSortOwner          NodeSort = "owner"
+	NodeSortPriority       NodeSort = "priority"
+	NodeSortWorkspace      NodeSort = "workspace"
+)
+
+// Valid indicates whether the value is a known member of the NodeSort enum.
+func (e NodeSort) Valid() bool {
+	switch e {
+	case NodeSortID:
+		return true
+	case NodeSortMinusID:
+		return true
+	case NodeSortMinusName:
+		return true
+	case NodeSortMinusOwner:
+		return true
+	case NodeSortMinusPriority:
+		return true
+	case NodeSortMinusWorkspace:
+		return true
+	case NodeSortName:
+		return true
+	case NodeSortOwner:
+		return true
+	case NodeSortPriority:
+		return true
+	case NodeSortWorkspace:
 		return true
 	default:
 		return false
@@ -641,6 +731,27 @@ func (e Overlap) Valid() bool {
 	}
 }
 
+// Defines values for PartitionState.
+const (
+	PartitionStateFailed  PartitionState = "failed"
+	PartitionStateMissing PartitionState = "missing"
+	PartitionStateWritten PartitionState = "written"
+)
+
+// Valid indicates whether the value is a known member of the PartitionState enum.
+func (e PartitionState) Valid() bool {
+	switch e {
+	case PartitionStateFailed:
+		return true
+	case PartitionStateMissing:
+		return true
+	case PartitionStateWritten:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PeriodCycle.
 const (
 	PeriodCycleDaily   PeriodCycle = "daily"
@@ -782,6 +893,27 @@ func (e ReceiptBy) Valid() bool {
 	case ReceiptByNode:
 		return true
 	case ReceiptByNodeAndDate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Relation.
+const (
+	RelationPreviousCycle Relation = "previousCycle"
+	RelationSelf          Relation = "self"
+	RelationUpstream      Relation = "upstream"
+)
+
+// Valid indicates whether the value is a known member of the Relation enum.
+func (e Relation) Valid() bool {
+	switch e {
+	case RelationPreviousCycle:
+		return true
+	case RelationSelf:
+		return true
+	case RelationUpstream:
 		return true
 	default:
 		return false
@@ -980,6 +1112,24 @@ func (e Weekday) Valid() bool {
 	}
 }
 
+// Defines values for YesOrNo.
+const (
+	YesOrNoFalse YesOrNo = "false"
+	YesOrNoTrue  YesOrNo = "true"
+)
+
+// Valid indicates whether the value is a known member of the YesOrNo enum.
+func (e YesOrNo) Valid() bool {
+	switch e {
+	case YesOrNoFalse:
+		return true
+	case YesOrNoTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccessToken defines model for AccessToken.
 type AccessToken struct {
 	CreatedAt   time.Time `json:"createdAt"`
@@ -1169,6 +1319,12 @@ type Attempt struct {
 	State     AttemptState `json:"state"`
 }
 
+// AttemptPage defines model for AttemptPage.
+type AttemptPage struct {
+	Items []Attempt `json:"items"`
+	Next  string    `json:"next,omitempty"`
+}
+
 // AttemptState defines model for AttemptState.
 type AttemptState string
 
@@ -1356,6 +1512,9 @@ type BackfillRequest struct {
 	// Zone IANA name, of the period. Default the cluster's.
 	Zone string `json:"zone,omitempty"`
 }
+
+// BackfillSort defines model for BackfillSort.
+type BackfillSort string
 
 // BackfillSummary defines model for BackfillSummary.
 type BackfillSummary struct {
@@ -1895,6 +2054,9 @@ type InstancePage struct {
 	Next       string     `json:"next,omitempty"`
 }
 
+// InstanceSort defines model for InstanceSort.
+type InstanceSort string
+
 // InstancesOperation defines model for InstancesOperation.
 type InstancesOperation struct {
 	// Descendants Of a rerun: all descendants in the backfill of the named ones run again too, or those that are named here.
@@ -2141,6 +2303,32 @@ type LogicalUnit struct {
 	Upstreams []string `json:"upstreams,omitempty"`
 }
 
+// LoginProvider An OpenID Connect provider.
+type LoginProvider struct {
+	// ClientID For programs that log in by a device code.
+	ClientID string `json:"clientId"`
+	Issuer   string `json:"issuer"`
+
+	// Page Where browsers begin, with `?next=` and a path of this host to go to afterwards.
+	Page   string   `json:"page"`
+	Scopes []string `json:"scopes"`
+}
+
+// LoginWays defines model for LoginWays.
+type LoginWays struct {
+	// Cluster What its operators call the cluster.
+	Cluster string `json:"cluster"`
+
+	// Oidc An OpenID Connect provider.
+	Oidc *LoginProvider `json:"oidc,omitempty"`
+
+	// Open Nothing has to be shown.
+	Open bool `json:"open"`
+
+	// Token A token may be shown.
+	Token bool `json:"token"`
+}
+
 // Mark defines model for Mark.
 type Mark struct {
 	Actor string    `json:"actor"`
@@ -2160,6 +2348,31 @@ type Mark struct {
 	Why  string `json:"why,omitempty"`
 }
 
+// Me defines model for Me.
+type Me struct {
+	// ExpiresAt Of what was shown; absent: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+
+	// Name The actor of what one does.
+	Name string `json:"name"`
+
+	// Operations What one's role may call, by `operationId`, sorted. Of some, only on what is one's own.
+	Operations []string `json:"operations"`
+
+	// Restricted Whether one is bound to `workspaces`; otherwise all are one's own.
+	Restricted bool `json:"restricted"`
+
+	// Role What one may, each more than the one before (RULES R15.1).
+	Role Role `json:"role"`
+
+	// Session Whether it is the token of a login.
+	Session bool `json:"session,omitempty"`
+
+	// Via What was shown: the id of a token, `file:NAME` of the coordinators' own file, or `open` where nothing has to be.
+	Via        string   `json:"via"`
+	Workspaces []string `json:"workspaces"`
+}
+
 // MissingUpstream Outside the backfill, and its data was never written or last failed (RULES R2.7).
 type MissingUpstream struct {
 	// Date A calendar date, yyyy-mm-dd.
@@ -2175,6 +2388,9 @@ type MissingUpstream struct {
 
 // Mode RULES R2.
 type Mode string
+
+// MomentOrDate A moment as in `2026-11-22T03:14:15Z`, or a date as in `2026-11-22`.
+type MomentOrDate = string
 
 // NewJoinToken defines model for NewJoinToken.
 type NewJoinToken struct {
@@ -2326,6 +2542,39 @@ type NodePage struct {
 	Next  string `json:"next,omitempty"`
 }
 
+// NodeRendering One cycle.
+type NodeRendering struct {
+	// Code With the values in it, where it holds expressions.
+	Code string `json:"code,omitempty"`
+
+	// CodeError Why the code cannot be shown so.
+	CodeError string `json:"codeError,omitempty"`
+
+	// DryRun RULES R6.
+	DryRun DryRunReason `json:"dryRun,omitempty"`
+
+	// ScheduledTime T.
+	ScheduledTime time.Time `json:"scheduledTime"`
+
+	// Values Of its parameters.
+	Values []Assignment `json:"values"`
+}
+
+// NodeRenderingPage defines model for NodeRenderingPage.
+type NodeRenderingPage struct {
+	// Date A calendar date, yyyy-mm-dd.
+	Date Date `json:"date"`
+
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool            `json:"incomplete,omitempty"`
+	Items      []NodeRendering `json:"items"`
+	Next       string          `json:"next,omitempty"`
+	Node       string          `json:"node"`
+
+	// Zone Of the schedule.
+	Zone string `json:"zone"`
+}
+
 // NodeSelector Nodes that agree with all that is set.
 type NodeSelector struct {
 	// ID Contains, upper and lower case alike.
@@ -2339,6 +2588,9 @@ type NodeSelector struct {
 	Type          string `json:"type,omitempty"`
 	Workspace     string `json:"workspace,omitempty"`
 }
+
+// NodeSort defines model for NodeSort.
+type NodeSort string
 
 // NodeSwitch Nodes with a mode of their own: run them as normal ones, or keep the mode (RULES R6).
 type NodeSwitch string
@@ -2414,6 +2666,14 @@ type OperationRecord struct {
 // Order defines model for Order.
 type Order string
 
+// OutsidePartition What a node wrote for a date, outside the backfill.
+type OutsidePartition struct {
+	// Date A calendar date, yyyy-mm-dd.
+	Date  Date           `json:"date"`
+	Node  string         `json:"node"`
+	State PartitionState `json:"state"`
+}
+
 // Overlap defines model for Overlap.
 type Overlap string
 
@@ -2423,6 +2683,9 @@ type ParamOverride struct {
 	Node  string `json:"node"`
 	Value string `json:"value"`
 }
+
+// PartitionState defines model for PartitionState.
+type PartitionState string
 
 // Period When instances may start (RULES R3.4). An end before the start lies on the day after.
 type Period struct {
@@ -2732,6 +2995,31 @@ type RegionSettings struct {
 	AdvancedMode *bool `json:"advancedMode,omitempty"`
 }
 
+// Relation Of an upstream: `upstream` of the same date or a window, `previousCycle` of another node, or the `self`, the own cycle before. Of a downstream: the same, seen from there.
+type Relation string
+
+// Relative An instance next to another one in the graph.
+type Relative struct {
+	Instance Instance `json:"instance"`
+
+	// Relation Of an upstream: `upstream` of the same date or a window, `previousCycle` of another node, or the `self`, the own cycle before. Of a downstream: the same, seen from there.
+	Relation Relation `json:"relation"`
+
+	// Removed A person took the dependency away.
+	Removed bool `json:"removed,omitempty"`
+}
+
+// RelativePage defines model for RelativePage.
+type RelativePage struct {
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool       `json:"incomplete,omitempty"`
+	Items      []Relative `json:"items"`
+	Next       string     `json:"next,omitempty"`
+
+	// Outside Of upstreams, on the first page: partitions outside the backfill, the first hundred.
+	Outside []OutsidePartition `json:"outside,omitempty"`
+}
+
 // Removal defines model for Removal.
 type Removal struct {
 	ID    string   `json:"id"`
@@ -2881,6 +3169,30 @@ type SecretPlace struct {
 
 // ServerRole defines model for ServerRole.
 type ServerRole string
+
+// Session defines model for Session.
+type Session struct {
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	Name      string     `json:"name"`
+
+	// Role What one may, each more than the one before (RULES R15.1).
+	Role Role `json:"role"`
+
+	// Token Of a new session, unless it is in the cookie. It is told here and never again.
+	Token string `json:"token,omitempty"`
+}
+
+// SessionRequest defines model for SessionRequest.
+type SessionRequest struct {
+	// Cookie Put the token into a cookie. For browsers.
+	Cookie bool `json:"cookie,omitempty"`
+
+	// IDToken From the provider. Either this or `token`.
+	IDToken string `json:"idToken,omitempty"`
+
+	// Token One of this cluster's.
+	Token string `json:"token,omitempty"`
+}
 
 // State RULES R8.
 type State string
@@ -3086,6 +3398,9 @@ type WorkspaceSettings struct {
 	Region string `json:"region,omitempty"`
 }
 
+// YesOrNo defines model for YesOrNo.
+type YesOrNo string
+
 // AttemptParam defines model for AttemptParam.
 type AttemptParam = int
 
@@ -3097,6 +3412,12 @@ type ConsistencyParam = Consistency
 
 // Contains defines model for Contains.
 type Contains = string
+
+// CreatedFrom A moment as in `2026-11-22T03:14:15Z`, or a date as in `2026-11-22`.
+type CreatedFrom = MomentOrDate
+
+// CreatedTo A moment as in `2026-11-22T03:14:15Z`, or a date as in `2026-11-22`.
+type CreatedTo = MomentOrDate
 
 // Cursor defines model for Cursor.
 type Cursor = string
@@ -3125,8 +3446,26 @@ type LogOffset = uint64
 // MinIndex defines model for MinIndex.
 type MinIndex = uint64
 
+// NodeContains defines model for NodeContains.
+type NodeContains = string
+
 // NodeFilter defines model for NodeFilter.
 type NodeFilter = string
+
+// NodeGroups defines model for NodeGroups.
+type NodeGroups = []string
+
+// NodeIds defines model for NodeIds.
+type NodeIds = []string
+
+// NodeOwners defines model for NodeOwners.
+type NodeOwners = []string
+
+// NodeTypes defines model for NodeTypes.
+type NodeTypes = []string
+
+// NodeWorkspaces defines model for NodeWorkspaces.
+type NodeWorkspaces = []string
 
 // Stream defines model for Stream.
 type Stream = LogStream
@@ -3247,9 +3586,56 @@ type ListBackfillsParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
 	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
 
+	// ID Only these, by id.
+	ID []BackfillID `form:"id,omitempty" json:"id,omitempty"`
+
 	// Kind Whose plans: what people asked for (default), the days of the schedule, or both.
-	Kind  PlanFilter `form:"kind,omitempty" json:"kind,omitempty"`
-	State State      `form:"state,omitempty" json:"state,omitempty"`
+	Kind PlanFilter `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// State Only in these states.
+	State []State `form:"state,omitempty" json:"state,omitempty"`
+
+	// CreatedBy Only those that one of these asked for, by name.
+	CreatedBy []string `form:"createdBy,omitempty" json:"createdBy,omitempty"`
+
+	// CreatedFrom Only what was asked for from this moment on, or from the start of this date (UTC).
+	CreatedFrom CreatedFrom `form:"created_from,omitempty" json:"created_from,omitempty"`
+
+	// CreatedTo Only what was asked for up to and with this moment, or until the end of this date (UTC).
+	CreatedTo CreatedTo `form:"created_to,omitempty" json:"created_to,omitempty"`
+
+	// Mine Only those that who asks has asked for.
+	Mine bool `form:"mine,omitempty" json:"mine,omitempty"`
+
+	// DateFrom Data timestamps from this one on.
+	DateFrom DateFrom `form:"date_from,omitempty" json:"date_from,omitempty"`
+
+	// DateTo Data timestamps up to and with this one.
+	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
+
+	// Node Only of these nodes, by id.
+	Node NodeIds `form:"node,omitempty" json:"node,omitempty"`
+
+	// NodeContains Only of nodes whose id or name contains this, upper and lower case alike.
+	NodeContains NodeContains `form:"nodeContains,omitempty" json:"nodeContains,omitempty"`
+
+	// Type Only nodes of these types.
+	Type NodeTypes `form:"type,omitempty" json:"type,omitempty"`
+
+	// Owner Only nodes of these owners, by name.
+	Owner NodeOwners `form:"owner,omitempty" json:"owner,omitempty"`
+
+	// Workspace Only nodes of these workspaces, by id.
+	Workspace NodeWorkspaces `form:"workspace,omitempty" json:"workspace,omitempty"`
+
+	// ResourceGroup Only nodes that run in these resource groups, by name.
+	ResourceGroup NodeGroups `form:"resourceGroup,omitempty" json:"resourceGroup,omitempty"`
+
+	// MyNodes Only those that hold a node whose owner asks.
+	MyNodes bool `form:"myNodes,omitempty" json:"myNodes,omitempty"`
+
+	// Sort By what they are in order; with a `-` from the last to the first. `state`: what failed first, then what runs, waits, is frozen and has succeeded, the newest first. Default `-created`.
+	Sort BackfillSort `form:"sort,omitempty" json:"sort,omitempty"`
 
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -3340,6 +3726,16 @@ type ListDatesParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// GetDateParams defines parameters for GetDate.
+type GetDateParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // FreezeBackfillParams defines parameters for FreezeBackfill.
 type FreezeBackfillParams struct {
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
@@ -3348,17 +3744,44 @@ type FreezeBackfillParams struct {
 
 // ListInstancesParams defines parameters for ListInstances.
 type ListInstancesParams struct {
-	// Node This node only, by id.
-	Node NodeFilter `form:"node,omitempty" json:"node,omitempty"`
+	// Node Only of these nodes, by id.
+	Node NodeIds `form:"node,omitempty" json:"node,omitempty"`
+
+	// NodeContains Only of nodes whose id or name contains this, upper and lower case alike.
+	NodeContains NodeContains `form:"nodeContains,omitempty" json:"nodeContains,omitempty"`
+
+	// Type Only nodes of these types.
+	Type NodeTypes `form:"type,omitempty" json:"type,omitempty"`
+
+	// Owner Only nodes of these owners, by name.
+	Owner NodeOwners `form:"owner,omitempty" json:"owner,omitempty"`
+
+	// Workspace Only nodes of these workspaces, by id.
+	Workspace NodeWorkspaces `form:"workspace,omitempty" json:"workspace,omitempty"`
+
+	// ResourceGroup Only nodes that run in these resource groups, by name.
+	ResourceGroup NodeGroups `form:"resourceGroup,omitempty" json:"resourceGroup,omitempty"`
 
 	// DateFrom Data timestamps from this one on.
 	DateFrom DateFrom `form:"date_from,omitempty" json:"date_from,omitempty"`
 
 	// DateTo Data timestamps up to and with this one.
 	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
-	State  State  `form:"state,omitempty" json:"state,omitempty"`
 
-	// Order By number: ascending (default), or descending, the last first.
+	// State Only in these states.
+	State []State `form:"state,omitempty" json:"state,omitempty"`
+
+	// Agent Only those whose newest attempt one of these agents holds or held.
+	Agent []string `form:"agent,omitempty" json:"agent,omitempty"`
+
+	// MyNodes Only of nodes whose owner asks.
+	MyNodes bool `form:"myNodes,omitempty" json:"myNodes,omitempty"`
+
+	// Sort By number, from the last with `-number`, or by data timestamp. Default `number`.
+	Sort InstanceSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Order As `sort` by number, in words; not together with it.
+	// Deprecated: this property has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	Order Order `form:"order,omitempty" json:"order,omitempty"`
 
 	// Cursor `next` of the page before.
@@ -3548,6 +3971,76 @@ type StreamEventsParams struct {
 	LastEventID LastEventID      `json:"Last-Event-ID,omitempty"`
 }
 
+// SearchInstancesParams defines parameters for SearchInstances.
+type SearchInstancesParams struct {
+	// Kind Whose: what people asked for, the days of the schedule, or both. Default `all`.
+	Kind PlanFilter `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Backfill Only of these backfills, by id.
+	Backfill []BackfillID `form:"backfill,omitempty" json:"backfill,omitempty"`
+
+	// Contains Only of backfills whose id or name contains this, upper and lower case alike.
+	Contains string `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// CreatedBy Only of backfills that one of these asked for, by name.
+	CreatedBy []string `form:"createdBy,omitempty" json:"createdBy,omitempty"`
+
+	// CreatedFrom Only what was asked for from this moment on, or from the start of this date (UTC).
+	CreatedFrom CreatedFrom `form:"created_from,omitempty" json:"created_from,omitempty"`
+
+	// CreatedTo Only what was asked for up to and with this moment, or until the end of this date (UTC).
+	CreatedTo CreatedTo `form:"created_to,omitempty" json:"created_to,omitempty"`
+
+	// Mine Only of backfills that who asks has asked for.
+	Mine bool `form:"mine,omitempty" json:"mine,omitempty"`
+
+	// Node Only of these nodes, by id.
+	Node NodeIds `form:"node,omitempty" json:"node,omitempty"`
+
+	// NodeContains Only of nodes whose id or name contains this, upper and lower case alike.
+	NodeContains NodeContains `form:"nodeContains,omitempty" json:"nodeContains,omitempty"`
+
+	// Type Only nodes of these types.
+	Type NodeTypes `form:"type,omitempty" json:"type,omitempty"`
+
+	// Owner Only nodes of these owners, by name.
+	Owner NodeOwners `form:"owner,omitempty" json:"owner,omitempty"`
+
+	// Workspace Only nodes of these workspaces, by id.
+	Workspace NodeWorkspaces `form:"workspace,omitempty" json:"workspace,omitempty"`
+
+	// ResourceGroup Only nodes that run in these resource groups, by name.
+	ResourceGroup NodeGroups `form:"resourceGroup,omitempty" json:"resourceGroup,omitempty"`
+
+	// DateFrom Data timestamps from this one on.
+	DateFrom DateFrom `form:"date_from,omitempty" json:"date_from,omitempty"`
+
+	// DateTo Data timestamps up to and with this one.
+	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
+
+	// State Only in these states.
+	State []State `form:"state,omitempty" json:"state,omitempty"`
+
+	// Agent Only those whose newest attempt one of these agents holds or held.
+	Agent []string `form:"agent,omitempty" json:"agent,omitempty"`
+
+	// MyNodes Only of nodes whose owner asks.
+	MyNodes bool `form:"myNodes,omitempty" json:"myNodes,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // OperateInstancesParams defines parameters for OperateInstances.
 type OperateInstancesParams struct {
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
@@ -3556,6 +4049,48 @@ type OperateInstancesParams struct {
 
 // GetInstanceParams defines parameters for GetInstance.
 type GetInstanceParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListAttemptsParams defines parameters for ListAttempts.
+type ListAttemptsParams struct {
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetAttemptParams defines parameters for GetAttempt.
+type GetAttemptParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListDownstreamsParams defines parameters for ListDownstreams.
+type ListDownstreamsParams struct {
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
 	// MinIndex Answer only from a state at least this new.
 	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
 
@@ -3665,6 +4200,22 @@ type SearchLogParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// ListUpstreamsParams defines parameters for ListUpstreams.
+type ListUpstreamsParams struct {
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // ListJoinTokensParams defines parameters for ListJoinTokens.
 type ListJoinTokensParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
@@ -3699,10 +4250,69 @@ type RevokeJoinTokenParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// GetLoginParams defines parameters for GetLogin.
+type GetLoginParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetMeParams defines parameters for GetMe.
+type GetMeParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // ListNodesParams defines parameters for ListNodes.
 type ListNodesParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
 	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// ID Only these, by id.
+	ID []string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Name Only where the name contains this, upper and lower case alike.
+	Name string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Type Only nodes of these types.
+	Type NodeTypes `form:"type,omitempty" json:"type,omitempty"`
+
+	// Owner Only nodes of these owners, by name.
+	Owner NodeOwners `form:"owner,omitempty" json:"owner,omitempty"`
+
+	// Workspace Only nodes of these workspaces, by id.
+	Workspace NodeWorkspaces `form:"workspace,omitempty" json:"workspace,omitempty"`
+
+	// ResourceGroup Only nodes that run in these resource groups, by name.
+	ResourceGroup NodeGroups `form:"resourceGroup,omitempty" json:"resourceGroup,omitempty"`
+
+	// Baseline Only of these baselines, by name.
+	Baseline []string `form:"baseline,omitempty" json:"baseline,omitempty"`
+
+	// ScheduleKind Only with schedules of these kinds.
+	ScheduleKind []ScheduleKind `form:"scheduleKind,omitempty" json:"scheduleKind,omitempty"`
+
+	// Mode Only of these modes.
+	Mode []NodeMode `form:"mode,omitempty" json:"mode,omitempty"`
+
+	// Auto Only those that the schedule runs by itself, or with `false` only the others.
+	Auto YesOrNo `form:"auto,omitempty" json:"auto,omitempty"`
+
+	// Priority Only of these priorities.
+	Priority []int `form:"priority,omitempty" json:"priority,omitempty"`
+
+	// Mine Only those whose owner asks.
+	Mine bool `form:"mine,omitempty" json:"mine,omitempty"`
+
+	// Sort By what they are in order; with a `-` from the last to the first. Default `id`.
+	Sort NodeSort `form:"sort,omitempty" json:"sort,omitempty"`
 
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -3726,6 +4336,25 @@ type ApplyNodesParams struct {
 
 // GetNodeParams defines parameters for GetNode.
 type GetNodeParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// RenderNodeParams defines parameters for RenderNode.
+type RenderNodeParams struct {
+	// Date Data timestamp.
+	Date Date `form:"date" json:"date"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
 	// MinIndex Answer only from a state at least this new.
 	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
 
@@ -3812,13 +4441,35 @@ type PutResourceGroupParams struct {
 
 // ListScheduleParams defines parameters for ListSchedule.
 type ListScheduleParams struct {
-	State State `form:"state,omitempty" json:"state,omitempty"`
+	// State Only in these states.
+	State []State `form:"state,omitempty" json:"state,omitempty"`
 
 	// DateFrom Data timestamps from this one on.
 	DateFrom DateFrom `form:"date_from,omitempty" json:"date_from,omitempty"`
 
 	// DateTo Data timestamps up to and with this one.
 	DateTo DateTo `form:"date_to,omitempty" json:"date_to,omitempty"`
+
+	// Node Only of these nodes, by id.
+	Node NodeIds `form:"node,omitempty" json:"node,omitempty"`
+
+	// NodeContains Only of nodes whose id or name contains this, upper and lower case alike.
+	NodeContains NodeContains `form:"nodeContains,omitempty" json:"nodeContains,omitempty"`
+
+	// Type Only nodes of these types.
+	Type NodeTypes `form:"type,omitempty" json:"type,omitempty"`
+
+	// Owner Only nodes of these owners, by name.
+	Owner NodeOwners `form:"owner,omitempty" json:"owner,omitempty"`
+
+	// Workspace Only nodes of these workspaces, by id.
+	Workspace NodeWorkspaces `form:"workspace,omitempty" json:"workspace,omitempty"`
+
+	// ResourceGroup Only nodes that run in these resource groups, by name.
+	ResourceGroup NodeGroups `form:"resourceGroup,omitempty" json:"resourceGroup,omitempty"`
+
+	// MyNodes Only days that hold a node whose owner asks.
+	MyNodes bool `form:"myNodes,omitempty" json:"myNodes,omitempty"`
 
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -3832,6 +4483,28 @@ type ListScheduleParams struct {
 	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
 	// as every write that was answered before this read began.
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetScheduleDayParams defines parameters for GetScheduleDay.
+type GetScheduleDayParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// EndSessionParams defines parameters for EndSession.
+type EndSessionParams struct {
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTokensParams defines parameters for ListTokens.
@@ -4032,6 +4705,9 @@ type PutRegionJSONRequestBody = RegionSettings
 // PutResourceGroupJSONRequestBody defines body for PutResourceGroup for application/json ContentType.
 type PutResourceGroupJSONRequestBody = ResourceGroupSettings
 
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = SessionRequest
+
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenRequest
 
@@ -4188,7 +4864,10 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListBackfills Backfills, newest first.
+	// ListBackfills Backfills, newest first unless sorted otherwise.
+	//
+	// What is said of nodes (`node`, `nodeContains`, `type`, `owner`, `workspace`, `resourceGroup`, `myNodes`) must all hold of one node
+	// that the backfill has; `date_from` and `date_to` keep what has a data timestamp between them.
 	//
 	// Corresponds with GET /v1/backfills (the `ListBackfills` operationId).
 	ListBackfills(ctx context.Context, params *ListBackfillsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4265,6 +4944,11 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill}/dates (the `ListDates` operationId).
 	ListDates(ctx context.Context, backfill BackfillParam, params *ListDatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetDate One date of a backfill.
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/dates/{date} (the `GetDate` operationId).
+	GetDate(ctx context.Context, backfill BackfillParam, date Date, params *GetDateParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FreezeBackfillWithBody Hold all that wait, of some dates or of the whole backfill.
 	//
 	// Takes any type of body and a specified content type.
@@ -4279,7 +4963,7 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
 	FreezeBackfill(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListInstances Instances of a backfill by number, in either direction.
+	// ListInstances Instances of a backfill.
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 	ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4434,6 +5118,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SearchInstances Instances of all backfills and of the schedule, those of the newest first.
+	//
+	// By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
+	// instances wherever they are.
+	//
+	// Corresponds with GET /v1/instances (the `SearchInstances` operationId).
+	SearchInstances(ctx context.Context, params *SearchInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// OperateInstancesWithBody One operation on instances, of several backfills if need be, all or nothing (RULES R9).
 	//
 	// Takes any type of body and a specified content type.
@@ -4452,6 +5144,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/instances/{instance} (the `GetInstance` operationId).
 	GetInstance(ctx context.Context, instance InstanceParam, params *GetInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAttempts The attempts of an instance, oldest first.
+	//
+	// Corresponds with GET /v1/instances/{instance}/attempts (the `ListAttempts` operationId).
+	ListAttempts(ctx context.Context, instance InstanceParam, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAttempt One attempt of an instance.
+	//
+	// Corresponds with GET /v1/instances/{instance}/attempts/{attempt} (the `GetAttempt` operationId).
+	GetAttempt(ctx context.Context, instance InstanceParam, attempt int, params *GetAttemptParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDownstreams What waits for an instance, one step down, with its states.
+	//
+	// Those of its own backfill, by number.
+	//
+	// Corresponds with GET /v1/instances/{instance}/downstreams (the `ListDownstreams` operationId).
+	ListDownstreams(ctx context.Context, instance InstanceParam, params *ListDownstreamsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReadLog A range of an attempt's log.
 	//
@@ -4487,6 +5196,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/instances/{instance}/logs/search (the `SearchLog` operationId).
 	SearchLog(ctx context.Context, instance InstanceParam, params *SearchLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListUpstreams What an instance waits for, one step up, with its states.
+	//
+	// By number. The first page also names partitions outside the backfill that it reads and does not wait for (RULES R2.7).
+	//
+	// Corresponds with GET /v1/instances/{instance}/upstreams (the `ListUpstreams` operationId).
+	ListUpstreams(ctx context.Context, instance InstanceParam, params *ListUpstreamsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListJoinTokens Join tokens by id, without their text. For operators.
 	//
 	// Corresponds with GET /v1/join-tokens (the `ListJoinTokens` operationId).
@@ -4517,7 +5233,17 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/join-tokens/{joinToken} (the `RevokeJoinToken` operationId).
 	RevokeJoinToken(ctx context.Context, joinToken string, params *RevokeJoinTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListNodes Nodes by id, without their code.
+	// GetLogin How one can log in. Nothing has to be shown.
+	//
+	// Corresponds with GET /v1/login (the `GetLogin` operationId).
+	GetLogin(ctx context.Context, params *GetLoginParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMe Who one is here, and what one may.
+	//
+	// Corresponds with GET /v1/me (the `GetMe` operationId).
+	GetMe(ctx context.Context, params *GetMeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNodes Nodes, without their code.
 	//
 	// Corresponds with GET /v1/nodes (the `ListNodes` operationId).
 	ListNodes(ctx context.Context, params *ListNodesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4540,6 +5266,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 	GetNode(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenderNode A node as it would run for a data timestamp, in any of its cycles.
+	//
+	// Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
+	// instance show one that does not exist. A page with much code ends early and is `incomplete`.
+	//
+	// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
+	RenderNode(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRegions Regions by id: those that were set, and those that workspaces name.
 	//
@@ -4596,6 +5330,40 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
 	ListSchedule(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetScheduleDay One day of the schedule.
+	//
+	// Corresponds with GET /v1/schedule/{date} (the `GetScheduleDay` operationId).
+	GetScheduleDay(ctx context.Context, date Date, params *GetScheduleDayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSessionWithBody Log in.
+	//
+	// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+	// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+	// answer. Attempts are limited by address: more of them are `overloaded`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+	CreateSessionWithBody(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSession Log in.
+	//
+	// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+	// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+	// answer. Attempts are limited by address: more of them are `overloaded`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+	CreateSession(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndSession Log out.
+	//
+	// The session's token ends, and the cookie that held it. A token that is no session's stays; its cookie ends.
+	//
+	// Corresponds with DELETE /v1/sessions/current (the `EndSession` operationId).
+	EndSession(ctx context.Context, params *EndSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTokens One's own tokens by id, or, for admins, somebody's.
 	//
@@ -4867,7 +5635,10 @@ func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEdit
 	return c.Client.Do(req)
 }
 
-// ListBackfills Backfills, newest first.
+// ListBackfills Backfills, newest first unless sorted otherwise.
+//
+// What is said of nodes (`node`, `nodeContains`, `type`, `owner`, `workspace`, `resourceGroup`, `myNodes`) must all hold of one node
+// that the backfill has; `date_from` and `date_to` keep what has a data timestamp between them.
 //
 // Corresponds with GET /v1/backfills (the `ListBackfills` operationId).
 func (c *Client) ListBackfills(ctx context.Context, params *ListBackfillsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5054,6 +5825,21 @@ func (c *Client) ListDates(ctx context.Context, backfill BackfillParam, params *
 	return c.Client.Do(req)
 }
 
+// GetDate One date of a backfill.
+//
+// Corresponds with GET /v1/backfills/{backfill}/dates/{date} (the `GetDate` operationId).
+func (c *Client) GetDate(ctx context.Context, backfill BackfillParam, date Date, params *GetDateParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDateRequest(c.Server, backfill, date, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FreezeBackfillWithBody Hold all that wait, of some dates or of the whole backfill.
 //
 // Takes any type of body and a specified content type.
@@ -5088,7 +5874,7 @@ func (c *Client) FreezeBackfill(ctx context.Context, backfill BackfillParam, par
 	return c.Client.Do(req)
 }
 
-// ListInstances Instances of a backfill by number, in either direction.
+// ListInstances Instances of a backfill.
 //
 // Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 func (c *Client) ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5473,6 +6259,24 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 	return c.Client.Do(req)
 }
 
+// SearchInstances Instances of all backfills and of the schedule, those of the newest first.
+//
+// By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
+// instances wherever they are.
+//
+// Corresponds with GET /v1/instances (the `SearchInstances` operationId).
+func (c *Client) SearchInstances(ctx context.Context, params *SearchInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchInstancesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // OperateInstancesWithBody One operation on instances, of several backfills if need be, all or nothing (RULES R9).
 //
 // Takes any type of body and a specified content type.
@@ -5512,6 +6316,53 @@ func (c *Client) OperateInstances(ctx context.Context, params *OperateInstancesP
 // Corresponds with GET /v1/instances/{instance} (the `GetInstance` operationId).
 func (c *Client) GetInstance(ctx context.Context, instance InstanceParam, params *GetInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetInstanceRequest(c.Server, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAttempts The attempts of an instance, oldest first.
+//
+// Corresponds with GET /v1/instances/{instance}/attempts (the `ListAttempts` operationId).
+func (c *Client) ListAttempts(ctx context.Context, instance InstanceParam, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAttemptsRequest(c.Server, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAttempt One attempt of an instance.
+//
+// Corresponds with GET /v1/instances/{instance}/attempts/{attempt} (the `GetAttempt` operationId).
+func (c *Client) GetAttempt(ctx context.Context, instance InstanceParam, attempt int, params *GetAttemptParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAttemptRequest(c.Server, instance, attempt, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDownstreams What waits for an instance, one step down, with its states.
+//
+// Those of its own backfill, by number.
+//
+// Corresponds with GET /v1/instances/{instance}/downstreams (the `ListDownstreams` operationId).
+func (c *Client) ListDownstreams(ctx context.Context, instance InstanceParam, params *ListDownstreamsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDownstreamsRequest(c.Server, instance, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5596,6 +6447,23 @@ func (c *Client) SearchLog(ctx context.Context, instance InstanceParam, params *
 	return c.Client.Do(req)
 }
 
+// ListUpstreams What an instance waits for, one step up, with its states.
+//
+// By number. The first page also names partitions outside the backfill that it reads and does not wait for (RULES R2.7).
+//
+// Corresponds with GET /v1/instances/{instance}/upstreams (the `ListUpstreams` operationId).
+func (c *Client) ListUpstreams(ctx context.Context, instance InstanceParam, params *ListUpstreamsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUpstreamsRequest(c.Server, instance, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListJoinTokens Join tokens by id, without their text. For operators.
 //
 // Corresponds with GET /v1/join-tokens (the `ListJoinTokens` operationId).
@@ -5666,7 +6534,37 @@ func (c *Client) RevokeJoinToken(ctx context.Context, joinToken string, params *
 	return c.Client.Do(req)
 }
 
-// ListNodes Nodes by id, without their code.
+// GetLogin How one can log in. Nothing has to be shown.
+//
+// Corresponds with GET /v1/login (the `GetLogin` operationId).
+func (c *Client) GetLogin(ctx context.Context, params *GetLoginParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetLoginRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMe Who one is here, and what one may.
+//
+// Corresponds with GET /v1/me (the `GetMe` operationId).
+func (c *Client) GetMe(ctx context.Context, params *GetMeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMeRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNodes Nodes, without their code.
 //
 // Corresponds with GET /v1/nodes (the `ListNodes` operationId).
 func (c *Client) ListNodes(ctx context.Context, params *ListNodesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5720,6 +6618,24 @@ func (c *Client) ApplyNodes(ctx context.Context, params *ApplyNodesParams, body 
 // Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 func (c *Client) GetNode(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetNodeRequest(c.Server, node, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenderNode A node as it would run for a data timestamp, in any of its cycles.
+//
+// Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
+// instance show one that does not exist. A page with much code ends early and is `incomplete`.
+//
+// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
+func (c *Client) RenderNode(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenderNodeRequest(c.Server, node, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5866,6 +6782,80 @@ func (c *Client) PutResourceGroup(ctx context.Context, resourceGroup string, par
 // Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
 func (c *Client) ListSchedule(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListScheduleRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetScheduleDay One day of the schedule.
+//
+// Corresponds with GET /v1/schedule/{date} (the `GetScheduleDay` operationId).
+func (c *Client) GetScheduleDay(ctx context.Context, date Date, params *GetScheduleDayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetScheduleDayRequest(c.Server, date, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSessionWithBody Log in.
+//
+// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+// answer. Attempts are limited by address: more of them are `overloaded`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+func (c *Client) CreateSessionWithBody(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSession Log in.
+//
+// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+// answer. Attempts are limited by address: more of them are `overloaded`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+func (c *Client) CreateSession(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndSession Log out.
+//
+// The session's token ends, and the cookie that held it. A token that is no session's stays; its cookie ends.
+//
+// Corresponds with DELETE /v1/sessions/current (the `EndSession` operationId).
+func (c *Client) EndSession(ctx context.Context, params *EndSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndSessionRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6707,6 +7697,18 @@ func NewListBackfillsRequest(server string, params *ListBackfillsParams) (*http.
 			}
 		}
 
+		if params.ID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
@@ -6715,7 +7717,147 @@ func NewListBackfillsRequest(server string, params *ListBackfillsParams) (*http.
 			}
 		}
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreatedBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "createdBy", params.CreatedBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_from", params.CreatedFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_to", params.CreatedTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mine", params.Mine, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_from", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_to", params.DateTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Node != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "node", params.Node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nodeContains", params.NodeContains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "owner", params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workspace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workspace", params.Workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceGroup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resourceGroup", params.ResourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "myNodes", params.MyNodes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -7231,6 +8373,78 @@ func NewListDatesRequest(server string, backfill BackfillParam, params *ListDate
 	return req, nil
 }
 
+// NewGetDateRequest constructs an http.Request for the GetDate method
+func NewGetDateRequest(server string, backfill BackfillParam, date Date, params *GetDateParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "date", date, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s/dates/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewFreezeBackfillRequest calls the generic FreezeBackfill builder with application/json body
 func NewFreezeBackfillRequest(server string, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7326,12 +8540,72 @@ func NewListInstancesRequest(server string, backfill BackfillParam, params *List
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "node", params.Node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+		if params.Node != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "node", params.Node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nodeContains", params.NodeContains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
 				rawQueryFragments = append(rawQueryFragments, qp)
 			}
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "owner", params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workspace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workspace", params.Workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceGroup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resourceGroup", params.ResourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_from", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -7350,7 +8624,39 @@ func NewListInstancesRequest(server string, backfill BackfillParam, params *List
 			}
 		}
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Agent != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "agent", params.Agent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "myNodes", params.MyNodes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -8490,6 +9796,260 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 	return req, nil
 }
 
+// NewSearchInstancesRequest constructs an http.Request for the SearchInstances method
+func NewSearchInstancesRequest(server string, params *SearchInstancesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Backfill != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "backfill", params.Backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.CreatedBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "createdBy", params.CreatedBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_from", params.CreatedFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_to", params.CreatedTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mine", params.Mine, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Node != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "node", params.Node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nodeContains", params.NodeContains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "owner", params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workspace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workspace", params.Workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceGroup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resourceGroup", params.ResourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_from", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_to", params.DateTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Agent != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "agent", params.Agent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "myNodes", params.MyNodes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewOperateInstancesRequest calls the generic OperateInstances builder with application/json body
 func NewOperateInstancesRequest(server string, params *OperateInstancesParams, body OperateInstancesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -8577,6 +10137,240 @@ func NewGetInstanceRequest(server string, instance InstanceParam, params *GetIns
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAttemptsRequest constructs an http.Request for the ListAttempts method
+func NewListAttemptsRequest(server string, instance InstanceParam, params *ListAttemptsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/%s/attempts", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAttemptRequest constructs an http.Request for the GetAttempt method
+func NewGetAttemptRequest(server string, instance InstanceParam, attempt int, params *GetAttemptParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "attempt", attempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/%s/attempts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDownstreamsRequest constructs an http.Request for the ListDownstreams method
+func NewListDownstreamsRequest(server string, instance InstanceParam, params *ListDownstreamsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/%s/downstreams", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 			return nil, err
@@ -9041,6 +10835,87 @@ func NewSearchLogRequest(server string, instance InstanceParam, params *SearchLo
 	return req, nil
 }
 
+// NewListUpstreamsRequest constructs an http.Request for the ListUpstreams method
+func NewListUpstreamsRequest(server string, instance InstanceParam, params *ListUpstreamsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance", instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instances/%s/upstreams", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListJoinTokensRequest constructs an http.Request for the ListJoinTokens method
 func NewListJoinTokensRequest(server string, params *ListJoinTokensParams) (*http.Request, error) {
 	var err error
@@ -9246,6 +11121,122 @@ func NewRevokeJoinTokenRequest(server string, joinToken string, params *RevokeJo
 	return req, nil
 }
 
+// NewGetLoginRequest constructs an http.Request for the GetLogin method
+func NewGetLoginRequest(server string, params *GetLoginParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMeRequest constructs an http.Request for the GetMe method
+func NewGetMeRequest(server string, params *GetMeParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/me")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListNodesRequest constructs an http.Request for the ListNodes method
 func NewListNodesRequest(server string, params *ListNodesParams) (*http.Request, error) {
 	var err error
@@ -9275,6 +11266,146 @@ func NewListNodesRequest(server string, params *ListNodesParams) (*http.Request,
 		var rawQueryFragments []string
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.ID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "owner", params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workspace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workspace", params.Workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceGroup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resourceGroup", params.ResourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Baseline != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "baseline", params.Baseline, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ScheduleKind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "scheduleKind", params.ScheduleKind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mode != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mode", params.Mode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "auto", params.Auto, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Priority != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "priority", params.Priority, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mine", params.Mine, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -9415,6 +11546,95 @@ func NewGetNodeRequest(server string, node string, params *GetNodeParams) (*http
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRenderNodeRequest constructs an http.Request for the RenderNode method
+func NewRenderNodeRequest(server string, node string, params *RenderNodeParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s/rendering", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date", params.Date, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 			return nil, err
@@ -9934,12 +12154,16 @@ func NewListScheduleRequest(server string, params *ListScheduleParams) (*http.Re
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
 			}
+
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_from", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -9951,6 +12175,82 @@ func NewListScheduleRequest(server string, params *ListScheduleParams) (*http.Re
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_to", params.DateTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Node != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "node", params.Node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nodeContains", params.NodeContains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "owner", params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workspace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workspace", params.Workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceGroup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resourceGroup", params.ResourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "myNodes", params.MyNodes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -9999,6 +12299,164 @@ func NewListScheduleRequest(server string, params *ListScheduleParams) (*http.Re
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetScheduleDayRequest constructs an http.Request for the GetScheduleDay method
+func NewGetScheduleDayRequest(server string, date Date, params *GetScheduleDayParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "date", date, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedule/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateSessionRequest calls the generic CreateSession builder with application/json body
+func NewCreateSessionRequest(server string, params *CreateSessionParams, body CreateSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSessionRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateSessionRequestWithBody constructs an http.Request for the CreateSession method, with any body, and a specified content type
+func NewCreateSessionRequestWithBody(server string, params *CreateSessionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewEndSessionRequest constructs an http.Request for the EndSession method
+func NewEndSessionRequest(server string, params *EndSessionParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/current")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -10965,7 +13423,10 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
-	// ListBackfillsWithResponse Backfills, newest first.
+	// ListBackfillsWithResponse Backfills, newest first unless sorted otherwise.
+	//
+	// What is said of nodes (`node`, `nodeContains`, `type`, `owner`, `workspace`, `resourceGroup`, `myNodes`) must all hold of one node
+	// that the backfill has; `date_from` and `date_to` keep what has a data timestamp between them.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11048,6 +13509,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill}/dates (the `ListDates` operationId).
 	ListDatesWithResponse(ctx context.Context, backfill BackfillParam, params *ListDatesParams, reqEditors ...RequestEditorFn) (*ListDatesResponse, error)
 
+	// GetDateWithResponse One date of a backfill.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/dates/{date} (the `GetDate` operationId).
+	GetDateWithResponse(ctx context.Context, backfill BackfillParam, date Date, params *GetDateParams, reqEditors ...RequestEditorFn) (*GetDateResponse, error)
+
 	// FreezeBackfillWithBodyWithResponse Hold all that wait, of some dates or of the whole backfill.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -11062,7 +13530,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/backfills/{backfill}/freeze (the `FreezeBackfill` operationId).
 	FreezeBackfillWithResponse(ctx context.Context, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeBackfillResponse, error)
 
-	// ListInstancesWithResponse Instances of a backfill by number, in either direction.
+	// ListInstancesWithResponse Instances of a backfill.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11235,6 +13703,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// SearchInstancesWithResponse Instances of all backfills and of the schedule, those of the newest first.
+	//
+	// By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
+	// instances wherever they are.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances (the `SearchInstances` operationId).
+	SearchInstancesWithResponse(ctx context.Context, params *SearchInstancesParams, reqEditors ...RequestEditorFn) (*SearchInstancesResponse, error)
+
 	// OperateInstancesWithBodyWithResponse One operation on instances, of several backfills if need be, all or nothing (RULES R9).
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -11255,6 +13733,29 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/instances/{instance} (the `GetInstance` operationId).
 	GetInstanceWithResponse(ctx context.Context, instance InstanceParam, params *GetInstanceParams, reqEditors ...RequestEditorFn) (*GetInstanceResponse, error)
+
+	// ListAttemptsWithResponse The attempts of an instance, oldest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances/{instance}/attempts (the `ListAttempts` operationId).
+	ListAttemptsWithResponse(ctx context.Context, instance InstanceParam, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
+
+	// GetAttemptWithResponse One attempt of an instance.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances/{instance}/attempts/{attempt} (the `GetAttempt` operationId).
+	GetAttemptWithResponse(ctx context.Context, instance InstanceParam, attempt int, params *GetAttemptParams, reqEditors ...RequestEditorFn) (*GetAttemptResponse, error)
+
+	// ListDownstreamsWithResponse What waits for an instance, one step down, with its states.
+	//
+	// Those of its own backfill, by number.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances/{instance}/downstreams (the `ListDownstreams` operationId).
+	ListDownstreamsWithResponse(ctx context.Context, instance InstanceParam, params *ListDownstreamsParams, reqEditors ...RequestEditorFn) (*ListDownstreamsResponse, error)
 
 	// ReadLogWithResponse A range of an attempt's log.
 	//
@@ -11298,6 +13799,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/instances/{instance}/logs/search (the `SearchLog` operationId).
 	SearchLogWithResponse(ctx context.Context, instance InstanceParam, params *SearchLogParams, reqEditors ...RequestEditorFn) (*SearchLogResponse, error)
 
+	// ListUpstreamsWithResponse What an instance waits for, one step up, with its states.
+	//
+	// By number. The first page also names partitions outside the backfill that it reads and does not wait for (RULES R2.7).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/instances/{instance}/upstreams (the `ListUpstreams` operationId).
+	ListUpstreamsWithResponse(ctx context.Context, instance InstanceParam, params *ListUpstreamsParams, reqEditors ...RequestEditorFn) (*ListUpstreamsResponse, error)
+
 	// ListJoinTokensWithResponse Join tokens by id, without their text. For operators.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -11332,7 +13842,21 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/join-tokens/{joinToken} (the `RevokeJoinToken` operationId).
 	RevokeJoinTokenWithResponse(ctx context.Context, joinToken string, params *RevokeJoinTokenParams, reqEditors ...RequestEditorFn) (*RevokeJoinTokenResponse, error)
 
-	// ListNodesWithResponse Nodes by id, without their code.
+	// GetLoginWithResponse How one can log in. Nothing has to be shown.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/login (the `GetLogin` operationId).
+	GetLoginWithResponse(ctx context.Context, params *GetLoginParams, reqEditors ...RequestEditorFn) (*GetLoginResponse, error)
+
+	// GetMeWithResponse Who one is here, and what one may.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/me (the `GetMe` operationId).
+	GetMeWithResponse(ctx context.Context, params *GetMeParams, reqEditors ...RequestEditorFn) (*GetMeResponse, error)
+
+	// ListNodesWithResponse Nodes, without their code.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11359,6 +13883,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
+
+	// RenderNodeWithResponse A node as it would run for a data timestamp, in any of its cycles.
+	//
+	// Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
+	// instance show one that does not exist. A page with much code ends early and is `incomplete`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
+	RenderNodeWithResponse(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*RenderNodeResponse, error)
 
 	// ListRegionsWithResponse Regions by id: those that were set, and those that workspaces name.
 	//
@@ -11425,6 +13959,44 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/schedule (the `ListSchedule` operationId).
 	ListScheduleWithResponse(ctx context.Context, params *ListScheduleParams, reqEditors ...RequestEditorFn) (*ListScheduleResponse, error)
+
+	// GetScheduleDayWithResponse One day of the schedule.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/schedule/{date} (the `GetScheduleDay` operationId).
+	GetScheduleDayWithResponse(ctx context.Context, date Date, params *GetScheduleDayParams, reqEditors ...RequestEditorFn) (*GetScheduleDayResponse, error)
+
+	// CreateSessionWithBodyWithResponse Log in.
+	//
+	// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+	// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+	// answer. Attempts are limited by address: more of them are `overloaded`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+	CreateSessionWithBodyWithResponse(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
+
+	// CreateSessionWithResponse Log in.
+	//
+	// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+	// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+	// answer. Attempts are limited by address: more of them are `overloaded`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+	CreateSessionWithResponse(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
+
+	// EndSessionWithResponse Log out.
+	//
+	// The session's token ends, and the cookie that held it. A token that is no session's stays; its cookie ends.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/sessions/current (the `EndSession` operationId).
+	EndSessionWithResponse(ctx context.Context, params *EndSessionParams, reqEditors ...RequestEditorFn) (*EndSessionResponse, error)
 
 	// ListTokensWithResponse One's own tokens by id, or, for admins, somebody's.
 	//
@@ -12111,6 +14683,45 @@ func (r ListDatesResponse) StatusCode() int {
 	return 0
 }
 
+// GetDateResponse200Headers the declared response headers of an HTTP 200 response for GetDate
+type GetDateResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetDateResponseDefaultHeaders the declared response headers of an HTTP default response for GetDate
+type GetDateResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetDateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DateProgress
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetDateResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDateResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // FreezeBackfillResponse200Headers the declared response headers of an HTTP 200 response for FreezeBackfill
 type FreezeBackfillResponse200Headers struct {
 	BackfleetIndex uint64
@@ -12765,6 +15376,45 @@ func (r StreamEventsResponse) StatusCode() int {
 	return 0
 }
 
+// SearchInstancesResponse200Headers the declared response headers of an HTTP 200 response for SearchInstances
+type SearchInstancesResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// SearchInstancesResponseDefaultHeaders the declared response headers of an HTTP default response for SearchInstances
+type SearchInstancesResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type SearchInstancesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InstancePage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SearchInstancesResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SearchInstancesResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchInstancesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchInstancesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // OperateInstancesResponse200Headers the declared response headers of an HTTP 200 response for OperateInstances
 type OperateInstancesResponse200Headers struct {
 	BackfleetIndex uint64
@@ -12837,6 +15487,123 @@ func (r GetInstanceResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetInstanceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListAttemptsResponse200Headers the declared response headers of an HTTP 200 response for ListAttempts
+type ListAttemptsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListAttemptsResponseDefaultHeaders the declared response headers of an HTTP default response for ListAttempts
+type ListAttemptsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListAttemptsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttemptPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAttemptsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListAttemptsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAttemptsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAttemptsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAttemptResponse200Headers the declared response headers of an HTTP 200 response for GetAttempt
+type GetAttemptResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetAttemptResponseDefaultHeaders the declared response headers of an HTTP default response for GetAttempt
+type GetAttemptResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetAttemptResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Attempt
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAttemptResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetAttemptResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAttemptResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAttemptResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListDownstreamsResponse200Headers the declared response headers of an HTTP 200 response for ListDownstreams
+type ListDownstreamsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListDownstreamsResponseDefaultHeaders the declared response headers of an HTTP default response for ListDownstreams
+type ListDownstreamsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListDownstreamsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RelativePage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListDownstreamsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListDownstreamsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDownstreamsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDownstreamsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12994,6 +15761,45 @@ func (r SearchLogResponse) StatusCode() int {
 	return 0
 }
 
+// ListUpstreamsResponse200Headers the declared response headers of an HTTP 200 response for ListUpstreams
+type ListUpstreamsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListUpstreamsResponseDefaultHeaders the declared response headers of an HTTP default response for ListUpstreams
+type ListUpstreamsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListUpstreamsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RelativePage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListUpstreamsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListUpstreamsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUpstreamsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUpstreamsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ListJoinTokensResponse200Headers the declared response headers of an HTTP 200 response for ListJoinTokens
 type ListJoinTokensResponse200Headers struct {
 	BackfleetIndex uint64
@@ -13111,6 +15917,84 @@ func (r RevokeJoinTokenResponse) StatusCode() int {
 	return 0
 }
 
+// GetLoginResponse200Headers the declared response headers of an HTTP 200 response for GetLogin
+type GetLoginResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetLoginResponseDefaultHeaders the declared response headers of an HTTP default response for GetLogin
+type GetLoginResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetLoginResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LoginWays
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetLoginResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetLoginResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetLoginResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetLoginResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetMeResponse200Headers the declared response headers of an HTTP 200 response for GetMe
+type GetMeResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetMeResponseDefaultHeaders the declared response headers of an HTTP default response for GetMe
+type GetMeResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetMeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Me
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetMeResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetMeResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ListNodesResponse200Headers the declared response headers of an HTTP 200 response for ListNodes
 type ListNodesResponse200Headers struct {
 	BackfleetIndex uint64
@@ -13222,6 +16106,45 @@ func (r GetNodeResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetNodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RenderNodeResponse200Headers the declared response headers of an HTTP 200 response for RenderNode
+type RenderNodeResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RenderNodeResponseDefaultHeaders the declared response headers of an HTTP default response for RenderNode
+type RenderNodeResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RenderNodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NodeRenderingPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RenderNodeResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RenderNodeResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RenderNodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenderNodeResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -13495,6 +16418,123 @@ func (r ListScheduleResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetScheduleDayResponse200Headers the declared response headers of an HTTP 200 response for GetScheduleDay
+type GetScheduleDayResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetScheduleDayResponseDefaultHeaders the declared response headers of an HTTP default response for GetScheduleDay
+type GetScheduleDayResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetScheduleDayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ScheduleDay
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetScheduleDayResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetScheduleDayResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetScheduleDayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetScheduleDayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateSessionResponse201Headers the declared response headers of an HTTP 201 response for CreateSession
+type CreateSessionResponse201Headers struct {
+	BackfleetIndex uint64
+}
+
+// CreateSessionResponseDefaultHeaders the declared response headers of an HTTP default response for CreateSession
+type CreateSessionResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type CreateSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Session
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateSessionResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateSessionResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// EndSessionResponse200Headers the declared response headers of an HTTP 200 response for EndSession
+type EndSessionResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// EndSessionResponseDefaultHeaders the declared response headers of an HTTP default response for EndSession
+type EndSessionResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type EndSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *EndSessionResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EndSessionResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r EndSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndSessionResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -14075,7 +17115,10 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 	return ParseListAuditResponse(rsp)
 }
 
-// ListBackfillsWithResponse Backfills, newest first.
+// ListBackfillsWithResponse Backfills, newest first unless sorted otherwise.
+//
+// What is said of nodes (`node`, `nodeContains`, `type`, `owner`, `workspace`, `resourceGroup`, `myNodes`) must all hold of one node
+// that the backfill has; `date_from` and `date_to` keep what has a data timestamp between them.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -14224,6 +17267,19 @@ func (c *ClientWithResponses) ListDatesWithResponse(ctx context.Context, backfil
 	return ParseListDatesResponse(rsp)
 }
 
+// GetDateWithResponse One date of a backfill.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/backfills/{backfill}/dates/{date} (the `GetDate` operationId).
+func (c *ClientWithResponses) GetDateWithResponse(ctx context.Context, backfill BackfillParam, date Date, params *GetDateParams, reqEditors ...RequestEditorFn) (*GetDateResponse, error) {
+	rsp, err := c.GetDate(ctx, backfill, date, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDateResponse(rsp)
+}
+
 // FreezeBackfillWithBodyWithResponse Hold all that wait, of some dates or of the whole backfill.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -14250,7 +17306,7 @@ func (c *ClientWithResponses) FreezeBackfillWithResponse(ctx context.Context, ba
 	return ParseFreezeBackfillResponse(rsp)
 }
 
-// ListInstancesWithResponse Instances of a backfill by number, in either direction.
+// ListInstancesWithResponse Instances of a backfill.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -14561,6 +17617,22 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// SearchInstancesWithResponse Instances of all backfills and of the schedule, those of the newest first.
+//
+// By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
+// instances wherever they are.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances (the `SearchInstances` operationId).
+func (c *ClientWithResponses) SearchInstancesWithResponse(ctx context.Context, params *SearchInstancesParams, reqEditors ...RequestEditorFn) (*SearchInstancesResponse, error) {
+	rsp, err := c.SearchInstances(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchInstancesResponse(rsp)
+}
+
 // OperateInstancesWithBodyWithResponse One operation on instances, of several backfills if need be, all or nothing (RULES R9).
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -14598,6 +17670,47 @@ func (c *ClientWithResponses) GetInstanceWithResponse(ctx context.Context, insta
 		return nil, err
 	}
 	return ParseGetInstanceResponse(rsp)
+}
+
+// ListAttemptsWithResponse The attempts of an instance, oldest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances/{instance}/attempts (the `ListAttempts` operationId).
+func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, instance InstanceParam, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
+	rsp, err := c.ListAttempts(ctx, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAttemptsResponse(rsp)
+}
+
+// GetAttemptWithResponse One attempt of an instance.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances/{instance}/attempts/{attempt} (the `GetAttempt` operationId).
+func (c *ClientWithResponses) GetAttemptWithResponse(ctx context.Context, instance InstanceParam, attempt int, params *GetAttemptParams, reqEditors ...RequestEditorFn) (*GetAttemptResponse, error) {
+	rsp, err := c.GetAttempt(ctx, instance, attempt, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAttemptResponse(rsp)
+}
+
+// ListDownstreamsWithResponse What waits for an instance, one step down, with its states.
+//
+// Those of its own backfill, by number.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances/{instance}/downstreams (the `ListDownstreams` operationId).
+func (c *ClientWithResponses) ListDownstreamsWithResponse(ctx context.Context, instance InstanceParam, params *ListDownstreamsParams, reqEditors ...RequestEditorFn) (*ListDownstreamsResponse, error) {
+	rsp, err := c.ListDownstreams(ctx, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDownstreamsResponse(rsp)
 }
 
 // ReadLogWithResponse A range of an attempt's log.
@@ -14666,6 +17779,21 @@ func (c *ClientWithResponses) SearchLogWithResponse(ctx context.Context, instanc
 	return ParseSearchLogResponse(rsp)
 }
 
+// ListUpstreamsWithResponse What an instance waits for, one step up, with its states.
+//
+// By number. The first page also names partitions outside the backfill that it reads and does not wait for (RULES R2.7).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/instances/{instance}/upstreams (the `ListUpstreams` operationId).
+func (c *ClientWithResponses) ListUpstreamsWithResponse(ctx context.Context, instance InstanceParam, params *ListUpstreamsParams, reqEditors ...RequestEditorFn) (*ListUpstreamsResponse, error) {
+	rsp, err := c.ListUpstreams(ctx, instance, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUpstreamsResponse(rsp)
+}
+
 // ListJoinTokensWithResponse Join tokens by id, without their text. For operators.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14724,7 +17852,33 @@ func (c *ClientWithResponses) RevokeJoinTokenWithResponse(ctx context.Context, j
 	return ParseRevokeJoinTokenResponse(rsp)
 }
 
-// ListNodesWithResponse Nodes by id, without their code.
+// GetLoginWithResponse How one can log in. Nothing has to be shown.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/login (the `GetLogin` operationId).
+func (c *ClientWithResponses) GetLoginWithResponse(ctx context.Context, params *GetLoginParams, reqEditors ...RequestEditorFn) (*GetLoginResponse, error) {
+	rsp, err := c.GetLogin(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetLoginResponse(rsp)
+}
+
+// GetMeWithResponse Who one is here, and what one may.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/me (the `GetMe` operationId).
+func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, params *GetMeParams, reqEditors ...RequestEditorFn) (*GetMeResponse, error) {
+	rsp, err := c.GetMe(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMeResponse(rsp)
+}
+
+// ListNodesWithResponse Nodes, without their code.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -14774,6 +17928,22 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, node stri
 		return nil, err
 	}
 	return ParseGetNodeResponse(rsp)
+}
+
+// RenderNodeWithResponse A node as it would run for a data timestamp, in any of its cycles.
+//
+// Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
+// instance show one that does not exist. A page with much code ends early and is `incomplete`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
+func (c *ClientWithResponses) RenderNodeWithResponse(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*RenderNodeResponse, error) {
+	rsp, err := c.RenderNode(ctx, node, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenderNodeResponse(rsp)
 }
 
 // ListRegionsWithResponse Regions by id: those that were set, and those that workspaces name.
@@ -14894,6 +18064,68 @@ func (c *ClientWithResponses) ListScheduleWithResponse(ctx context.Context, para
 		return nil, err
 	}
 	return ParseListScheduleResponse(rsp)
+}
+
+// GetScheduleDayWithResponse One day of the schedule.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/schedule/{date} (the `GetScheduleDay` operationId).
+func (c *ClientWithResponses) GetScheduleDayWithResponse(ctx context.Context, date Date, params *GetScheduleDayParams, reqEditors ...RequestEditorFn) (*GetScheduleDayResponse, error) {
+	rsp, err := c.GetScheduleDay(ctx, date, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetScheduleDayResponse(rsp)
+}
+
+// CreateSessionWithBodyWithResponse Log in.
+//
+// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+// answer. Attempts are limited by address: more of them are `overloaded`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
+	rsp, err := c.CreateSessionWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionResponse(rsp)
+}
+
+// CreateSessionWithResponse Log in.
+//
+// With an ID token that the cluster's provider made for it within the last ten minutes, a token of a session is made. With a token,
+// none is made: the answer says whose it is. With `cookie` the token is put into a cookie of the browser, `backfleet_session`, instead of the
+// answer. Attempts are limited by address: more of them are `overloaded`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithResponse(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
+	rsp, err := c.CreateSession(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionResponse(rsp)
+}
+
+// EndSessionWithResponse Log out.
+//
+// The session's token ends, and the cookie that held it. A token that is no session's stays; its cookie ends.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/sessions/current (the `EndSession` operationId).
+func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, params *EndSessionParams, reqEditors ...RequestEditorFn) (*EndSessionResponse, error) {
+	rsp, err := c.EndSession(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndSessionResponse(rsp)
 }
 
 // ListTokensWithResponse One's own tokens by id, or, for admins, somebody's.
@@ -15922,6 +19154,62 @@ func ParseListDatesResponse(rsp *http.Response) (*ListDatesResponse, error) {
 	return response, nil
 }
 
+// ParseGetDateResponse parses an HTTP response from a GetDateWithResponse call
+func ParseGetDateResponse(rsp *http.Response) (*GetDateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DateProgress
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetDateResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetDateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseFreezeBackfillResponse parses an HTTP response from a FreezeBackfillWithResponse call
 func ParseFreezeBackfillResponse(rsp *http.Response) (*FreezeBackfillResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16857,6 +20145,62 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	return response, nil
 }
 
+// ParseSearchInstancesResponse parses an HTTP response from a SearchInstancesWithResponse call
+func ParseSearchInstancesResponse(rsp *http.Response) (*SearchInstancesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchInstancesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InstancePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SearchInstancesResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers SearchInstancesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseOperateInstancesResponse parses an HTTP response from a OperateInstancesWithResponse call
 func ParseOperateInstancesResponse(rsp *http.Response) (*OperateInstancesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16956,6 +20300,174 @@ func ParseGetInstanceResponse(rsp *http.Response) (*GetInstanceResponse, error) 
 		response.Headers200 = &headers
 	case true:
 		var headers GetInstanceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAttemptsResponse parses an HTTP response from a ListAttemptsWithResponse call
+func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAttemptsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttemptPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAttemptsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListAttemptsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAttemptResponse parses an HTTP response from a GetAttemptWithResponse call
+func ParseGetAttemptResponse(rsp *http.Response) (*GetAttemptResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAttemptResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Attempt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAttemptResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetAttemptResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListDownstreamsResponse parses an HTTP response from a ListDownstreamsWithResponse call
+func ParseListDownstreamsResponse(rsp *http.Response) (*ListDownstreamsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDownstreamsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RelativePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListDownstreamsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListDownstreamsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17214,6 +20726,62 @@ func ParseSearchLogResponse(rsp *http.Response) (*SearchLogResponse, error) {
 	return response, nil
 }
 
+// ParseListUpstreamsResponse parses an HTTP response from a ListUpstreamsWithResponse call
+func ParseListUpstreamsResponse(rsp *http.Response) (*ListUpstreamsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUpstreamsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RelativePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListUpstreamsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListUpstreamsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListJoinTokensResponse parses an HTTP response from a ListJoinTokensWithResponse call
 func ParseListJoinTokensResponse(rsp *http.Response) (*ListJoinTokensResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17382,6 +20950,118 @@ func ParseRevokeJoinTokenResponse(rsp *http.Response) (*RevokeJoinTokenResponse,
 	return response, nil
 }
 
+// ParseGetLoginResponse parses an HTTP response from a GetLoginWithResponse call
+func ParseGetLoginResponse(rsp *http.Response) (*GetLoginResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetLoginResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LoginWays
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetLoginResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetLoginResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
+func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Me
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetMeResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetMeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListNodesResponse parses an HTTP response from a ListNodesWithResponse call
 func ParseListNodesResponse(rsp *http.Response) (*ListNodesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17537,6 +21217,62 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers GetNodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRenderNodeResponse parses an HTTP response from a RenderNodeWithResponse call
+func ParseRenderNodeResponse(rsp *http.Response) (*RenderNodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenderNodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NodeRenderingPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RenderNodeResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RenderNodeResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17929,6 +21665,174 @@ func ParseListScheduleResponse(rsp *http.Response) (*ListScheduleResponse, error
 		response.Headers200 = &headers
 	case true:
 		var headers ListScheduleResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetScheduleDayResponse parses an HTTP response from a GetScheduleDayWithResponse call
+func ParseGetScheduleDayResponse(rsp *http.Response) (*GetScheduleDayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetScheduleDayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ScheduleDay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetScheduleDayResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetScheduleDayResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSessionResponse parses an HTTP response from a CreateSessionWithResponse call
+func ParseCreateSessionResponse(rsp *http.Response) (*CreateSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Session
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateSessionResponse201Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers CreateSessionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndSessionResponse parses an HTTP response from a EndSessionWithResponse call
+func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers EndSessionResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers EndSessionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -254,7 +254,7 @@ func TestTheScheduleIsListedApart(t *testing.T) {
 	for kind, want := range map[v1.PlanFilter][]string{
 		v1.PlanFilterBackfill: {"b2"}, v1.PlanFilterAuto: {"b3", "b1"}, v1.PlanFilterAll: {"b3", "b2", "b1"},
 	} {
-		list, _, err := r.Backfills(t.Context(), server.BackfillFilter{Kind: kind}, server.Page{Limit: 9})
+		list, _, err := r.Backfills(t.Context(), server.PlanQuery{Kind: kind}, server.Page{Limit: 9})
 		var ids []string
 		for _, b := range list {
 			ids = append(ids, b.ID)
@@ -266,15 +266,15 @@ func TestTheScheduleIsListedApart(t *testing.T) {
 			t.Errorf("%s: %v %v", kind, ids, err)
 		}
 	}
-	days, err := r.Schedule(t.Context(), server.DateFilter{}, server.Page{Limit: 1})
+	days, err := r.Schedule(t.Context(), server.PlanQuery{}, server.Page{Limit: 1})
 	if err != nil || days.GeneratedThrough != "2021-08-24" || len(days.Items) != 1 || days.Items[0].Date != "2021-08-24" || days.Next == "" {
 		t.Fatalf("%+v %v", days, err)
 	}
-	more, err := r.Schedule(t.Context(), server.DateFilter{}, server.Page{Limit: 1, Cursor: days.Next})
+	more, err := r.Schedule(t.Context(), server.PlanQuery{}, server.Page{Limit: 1, Cursor: days.Next})
 	if err != nil || len(more.Items) != 1 || more.Items[0].Date != "2021-08-23" || more.Items[0].Plan.Name != "schedule_20210823" {
 		t.Errorf("%+v %v", more, err)
 	}
-	some, err := r.Schedule(t.Context(), server.DateFilter{To: ref("2021-08-23")}, server.Page{Limit: 9})
+	some, err := r.Schedule(t.Context(), server.PlanQuery{To: ref("2021-08-23")}, server.Page{Limit: 9})
 	if err != nil || len(some.Items) != 1 {
 		t.Errorf("until the 23rd: %+v %v", some, err)
 	}

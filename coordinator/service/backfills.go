@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"backfleet/api/convert"
 	"backfleet/api/server"
@@ -22,18 +23,15 @@ const (
 
 // Backfills implements server.Reads. A page may be short and have a Next: so
 // much was looked at, and there may be more.
-func (s *Service) Backfills(_ context.Context, f server.BackfillFilter, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
-	return s.read().summaries("backfill", page, f.State, func(p *state.Plan) bool {
-		return (f.Kind == v1.PlanFilterAll || v1.PlanFilter(kindWord(p)) == f.Kind) && matches(f.Contains, plan.FormatID(p.ID), p.Name)
-	})
+func (s *Service) Backfills(_ context.Context, f server.PlanQuery, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
+	return s.read().summaries("backfill", page, f)
 }
 
 // Schedule implements server.Reads.
-func (s *Service) Schedule(_ context.Context, f server.DateFilter, page server.Page) (*v1.SchedulePage, error) {
+func (s *Service) Schedule(_ context.Context, f server.PlanQuery, page server.Page) (*v1.SchedulePage, error) {
 	r := s.read()
-	list, next, err := r.summaries("schedule", page, f.State, func(p *state.Plan) bool {
-		return p.Auto && within(p.Dates[0], f.From, f.To)
-	})
+	f.Kind = v1.PlanFilterAuto
+	list, next, err := r.summaries("schedule", page, f)
 	if err != nil {
 		return nil, err
 	}
@@ -49,55 +47,13 @@ func (s *Service) Schedule(_ context.Context, f server.DateFilter, page server.P
 	return out, nil
 }
 
-// summaries pages through plans, newest first.
-func (r *reading) summaries(list string, page server.Page, want v1.State, keep func(*state.Plan) bool) ([]v1.BackfillSummary, server.Next, error) {
-	after, err := afterNumber(page, list)
-	if err != nil {
-		return nil, "", err
-	}
-	below := uint64(0)
-	if after > 0 {
-		below = after - 1 // newest first: on from the one named, downwards
-		if below <= 1 {
-			return nil, "", nil
-		}
-	}
-	var out []v1.BackfillSummary
-	var next server.Next
-	last := uint64(0)
-	r.st.Plans(below, func(p *state.Plan) bool {
-		if last > 0 && !r.spend() {
-			next = numberCursor(list, last)
-			return false
-		}
-		last = p.ID
-		if !keep(p) || !r.maybe(p, want) {
-			return true
-		}
-		looks := min(lineLooksMost, max(lineLooksLeast, r.left/(page.Limit-len(out)+1)))
-		own := &reading{st: r.st, nowMs: r.nowMs, left: looks / 2}
-		m := own.motion(p)
-		shown := m.plan()
-		own.left += looks / 2 // for counting, whatever the state took
-		if want == "" || shown == want {
-			if len(out) == page.Limit {
-				next = numberCursor(list, lastID(out))
-				return false
-			}
-			out = append(out, own.summary(m, shown, m.TimedIn(0, len(p.Dates))))
-		}
-		r.left -= looks - own.left
-		return true
-	})
-	return out, next, nil
+// maybe says whether a plan's counters let it have one of some states; none: any.
+func (r *reading) maybe(p *state.Plan, want []v1.State) bool {
+	c := p.Total()
+	return len(want) == 0 || slices.ContainsFunc(want, func(one v1.State) bool { return mayBe(p, c, one) })
 }
 
-// maybe says whether a plan's counters let it have a state.
-func (r *reading) maybe(p *state.Plan, want v1.State) bool {
-	if want == "" {
-		return true
-	}
-	c := p.Total()
+func mayBe(p *state.Plan, c state.Counts, want v1.State) bool {
 	runs := c[state.Running] > 0
 	switch want {
 	case v1.StateSucceeded:
@@ -118,11 +74,6 @@ func kindWord(p *state.Plan) v1.PlanKind {
 		return v1.PlanKindAuto
 	}
 	return v1.PlanKindBackfill
-}
-
-func lastID(list []v1.BackfillSummary) uint64 {
-	id, _ := plan.ParseID(list[len(list)-1].ID)
-	return id
 }
 
 // summary tells how a plan stands, given its state and how many of its

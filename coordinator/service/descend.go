@@ -77,20 +77,7 @@ type descent struct {
 // downstreamNodes lists the nodes of a plan that depend on those of some
 // instances, in whatever way.
 func downstreamNodes(p *state.Plan, roots []uint64) []int {
-	down := make([][]int, len(p.Nodes))
-	for n := range p.Nodes {
-		for _, u := range p.Nodes[n].Spec.Upstreams {
-			if up, ok := p.NodeIndex(u.Node); ok {
-				down[up] = append(down[up], n)
-				if p.Nodes[up].Spec.DependsOnChildren {
-					down[n] = append(down[n], up)
-				}
-			}
-		}
-		if p.Nodes[n].Spec.DependsOnSelf {
-			down[n] = append(down[n], n)
-		}
-	}
+	down := nextNodes(p)
 	reached := make([]bool, len(p.Nodes))
 	var next []int
 	for _, i := range roots {
@@ -117,6 +104,25 @@ func downstreamNodes(p *state.Plan, roots []uint64) []int {
 		}
 	}
 	return out
+}
+
+// nextNodes lists for each node of a plan those that depend on it directly.
+func nextNodes(p *state.Plan) [][]int {
+	down := make([][]int, len(p.Nodes))
+	for n := range p.Nodes {
+		for _, u := range p.Nodes[n].Spec.Upstreams {
+			if up, ok := p.NodeIndex(u.Node); ok {
+				down[up] = append(down[up], n)
+				if p.Nodes[up].Spec.DependsOnChildren {
+					down[n] = append(down[n], up)
+				}
+			}
+		}
+		if p.Nodes[n].Spec.DependsOnSelf {
+			down[n] = append(down[n], n)
+		}
+	}
+	return down
 }
 
 // reach is how many days after a date something can wait for it: none, unless

@@ -78,10 +78,10 @@ func TestR9_AnEditShowsItsDifferenceFirst(t *testing.T) {
 			t.Errorf("%d: %+v", i, one)
 		}
 	}
-	for _, f := range []server.InstanceFilter{{}, {Node: "c"}, {Node: "a", From: ref("2021-01-02")}, {From: ref("2021-01-02"), To: ref("2021-01-03")}} {
+	for _, f := range []server.InstanceFilter{{}, {Nodes: server.OneNode("c")}, {Nodes: server.OneNode("a"), From: ref("2021-01-02")}, {From: ref("2021-01-02"), To: ref("2021-01-03")}} {
 		var want, got []string
 		for _, one := range list {
-			if d := date(one.Date); (f.Node == "" || f.Node == one.Node) && within(d, f.From, f.To) {
+			if d := date(one.Date); (f.Nodes == nil || f.Nodes.IDs[0] == one.Node) && within(d, f.From, f.To) {
 				want = append(want, one.ID)
 			}
 		}

@@ -3,7 +3,9 @@ package service
 import (
 	"cmp"
 	"context"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"backfleet/api/server"
@@ -22,41 +24,75 @@ type walk struct {
 	p    *plan.Plan
 	f    server.InstanceFilter
 	skip func(pos int) bool // dates that hold nothing of interest cost little
+	// nodes are those of interest, in order, unless all are. Going from one to the
+	// next costs a glance, if glance is set; who visits finds out that none is left.
+	nodes  []int
+	all    bool
+	glance func() bool
 	// next passes over instances of no interest: the first of interest in a
 	// half-open range, or going down the last. nil: all are.
 	next func(from, to uint64) (uint64, bool)
 	// from is the first number, or going down the one above the first; 0 there:
-	// from the end.
-	from uint64
+	// from the end. By date it is the first of the date of since.
+	from  uint64
+	since uint64
 }
+
+// newWalk goes through what a filter keeps of a plan, from a number on.
+func newWalk(p *plan.Plan, f server.InstanceFilter, from uint64, skip func(pos int) bool) *walk {
+	w := &walk{p: p, f: f, from: from, skip: skip}
+	w.nodes, w.all = chosen(p, f.Nodes)
+	return w
+}
+
+func (w *walk) descending() bool { return w.f.Sort == v1.InstanceSortMinusNumber }
 
 // each calls visit until it returns false.
 func (w *walk) each(visit func(i uint64) bool) {
-	node := -1
-	if w.f.Node != "" {
-		n, ok := w.p.NodeIndex(w.f.Node)
-		if !ok {
-			return
-		}
-		node = n
+	if !w.all && len(w.nodes) == 0 {
+		return
 	}
-	list := w.stretches(node)
+	list := w.stretches()
 	for k := range list {
-		s := &list[k]
-		if w.f.Descending {
-			s = &list[len(list)-1-k]
+		s := list[k]
+		if w.descending() {
+			s = list[len(list)-1-k]
 		}
 		if w.skip(s.pos) {
 			continue
 		}
-		if !w.along(s, visit) {
+		if w.all && !w.along(&s, visit) || !w.all && !w.acrossNodes(s, visit) {
 			return
 		}
 	}
 }
 
+// acrossNodes goes through what the nodes of interest have of a stretch.
+func (w *walk) acrossNodes(s stretch, visit func(i uint64) bool) bool {
+	var parts []stretch
+	for k, n := range w.nodes {
+		if k > 0 && w.glance != nil {
+			w.glance()
+		}
+		lo, hi := w.p.NodeRange(s.pos, n)
+		if lo, hi = max(lo, s.from), min(hi, s.to); lo < hi {
+			parts = append(parts, stretch{lo, hi, s.pos})
+		}
+	}
+	slices.SortFunc(parts, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	if w.descending() {
+		slices.Reverse(parts)
+	}
+	for i := range parts {
+		if !w.along(&parts[i], visit) {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *walk) along(s *stretch, visit func(i uint64) bool) bool {
-	if !w.f.Descending {
+	if !w.descending() {
 		for i := max(s.from, w.from); i < s.to; i++ {
 			if w.next != nil {
 				found, ok := w.next(i, s.to)
@@ -98,37 +134,72 @@ type stretch struct {
 
 // stretches lists the numbers of the dates that the filter keeps, from the
 // cursor on. They come in order unless the plan was extended: then a date has
-// several, between those of others.
-func (w *walk) stretches(node int) []stretch {
+// several, between those of others. One node has one of each date.
+func (w *walk) stretches() []stretch {
+	if w.f.Sort == v1.InstanceSortDate {
+		return w.byDate()
+	}
 	var out []stretch
 	sorted := true
-	add := func(lo, hi uint64, pos int) {
+	w.eachRange(func(lo, hi uint64, pos int) {
 		beyond := hi <= w.from
-		if w.f.Descending {
+		if w.descending() {
 			beyond = w.from > 0 && lo >= w.from
 		}
-		if lo == hi || beyond {
+		if beyond {
 			return
 		}
 		sorted = sorted && (len(out) == 0 || out[len(out)-1].from < lo)
 		out = append(out, stretch{lo, hi, pos})
-	}
-	for pos, d := range w.p.Dates {
-		switch {
-		case !within(d, w.f.From, w.f.To):
-		case node >= 0:
-			lo, hi := w.p.NodeRange(pos, node)
-			add(lo, hi, pos)
-		default:
-			for lo, hi := range w.p.Ranges(pos) {
-				add(lo, hi, pos)
-			}
-		}
-	}
+	})
 	if !sorted {
 		slices.SortFunc(out, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
 	}
 	return out
+}
+
+// byDate is stretches in the order of data timestamps. What is behind the cursor
+// is of an earlier date than the instance that it names, or of its date and of a
+// lower number; from is then no bound any more.
+func (w *walk) byDate() []stretch {
+	last := calendar.Date(-1 << 30)
+	if at, ok := w.p.Locate(w.since); ok && w.from > 0 {
+		last = w.p.Dates[at.Pos]
+	}
+	var out []stretch
+	w.eachRange(func(lo, hi uint64, pos int) {
+		d := w.p.Dates[pos]
+		if d == last {
+			lo = max(lo, w.from)
+		}
+		if d >= last && lo < hi {
+			out = append(out, stretch{lo, hi, pos})
+		}
+	})
+	slices.SortFunc(out, func(a, b stretch) int {
+		return cmp.Or(cmp.Compare(w.p.Dates[a.pos], w.p.Dates[b.pos]), cmp.Compare(a.from, b.from))
+	})
+	w.from = 0
+	return out
+}
+
+// eachRange calls add for the numbers of each date that the filter keeps.
+func (w *walk) eachRange(add func(from, to uint64, pos int)) {
+	for pos, d := range w.p.Dates {
+		switch {
+		case !within(d, w.f.From, w.f.To):
+		case !w.all && len(w.nodes) == 1:
+			if lo, hi := w.p.NodeRange(pos, w.nodes[0]); lo < hi {
+				add(lo, hi, pos)
+			}
+		default:
+			for lo, hi := range w.p.Ranges(pos) {
+				if lo < hi {
+					add(lo, hi, pos)
+				}
+			}
+		}
+	}
 }
 
 func within(d calendar.Date, from, to *calendar.Date) bool {
@@ -185,25 +256,53 @@ func (r *reading) queued(p *state.Plan, i uint64) *state.Lease {
 	return nil
 }
 
-// is says whether an instance has a state, by its status alone where that
-// tells. known: there was a look left where it does not.
-func (r *reading) is(p *state.Plan, i uint64, want v1.State) (is, known bool) {
-	status := p.Status(i)
-	switch {
-	case want == "":
+// is says whether an instance has one of some states (none: any), by its status
+// alone where that tells. known: there was a look left where it does not.
+func (r *reading) is(p *state.Plan, i uint64, want []v1.State) (is, known bool) {
+	if len(want) == 0 {
 		return true, true
-	case !status.Waits() && status != state.Running:
-		return statusWord(status) == want, true
-	case status == state.Running && want != v1.StateRunning && want != v1.StateNotRunning:
-		return false, true
-	case status.Waits() && want != v1.StateNotRunning && want != v1.StateWaitingTime:
-		return false, true
-	case !r.spend():
+	}
+	status := p.Status(i)
+	other := v1.StateRunning // what it may be beside Not Running
+	switch {
+	case status.Waits():
+		other = v1.StateWaitingTime
+	case status != state.Running:
+		return slices.Contains(want, statusWord(status)), true
+	}
+	one, two := slices.Contains(want, v1.StateNotRunning), slices.Contains(want, other)
+	if one == two {
+		return one, true
+	}
+	if !r.spend() {
 		return false, false
 	}
 	place, _ := p.Locate(i)
 	shown, _ := r.shown(p, place, i)
-	return shown == want, true
+	return slices.Contains(want, shown), true
+}
+
+// by says whether one of some agents holds or held the newest attempt of an
+// instance; none: anybody may. known: as of is.
+func (r *reading) by(p *state.Plan, i uint64, agents []string) (by, known bool) {
+	switch {
+	case len(agents) == 0:
+		return true, true
+	case p.Status(i) == state.Pending:
+		return false, true
+	case !r.spend():
+		return false, false
+	}
+	if l, ok := r.st.Lease(p.ID, i); ok {
+		return slices.Contains(agents, l.Agent), true
+	}
+	all := r.st.Attempts(p, i)
+	return len(all) > 0 && slices.Contains(agents, all[len(all)-1].Agent), true
+}
+
+// mayHaveAny is mayHave for some states; none: any.
+func mayHaveAny(c state.Counts, want []v1.State, ahead bool) bool {
+	return len(want) == 0 || slices.ContainsFunc(want, func(one v1.State) bool { return mayHave(c, one, ahead) })
 }
 
 // Instances implements server.Reads. A page may be short, even empty, and have
@@ -218,51 +317,72 @@ func (s *Service) Instances(_ context.Context, planID uint64, f server.InstanceF
 }
 
 func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.Page) ([]v1.Instance, server.Next, error) {
-	list, past := "instance", uint64(1) // what a page begins with lies past what is named
-	if f.Descending {
-		list, past = "instance-down", 0
-	}
-	from, err := afterNumber(page, list)
+	list := instancesList(f)
+	from, since, err := instanceCursor(page, list, f.Sort == v1.InstanceSortMinusNumber)
 	if err != nil {
 		return nil, "", err
 	}
-	if from > 0 {
-		from += past - 1
-	}
-	ahead := f.State == v1.StateNotRunning && r.ahead(p)
-	if n, ok := p.NodeIndex(f.Node); f.Node != "" && (!ok || f.State != "" && !mayHave(p.NodeCounts(n), f.State, ahead)) {
-		return nil, "", nil
+	ahead := slices.Contains(f.States, v1.StateNotRunning) && r.ahead(p)
+	w := newWalk(p.Plan, f, from, r.holdsNone(p, f.States, ahead))
+	w.glance, w.since = r.glance, since
+	w.nodes = slices.DeleteFunc(w.nodes, func(n int) bool { return !mayHaveAny(p.NodeCounts(n), f.States, ahead) })
+	if len(f.States) > 0 || len(f.Agents) > 0 {
+		w.next = r.passOver(p, f, ahead)
 	}
 	var out []v1.Instance
 	var next server.Next
-	var last uint64
-	w := &walk{p: p.Plan, f: f, from: from, skip: r.holdsNone(p, f.State, ahead)}
-	if f.State != "" {
-		w.next = r.passOver(p, f, ahead)
-	}
+	var shown uint64
 	w.each(func(i uint64) bool {
 		is, known := false, r.glance()
 		if known {
-			is, known = r.is(p, i, f.State)
+			is, known = r.is(p, i, f.States)
+		}
+		if is && known {
+			is, known = r.by(p, i, f.Agents)
 		}
 		switch {
-		case !known && f.Descending:
-			next = numberCursor(list, i+1)
-			return false
 		case !known:
-			next = numberCursor(list, i-1) // something was looked at, so i is not the first
+			next = numberCursor(list, i) + atIt
 			return false
-		case !is:
-			return true
-		case len(out) == page.Limit:
-			next = numberCursor(list, last)
+		case is && len(out) == page.Limit:
+			next = numberCursor(list, shown)
 			return false
+		case is:
+			shown = i
+			out = append(out, r.instance(p, i))
 		}
-		last = i
-		out = append(out, r.instance(p, i))
 		return true
 	})
 	return out, next, nil
+}
+
+// atIt ends a cursor that names what the next page begins with, since there was
+// no look left for it.
+const atIt = "~"
+
+// instanceCursor gives where a walk begins, and the number that the cursor names.
+func instanceCursor(page server.Page, list string, down bool) (from, named uint64, err error) {
+	text, at := strings.CutSuffix(page.Cursor, atIt)
+	from, err = afterNumber(server.Page{Cursor: text}, list)
+	if err != nil || from == 0 {
+		return 0, 0, err
+	}
+	named = from - 1
+	if at != down { // up: at what is named; down: below what is not
+		from--
+	}
+	return from, named, nil
+}
+
+// instancesList names a list of instances; the whole list in its own order is
+// called as ever.
+func instancesList(f server.InstanceFilter) string {
+	sort := map[v1.InstanceSort]string{v1.InstanceSortMinusNumber: "instance-down", v1.InstanceSortDate: "instance-date"}[f.Sort]
+	f.Sort = ""
+	if reflect.DeepEqual(f, server.InstanceFilter{}) {
+		return cmp.Or(sort, "instance")
+	}
+	return listName(cmp.Or(sort, "instance"), "", f)
 }
 
 // passStretch is how many statuses are read for one glance where only those of a
@@ -276,11 +396,12 @@ func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) f
 	for st := range (state.Counts{}) {
 		var one state.Counts
 		one[st] = 1
-		if mayHave(one, f.State, ahead) {
+		never := state.Status(st) == state.Pending && len(f.Agents) > 0 // had an attempt
+		if mayHaveAny(one, f.States, ahead) && !never {
 			in = in.With(state.Status(st))
 		}
 	}
-	if f.Descending {
+	if f.Sort == v1.InstanceSortMinusNumber {
 		return func(from, to uint64) (uint64, bool) {
 			for to > from {
 				begin := max(from, to-min(to, passStretch))
@@ -312,17 +433,18 @@ func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) f
 
 // holdsNone says of which positions the counts tell that nothing there has a
 // state.
-func (r *reading) holdsNone(p *state.Plan, want v1.State, ahead bool) func(pos int) bool {
-	if want == "" {
+func (r *reading) holdsNone(p *state.Plan, want []v1.State, ahead bool) func(pos int) bool {
+	if len(want) == 0 {
 		return func(int) bool { return false }
 	}
 	m := r.motion(p)
+	timed := len(want) == 1 && want[0] == v1.StateWaitingTime
 	return func(pos int) bool {
 		c := p.DateCounts(pos)
-		if !mayHave(c, want, ahead) {
+		if !mayHaveAny(c, want, ahead) {
 			return true
 		}
-		return want == v1.StateWaitingTime && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))
+		return timed && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))
 	}
 }
 

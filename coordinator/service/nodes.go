@@ -1,10 +1,14 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -35,41 +39,124 @@ func (s *Service) Node(_ context.Context, id string) (server.NodeRecord, error) 
 }
 
 // Nodes implements server.Reads.
-func (s *Service) Nodes(_ context.Context, contains string, page server.Page) ([]*wire.Node, server.Next, error) {
+func (s *Service) Nodes(_ context.Context, f server.NodeQuery, sort v1.NodeSort, page server.Page) ([]*wire.Node, server.Next, error) {
 	g := s.Machine.State().Graph()
-	spec := func(id string) *wire.Node {
-		i, _ := g.Index(id)
-		return g.Node(i).Spec
+	by, down := strings.CutPrefix(string(cmp.Or(sort, v1.NodeSortID)), "-")
+	list := "node"
+	if by != string(v1.NodeSortID) || down || !reflect.DeepEqual(f, server.NodeQuery{}) {
+		list = listName("node", string(sort), f)
 	}
-	shown, next, err := names(s.nodeIDs(g), page, "node", func(id string) bool {
-		return contains == "" || matches(contains, id, spec(id).Name)
-	})
+	last, err := after(page, list)
+	if err != nil {
+		return nil, "", err
+	}
+	all := s.nodesBy(g, v1.NodeSort(by))
+	step, k := 1, 0
+	if down {
+		step, k = -1, len(all)-1
+	}
+	if last != "" {
+		if k, err = behind(all, last, down); err != nil {
+			return nil, "", err
+		}
+	}
 	var out []*wire.Node
-	for _, id := range shown {
-		out = append(out, spec(id))
+	for shown := 0; k >= 0 && k < len(all); k += step {
+		i, _ := g.Index(all[k].id)
+		spec := g.Node(i).Spec
+		if !agrees(&f, spec, spec.ResourceGroup) {
+			continue
+		}
+		if len(out) == page.Limit {
+			return out, cursor(list, all[shown].cursor()), nil
+		}
+		out, shown = append(out, spec), k
 	}
-	return out, next, err
+	return out, "", nil
 }
 
-// ordered is the ids of a graph's nodes, in order.
+// keyed is a node's place in an order.
+type keyed struct{ key, id string }
+
+func (a keyed) compare(b keyed) int {
+	return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id))
+}
+
+// cursor names a place: the id, and what it is ordered by.
+func (a keyed) cursor() string {
+	if a.key == "" {
+		return a.id
+	}
+	return strconv.Itoa(len(a.id)) + "." + a.id + a.key
+}
+
+// behind is where a list goes on after the place that a cursor names, whether the
+// node is still there or not.
+func behind(all []keyed, name string, down bool) (int, error) {
+	at := keyed{id: name}
+	if len(all) > 0 && all[len(all)-1].key != "" {
+		size, rest, _ := strings.Cut(name, ".")
+		n, err := strconv.Atoi(size)
+		if err != nil || n < 0 || n > len(rest) {
+			return 0, badCursor()
+		}
+		at = keyed{key: rest[n:], id: rest[:n]}
+	}
+	k, found := slices.BinarySearchFunc(all, at, keyed.compare)
+	switch {
+	case down:
+		return k - 1, nil
+	case found:
+		return k + 1, nil
+	}
+	return k, nil
+}
+
+// ordered is the nodes of a graph, in the orders that were asked for.
 type ordered struct {
-	of  *node.Graph
-	ids []string
+	of    *node.Graph
+	mu    sync.Mutex
+	lists map[v1.NodeSort][]keyed
 }
 
-// nodeIDs gives the ids of a graph's nodes in order. The graph stays the same
-// until nodes are applied, so that they are sorted once for all pages.
-func (s *Service) nodeIDs(g *node.Graph) []string {
-	if o := s.ordered.Load(); o != nil && o.of == g {
-		return o.ids
+// nodesBy gives the nodes of a graph in order. The graph stays the same until
+// nodes are applied, so that they are sorted once for all pages.
+func (s *Service) nodesBy(g *node.Graph, by v1.NodeSort) []keyed {
+	o := s.ordered.Load()
+	if o == nil || o.of != g {
+		o = &ordered{of: g, lists: map[v1.NodeSort][]keyed{}}
+		s.ordered.Store(o)
 	}
-	o := &ordered{of: g, ids: make([]string, g.Len())}
-	for i := range o.ids {
-		o.ids[i] = g.Node(i).Spec.Id
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list, ok := o.lists[by]
+	if !ok {
+		list = make([]keyed, g.Len())
+		for i := range list {
+			n := g.Node(i).Spec
+			list[i] = keyed{sortKey(n, by), n.Id}
+		}
+		slices.SortFunc(list, keyed.compare)
+		o.lists[by] = list
 	}
-	slices.Sort(o.ids)
-	s.ordered.Store(o)
-	return o.ids
+	return list
+}
+
+// sortKey is what a node is ordered by before its id. It is never empty but for
+// the order by id.
+func sortKey(n *wire.Node, by v1.NodeSort) string {
+	switch by {
+	case v1.NodeSortName:
+		return "=" + n.Name
+	case v1.NodeSortOwner:
+		return "=" + n.Owner
+	case v1.NodeSortWorkspace:
+		return "=" + n.Workspace
+	case v1.NodeSortPriority:
+		return "=" + strconv.Itoa(int(n.Priority)) // of one digit
+	default:
+		return ""
+	}
 }
 
 // matches says whether an id or name contains a lower-case text.

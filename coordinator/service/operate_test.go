@@ -264,7 +264,7 @@ func TestR9_EveryOperationIsLoggedAndMarked(t *testing.T) {
 	if !slices.Equal(kinds, []v1.OperationKind{"forceRun", "setPriority", "removeUpstream", "setToSuccess"}) {
 		t.Errorf("the log, newest first: %v", kinds)
 	}
-	row, err := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{Node: "a"}, server.Page{Limit: 9})
+	row, err := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{Nodes: server.OneNode("a")}, server.Page{Limit: 9})
 	if err != nil || !slices.ContainsFunc(row.Rows[0].Reasons, func(x v1.ReceiptReason) bool {
 		return x.Text == "set to success by ann at 2021-08-24 12:00:00 UTC (checked by hand)"
 	}) {

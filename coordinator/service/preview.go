@@ -28,10 +28,8 @@ func (s *Service) Preview(ctx context.Context, w server.Write, request *wire.Req
 	if err != nil {
 		return nil, err
 	}
-	if f.Node != "" {
-		if _, ok := p.NodeIndex(f.Node); !ok {
-			return nil, fault.Field("node", "node %q is not in the backfill: expected one of its nodes", f.Node)
-		}
+	if err := inPlan(p, f.Nodes); err != nil {
+		return nil, err
 	}
 	totals := p.Totals()
 	out := &v1.Preview{
@@ -41,7 +39,7 @@ func (s *Service) Preview(ctx context.Context, w server.Write, request *wire.Req
 	}
 	a := &ahead{s: s, reading: r, p: p, out: out}
 	a.look(ctx, sub, page.Cursor == "")
-	shown := &walk{p: p, f: f, from: from, skip: func(int) bool { return false }}
+	shown := newWalk(p, f, from, func(int) bool { return false })
 	shown.each(func(i uint64) bool {
 		if n := len(out.Instances); n == page.Limit {
 			out.Next = numberCursor(list, out.Instances[n-1].Number)

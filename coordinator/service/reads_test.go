@@ -54,7 +54,7 @@ func TestR13_6_ReceiptAddsUp(t *testing.T) {
 	id := progress(r, 7)
 	p, _ := r.m.State().Plan(id)
 	for _, by := range []v1.ReceiptBy{v1.ReceiptByNode, v1.ReceiptByDate, v1.ReceiptByNodeAndDate} {
-		for _, f := range []server.InstanceFilter{{}, {Node: "h"}, {From: ref("2021-01-05"), To: ref("2021-01-09")}, {Node: "b", To: ref("2021-01-02")}} {
+		for _, f := range []server.InstanceFilter{{}, {Nodes: server.OneNode("h")}, {From: ref("2021-01-05"), To: ref("2021-01-09")}, {Nodes: server.OneNode("b"), To: ref("2021-01-02")}} {
 			var sum v1.ReceiptTotals
 			var total v1.ReceiptTotals
 			seen := map[string]bool{}
@@ -84,7 +84,7 @@ func TestR13_6_ReceiptAddsUp(t *testing.T) {
 			}
 		}
 	}
-	_, err := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{Node: "zzz"}, server.Page{Limit: 1})
+	_, err := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{Nodes: server.OneNode("zzz")}, server.Page{Limit: 1})
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("a node that is not in the plan: %v", err)
 	}
@@ -130,7 +130,7 @@ func add(a, b v1.ReceiptTotals) v1.ReceiptTotals {
 func brute(p *state.Plan, f server.InstanceFilter) (t v1.ReceiptTotals) {
 	for i := range p.Size() {
 		at, _ := p.Locate(i)
-		if n := p.Nodes[at.Node]; f.Node != "" && n.Spec.Id != f.Node || !within(p.Dates[at.Pos], f.From, f.To) {
+		if n := p.Nodes[at.Node]; f.Nodes != nil && n.Spec.Id != f.Nodes.IDs[0] || !within(p.Dates[at.Pos], f.From, f.To) {
 			continue
 		} else if n.DryRun == wire.DryRun_NOT_CHOSEN {
 			t.Bridges++
@@ -164,12 +164,12 @@ func TestInstancesPageByPageAreThoseOfOnePage(t *testing.T) {
 		t.Fatalf("%d instances, %v", len(all), err)
 	}
 	for _, f := range []server.InstanceFilter{
-		{}, {Node: "h"}, {State: v1.StateFailed}, {State: v1.StateRunning}, {State: v1.StateNotRunning}, {State: v1.StateWaitingTime},
-		{State: v1.StateSucceeded, Node: "a"}, {State: v1.StateFrozen}, {From: ref("2021-01-19")}, {To: ref("2020-01-01")}, {Node: "none"},
+		{}, {Nodes: server.OneNode("h")}, {States: []v1.State{v1.StateFailed}}, {States: []v1.State{v1.StateRunning}}, {States: []v1.State{v1.StateNotRunning}}, {States: []v1.State{v1.StateWaitingTime}},
+		{States: []v1.State{v1.StateSucceeded}, Nodes: server.OneNode("a")}, {States: []v1.State{v1.StateFrozen}}, {From: ref("2021-01-19")}, {To: ref("2020-01-01")}, {Nodes: server.OneNode("none")},
 	} {
 		var want, got []string
 		for _, i := range all {
-			if (f.Node == "" || f.Node == i.Node) && (f.State == "" || f.State == i.State) && within(date(i.Date), f.From, f.To) {
+			if (f.Nodes == nil || f.Nodes.IDs[0] == i.Node) && (len(f.States) == 0 || f.States[0] == i.State) && within(date(i.Date), f.From, f.To) {
 				want = append(want, i.ID)
 			}
 		}
@@ -193,7 +193,7 @@ func TestAPageDoesNotSlideWhileInstancesFinish(t *testing.T) {
 	r := newRig(t, daily("a"))
 	r.agent("a1", "default", 100, wire.Agent_READY)
 	id := r.submit(backfill("a", "2021-01-01..2021-01-10", func(q *wire.Request) { q.Gate = wire.Request_NONE }))
-	f := server.InstanceFilter{State: v1.StateNotRunning}
+	f := server.InstanceFilter{States: []v1.State{v1.StateNotRunning}}
 	first, next, err := r.Instances(t.Context(), id, f, server.Page{Limit: 4})
 	if err != nil || len(first) != 4 {
 		t.Fatal(first, err)
@@ -224,17 +224,17 @@ func TestALongWalkIsCutAndGoesOn(t *testing.T) {
 		}
 		return found, pages
 	}
-	if found, pages := count(id, server.InstanceFilter{State: v1.StateSucceeded}); found != 1 || pages != 1 {
+	if found, pages := count(id, server.InstanceFilter{States: []v1.State{v1.StateSucceeded}}); found != 1 || pages != 1 {
 		t.Errorf("the counters lead to it: %d found in %d pages, want 1 in 1", found, pages)
 	}
 	later := r.submit(backfill("m", "2010-01-01..2010-12-31", func(q *wire.Request) {
 		q.NotBeforeMs, q.Gate = r.clock().Add(time.Hour).UnixMilli(), wire.Request_NONE
 	}))
 	want := 365*1440/lookAtMost + 1 // all wait for their time, which only a look at each can tell
-	if found, pages := count(later, server.InstanceFilter{State: v1.StateNotRunning}); found != 0 || pages != want {
+	if found, pages := count(later, server.InstanceFilter{States: []v1.State{v1.StateNotRunning}}); found != 0 || pages != want {
 		t.Errorf("each is looked at: %d found in %d pages, want 0 in %d", found, pages, want)
 	}
-	page, next, err := r.Instances(t.Context(), id, server.InstanceFilter{State: v1.StateRunning, Node: "m"}, server.Page{Limit: 10})
+	page, next, err := r.Instances(t.Context(), id, server.InstanceFilter{States: []v1.State{v1.StateRunning}, Nodes: server.OneNode("m")}, server.Page{Limit: 10})
 	if len(page) != 0 || next != "" || err != nil {
 		t.Errorf("none runs: %v %q %v", page, next, err)
 	}
@@ -245,10 +245,10 @@ func TestForeignCursorsAreRefused(t *testing.T) {
 	id := r.submit(backfill("a", "2021-01-01"))
 	for _, cursor := range []string{"x", "node:", "instance:-1", "instance:x", "backfill:9999999999999999999999", "date:1;2", "receipt-node:77"} {
 		page := server.Page{Cursor: cursor, Limit: 5}
-		_, _, nodes := r.Nodes(t.Context(), "", page)
+		_, _, nodes := r.Nodes(t.Context(), server.NodeQuery{}, "", page)
 		_, _, instances := r.Instances(t.Context(), id, server.InstanceFilter{}, page)
 		_, _, dates := r.Dates(t.Context(), id, server.DateFilter{}, page)
-		_, _, backfills := r.Backfills(t.Context(), server.BackfillFilter{Kind: v1.PlanFilterBackfill}, page)
+		_, _, backfills := r.Backfills(t.Context(), server.PlanQuery{Kind: v1.PlanFilterBackfill}, page)
 		_, _, agents := r.Agents(t.Context(), server.AgentFilter{}, page)
 		_, receipt := r.Receipt(t.Context(), id, v1.ReceiptByNode, server.InstanceFilter{}, page)
 		for i, err := range []error{nodes, instances, dates, backfills, agents, receipt} {
@@ -261,12 +261,12 @@ func TestForeignCursorsAreRefused(t *testing.T) {
 
 func TestNodesBackfillsAndAgentsPageByName(t *testing.T) {
 	r := newRig(t, daily("b"), daily("d"), daily("f"))
-	first, next, err := r.Nodes(t.Context(), "", server.Page{Limit: 2})
+	first, next, err := r.Nodes(t.Context(), server.NodeQuery{}, "", server.Page{Limit: 2})
 	if err != nil || len(first) != 2 || first[1].Id != "d" {
 		t.Fatal(first, err)
 	}
 	r.apply(daily("a"), daily("e"))
-	second, next, err := r.Nodes(t.Context(), "", server.Page{Limit: 2, Cursor: next})
+	second, next, err := r.Nodes(t.Context(), server.NodeQuery{}, "", server.Page{Limit: 2, Cursor: next})
 	if err != nil || next != "" || len(second) != 2 || second[0].Id != "e" || second[1].Id != "f" {
 		t.Errorf("after d: %v %q %v", second, next, err)
 	}
@@ -276,7 +276,7 @@ func TestNodesBackfillsAndAgentsPageByName(t *testing.T) {
 	var ids []string
 	for next, more := "", true; more; more = next != "" {
 		var page []v1.BackfillSummary
-		page, next, err = r.Backfills(t.Context(), server.BackfillFilter{Contains: "a_2021", State: v1.StateNotRunning, Kind: v1.PlanFilterBackfill}, server.Page{Limit: 2, Cursor: next})
+		page, next, err = r.Backfills(t.Context(), server.PlanQuery{Contains: "a_2021", States: []v1.State{v1.StateNotRunning}, Kind: v1.PlanFilterBackfill}, server.Page{Limit: 2, Cursor: next})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,6 @@ import (
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
-	"backfleet/pkg/fault"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -96,13 +95,14 @@ func (r *reading) receipt(p *state.Plan, by v1.ReceiptBy, f server.InstanceFilte
 }
 
 func (t *receipt) choose() error {
-	for n := range t.p.Nodes {
-		if id := t.p.Nodes[n].Spec.Id; t.f.Node == "" || t.f.Node == id {
+	if err := inPlan(t.p.Plan, t.f.Nodes); err != nil {
+		return err
+	}
+	var all bool
+	if t.nodes, all = chosen(t.p.Plan, t.f.Nodes); all {
+		for n := range t.p.Nodes {
 			t.nodes = append(t.nodes, n)
 		}
-	}
-	if len(t.nodes) == 0 {
-		return fault.Field("node", "node %q is not in the backfill: expected one of its nodes", t.f.Node)
 	}
 	for pos, d := range t.p.Dates {
 		if within(d, t.f.From, t.f.To) {

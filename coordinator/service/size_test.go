@@ -103,22 +103,22 @@ func questions(r *rig, id uint64) map[string]struct {
 		"first":      {instances(server.InstanceFilter{}, ""), cost{0, 101}},
 		"middle":     {instances(server.InstanceFilter{}, fmt.Sprintf("instance:%d", size/2)), cost{0, 101}},
 		"last":       {instances(server.InstanceFilter{}, fmt.Sprintf("instance:%d", size-50)), cost{0, 101}},
-		"backwards":  {instances(server.InstanceFilter{Descending: true}, ""), cost{0, 101}},
-		"back again": {instances(server.InstanceFilter{Descending: true}, fmt.Sprintf("instance-down:%d", size/2)), cost{0, 101}},
-		"common":     {instances(server.InstanceFilter{State: v1.StateNotRunning}, ""), cost{101, day}},
-		"rare":       {instances(server.InstanceFilter{State: v1.StateFailed, From: &p.Dates[0], To: &p.Dates[9]}, ""), cost{0, day}},
-		"running":    {instances(server.InstanceFilter{State: v1.StateRunning}, ""), cost{5, day}},
-		"none":       {instances(server.InstanceFilter{State: v1.StateWaitingTime}, ""), cost{0, 0}},
-		"node":       {instances(server.InstanceFilter{Node: p.Nodes[day/2].Spec.Id}, ""), cost{0, 101}},
-		"node rare":  {instances(server.InstanceFilter{Node: p.Nodes[day/2].Spec.Id, State: v1.StateFailed}, ""), cost{0, len(p.Dates)/10 + 1}},
+		"backwards":  {instances(server.InstanceFilter{Sort: v1.InstanceSortMinusNumber}, ""), cost{0, 101}},
+		"back again": {instances(server.InstanceFilter{Sort: v1.InstanceSortMinusNumber}, fmt.Sprintf("instance-down:%d", size/2)), cost{0, 101}},
+		"common":     {instances(server.InstanceFilter{States: []v1.State{v1.StateNotRunning}}, ""), cost{101, day}},
+		"rare":       {instances(server.InstanceFilter{States: []v1.State{v1.StateFailed}, From: &p.Dates[0], To: &p.Dates[9]}, ""), cost{0, day}},
+		"running":    {instances(server.InstanceFilter{States: []v1.State{v1.StateRunning}}, ""), cost{5, day}},
+		"none":       {instances(server.InstanceFilter{States: []v1.State{v1.StateWaitingTime}}, ""), cost{0, 0}},
+		"node":       {instances(server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day/2].Spec.Id)}, ""), cost{0, 101}},
+		"node rare":  {instances(server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day/2].Spec.Id), States: []v1.State{v1.StateFailed}}, ""), cost{0, len(p.Dates)/10 + 1}},
 		"date":       {instances(server.InstanceFilter{From: &date, To: &date}, ""), cost{0, 101}},
 		"dates":      {func(r *reading) { must(r.dates(p, server.DateFilter{}, server.Page{Limit: 1000})) }, cost{lineLooksMost, 0}},
 		"summary":    {func(r *reading) { r.summary(r.motion(p), r.motion(p).plan(), r.motion(p).TimedIn(0, len(p.Dates))) }, cost{lineLooksMost, 0}},
 		"list": {func(r *reading) {
-			must(r.summaries("backfill", page(""), "", func(*state.Plan) bool { return true }))
+			must(r.summaries("backfill", page(""), server.PlanQuery{Kind: v1.PlanFilterBackfill}))
 		}, cost{lineLooksMost, 0}},
 		"by date": {receipt(v1.ReceiptByDate, server.InstanceFilter{From: &date, To: &date}), cost{day, 4 * day}},
-		"by node": {receipt(v1.ReceiptByNode, server.InstanceFilter{Node: p.Nodes[day-1].Spec.Id}), cost{len(p.Dates), 4 * len(p.Dates)}},
+		"by node": {receipt(v1.ReceiptByNode, server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day-1].Spec.Id)}), cost{len(p.Dates), 4 * len(p.Dates)}},
 	}
 }
 
@@ -154,8 +154,8 @@ func TestAPlanOfManyCyclesCostsWhatItShows(t *testing.T) {
 	r.run(id, wire.Outcome_FAILED, 700)
 	p, _ = r.m.State().Plan(id)
 	for name, f := range map[string]server.InstanceFilter{
-		"all": {}, "backwards": {Descending: true}, "failed": {State: v1.StateFailed}, "waiting": {State: v1.StateNotRunning, Descending: true},
-		"none": {State: v1.StateFrozen}, "node": {Node: "m", State: v1.StateFailed},
+		"all": {}, "backwards": {Sort: v1.InstanceSortMinusNumber}, "failed": {States: []v1.State{v1.StateFailed}}, "waiting": {States: []v1.State{v1.StateNotRunning}, Sort: v1.InstanceSortMinusNumber},
+		"none": {States: []v1.State{v1.StateFrozen}}, "node": {Nodes: server.OneNode("m"), States: []v1.State{v1.StateFailed}},
 	} {
 		got := r.cost(func(r *reading) { must(r.instances(p, f, server.Page{Limit: 100})) })
 		if got.looks > 101 || got.glances > 1440 {
@@ -194,7 +194,7 @@ func TestAHundredPlansAreOneList(t *testing.T) {
 	var got []v1.BackfillSummary
 	took := r.cost(func(r *reading) {
 		var err error
-		if got, _, err = r.summaries("backfill", server.Page{Limit: 100}, "", func(*state.Plan) bool { return true }); err != nil {
+		if got, _, err = r.summaries("backfill", server.Page{Limit: 100}, server.PlanQuery{Kind: v1.PlanFilterBackfill}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -241,7 +241,7 @@ func TestPagesEndEarlyAndGoOn(t *testing.T) {
 	r, id := full(t, 100, "2010-01-01..2010-04-10")
 	p, _ := r.m.State().Plan(id)
 	for _, f := range []server.InstanceFilter{
-		{State: v1.StateFailed}, {State: v1.StateFrozen}, {State: v1.StateRunning}, {State: v1.StateNotRunning}, {Node: "n00050", State: v1.StateFailed}, {},
+		{States: []v1.State{v1.StateFailed}}, {States: []v1.State{v1.StateFrozen}}, {States: []v1.State{v1.StateRunning}}, {States: []v1.State{v1.StateNotRunning}}, {Nodes: server.OneNode("n00050"), States: []v1.State{v1.StateFailed}}, {},
 	} {
 		all, _, none := r.pages(p, f, 1000, lookAtMost, glanceAtMost)
 		if len(all) == 0 || none != 0 {
@@ -251,16 +251,16 @@ func TestPagesEndEarlyAndGoOn(t *testing.T) {
 		if !slices.Equal(all, bit) {
 			t.Errorf("%+v: %d instances in %d small pages, %d in large ones", f, len(bit), pages, len(all))
 		}
-		if f.State != "" && short == 0 {
+		if len(f.States) > 0 && short == 0 {
 			t.Errorf("%+v: no page of %d ended early", f, pages)
 		}
-		f.Descending = true
+		f.Sort = v1.InstanceSortMinusNumber
 		slices.Reverse(all)
 		if down, _, _ := r.pages(p, f, 7, 3, 5); !slices.Equal(all, down) {
 			t.Errorf("%+v: %d instances going down, %d going up", f, len(down), len(all))
 		}
 	}
-	if _, _, err := r.read().instances(p, server.InstanceFilter{Descending: true}, server.Page{Limit: 1, Cursor: "instance:3"}); err == nil {
+	if _, _, err := r.read().instances(p, server.InstanceFilter{Sort: v1.InstanceSortMinusNumber}, server.Page{Limit: 1, Cursor: "instance:3"}); err == nil {
 		t.Error("a cursor of the other direction was taken")
 	}
 }
@@ -273,7 +273,7 @@ func TestR8_QueuedAtAnAgentIsNotRunning(t *testing.T) {
 	r.start(id, 0)
 	r.grantAhead(id, 1)
 	list := func(want v1.State) (ids []string) {
-		items, _, err := r.Instances(t.Context(), id, server.InstanceFilter{State: want}, server.Page{Limit: 10})
+		items, _, err := r.Instances(t.Context(), id, server.InstanceFilter{States: []v1.State{want}}, server.Page{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -139,7 +139,7 @@ func TestPreviewShowsWhatWouldRun(t *testing.T) {
 	index := r.log.index
 
 	req := backfill("a", "2021-08-20..2021-08-24", func(q *wire.Request) { q.Nodes, q.Groups = []string{"c"}, 2 })
-	p, err := r.Preview(t.Context(), write("preview"), req, server.InstanceFilter{Node: "a"}, server.Page{Limit: 2})
+	p, err := r.Preview(t.Context(), write("preview"), req, server.InstanceFilter{Nodes: server.OneNode("a")}, server.Page{Limit: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestPreviewShowsWhatWouldRun(t *testing.T) {
 	if len(p.Instances) != 2 || p.Next == "" || p.Instances[1].Number != 3 || p.Instances[1].Values[0].Value != "20210821" {
 		t.Errorf("instances %+v", p.Instances)
 	}
-	more, err := r.Preview(t.Context(), write("preview"), req, server.InstanceFilter{Node: "a"}, server.Page{Limit: 10, Cursor: p.Next})
+	more, err := r.Preview(t.Context(), write("preview"), req, server.InstanceFilter{Nodes: server.OneNode("a")}, server.Page{Limit: 10, Cursor: p.Next})
 	if err != nil || len(more.Instances) != 3 || more.Next != "" || more.Instances[0].Date != "2021-08-22" {
 		t.Errorf("the next page: %+v %v", more.Instances, err)
 	}

@@ -21,7 +21,7 @@ func TestR9_WorkGrantedAheadRunsOnce(t *testing.T) {
 	id := s.submit(v1.BackfillRequest{Root: "short", Dates: []string{"2012-01-01.." + day(days-1)}, Gate: v1.GateNone})
 
 	s.Until("an instance is shown as queued", func() bool {
-		page, err := s.API.Instances(s.Ctx, id, &v1.ListInstancesParams{State: v1.StateNotRunning, Limit: 20})
+		page, err := s.API.Instances(s.Ctx, id, &v1.ListInstancesParams{State: []v1.State{v1.StateNotRunning}, Limit: 20})
 		s.Must(err)
 		for _, i := range page.Items {
 			if i.Agent == "" {

@@ -92,7 +92,7 @@ func day(s v1.BackfillSummary) v1.BackfillSummary {
 }
 
 // Schedule has one day.
-func (b *Backend) Schedule(context.Context, server.DateFilter, server.Page) (*v1.SchedulePage, error) {
+func (b *Backend) Schedule(context.Context, server.PlanQuery, server.Page) (*v1.SchedulePage, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, _ := b.summary(1)

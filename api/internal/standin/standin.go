@@ -44,6 +44,7 @@ type Backend struct {
 	Batches []server.BatchOperation // in their order
 	Edits   []*wire.EditPlan        // that were applied
 	Polls   int                     // calls of Backfill
+	Asked   []any                   // filters of lists, in their order
 	Outcome v1.State                // of the backfill, once quiet
 	Piece   int                     // bytes of a log that one call hands over; 0: few
 
@@ -141,16 +142,17 @@ func (b *Backend) Node(_ context.Context, id string) (server.NodeRecord, error) 
 	return server.NodeRecord{Node: n, CodeVersion: 7}, b.fails("Node")
 }
 
-func (b *Backend) Nodes(_ context.Context, contains string, page server.Page) ([]*wire.Node, server.Next, error) {
+func (b *Backend) Nodes(_ context.Context, f server.NodeQuery, sort v1.NodeSort, page server.Page) ([]*wire.Node, server.Next, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var found []*wire.Node
 	for _, n := range b.nodes {
-		if n.Id > page.Cursor && strings.Contains(strings.ToLower(n.Id+" "+n.Name), contains) {
+		if n.Id > page.Cursor && strings.Contains(strings.ToLower(n.Id+" "+n.Name), f.Contains) && (len(f.Types) == 0 || slices.Contains(f.Types, n.Type)) {
 			found = append(found, n)
 		}
 	}
 	slices.SortFunc(found, func(x, y *wire.Node) int { return cmp.Compare(x.Id, y.Id) })
+	b.Asked = append(b.Asked, f, sort)
 	if len(found) > page.Limit {
 		return found[:page.Limit], found[page.Limit-1].Id, b.fails("Nodes")
 	}
@@ -293,9 +295,10 @@ func (b *Backend) summary(plan uint64) (v1.BackfillSummary, error) {
 	return s, nil
 }
 
-func (b *Backend) Backfills(_ context.Context, f server.BackfillFilter, _ server.Page) ([]v1.BackfillSummary, server.Next, error) {
+func (b *Backend) Backfills(_ context.Context, f server.PlanQuery, _ server.Page) ([]v1.BackfillSummary, server.Next, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.Asked = append(b.Asked, f)
 	s, _ := b.summary(1)
 	var list []v1.BackfillSummary
 	if f.Kind != v1.PlanFilterBackfill {
@@ -350,7 +353,10 @@ func (b *Backend) instance() v1.Instance {
 	}
 }
 
-func (b *Backend) Instances(context.Context, uint64, server.InstanceFilter, server.Page) ([]v1.Instance, server.Next, error) {
+func (b *Backend) Instances(_ context.Context, _ uint64, f server.InstanceFilter, _ server.Page) ([]v1.Instance, server.Next, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.Asked = append(b.Asked, f)
 	return []v1.Instance{b.instance()}, "", b.fails("Instances")
 }
 

@@ -74,7 +74,7 @@ func (r *run) look(ctx context.Context, c *cluster, id string) error {
 			return err
 		}},
 		{"the running ones (there are none)", func(k *client.Client) error {
-			_, err := k.Instances(ctx, id, &v1.ListInstancesParams{State: v1.StateRunning})
+			_, err := k.Instances(ctx, id, &v1.ListInstancesParams{State: []v1.State{v1.StateRunning}})
 			return err
 		}},
 		{"its last instance, with the reason", func(k *client.Client) error { _, err := k.Instance(ctx, last); return err }},

@@ -122,9 +122,9 @@ func cycleReads(ctx context.Context, id, middle, last string, n int) []call {
 		{"its instances, first page of 1,000", page(v1.ListInstancesParams{Limit: 1000}, 1000)},
 		{"a page of 1,000 in the middle", page(v1.ListInstancesParams{Limit: 1000, Cursor: after(n / 2)}, 1000)},
 		{"its last page", page(v1.ListInstancesParams{Limit: 1000, Cursor: after(n - 501)}, 500)},
-		{"the running ones (there are none)", page(v1.ListInstancesParams{State: v1.StateRunning}, 0)},
-		{"the ones that wait, of the middle date", page(v1.ListInstancesParams{State: v1.StateNotRunning, DateFrom: middle, DateTo: middle}, 100)},
-		{"its node's, of the last date on", page(v1.ListInstancesParams{Node: minutely, DateFrom: last, Limit: 1000}, 1000)},
+		{"the running ones (there are none)", page(v1.ListInstancesParams{State: []v1.State{v1.StateRunning}}, 0)},
+		{"the ones that wait, of the middle date", page(v1.ListInstancesParams{State: []v1.State{v1.StateNotRunning}, DateFrom: middle, DateTo: middle}, 100)},
+		{"its node's, of the last date on", page(v1.ListInstancesParams{Node: []string{minutely}, DateFrom: last, Limit: 1000}, 1000)},
 		{"why its first instance waits", reason(0)},
 		{"why one in the middle waits", reason(n / 2)},
 		{"why its last instance waits", reason(n - 1)},
@@ -230,7 +230,7 @@ func scalePlans(ctx context.Context, r *run, c *cluster) error {
 			return err
 		}},
 		{"the backfills that run (there are none)", func(k *client.Client) error {
-			_, err := k.Backfills(ctx, &v1.ListBackfillsParams{State: v1.StateRunning})
+			_, err := k.Backfills(ctx, &v1.ListBackfillsParams{State: []v1.State{v1.StateRunning}})
 			return err
 		}},
 		{"summary of the newest of them", func(k *client.Client) error { _, err := k.Backfill(ctx, newest); return err }},
@@ -240,7 +240,7 @@ func scalePlans(ctx context.Context, r *run, c *cluster) error {
 			return err
 		}},
 		{"one node's instances in it", func(k *client.Client) error {
-			_, err := k.Instances(ctx, oldest, &v1.ListInstancesParams{Node: nodeID(r.o.nodes - 1), Limit: 1000})
+			_, err := k.Instances(ctx, oldest, &v1.ListInstancesParams{Node: []string{nodeID(r.o.nodes - 1)}, Limit: 1000})
 			return err
 		}},
 		{"why its last instance waits", func(k *client.Client) error {

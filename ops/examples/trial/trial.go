@@ -112,7 +112,7 @@ func (t *Trial) Backfill(ctx context.Context, args ...string) (string, error) {
 // Rerun runs the instances of a node on some dates again, with all that follows
 // from them, and gives the instances of the node, by date.
 func (t *Trial) Rerun(ctx context.Context, id, node, from, to string) ([]v1.Instance, error) {
-	page, err := t.instances(ctx, id, &v1.ListInstancesParams{Node: node, DateFrom: from, DateTo: to})
+	page, err := t.instances(ctx, id, &v1.ListInstancesParams{Node: []string{node}, DateFrom: from, DateTo: to})
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (t *Trial) finish(ctx context.Context, id string) error {
 // tell shows the logs of the first instances that failed.
 func (t *Trial) tell(ctx context.Context, id string) error {
 	const most = 3
-	failed, err := t.instances(ctx, id, &v1.ListInstancesParams{State: "failed"})
+	failed, err := t.instances(ctx, id, &v1.ListInstancesParams{State: []v1.State{v1.StateFailed}})
 	for _, i := range failed[:min(len(failed), most)] {
 		_, e := t.Do(ctx, "instance", "show", i.ID)
 		_, e2 := t.Do(ctx, "instance", "logs", i.ID)
@@ -169,7 +169,7 @@ func (t *Trial) instances(ctx context.Context, id string, p *v1.ListInstancesPar
 
 // Instances are those of a node in a backfill.
 func (t *Trial) Instances(ctx context.Context, id, node string) ([]v1.Instance, error) {
-	return t.instances(ctx, id, &v1.ListInstancesParams{Node: node})
+	return t.instances(ctx, id, &v1.ListInstancesParams{Node: []string{node}})
 }
 
 // Metrics are what the attempts of an instance reported, the first attempt
