@@ -32,7 +32,7 @@ func (a *app) backfillList() *cobra.Command {
 			return fault.Field("--kind", "%q is not known: expected backfill, auto or all", kind)
 		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.BackfillSummary, string, error) {
-			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: only, Kind: v1.PlanFilter(kind), Cursor: cursor, Limit: limit})
+			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: oneState(only), Kind: v1.PlanFilter(kind), Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) instanceCommand() *cobra.Command {
-	below := []*cobra.Command{a.instanceList(), a.instanceShow(), a.instanceCompare(), a.instanceLogs()}
+	below := []*cobra.Command{a.instanceList(), a.instanceShow(), a.instanceExplain(), a.instanceCompare(), a.instanceLogs()}
 	for _, act := range instanceActs {
 		below = append(below, a.instanceAct(act))
 	}
@@ -40,7 +40,7 @@ func (a *app) instanceList() *cobra.Command {
 			return err
 		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Instance, string, error) {
-			p, err := cl.Instances(ctx, args[0], &v1.ListInstancesParams{Node: node, DateFrom: from, DateTo: to, State: only, Cursor: cursor, Limit: limit})
+			p, err := cl.Instances(ctx, args[0], &v1.ListInstancesParams{Node: oneOf(node), DateFrom: from, DateTo: to, State: oneState(only), Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err
 			}
@@ -125,14 +125,5 @@ func (a *app) showInstance(w io.Writer, d *v1.InstanceDetail) {
 		return
 	}
 	fmt.Fprintln(w)
-	var rows [][]string
-	for _, t := range d.Attempts {
-		exit := ""
-		if t.ExitCode != nil {
-			exit = count(*t.ExitCode)
-		}
-		rows = append(rows, []string{count(t.Number), string(t.State), t.Agent, moment(t.StartedAt), took(t.StartedAt, t.EndedAt), exit,
-			count(t.Fence), count(t.CodeVersion), t.Cause, metricsText(t.Metrics)})
-	}
-	a.grid(w, []string{"ATTEMPT", "STATE", "AGENT", "STARTED", "TOOK", "EXIT", "FENCE", "CODE", "CAUSE", "METRICS"}, rows)
+	a.showAttempts(w, d.Attempts)
 }

@@ -35,7 +35,7 @@ a plan: the commands for backfills and instances take its id.`,
 			return err
 		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.ScheduleDay, string, error) {
-			p, err := cl.Schedule(ctx, &v1.ListScheduleParams{DateFrom: from, DateTo: to, State: only, Cursor: cursor, Limit: limit})
+			p, err := cl.Schedule(ctx, &v1.ListScheduleParams{DateFrom: from, DateTo: to, State: oneState(only), Cursor: cursor, Limit: limit})
 			if err != nil {
 				return nil, "", err
 			}
