@@ -48,7 +48,29 @@ func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
 		next, _ := s.Edit(index, c.NowMs).Done()
 		return next, Result{Answer: answer, Err: err}
 	}
-	var r Result
+	what := subjectOf(c)
+	r := e.carry(c, what)
+	if fault.Is(r.Err, fault.Corrupt) {
+		return s, r
+	}
+	if r.Err != nil {
+		next, _ := s.Edit(index, c.NowMs).Done()
+		next.recorded(c, s, what, r)
+		return next, r
+	}
+	e.retag(what)
+	e.remember(c, r.Answer)
+	next, changes := e.Done()
+	r.Changes = changes
+	next.recorded(c, s, what, r)
+	return next, r
+}
+
+// carry does what a command says.
+func (e *Edit) carry(c *wire.Command, what subject) (r Result) {
+	if r.Err = e.matches(c, what); r.Err != nil {
+		return r
+	}
 	switch b := c.Body.(type) {
 	case *wire.Command_Turn:
 		r.Refused = e.Turn(b.Turn)
@@ -80,21 +102,44 @@ func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
 		r.Answer, r.Err = e.putDataSource(b.PutDataSource.GetSource())
 	case *wire.Command_RemoveDataSource:
 		r.Answer, r.Err = e.removeDataSource(b.RemoveDataSource.GetName())
+	case *wire.Command_PutChannel:
+		r.Answer, r.Err = e.putChannel(b.PutChannel.GetChannel())
+	case *wire.Command_RemoveChannel:
+		r.Answer, r.Err = e.removeChannel(b.RemoveChannel.GetName())
+	case *wire.Command_Notify:
+		r.Answer, r.Err = e.notify(b.Notify)
+	case *wire.Command_Delivery:
+		r.Answer, r.Err = e.deliver(b.Delivery)
+	case *wire.Command_RetryNotifications:
+		r.Answer, r.Err = e.retryNotifications(b.RetryNotifications)
 	case *wire.Command_PutServer:
 		e.putServer(b.PutServer)
 	case *wire.Command_RemoveServer:
 		e.removeServer(b.RemoveServer.Id)
 	default:
-		return s, Result{Err: fault.New(fault.Corrupt, "log entry %d is of a kind that this binary does not know: upgrade it", index)}
+		r.Answer, r.Err = e.people(c)
 	}
-	if r.Err != nil {
-		next, _ := s.Edit(index, c.NowMs).Done()
-		return next, r
+	return r
+}
+
+// people does what a command says of users.
+func (e *Edit) people(c *wire.Command) (*wire.Answer, error) {
+	switch b := c.Body.(type) {
+	case *wire.Command_PutUser:
+		return e.putUser(c, b.PutUser.GetUser())
+	case *wire.Command_RemoveUser:
+		return e.removeUser(c, b.RemoveUser.GetName())
+	case *wire.Command_PutToken:
+		return e.putUserToken(c, b.PutToken)
+	case *wire.Command_RevokeToken:
+		return e.revokeUserToken(b.RevokeToken.GetId())
+	case *wire.Command_ForgetTokens:
+		return e.forgetTokens(b.ForgetTokens)
+	case *wire.Command_Refusals:
+		e.refusals(b.Refusals)
+		return &wire.Answer{}, nil
 	}
-	e.remember(c, r.Answer)
-	next, changes := e.Done()
-	r.Changes = changes
-	return next, r
+	return nil, fault.New(fault.Corrupt, "log entry %d is of a kind that this binary does not know: upgrade it", e.s.index)
 }
 
 // Turn applies the dispatcher's decisions in their order and says which grants

@@ -198,6 +198,7 @@ func (e *Edit) expire(x *wire.Expire) (*wire.Answer, error) {
 		} else {
 			e.s.unlist(e.mark, p)
 		}
+		e.untell(id)
 		e.changes = append(e.changes, Change{Kind: PlanExpired, Plan: id})
 	}
 	e.s.plans = plans.Commit()

@@ -66,6 +66,13 @@ const (
 	LeaseStarted
 	// SourcesChanged: a data source.
 	SourcesChanged
+	// UsersChanged: a user, or a token of one.
+	UsersChanged
+	// ChannelsChanged: a channel of notifications.
+	ChannelsChanged
+	// NotificationChanged: Instance is the id of a notification, Plan that which it
+	// is about.
+	NotificationChanged
 )
 
 // Change is one thing that an entry changed, for those who follow the facts.

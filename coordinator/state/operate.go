@@ -191,11 +191,7 @@ var nothingTo = map[wire.Operate_Kind]string{
 func (t *target) resolveDates(o *wire.Operate, no *refusal) {
 	for _, r := range t.dates {
 		found := t.where(o.Kind, r)
-		text := calendar.Date(r.From).String()
-		if r.To > r.From {
-			text += ".." + calendar.Date(r.To).String()
-		}
-		switch field := plan.FormatID(t.id) + " " + text; {
+		switch field := plan.FormatID(t.id) + " " + rangeText(r); {
 		case !t.p.hasDate(r):
 			no.add(fault.NotFound, field, "the backfill has no such date")
 		case len(found) == 0:

@@ -138,7 +138,9 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 		d.leases = append(d.leases, b.Lease)
 	case *wire.SnapshotRecord_Server, *wire.SnapshotRecord_Agent, *wire.SnapshotRecord_Request, *wire.SnapshotRecord_ResourceGroup,
 		*wire.SnapshotRecord_Workspace, *wire.SnapshotRecord_Region, *wire.SnapshotRecord_JoinToken, *wire.SnapshotRecord_Outcomes,
-		*wire.SnapshotRecord_Durations, *wire.SnapshotRecord_DataSource:
+		*wire.SnapshotRecord_Durations, *wire.SnapshotRecord_DataSource, *wire.SnapshotRecord_User, *wire.SnapshotRecord_Token,
+		*wire.SnapshotRecord_Audit, *wire.SnapshotRecord_Tag,
+		*wire.SnapshotRecord_Channel, *wire.SnapshotRecord_Notification:
 		d.others = append(d.others, rec)
 	default:
 		return newer("record %d is of an unknown kind", n)
@@ -184,8 +186,10 @@ func (d *decoder) restore() (*State, error) {
 	s := New()
 	s.index, s.nowMs, s.nextPlan, s.agentNames = d.header.Index, d.header.NowMs, d.header.NextPlan, namesOf(d.header.AgentNames)
 	s.generated, s.generates = calendar.Date(d.header.GeneratedThrough), d.header.Generates
+	s.audit.newest = max(d.header.NextAudit, 1) - 1
+	s.outbox.next = max(1, d.header.NextNotification)
 	d.state = s
-	for _, step := range []func() error{d.restoreNodes, d.restorePlans, d.restoreOthers, d.restorePasts, d.restoreLeases} {
+	for _, step := range []func() error{d.restoreNodes, d.restorePlans, d.restoreOthers, d.restorePeople, d.restorePasts, d.restoreLeases} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -393,9 +397,44 @@ func (d *decoder) restoreOthers() error {
 			s.tokens, _, _ = s.tokens.Insert([]byte(b.JoinToken.GetToken().GetId()), b.JoinToken)
 		case *wire.SnapshotRecord_DataSource:
 			s.sources, _, _ = s.sources.Insert([]byte(b.DataSource.Name), b.DataSource)
+		case *wire.SnapshotRecord_Channel:
+			s.channels, _, _ = s.channels.Insert([]byte(b.Channel.Name), b.Channel)
+		case *wire.SnapshotRecord_Notification:
+			if err := d.restoreNotification(b.Notification); err != nil {
+				return err
+			}
 		}
 	}
 	s.agents, s.servers, s.requests, s.requestAges = agents.Commit(), servers.Commit(), requests.Commit(), ages.Commit()
+	return nil
+}
+
+// restorePeople puts back users, their tokens, what they did, and tags.
+func (d *decoder) restorePeople() error {
+	s := d.state
+	records, tags := s.audit.records.Txn(), s.tags.Txn()
+	for _, rec := range d.others {
+		switch b := rec.Body.(type) {
+		case *wire.SnapshotRecord_User:
+			s.users, _, _ = s.users.Insert([]byte(b.User.GetUser().GetName()), b.User)
+		case *wire.SnapshotRecord_Token:
+			t := b.Token.GetToken()
+			if _, ok := s.User(t.GetUser()); !ok {
+				return corrupt("token %q is of user %q, but there is no such user", t.GetId(), t.GetUser())
+			}
+			s.userTokens, _, _ = s.userTokens.Insert([]byte(t.Id), b.Token)
+			s.ownTokens, _, _ = s.ownTokens.Insert(ownKey(t.User, t.Id), struct{}{})
+		case *wire.SnapshotRecord_Audit:
+			if b.Audit.Number == 0 || b.Audit.Number > s.audit.newest {
+				return corrupt("record %d of the audit is newer than the newest, %d", b.Audit.Number, s.audit.newest)
+			}
+			records.Insert(key1(b.Audit.Number), b.Audit)
+			s.audit.bytes += proto.Size(b.Audit)
+		case *wire.SnapshotRecord_Tag:
+			tags.Insert([]byte(b.Tag.Of), b.Tag.Index)
+		}
+	}
+	s.audit.records, s.tags = records.Commit(), tags.Commit()
 	return nil
 }
 

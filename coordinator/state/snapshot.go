@@ -93,7 +93,7 @@ func (enc *encoder) put(r *wire.SnapshotRecord) {
 func (enc *encoder) state(s *State) {
 	enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Header{Header: &wire.SnapshotHeader{
 		Format: Format, Behaviour: Behaviour, Index: s.index, NowMs: s.nowMs, NextPlan: s.nextPlan, AgentNames: s.agentNames.list(),
-		GeneratedThrough: int32(s.generated), Generates: s.generates,
+		GeneratedThrough: int32(s.generated), Generates: s.generates, NextNotification: s.outbox.header(), NextAudit: s.audit.next(),
 	}}})
 	written := enc.nodes(s)
 	s.plans.Root().Walk(func(_ []byte, p *Plan) bool {
@@ -131,11 +131,31 @@ func (enc *encoder) state(s *State) {
 	s.DataSources(func(d *wire.DataSource) {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_DataSource{DataSource: d}})
 	})
+	enc.notifications(s)
+	enc.people(s)
 	enc.pasts(s)
 	s.requests.Root().Walk(func(id []byte, r *request) bool {
 		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Request{Request: &wire.SnapshotRequest{
 			Id: string(id), Hash: r.hash, AtMs: r.atMs, Answer: r.answer,
 		}}})
+		return enc.err != nil
+	})
+}
+
+// people writes users, their tokens, what they did, and the tags of settings.
+func (enc *encoder) people(s *State) {
+	s.Users(func(u *wire.SnapshotUser) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_User{User: u}})
+	})
+	s.UserTokens(func(t *wire.SnapshotToken) {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Token{Token: t}})
+	})
+	s.AuditFrom(0, func(r *wire.AuditRecord) bool {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Audit{Audit: r}})
+		return enc.err == nil
+	})
+	s.tags.Root().Walk(func(of []byte, index uint64) bool {
+		enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Tag{Tag: &wire.SnapshotTag{Of: string(of), Index: index}}})
 		return enc.err != nil
 	})
 }

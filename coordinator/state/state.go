@@ -51,6 +51,13 @@ type State struct {
 	regions     *iradix.Tree[*wire.PutRegion]
 	tokens      *iradix.Tree[*wire.SnapshotJoinToken]
 	sources     *iradix.Tree[*wire.DataSource]
+	channels    *iradix.Tree[*wire.Channel]
+	outbox      outbox
+	users       *iradix.Tree[*wire.SnapshotUser]
+	userTokens  *iradix.Tree[*wire.SnapshotToken]
+	ownTokens   *iradix.Tree[struct{}] // the same by user and id
+	audit       auditLog
+	tags        *iradix.Tree[uint64] // of settings, by what they are of
 }
 
 // Node is a node as it stands, or a trace of one that was removed.
@@ -113,6 +120,9 @@ func New() *State {
 		groups: iradix.New[*wire.PutResourceGroup](), workspaces: iradix.New[*wire.PutWorkspace](), regions: iradix.New[*wire.PutRegion](),
 		leases: newLeases(), agents: iradix.New[*Agent](), agentNames: namesOf(nil), tokens: iradix.New[*wire.SnapshotJoinToken](),
 		sources:  iradix.New[*wire.DataSource](),
+		channels: iradix.New[*wire.Channel](), outbox: newOutbox(),
+		users: iradix.New[*wire.SnapshotUser](), userTokens: iradix.New[*wire.SnapshotToken](), ownTokens: iradix.New[struct{}](),
+		audit: auditLog{records: iradix.New[*wire.AuditRecord]()}, tags: iradix.New[uint64](),
 		servers:  iradix.New[*wire.PutServer](),
 		requests: iradix.New[*request](), requestAges: iradix.New[string](),
 	}
