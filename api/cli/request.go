@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +17,11 @@ import (
 	"backfleet/pkg/fault"
 )
 
-// requestOptions are the flags that say what to backfill; preview and submit
-// share them.
+// requestOptions are the flags that say what to backfill; preview, submit and
+// diff share them.
 type requestOptions struct {
+	app       *app
+	files     []string
 	request   v1.BackfillRequest
 	mode      string
 	dates     []string
@@ -37,10 +41,11 @@ type requestOptions struct {
 	changed   func(flag string) bool
 }
 
-func requests(c *cobra.Command) *requestOptions {
+func (a *app) requests(c *cobra.Command) *requestOptions {
 	f := c.Flags()
-	o := &requestOptions{changed: f.Changed}
+	o := &requestOptions{app: a, changed: f.Changed}
 	r := &o.request
+	f.StringArrayVarP(&o.files, "file", "f", nil, "request `file`, folder of them, or - for standard input (repeatable); a flag beside it overrides that field")
 	f.StringVar(&r.Root, "node", "", "`id` of the node: the only one, the root, or the start of a chain (required, but not for mode advanced)")
 	f.StringVar(&o.mode, "mode", "", "`current`: the node alone; descendants: also nodes below it; massive: all below it, by workspace; advanced: any nodes; chain: all between two. Default: what the other flags fit, otherwise current")
 	f.StringSliceVar(&r.Nodes, "only", nil, "of the descendants only these, by `id`; of mode advanced these nodes (alias --include)")
@@ -84,34 +89,14 @@ func requests(c *cobra.Command) *requestOptions {
 	return o
 }
 
-// build makes the request. It asks the cluster what day it is when no date is
-// given: yesterday is the cluster's, not this machine's.
+// build makes the request of the flags alone. It asks the cluster what day it is
+// when no date is given: yesterday is the cluster's, not this machine's.
 func (o *requestOptions) build(ctx context.Context, cl *client.Client) (v1.BackfillRequest, error) {
-	r := o.request
-	if err := o.selection(&r); err != nil {
+	var r v1.BackfillRequest
+	if err := o.apply(&r, func(string) bool { return true }); err != nil {
 		return r, err
 	}
-	if r.Groups < 1 {
-		return r, fault.Field("--groups", "%d groups: expected 1 to 10", r.Groups)
-	}
-	orders := map[string]v1.Order{"asc": v1.OrderAscending, "desc": v1.OrderDescending}
-	if r.Order = orders[o.order]; r.Order == "" {
-		r.Order = v1.Order(o.order)
-	}
-	r.Gate, r.OnFailure, r.Overlap = v1.Gate(o.gate), v1.OnFailure(o.onFailure), v1.Overlap(o.overlap)
-	r.OnConflict, r.PausedNodes, r.DryRunNodes = v1.OnConflict(o.conflict), v1.NodeSwitch(o.paused), v1.NodeSwitch(o.dryNodes)
-	if err := o.times(&r); err != nil {
-		return r, err
-	}
-	for _, p := range o.params {
-		id, pair, hasNode := strings.Cut(p, ":")
-		name, value, hasValue := strings.Cut(pair, "=")
-		if !hasNode || !hasValue || id == "" || name == "" {
-			return r, fault.Field("--param", "%q is no override: expected NODE:key=value", p)
-		}
-		r.Params = append(r.Params, v1.ParamOverride{Node: id, Name: name, Value: value})
-	}
-	if err := o.choices(&r); err != nil {
+	if err := o.complete(r); err != nil {
 		return r, err
 	}
 	if len(r.Dates) == 0 {
@@ -126,13 +111,68 @@ func (o *requestOptions) build(ctx context.Context, cl *client.Client) (v1.Backf
 	return r, flagged(err)
 }
 
-// times reads the flags about dates and moments.
-func (o *requestOptions) times(r *v1.BackfillRequest) error {
-	dates, err := readDates("--dates", o.dates)
-	if err != nil {
+// over puts the flags that were given over a request of a file.
+func (o *requestOptions) over(r *v1.BackfillRequest) error {
+	if err := o.apply(r, o.changed); err != nil {
 		return err
 	}
-	r.Dates = dates
+	_, err := convert.ReadRequest(*r)
+	return flagged(err)
+}
+
+// apply puts the flags that are meant into a request.
+func (o *requestOptions) apply(r *v1.BackfillRequest, meant func(flag string) bool) error {
+	if err := o.selection(r, meant); err != nil {
+		return err
+	}
+	if meant("groups") && o.request.Groups < 1 {
+		return fault.Field("--groups", "%d groups: expected 1 to 10", o.request.Groups)
+	}
+	given := o.request
+	orders := map[string]v1.Order{"asc": v1.OrderAscending, "desc": v1.OrderDescending}
+	order := cmp.Or(orders[o.order], v1.Order(o.order))
+	for flag, set := range map[string]func(){
+		"node": func() { r.Root = given.Root }, "only": func() { r.Nodes = given.Nodes }, "without-root": func() { r.WithoutRoot = given.WithoutRoot },
+		"workspace": func() { r.Workspaces = given.Workspaces }, "whitelist": func() { r.Whitelist = given.Whitelist },
+		"blacklist": func() { r.Blacklist = given.Blacklist }, "end": func() { r.End = given.End },
+		"name-filter": func() { r.NameFilter = given.NameFilter }, "max-level": func() { r.MaxLevel = given.MaxLevel },
+		"groups": func() { r.Groups = given.Groups }, "order": func() { r.Order = order }, "gate": func() { r.Gate = v1.Gate(o.gate) },
+		"on-failure": func() { r.OnFailure = v1.OnFailure(o.onFailure) }, "stop-after": func() { r.StopAfter = given.StopAfter },
+		"max-running": func() { r.MaxRunning = given.MaxRunning }, "run-future-early": func() { r.RunFutureEarly = given.RunFutureEarly },
+		"dry-run-all": func() { r.DryRun = given.DryRun }, "pin-code": func() { r.PinCode = given.PinCode }, "name": func() { r.Name = given.Name },
+		"resource-group": func() { r.ResourceGroup = given.ResourceGroup }, "overlap": func() { r.Overlap = v1.Overlap(o.overlap) },
+		"on-conflict": func() { r.OnConflict = v1.OnConflict(o.conflict) }, "zone": func() { r.Zone = given.Zone },
+		"paused-nodes": func() { r.PausedNodes = v1.NodeSwitch(o.paused) }, "dry-run-nodes": func() { r.DryRunNodes = v1.NodeSwitch(o.dryNodes) },
+		"priority": func() { r.Priority = given.Priority },
+	} {
+		if meant(flag) {
+			set()
+		}
+	}
+	if err := o.times(r, meant); err != nil {
+		return err
+	}
+	for _, p := range o.params {
+		id, pair, hasNode := strings.Cut(p, ":")
+		name, value, hasValue := strings.Cut(pair, "=")
+		if !hasNode || !hasValue || id == "" || name == "" {
+			return fault.Field("--param", "%q is no override: expected NODE:key=value", p)
+		}
+		r.Params = slices.DeleteFunc(slices.Clone(r.Params), func(p v1.ParamOverride) bool { return p.Node == id && p.Name == name })
+		r.Params = append(r.Params, v1.ParamOverride{Node: id, Name: name, Value: value})
+	}
+	return o.choices(r)
+}
+
+// times reads the flags about dates and moments.
+func (o *requestOptions) times(r *v1.BackfillRequest, meant func(flag string) bool) error {
+	if meant("dates") {
+		dates, err := readDates("--dates", o.dates)
+		if err != nil {
+			return err
+		}
+		r.Dates = dates
+	}
 	if o.timeOfDay != "" {
 		from, to, found := strings.Cut(o.timeOfDay, "-")
 		if !found {
@@ -140,10 +180,12 @@ func (o *requestOptions) times(r *v1.BackfillRequest) error {
 		}
 		r.TimeOfDay = &v1.TimeRange{From: from, To: to}
 	}
-	if r.Period, err = o.period.build(); err != nil {
+	period, err := o.period.over(r.Period)
+	if err != nil {
 		return err
 	}
-	if r.Zone != "" && r.Period == nil {
+	r.Period = period
+	if o.request.Zone != "" && r.Period == nil {
 		return fault.Field("--zone", "it is the zone of a period, and there is none: expected --period too")
 	}
 	if o.notBefore != "" {

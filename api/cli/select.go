@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,9 +33,11 @@ var selecting = []struct {
 
 // selection reads the mode and the flags that belong to it; a flag of another
 // mode is refused, for it would not do what it says.
-func (o *requestOptions) selection(r *v1.BackfillRequest) error {
-	r.Mode = v1.Mode(o.mode)
-	if o.mode == "" {
+func (o *requestOptions) selection(r *v1.BackfillRequest, meant func(flag string) bool) error {
+	switch {
+	case o.mode != "":
+		r.Mode = v1.Mode(o.mode)
+	case meant("mode"):
 		r.Mode = o.fitting()
 	}
 	if !r.Mode.Valid() {
@@ -45,15 +48,8 @@ func (o *requestOptions) selection(r *v1.BackfillRequest) error {
 			return fault.Field("--"+s.flag, "it has no meaning for mode %s: expected mode %s", r.Mode, modeList(s.modes))
 		}
 	}
-	switch advanced := r.Mode == v1.ModeAdvanced; {
-	case advanced && r.Root != "":
-		return fault.Field("--node", "mode advanced has no root: name nodes with --only")
-	case !advanced && r.Root == "":
-		return fault.Field("--node", "it is missing: expected the id of a node (see backfleet node list)")
-	case advanced && len(r.Nodes)+len(o.filters) == 0:
-		return fault.Field("--only", "no node is chosen: expected --only, --filter or both")
-	case r.Mode == v1.ModeChain && r.End == "":
-		return fault.Field("--end", "it is missing: expected the id of the last node of the chain")
+	if meant("filter") {
+		r.Filters = nil
 	}
 	for _, text := range o.filters {
 		filter, err := readFilter(text)
@@ -61,6 +57,21 @@ func (o *requestOptions) selection(r *v1.BackfillRequest) error {
 			return err
 		}
 		r.Filters = append(r.Filters, filter)
+	}
+	return nil
+}
+
+// complete says what is missing in a request of flags alone.
+func (o *requestOptions) complete(r v1.BackfillRequest) error {
+	switch advanced := r.Mode == v1.ModeAdvanced; {
+	case advanced && r.Root != "":
+		return fault.Field("--node", "mode advanced has no root: name nodes with --only")
+	case !advanced && r.Root == "":
+		return fault.Field("--node", "it is missing: expected the id of a node (see backfleet node list), or a file with -f")
+	case advanced && len(r.Nodes)+len(o.filters) == 0:
+		return fault.Field("--only", "no node is chosen: expected --only, --filter or both")
+	case r.Mode == v1.ModeChain && r.End == "":
+		return fault.Field("--end", "it is missing: expected the id of the last node of the chain")
 	}
 	return nil
 }
@@ -148,12 +159,15 @@ func filterText(n v1.NodeSelector) string {
 // choices reads the fields of logical nodes, one flag each. Ids of nodes may
 // have dots in them, names of fields have none.
 func (o *requestOptions) choices(r *v1.BackfillRequest) error {
-	for _, text := range o.fields {
+	for n, text := range o.fields {
 		dot := strings.LastIndexByte(text, '.')
 		if dot < 1 || dot == len(text)-1 {
 			return fault.Field("--field", "%q is no field: expected NODE.FIELD, as dim_customer.level", text)
 		}
 		id, field := text[:dot], text[dot+1:]
+		if n == 0 {
+			r.Fields = nil // those of a file
+		}
 		i := slices.IndexFunc(r.Fields, func(c v1.FieldChoice) bool { return c.Node == id })
 		if i < 0 {
 			i, r.Fields = len(r.Fields), append(r.Fields, v1.FieldChoice{Node: id})
@@ -196,6 +210,17 @@ func (o *periodOptions) build() (*v1.Period, error) {
 		return nil, fault.Field("--period-from", "it is missing: expected the time of day at which the period begins")
 	}
 	return &v1.Period{Cycle: v1.PeriodCycle(o.cycle), Start: o.from, End: o.to}, nil
+}
+
+// over puts the flags that were given over a period that there is.
+func (o *periodOptions) over(p *v1.Period) (*v1.Period, error) {
+	if p == nil || o.cycle == "" && o.from == "" && o.to == "" {
+		if period, err := o.build(); period != nil || err != nil {
+			return period, err
+		}
+		return p, nil
+	}
+	return &v1.Period{Cycle: cmp.Or(v1.PeriodCycle(o.cycle), p.Cycle), Start: cmp.Or(o.from, p.Start), End: cmp.Or(o.to, p.End)}, nil
 }
 
 // fieldFlags names the flags of fields that are called otherwise.

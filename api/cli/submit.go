@@ -1,21 +1,24 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"backfleet/api/cli/requestfile"
+	"backfleet/api/client"
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
 )
 
 func (a *app) backfillCommand() *cobra.Command {
 	return group("backfill", "Preview, submit, watch and steer backfills",
-		a.backfillPreview(), a.backfillSubmit(), a.backfillList(), a.backfillShow(), a.backfillWatch(),
+		a.backfillPreview(), a.backfillSubmit(), a.backfillDiff(), a.backfillExport(), a.backfillExample(), a.backfillSchema(),
+		a.backfillList(), a.backfillShow(), a.backfillExplain(), a.backfillWatch(),
 		a.backfillReceipt(), a.backfillDates(), a.steer("stop"), a.steer("pause"), a.steer("resume"), a.backfillRerun(),
 		a.steer("freeze"), a.steer("unfreeze"), a.backfillEdit(), a.backfillOperations())
 }
@@ -26,6 +29,7 @@ type submitOptions struct {
 	output     *output
 	request    *requestOptions
 	key        string
+	again      bool
 	watch      bool
 	wait       bool
 }
@@ -33,13 +37,24 @@ type submitOptions struct {
 func (a *app) backfillSubmit() *cobra.Command {
 	o := &submitOptions{app: a}
 	c := &cobra.Command{
-		Use: "submit [--node ID] [flags]", Short: "Submit a backfill",
+		Use: "submit [-f FILE] [--node ID] [flags]", Short: "Submit a backfill",
 		Long: `Submits a backfill. Once its id is printed it is durable and goes on by itself.
+
+With -f the request is read from a file, which can be kept and reviewed beside
+code (see backfleet backfill example); flags given beside it override single
+fields. Several files, a folder of *.yaml, or several documents in a file are
+several backfills: all are read and previewed first, and nothing is submitted
+where one is wrong. A file is submitted once: its key is the field "key", or made
+of what it asks for. What was submitted before, in the last 24 hours or, where
+the file names the backfill, at any time, is not submitted again, unless --again
+is given.
 
 With --watch or --wait the command stays until the backfill is quiet, and its
 exit status is 1 unless all of it succeeded. An interrupt ends the watching, not
 the backfill.`,
 		Example: `  backfleet backfill submit --node dwd_orders --dates 2024-01-01..2024-01-31
+  backfleet backfill submit -f backfills/orders.yaml --groups 8 --watch
+  backfleet backfill example | backfleet backfill submit -f - --wait
   backfleet backfill submit --node ingest --mode descendants --dates 2012-01-01..2015-12-31 --groups 10 --watch
   backfleet backfill submit --node ingest --only clean,rolling --dates 2024-02-29 --gate node --order desc
   backfleet backfill submit --node ingest --mode massive --workspace shop,ads --blacklist old_report --dates 2024-01-01
@@ -50,216 +65,178 @@ the backfill.`,
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
 	}
-	o.connection, o.output, o.request = a.connects(c), a.prints(c), requests(c)
-	c.Flags().StringVar(&o.key, "idempotency-key", "", "submit at most once under this `key`, also over several calls")
-	c.Flags().BoolVar(&o.watch, "watch", false, "stay and show progress until it is quiet")
-	c.Flags().BoolVar(&o.wait, "wait", false, "stay, silently, until it is quiet")
+	o.connection, o.output, o.request = a.connects(c), a.prints(c), a.requests(c)
+	f := c.Flags()
+	f.StringVar(&o.key, "idempotency-key", "", "submit at most once under this `key`, also over several calls; of a file that of its field key")
+	f.BoolVar(&o.again, "again", false, "submit a file once more")
+	f.BoolVar(&o.watch, "watch", false, "stay and show progress until it is quiet")
+	f.BoolVar(&o.wait, "wait", false, "stay, silently, until it is quiet")
 	return c
+}
+
+// submitted is the answer about one request.
+type submitted struct {
+	v1.Submission
+	File   string `json:"file,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Before bool   `json:"before,omitempty"` // it was submitted by an earlier call
 }
 
 func (o *submitOptions) run(ctx context.Context) error {
 	if err := o.output.check(); err != nil {
 		return err
 	}
-	if o.watch && o.wait {
+	switch {
+	case o.watch && o.wait:
 		return fault.Field("--watch", "either --watch or --wait: one shows progress, the other does not")
+	case o.again && len(o.request.files) == 0:
+		return fault.Field("--again", "it is for files, which are submitted once: without -f every call submits")
+	case o.again && o.key != "":
+		return fault.Field("--again", "a key submits at most once: give another key instead")
 	}
 	cl, err := o.connection.client()
 	if err != nil {
 		return err
 	}
-	request, err := o.request.build(ctx, cl)
+	files, err := o.request.read(ctx, cl)
 	if err != nil {
 		return err
 	}
-	s, err := cl.Submit(ctx, request, o.key)
-	if err != nil {
-		return err
+	if o.key != "" && len(files) > 1 {
+		return fault.Field("--idempotency-key", "%d requests were read: expected one, or the field key in each", len(files))
 	}
-	o.warn(s.Warnings)
-	err = o.output.answer(s, []string{s.ID}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s %s: %s\n", s.ID, s.Name, totalsText(s.Totals))
-	})
+	if len(o.request.files) > 0 {
+		if err := o.check(ctx, cl, files); err != nil {
+			return err
+		}
+	}
+	var done []submitted
+	for _, f := range files {
+		s, failed := o.submit(ctx, cl, f)
+		if err = failed; err != nil {
+			break
+		}
+		o.warn(named(f, s.Warnings))
+		done = append(done, *s)
+	}
+	if told := o.tell(done, len(files)); err == nil {
+		err = told
+	}
 	if err != nil || !o.watch && !o.wait {
 		return err
 	}
 	// What follows is for people, beside an answer that a machine reads.
-	return o.follow(ctx, cl, s.ID, o.Err, o.watch)
+	for _, s := range done {
+		err = errors.Join(err, o.follow(ctx, cl, s.ID, o.Err, o.watch))
+	}
+	return err
 }
 
-func totalsText(t v1.PreviewTotals) string {
-	text := number(t.Instances, "instance")
-	if t.Bridges > 0 {
-		text += fmt.Sprintf(", %s", number(t.Bridges, "bridge"))
+// check previews all requests, so that none is submitted where one is wrong.
+func (o *submitOptions) check(ctx context.Context, cl *client.Client, files []*requestfile.File) error {
+	var wrong []fault.Detail
+	for _, f := range files {
+		_, err := cl.Preview(ctx, f.Request, &v1.PreviewBackfillParams{Limit: 1})
+		var e *fault.Error
+		switch err = f.Locate(err); {
+		case err == nil:
+		case len(files) == 1 || !errors.As(err, &e) || e.Code != fault.Invalid && e.Code != fault.NotFound && e.Code != fault.Conflict:
+			return err
+		case len(e.Details) > 0:
+			wrong = append(wrong, e.Details...)
+		default:
+			wrong = append(wrong, fault.Detail{Message: e.Message})
+		}
 	}
-	if t.DryRun > 0 {
-		text += fmt.Sprintf(", %s", number(t.DryRun, "dry run"))
+	if len(wrong) == 0 {
+		return nil
 	}
-	if t.DueLater > 0 {
-		text += fmt.Sprintf(", %d due later", t.DueLater)
-	}
-	return text
+	return fault.New(fault.Invalid, "nothing was submitted").WithDetails(wrong...)
 }
 
-type previewOptions struct {
-	*app
-	connection *connection
-	output     *output
-	request    *requestOptions
-	instances  int
-	ofNode     string
-	ofDate     string
-}
-
-func (a *app) backfillPreview() *cobra.Command {
-	o := &previewOptions{app: a}
-	c := &cobra.Command{
-		Use: "preview [--node ID] [flags]", Short: "Show what a backfill would run; change nothing",
-		Example: `  backfleet backfill preview --node ingest --mode descendants --dates 2012-01-01..2012-01-31 --groups 4
-  backfleet backfill preview --node ingest --dates 2012-01-01..2012-12-31 --of-date 2012-02-29 --instances 0`,
-		Args: exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
-	}
-	o.connection, o.output, o.request = a.connects(c), a.prints(c), requests(c)
-	c.Flags().IntVar(&o.instances, "instances", 10, "show so many instances with their values; 0: all")
-	c.Flags().StringVar(&o.ofNode, "of-node", "", "of the instances only those of this node, by `id`")
-	c.Flags().StringVar(&o.ofDate, "of-date", "", "of the instances only those of this data timestamp, `yyyy-mm-dd`")
-	return c
-}
-
-func (o *previewOptions) run(ctx context.Context) error {
-	if err := o.output.check(); err != nil {
-		return err
-	}
-	cl, err := o.connection.client()
-	if err != nil {
-		return err
-	}
-	request, err := o.request.build(ctx, cl)
-	if err != nil {
-		return err
-	}
-	var first *v1.Preview
-	instances, err := all(ctx, o.instances, func(ctx context.Context, cursor string, limit int) ([]v1.PreviewInstance, string, error) {
-		p, err := cl.Preview(ctx, request, &v1.PreviewBackfillParams{Node: o.ofNode, Date: o.ofDate, Cursor: cursor, Limit: limit})
+// submit submits one request, unless an earlier call did.
+func (o *submitOptions) submit(ctx context.Context, cl *client.Client, f *requestfile.File) (*submitted, error) {
+	out := &submitted{File: f.Name, Key: o.key}
+	switch {
+	case out.File == "":
+	case o.again && f.Key != "":
+		return nil, fault.Field("--again", "%s has the key %q, which submits at most once: change it there", f.Name, f.Key)
+	case !o.again:
+		out.Key = cmp.Or(o.key, f.Key, requestfile.KeyOf(f.Request))
+		b, err := earlier(ctx, cl, f.Request)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		if first == nil {
-			first = p
+		if b != nil {
+			s := b.Summary
+			out.Before, out.Submission = true, v1.Submission{ID: s.ID, Name: s.Name, Warnings: []v1.Warning{},
+				Totals: v1.PreviewTotals{Instances: b.Receipt.Generated, Asked: b.Receipt.Asked, Bridges: b.Receipt.Bridges, DryRun: b.Receipt.DryRun}}
+			return out, nil
 		}
-		return p.Instances, p.Next, nil
-	})
+	}
+	newest := cl.Index()
+	s, err := cl.Submit(ctx, f.Request, out.Key)
 	if err != nil {
-		return err
+		return nil, f.Locate(err)
 	}
-	first.Instances, first.Next = instances, ""
-	o.warn(first.Warnings)
-	return o.output.answer(first, nil, func(w io.Writer) { o.show(w, first) })
+	out.Submission = *s
+	out.Before = out.File != "" && s.Index <= newest
+	return out, nil
 }
 
-func (o *previewOptions) show(w io.Writer, p *v1.Preview) {
-	sheet(w, "Name", p.Name, "Today", p.Today+" "+p.Zone, "Dates", count(p.Dates), "Instances", totalsText(p.Totals))
-	for _, c := range p.Priorities {
-		fmt.Fprintf(w, "Priority %d: %s\n", c.Priority, number(c.Instances, "instance"))
+// earlier finds the newest backfill of the request's own name, if it asked for
+// the same; nil otherwise. Keys are kept for a day, names as long as backfills.
+func earlier(ctx context.Context, cl *client.Client, r v1.BackfillRequest) (*v1.Backfill, error) {
+	if r.Name == "" {
+		return nil, nil
 	}
-	fmt.Fprintln(w)
-	var rows [][]string
-	for _, g := range p.Groups {
-		rows = append(rows, []string{count(g.Group), count(g.Dates), g.First, g.Last, count(g.Instances)})
+	b, err := byName(ctx, cl, r.Name)
+	if b == nil || err != nil || len(differences(b.Request, r)) > 0 {
+		return nil, err
 	}
-	o.grid(w, []string{"GROUP", "DATES", "FIRST", "LAST", "INSTANCES"}, rows)
-	fmt.Fprintln(w)
-	rows = nil
-	for _, n := range p.Nodes {
-		rows = append(rows, []string{n.Node, n.Name, count(n.Level), count(n.Instances), n.ResourceGroup, string(n.DryRun)})
-	}
-	o.grid(w, []string{"NODE", "NAME", "LEVEL", "INSTANCES", "GROUP", "DRY RUN"}, rows)
-	o.units(w, p)
-	o.ahead(w, p)
-	if len(p.Instances) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
-	rows = nil
-	for _, i := range p.Instances {
-		var values []string
-		for _, v := range i.Values {
-			values = append(values, v.Name+"="+v.Value)
+	return b, nil
+}
+
+// byName finds the newest backfill of a name; nil where there is none.
+func byName(ctx context.Context, cl *client.Client, name string) (*v1.Backfill, error) {
+	cursor := ""
+	for {
+		p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: name, Cursor: cursor})
+		if err != nil {
+			return nil, err
 		}
-		rows = append(rows, []string{i.Node, i.Date, i.ScheduledTime.Format("2006-01-02 15:04"), count(i.Group), count(i.Priority),
-			string(i.DryRun), strings.Join(values, " ")})
-	}
-	o.grid(w, []string{"NODE", "DATE", "SCHEDULED", "GROUP", "PRIORITY", "DRY RUN", "VALUES"}, rows)
-}
-
-// units shows what of logical nodes runs, and why (RULES R12.2).
-func (o *previewOptions) units(w io.Writer, p *v1.Preview) {
-	var rows [][]string
-	for _, n := range p.Nodes {
-		for _, u := range n.Units {
-			runs := "no"
-			if u.Runs {
-				runs = "yes"
+		for _, s := range p.Items {
+			if s.Name == name {
+				return cl.Backfill(ctx, s.ID)
 			}
-			rows = append(rows, []string{n.Node, u.Unit, runs, u.Why})
 		}
-	}
-	if len(rows) > 0 {
-		fmt.Fprintln(w)
-		o.grid(w, []string{"NODE", "UNIT", "RUNS", "WHY"}, rows)
+		if cursor = p.Next; cursor == "" {
+			return nil, nil
+		}
 	}
 }
 
-// fewLines is how much of a long list stands in a preview for people; the whole
-// is in the other forms.
-const fewLines = 5
-
-// rest says how much was left out of a list of n.
-func rest(w io.Writer, what string, n int) {
-	if n > fewLines {
-		fmt.Fprintf(w, "%s: %d more\n", what, n-fewLines)
+// tell answers: of one request as the API does, of several with a list.
+func (o *submitOptions) tell(done []submitted, asked int) error {
+	var ids []string
+	for _, s := range done {
+		ids = append(ids, s.ID)
+	}
+	people := func(w io.Writer) {
+		for _, s := range done {
+			before := ""
+			if s.Before {
+				before = "; it was submitted before, nothing new was started (--again starts it anew)"
+			}
+			fmt.Fprintf(w, "%s %s: %s%s\n", s.ID, s.Name, totalsText(s.Totals), before)
+		}
+	}
+	switch {
+	case len(done) == 0:
+		return nil
+	case asked == 1:
+		return o.output.answer(done[0], ids, people)
+	default:
+		return o.output.answer(done, ids, people)
 	}
 }
-
-// ahead shows what the backfill will meet: time, room, schedule, gaps.
-func (o *previewOptions) ahead(w io.Writer, p *v1.Preview) {
-	if f := p.Forecast; f != nil {
-		text := fmt.Sprintf("%s (%s to %s)", seconds(f.Mid), seconds(f.Low), seconds(f.High))
-		if !f.Complete {
-			text = "at least " + text
-		}
-		if f.Why != "" {
-			text += "; " + f.Why
-		}
-		fmt.Fprintf(w, "\nForecast: %s\n", text)
-	}
-	for _, d := range p.Demand {
-		fmt.Fprintf(w, "Demand on %s: up to %d at once, %d slots\n", d.ResourceGroup, d.Peak, d.Slots)
-	}
-	later := p.Totals.DueLater
-	for _, d := range p.DueTimes[:min(fewLines, len(p.DueTimes))] {
-		later -= d.Instances
-		fmt.Fprintf(w, "Due later: %s at %s UTC\n", number(d.Instances, "instance"), moment(&d.At))
-	}
-	if later > 0 {
-		fmt.Fprintf(w, "Due later: %s more\n", number(later, "instance"))
-	}
-	for _, c := range p.Conflicts[:min(fewLines, len(p.Conflicts))] {
-		fmt.Fprintf(w, "Conflict ahead: the schedule runs %s of %s at %s UTC %s\n", c.Node, c.Date, moment(&c.At), c.Instance)
-	}
-	rest(w, "Conflict ahead", len(p.Conflicts))
-	for _, m := range p.MissingUpstreams[:min(fewLines, len(p.MissingUpstreams))] {
-		why := "has never run"
-		if m.Failed {
-			why = "last failed"
-		}
-		fmt.Fprintf(w, "Missing: %s of %s %s; %s needs it\n", m.Node, m.Date, why, m.NeededBy)
-	}
-	rest(w, "Missing", len(p.MissingUpstreams))
-	if len(p.NotPermitted) > 0 {
-		fmt.Fprintf(w, "Dry runs, for you may not run them: %s\n", strings.Join(p.NotPermitted, " "))
-	}
-}
-
-func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }

@@ -107,3 +107,24 @@ func dateLike(s string) bool {
 	_, err := convert.ReadDateRange(s)
 	return err == nil
 }
+
+// Field is one field of a request as its JSON.
+type Field struct{ Name, Value string }
+
+// Fields are those of a request that say something, in the contract's order.
+func Fields(r v1.BackfillRequest) []Field {
+	form, err := contract()
+	if err != nil {
+		return nil
+	}
+	text, _ := json.Marshal(r) // as in KeyOf
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(text, &all)
+	var out []Field
+	for _, p := range form.Properties {
+		if v, ok := all[p.name]; ok {
+			out = append(out, Field{p.name, string(v)})
+		}
+	}
+	return out
+}
