@@ -341,3 +341,6 @@ func (m *Motion) TimedIn(from, to int) (n int64) {
 	}
 	return n
 }
+
+// AnyTimed says whether something of the plan waits for nothing but its time.
+func (m *Motion) AnyTimed() bool { return m.anyTimed(m.open(0, len(m.p.Groups))) }
