@@ -112,8 +112,14 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 		return err
 	}
 	root.AddCommand(a.contextCommand(), a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
-		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.sourceCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.versionCommand())
+		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.sourceCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.completionCommand(), a.versionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
 	a.watched(root)
+	a.completes(root)
+	_ = root.RegisterFlagCompletionFunc(flagContext, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		return a.contextNames(begun), cobra.ShellCompDirectiveNoFileComp
+	})
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colourWords, cobra.ShellCompDirectiveNoFileComp))
 	for _, c := range o.Commands {
 		mount(root, c)
 	}

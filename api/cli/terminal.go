@@ -58,9 +58,9 @@ func (a *app) colours(w io.Writer) bool {
 	return onTerminal(w) && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"
 }
 
-// paint writes a text for w, in a colour where there are any.
+// paint writes a text for w, in a colour where there are any; 0 is none.
 func (a *app) paint(w io.Writer, c text.Color, s string) string {
-	if s == "" || !a.colours(w) {
+	if s == "" || c == 0 || !a.colours(w) {
 		return s
 	}
 	// Not the library's own switch: that one looks at the process, and not at w.
