@@ -44,7 +44,7 @@ type People interface {
 	// Audit by number.
 	Audit(ctx context.Context, filter AuditFilter, page Page) ([]v1.AuditRecord, Next, error)
 	// RecordRefusals has the audit say that people were not let do something.
-	// Any coordinator may be asked.
+	// fault.Unavailable on a coordinator that does not lead.
 	RecordRefusals(ctx context.Context, refusals []*wire.Refusal, omitted uint64) error
 	// Baselines by name, as nodes name them; contains is as in Nodes.
 	Baselines(ctx context.Context, contains string, page Page) ([]v1.Baseline, Next, error)
@@ -125,8 +125,8 @@ func (w Write) admins(what string) error {
 	return fault.New(fault.Denied, "%s is for admins, and you are %s: ask one", what, convert.WithArticle(w.Role))
 }
 
-// user is whose token the caller showed; empty: it is no user's.
-func (w Write) user() string {
+// User is whose token the caller showed; empty: it is no user's.
+func (w Write) User() string {
 	if w.Via == "" || w.Via == ViaOpen || strings.HasPrefix(w.Via, ViaFile) {
 		return ""
 	}
@@ -155,7 +155,7 @@ func (h handlers) ListUsers(c *gin.Context, p v1.ListUsersParams) {
 }
 
 func (h handlers) GetUser(c *gin.Context, name string, _ v1.GetUserParams) {
-	if w := caller(c); w.user() != name {
+	if w := caller(c); w.User() != name {
 		if err := w.admins("who the users are"); err != nil {
 			h.fail(c, err)
 			return
@@ -231,7 +231,7 @@ func (h handlers) ListTokens(c *gin.Context, p v1.ListTokensParams) {
 // ownerOf is the user whose tokens are meant: the caller, unless an admin names
 // another.
 func (w Write) ownerOf(field, named string) (string, error) {
-	own := w.user()
+	own := w.User()
 	switch {
 	case named != "" && named == own:
 	case named != "":

@@ -69,6 +69,9 @@ func (s *Service) difference(st *state.State, w server.Write, edit *wire.EditPla
 	if !ok {
 		return nil, fault.New(fault.NotFound, "there is no backfill %s", plan.FormatID(edit.Plan))
 	}
+	if err := mayEdit(st, w, edit); err != nil {
+		return nil, err
+	}
 	today, err := s.today()
 	if err != nil {
 		return nil, err

@@ -129,6 +129,7 @@ func (d *entry) change(c *state.Change) {
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "the coordinators or their addresses changed"})
 	case state.TokensChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a join token was made or revoked"})
+	case state.UsersChanged: // for admins alone
 	case state.SourcesChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a data source was set or removed"})
 	case state.SettingsChanged:

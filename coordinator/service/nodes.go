@@ -168,6 +168,9 @@ func matches(contains string, texts ...string) bool {
 func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.Node, remove []string, dryRun bool) (*v1.NodeApplicationResult, error) {
 	if dryRun {
 		st := s.Machine.State()
+		if err := mayApply(st, w, nodes, remove); err != nil {
+			return nil, err
+		}
 		change, err := node.Apply(allNodes(st), nodes, remove)
 		if err != nil {
 			return nil, err
@@ -179,6 +182,9 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 	var found []v1.Warning
 	tried := false
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
+		if err := mayApply(st, w, nodes, remove); err != nil {
+			return err
+		}
 		change, err := node.Apply(allNodes(st), nodes, remove)
 		if err != nil {
 			return err

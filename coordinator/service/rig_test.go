@@ -81,7 +81,7 @@ func (r *rig) pass(d time.Duration) {
 }
 
 func write(key string) server.Write {
-	return server.Write{Actor: "ann", RequestID: key, Hash: []byte("hash of " + key)}
+	return server.Write{Actor: "ann", Role: wire.Role_ADMIN, RequestID: key, Hash: []byte("hash of " + key)}
 }
 
 func (r *rig) apply(nodes ...*wire.Node) {

@@ -14,7 +14,10 @@ import (
 )
 
 func command(w server.Write) *wire.Command {
-	return &wire.Command{Actor: w.Actor, RequestId: w.RequestID, RequestHash: w.Hash, Why: w.Why}
+	return &wire.Command{
+		Actor: w.Actor, RequestId: w.RequestID, RequestHash: w.Hash, Why: w.Why,
+		Via: w.Via, From: w.From, Operation: w.Operation, IfMatch: w.IfMatch,
+	}
 }
 
 // kept is the answer that a request with this key got before, nil when there
@@ -23,7 +26,7 @@ func command(w server.Write) *wire.Command {
 // retry gets its answer also when the request could not be made any more.
 func kept(st *state.State, w server.Write) (*wire.Answer, error) {
 	c := command(w)
-	c.NowMs = st.NowMs()
+	c.NowMs, c.IfMatch = st.NowMs(), "" // nothing is changed
 	c.Body = &wire.Command_Turn{Turn: &wire.Turn{}}
 	_, r := st.Apply(st.Index()+1, c)
 	return r.Answer, r.Err
@@ -71,6 +74,9 @@ func (s *Service) submission(st *state.State, w server.Write, request *wire.Requ
 // so that a retry gets the same one.
 func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Request) (*v1.Submission, error) {
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
+		if err := maySubmit(w, request); err != nil {
+			return err
+		}
 		sub, err := s.submission(st, w, request)
 		c.Body = &wire.Command_Submit{Submit: sub}
 		return err
@@ -93,7 +99,7 @@ func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOpe
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
 		targets, err := withDescendants(st, o)
 		if err == nil {
-			err = permit(st, w, o.Kind, targets)
+			err = mayOperate(st, w, o.Kind, targets)
 		}
 		c.Body = &wire.Command_Operate{Operate: &wire.Operate{Kind: o.Kind, Targets: targets, Upstream: o.Upstream, Priority: o.Priority}}
 		return err
