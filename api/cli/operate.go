@@ -21,13 +21,21 @@ var steering = map[string]struct {
 	short, done string
 	operation   v1.BackfillOperation
 	ofDates     func(*client.Client, context.Context, string, v1.DatesOperation) (*v1.Operation, error) // nil: whole ones only
+	until       string                                                                                  // of --wait; empty: there is nothing to wait for
 }{
-	"stop":     {"Start nothing new and stop what runs", "stopped", v1.BackfillOperationStop, nil},
-	"pause":    {"Start nothing new; let what runs finish", "paused", v1.BackfillOperationPause, nil},
-	"resume":   {"Go on after a pause, a stop or a halt", "resumed", v1.BackfillOperationResume, nil},
-	"freeze":   {"Hold all instances that wait, of whole backfills or of some dates", "frozen", v1.BackfillOperationFreeze, (*client.Client).Freeze},
-	"unfreeze": {"Let frozen instances go on, of whole backfills or of some dates", "unfrozen", v1.BackfillOperationUnfreeze, (*client.Client).Unfreeze},
+	"stop":     {"Start nothing new and stop what runs", "stopped", v1.BackfillOperationStop, nil, untilStill},
+	"pause":    {"Start nothing new; let what runs finish", "paused", v1.BackfillOperationPause, nil, untilStill},
+	"resume":   {"Go on after a pause, a stop or a halt", "resumed", v1.BackfillOperationResume, nil, untilQuiet},
+	"freeze":   {"Hold all instances that wait, of whole backfills or of some dates", "frozen", v1.BackfillOperationFreeze, (*client.Client).Freeze, ""},
+	"unfreeze": {"Let frozen instances go on, of whole backfills or of some dates", "unfrozen", v1.BackfillOperationUnfreeze, (*client.Client).Unfreeze, untilQuiet},
 }
+
+// When --wait is over.
+const (
+	untilStill = "nothing of it runs any more"
+	untilEnded = "the named ones have ended; the exit status is 1 unless all of them succeeded"
+	untilQuiet = "it is quiet; the exit status is 1 unless all of it succeeded"
+)
 
 // acting is what commands that change something have in common.
 type acting struct {
@@ -61,6 +69,14 @@ takes the ids from standard input.`,
 		Args:    some("BACKFILL"),
 	}
 	o := a.acts(c)
+	stay := &waiting{app: a}
+	if s.until != "" {
+		stay = a.waits(c, s.until)
+		c.Example += "\n  backfleet backfill " + name + " b12 --wait"
+	}
+	if s.until == untilQuiet {
+		stay.watches(c)
+	}
 	var dates []string
 	if s.ofDates != nil {
 		c.Flags().StringArrayVar(&dates, "dates", nil, "of one backfill only these data timestamps: `FROM..TO` or one date (repeatable)")
@@ -73,6 +89,9 @@ takes the ids from standard input.`,
 		}
 		ranges, err := readDates("--dates", dates)
 		if err != nil {
+			return err
+		}
+		if err := stay.check(); err != nil {
 			return err
 		}
 		if len(ranges) > 0 && len(ids) > 1 {
@@ -93,13 +112,21 @@ takes the ids from standard input.`,
 		if err != nil {
 			return err
 		}
-		return o.answer(result, func(w io.Writer, b v1.Operation) {
+		err = o.answer(result, func(w io.Writer, b v1.Operation) {
 			how := ""
 			if b.Instances > 0 {
 				how = fmt.Sprintf(": %s", number(b.Instances, "instance"))
 			}
 			fmt.Fprintf(w, "%s %s%s\n", b.Backfill, s.done, how)
 		})
+		switch {
+		case err != nil:
+			return err
+		case s.until == untilStill:
+			return stay.still(c.Context(), cl, ids)
+		default:
+			return stay.quiet(c.Context(), cl, ids)
+		}
 	}
 	return c
 }
@@ -198,8 +225,12 @@ word of each line.`,
 	o := a.acts(c)
 	var request v1.InstancesOperation
 	var descendants string
+	stay := &waiting{app: a}
 	switch act.operation {
+	case v1.InstanceOperationForceRun:
+		stay = a.waits(c, untilEnded)
 	case v1.InstanceOperationRerun:
+		stay = a.waits(c, untilEnded)
 		c.Flags().StringVar(&descendants, "descendants", "", "run these descendants again too: `ids` separated by commas, or all of them")
 		c.Flags().Lookup("descendants").NoOptDefVal = "all"
 	case v1.InstanceOperationRemoveUpstream:
@@ -223,6 +254,9 @@ word of each line.`,
 		case act.operation == v1.InstanceOperationSetPriority && !slices.Contains([]int32{1, 2, 3, 5, 7, 8}, request.Priority):
 			return fault.Field("--priority", "%d is no priority: expected 1, 2, 3, 5, 7 or 8", request.Priority)
 		}
+		if n := len(request.Instances); stay.wait && n > mostAwaited {
+			return fault.Field("--wait", "%d instances are named: expected at most %d; backfleet backfill wait waits for whole backfills", n, mostAwaited)
+		}
 		cl, err := o.begin()
 		if err != nil {
 			return err
@@ -231,9 +265,13 @@ word of each line.`,
 		if err != nil {
 			return err
 		}
-		return o.answer(result, func(w io.Writer, b v1.Operation) {
+		err = o.answer(result, func(w io.Writer, b v1.Operation) {
 			fmt.Fprintf(w, "%s: %s %s\n", b.Backfill, number(b.Instances, "instance"), act.done)
 		})
+		if err != nil {
+			return err
+		}
+		return stay.instances(c.Context(), cl, request.Instances)
 	}
 	return c
 }
@@ -260,15 +298,19 @@ func (a *app) backfillRerun() *cobra.Command {
 	var descendants string
 	c := &cobra.Command{
 		Use: "rerun BACKFILL [INSTANCE...]", Short: "Run instances again, all or nothing",
-		Example: `  backfleet backfill rerun b12 --failed
+		Example: `  backfleet backfill rerun b12 --failed --watch
   backfleet backfill rerun b12 b12.345 b12.346 --descendants`,
 		Args: some("BACKFILL"),
 	}
 	c.Flags().BoolVar(&failed, "failed", false, "exactly the failed ones and what they blocked")
 	c.Flags().StringVar(&descendants, "descendants", "", "run these descendants again too: `ids` separated by commas, or all of them")
 	c.Flags().Lookup("descendants").NoOptDefVal = "all"
-	o := a.acts(c)
+	o, stay := a.acts(c), a.waits(c, untilQuiet)
+	stay.watches(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := stay.check(); err != nil {
+			return err
+		}
 		set, err := readDescendants(descendants)
 		if err != nil {
 			return err
@@ -294,9 +336,13 @@ func (a *app) backfillRerun() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return o.output.answer(result, []string{result.Backfill}, func(w io.Writer) {
+		err = o.output.answer(result, []string{result.Backfill}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %s to run again\n", result.Backfill, number(result.Instances, "instance"))
 		})
+		if err != nil {
+			return err
+		}
+		return stay.quiet(c.Context(), cl, args[:1])
 	}
 	return c
 }

@@ -18,7 +18,7 @@ import (
 func (a *app) backfillCommand() *cobra.Command {
 	return group("backfill", "Preview, submit, watch and steer backfills",
 		a.backfillPreview(), a.backfillSubmit(), a.backfillDiff(), a.backfillExport(), a.backfillExample(), a.backfillSchema(),
-		a.backfillList(), a.backfillShow(), a.backfillExplain(), a.backfillWatch(),
+		a.backfillList(), a.backfillShow(), a.backfillExplain(), a.backfillWatch(), a.backfillWait(),
 		a.backfillReceipt(), a.backfillDates(), a.steer("stop"), a.steer("pause"), a.steer("resume"), a.backfillRerun(),
 		a.steer("freeze"), a.steer("unfreeze"), a.backfillEdit(), a.backfillOperations())
 }
@@ -30,8 +30,7 @@ type submitOptions struct {
 	request    *requestOptions
 	key        string
 	again      bool
-	watch      bool
-	wait       bool
+	stay       *waiting
 }
 
 func (a *app) backfillSubmit() *cobra.Command {
@@ -69,8 +68,8 @@ the backfill.`,
 	f := c.Flags()
 	f.StringVar(&o.key, "idempotency-key", "", "submit at most once under this `key`, also over several calls; of a file that of its field key")
 	f.BoolVar(&o.again, "again", false, "submit a file once more")
-	f.BoolVar(&o.watch, "watch", false, "stay and show progress until it is quiet")
-	f.BoolVar(&o.wait, "wait", false, "stay, silently, until it is quiet")
+	o.stay = a.waits(c, "it is quiet")
+	o.stay.watches(c)
 	return c
 }
 
@@ -86,9 +85,10 @@ func (o *submitOptions) run(ctx context.Context) error {
 	if err := o.output.check(); err != nil {
 		return err
 	}
+	if err := o.stay.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.watch && o.wait:
-		return fault.Field("--watch", "either --watch or --wait: one shows progress, the other does not")
 	case o.again && len(o.request.files) == 0:
 		return fault.Field("--again", "it is for files, which are submitted once: without -f every call submits")
 	case o.again && o.key != "":
@@ -122,14 +122,15 @@ func (o *submitOptions) run(ctx context.Context) error {
 	if told := o.tell(done, len(files)); err == nil {
 		err = told
 	}
-	if err != nil || !o.watch && !o.wait {
+	if err != nil {
 		return err
 	}
 	// What follows is for people, beside an answer that a machine reads.
+	var ids []string
 	for _, s := range done {
-		err = errors.Join(err, o.follow(ctx, cl, s.ID, o.Err, o.watch))
+		ids = append(ids, s.ID)
 	}
-	return err
+	return o.stay.quiet(ctx, cl, ids)
 }
 
 // check previews all requests, so that none is submitted where one is wrong.

@@ -45,37 +45,15 @@ var errNotSucceeded = errors.New("the backfill ended otherwise than succeeded")
 
 // follow stays until the backfill is quiet and says how it ended.
 func (a *app) follow(ctx context.Context, cl *client.Client, id string, w io.Writer, show bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	changed := make(chan struct{}, 1)
-	events := make(chan struct{})
-	go func() { // a stream that fails for good leaves the polling
-		defer close(events)
-		_ = cl.Events(ctx, &v1.StreamEventsParams{Backfill: id}, func(v1.Event) error {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-			return nil
-		})
-	}()
-	defer func() { cancel(); <-events }()
-
 	meter := a.meter(w, show)
-	for {
-		b, err := cl.Backfill(ctx, id)
-		if err != nil {
-			return err
-		}
+	return a.look(ctx, cl, id, func(b *v1.Backfill) (bool, error) {
 		if b.Summary.Quiet {
 			meter.done(b)
-			return ending(b)
+			return true, ending(b)
 		}
 		meter.update(b)
-		if err := pause(ctx, changed); err != nil {
-			return err
-		}
-	}
+		return false, nil
+	})
 }
 
 // pause lasts until something changed, but neither too short nor too long.
