@@ -104,6 +104,7 @@ func (p *peer) passOn(ctx context.Context, r *wire.JoinRequest) (*wire.JoinRespo
 // peers keeps one connection to each other coordinator.
 type peers struct {
 	self    string
+	node    *raftnode.Node
 	machine *machine.Machine
 	options []grpc.DialOption
 	secure  *mtls.Material
@@ -118,7 +119,10 @@ type conn struct {
 	client  wire.PeerClient
 }
 
-// live implements logstore.Peers.
+// live implements logstore.Peers. How many there are, the cluster's
+// configuration says too, which is on disk: the facts of a coordinator that has
+// just started are those of its last snapshot, or none, until it has heard from the
+// leader, and it must not take itself for a majority meanwhile.
 func (p *peers) live() ([]logstore.Peer, int) {
 	var out []logstore.Peer
 	size := 0
@@ -131,7 +135,11 @@ func (p *peers) live() ([]logstore.Peer, int) {
 			out = append(out, logstore.Peer{ID: s.Id, Client: client})
 		}
 	})
-	return out, max(size, 1)
+	members, err := p.node.Servers()
+	if size = max(size, len(members)); err != nil || size == 0 {
+		size = max(size, 2) // it is no member yet, so there is at least one other
+	}
+	return out, size
 }
 
 // dial gives the client of a coordinator; the same one while its address is.

@@ -198,7 +198,7 @@ func (s *Server) openNode(context.Context) (err error) {
 }
 
 func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.DialOption) {
-	s.peers = &peers{self: s.cfg.ID, machine: s.machine, options: options, secure: s.secure, conns: map[string]*conn{}}
+	s.peers = &peers{self: s.cfg.ID, node: s.node, machine: s.machine, options: options, secure: s.secure, conns: map[string]*conn{}}
 	s.copies = logstore.NewReplicator(s.logs, s.peers.live, logstore.ReplicatorOptions{Logger: s.cfg.Logger})
 	s.copies.Start()
 	s.agents = dispatch.New(dispatch.Config{

@@ -57,28 +57,30 @@ trace end
 	text, err := os.ReadFile(filepath.Join(s.Out, "sum"))
 	s.Must(err)
 	want := strings.TrimSpace(string(text))
-	var short error // the last read that came to an end
-	err = fleet.Until(s.Ctx, "the whole log is kept", func(context.Context) (bool, error) {
-		got, n, gap, err := s.logSum(id + ".0")
-		switch {
-		case err == nil && gap != "": // the agent's disk stood still: nothing that shipping could mend
-			s.T.Fatalf("the log has a gap from its beginning on: %s", gap)
-		case err == nil && got != want:
-			short = fmt.Errorf("of the log %d bytes are there, with sum %s, want %s", n, got, want)
-			err = short
+	for _, server := range s.Servers { // some of them were away when the log ended
+		var short error // the last read that came to an end
+		err = fleet.Until(s.Ctx, "the whole log is kept", func(context.Context) (bool, error) {
+			got, n, gap, err := s.logSum(server, id+".0")
+			switch {
+			case err == nil && gap != "": // the agent's disk stood still: nothing that shipping could mend
+				s.T.Fatalf("the log has a gap from its beginning on: %s", gap)
+			case err == nil && got != want:
+				short = fmt.Errorf("of the log %d bytes are there, with sum %s, want %s", n, got, want)
+				err = short
+			}
+			return err == nil, err
+		})
+		if err != nil {
+			s.T.Fatal(server, err, short)
 		}
-		return err == nil, err
-	})
-	if err != nil {
-		s.T.Fatal(err, short)
 	}
 }
 
-// logSum reads a whole log as a person does. gap is a line that says that some
-// were dropped.
-func (s *site) logSum(instance string) (sum string, n int64, gap string, err error) {
+// logSum reads a whole log from one coordinator as a person does. gap is a line
+// that says that some were dropped.
+func (s *site) logSum(server, instance string) (sum string, n int64, gap string, err error) {
 	cmd := exec.CommandContext(s.Ctx, binary, "instance", "logs", instance)
-	cmd.Env = append(os.Environ(), "BACKFLEET_SERVER="+strings.Join(s.Servers, ","))
+	cmd.Env = append(os.Environ(), "BACKFLEET_SERVER="+server)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", 0, "", err
