@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,7 @@ func TestAloneAfterItsStartACoordinatorIsNoMajority(t *testing.T) {
 			t.Fatal(err)
 		}
 		configs[i].HTTP, configs[i].RPC, configs[i].Raft = strings.TrimPrefix(s.HTTPAddress(), "http://"), s.RPCAddress(), s.node.Address()
-		t.Cleanup(func() { _ = s.Stop(t.Context()) })
+		t.Cleanup(func() { _ = s.Stop(context.Background()) })
 		return s
 	}
 	for i := range configs {
