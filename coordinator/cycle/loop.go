@@ -38,9 +38,10 @@ type Loop struct {
 	cfg    Config
 	expiry *Expiry // the pass under way
 	passAt time.Time
-	// agentsAt is when agents are looked at next.
-	agentsAt time.Time
-	passed   map[calendar.Date]time.Time // dates that were refused, until then
+	// agentsAt and tokensAt are when agents and tokens are looked at next.
+	agentsAt, tokensAt time.Time
+
+	passed map[calendar.Date]time.Time // dates that were refused, until then
 }
 
 const (
@@ -74,7 +75,7 @@ func New(cfg Config) *Loop {
 // Lead works until ctx ends: call it for as long as this coordinator leads. It
 // looks when it begins, when nodes have changed, and when something is due.
 func (l *Loop) Lead(ctx context.Context) {
-	l.expiry, l.passAt, l.agentsAt = nil, time.Time{}, time.Time{}
+	l.expiry, l.passAt, l.agentsAt, l.tokensAt = nil, time.Time{}, time.Time{}, time.Time{}
 	clear(l.passed)
 	for ctx.Err() == nil {
 		next := l.round(ctx)
@@ -106,6 +107,10 @@ func (l *Loop) round(ctx context.Context) (next time.Time) {
 	if err == nil {
 		earlier(at)
 		at, err = l.forget(ctx, now)
+	}
+	if err == nil {
+		earlier(at)
+		at, err = l.forgetTokens(ctx, now)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
