@@ -305,6 +305,28 @@ func (c *Client) RevokeToken(ctx context.Context, id, why string) (*v1.Removal, 
 	return read[v1.Removal](c.api.RevokeToken(ctx, id, &v1.RevokeTokenParams{Why: why}))
 }
 
+// Me is who one is, and what one may.
+func (c *Client) Me(ctx context.Context) (*v1.Me, error) {
+	return read[v1.Me](c.api.GetMe(ctx, nil))
+}
+
+// LoginWays tells how one can log in. Nothing has to be shown for it.
+func (c *Client) LoginWays(ctx context.Context) (*v1.LoginWays, error) {
+	return read[v1.LoginWays](c.api.GetLogin(ctx, nil))
+}
+
+// CreateSession logs in: with an ID token of the provider's it makes a session,
+// whose token is told this once.
+func (c *Client) CreateSession(ctx context.Context, r v1.SessionRequest) (*v1.Session, error) {
+	return read[v1.Session](c.api.CreateSession(ctx, nil, r))
+}
+
+// EndSession ends the session whose token the client shows. A token that is no
+// session's stays.
+func (c *Client) EndSession(ctx context.Context) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.EndSession(ctx, nil))
+}
+
 // Audit lists what people did and were not let do, newest first.
 func (c *Client) Audit(ctx context.Context, p *v1.ListAuditParams) (*v1.AuditPage, error) {
 	return read[v1.AuditPage](c.api.ListAudit(ctx, p))
