@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -122,7 +123,7 @@ func (h handlers) RemoveDataSource(c *gin.Context, name string, p v1.RemoveDataS
 }
 
 // put reads a setting from the body, sets it and answers with it.
-func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion | *wire.DataSource, A any](h handlers, c *gin.Context, why, id string,
+func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion | *wire.DataSource | *wire.Channel, A any](h handlers, c *gin.Context, why, id string,
 	read func(id string, body B) (W, error), set func(context.Context, Write, W) (A, uint64, error)) {
 	body, err := decode[B](c)
 	if err != nil {
@@ -142,6 +143,7 @@ func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion 
 	result, index, err := set(c.Request.Context(), w, value)
 	if err == nil {
 		setIndex(c, index)
+		c.Header(headerTag, strconv.Quote(strconv.FormatUint(index, 10)))
 	}
 	h.reply(c, http.StatusOK, result, err)
 }

@@ -188,6 +188,24 @@ func (e Change) Valid() bool {
 	}
 }
 
+// Defines values for ChannelKind.
+const (
+	ChannelKindEmail   ChannelKind = "email"
+	ChannelKindWebhook ChannelKind = "webhook"
+)
+
+// Valid indicates whether the value is a known member of the ChannelKind enum.
+func (e ChannelKind) Valid() bool {
+	switch e {
+	case ChannelKindEmail:
+		return true
+	case ChannelKindWebhook:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Consistency.
 const (
 	ConsistencyLinearizable Consistency = "linearizable"
@@ -304,15 +322,16 @@ func (e ErrorCode) Valid() bool {
 
 // Defines values for EventType.
 const (
-	EventTypeAgent     EventType = "agent"
-	EventTypeBackfill  EventType = "backfill"
-	EventTypeCluster   EventType = "cluster"
-	EventTypeConflict  EventType = "conflict"
-	EventTypeDate      EventType = "date"
-	EventTypeInstance  EventType = "instance"
-	EventTypeNode      EventType = "node"
-	EventTypeOperation EventType = "operation"
-	EventTypeReset     EventType = "reset"
+	EventTypeAgent        EventType = "agent"
+	EventTypeBackfill     EventType = "backfill"
+	EventTypeCluster      EventType = "cluster"
+	EventTypeConflict     EventType = "conflict"
+	EventTypeDate         EventType = "date"
+	EventTypeInstance     EventType = "instance"
+	EventTypeNode         EventType = "node"
+	EventTypeNotification EventType = "notification"
+	EventTypeOperation    EventType = "operation"
+	EventTypeReset        EventType = "reset"
 )
 
 // Valid indicates whether the value is a known member of the EventType enum.
@@ -331,6 +350,8 @@ func (e EventType) Valid() bool {
 	case EventTypeInstance:
 		return true
 	case EventTypeNode:
+		return true
+	case EventTypeNotification:
 		return true
 	case EventTypeOperation:
 		return true
@@ -575,6 +596,27 @@ func (e NodeSwitch) Valid() bool {
 	case NodeSwitchKeep:
 		return true
 	case NodeSwitchRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NotificationState.
+const (
+	NotificationStateDead      NotificationState = "dead"
+	NotificationStateDelivered NotificationState = "delivered"
+	NotificationStatePending   NotificationState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the NotificationState enum.
+func (e NotificationState) Valid() bool {
+	switch e {
+	case NotificationStateDead:
+		return true
+	case NotificationStateDelivered:
+		return true
+	case NotificationStatePending:
 		return true
 	default:
 		return false
@@ -1130,6 +1172,126 @@ func (e YesOrNo) Valid() bool {
 	}
 }
 
+// Defines values for IfNew.
+const (
+	IfNewAsterisk IfNew = "*"
+)
+
+// Valid indicates whether the value is a known member of the IfNew enum.
+func (e IfNew) Valid() bool {
+	switch e {
+	case IfNewAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PutChannelParamsIfNoneMatch.
+const (
+	PutChannelParamsIfNoneMatchAsterisk PutChannelParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the PutChannelParamsIfNoneMatch enum.
+func (e PutChannelParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case PutChannelParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PutDataSourceParamsIfNoneMatch.
+const (
+	PutDataSourceParamsIfNoneMatchAsterisk PutDataSourceParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the PutDataSourceParamsIfNoneMatch enum.
+func (e PutDataSourceParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case PutDataSourceParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApplyNodesParamsIfNoneMatch.
+const (
+	ApplyNodesParamsIfNoneMatchAsterisk ApplyNodesParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the ApplyNodesParamsIfNoneMatch enum.
+func (e ApplyNodesParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case ApplyNodesParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PutRegionParamsIfNoneMatch.
+const (
+	PutRegionParamsIfNoneMatchAsterisk PutRegionParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the PutRegionParamsIfNoneMatch enum.
+func (e PutRegionParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case PutRegionParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PutResourceGroupParamsIfNoneMatch.
+const (
+	PutResourceGroupParamsIfNoneMatchAsterisk PutResourceGroupParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the PutResourceGroupParamsIfNoneMatch enum.
+func (e PutResourceGroupParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case PutResourceGroupParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PutUserParamsIfNoneMatch.
+const (
+	PutUserParamsIfNoneMatchAsterisk PutUserParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the PutUserParamsIfNoneMatch enum.
+func (e PutUserParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case PutUserParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PutWorkspaceParamsIfNoneMatch.
+const (
+	PutWorkspaceParamsIfNoneMatchAsterisk PutWorkspaceParamsIfNoneMatch = "*"
+)
+
+// Valid indicates whether the value is a known member of the PutWorkspaceParamsIfNoneMatch enum.
+func (e PutWorkspaceParamsIfNoneMatch) Valid() bool {
+	switch e {
+	case PutWorkspaceParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccessToken defines model for AccessToken.
 type AccessToken struct {
 	CreatedAt   time.Time `json:"createdAt"`
@@ -1585,6 +1747,73 @@ type BaselinePriority struct {
 // Change defines model for Change.
 type Change string
 
+// Channel Where notifications go (RULES R15.6). Secrets are never in it.
+type Channel struct {
+	Body string `json:"body,omitempty"`
+
+	// Dead Notifications that were given up.
+	Dead        int          `json:"dead"`
+	Description string       `json:"description,omitempty"`
+	Disabled    bool         `json:"disabled,omitempty"`
+	Headers     []Assignment `json:"headers,omitempty"`
+
+	// Kind `webhook`: a POST, signed as the Standard Webhooks say. `email`: by the mail server of the coordinators.
+	Kind ChannelKind `json:"kind"`
+
+	// Name Examples: ops
+	Name string `json:"name"`
+
+	// Pending Notifications that are to be delivered there.
+	Pending int `json:"pending"`
+
+	// Secret Signs what is sent.
+	Secret  *SecretPlace `json:"secret,omitempty"`
+	Subject string       `json:"subject,omitempty"`
+
+	// To Examples: ["ops@example.org"]
+	To []string `json:"to,omitempty"`
+
+	// URL Examples: https://hooks.example.org/backfleet
+	URL string `json:"url,omitempty"`
+}
+
+// ChannelKind `webhook`: a POST, signed as the Standard Webhooks say. `email`: by the mail server of the coordinators.
+type ChannelKind string
+
+// ChannelPage defines model for ChannelPage.
+type ChannelPage struct {
+	Items []Channel `json:"items"`
+	Next  string    `json:"next,omitempty"`
+}
+
+// ChannelSettings defines model for ChannelSettings.
+type ChannelSettings struct {
+	// Body A template; empty: the standard one, of a webhook the JSON document NotificationPayload.
+	Body        string `json:"body,omitempty"`
+	Description string `json:"description,omitempty"`
+
+	// Disabled Nothing is sent but tests.
+	Disabled bool `json:"disabled,omitempty"`
+
+	// Headers Of a webhook.
+	Headers []Assignment `json:"headers,omitempty"`
+
+	// Kind `webhook`: a POST, signed as the Standard Webhooks say. `email`: by the mail server of the coordinators.
+	Kind ChannelKind `json:"kind"`
+
+	// Secret Of a webhook: signs what is sent; absent: nothing is signed.
+	Secret *SecretPlace `json:"secret,omitempty"`
+
+	// Subject Of e-mail: a template; empty: the standard one.
+	Subject string `json:"subject,omitempty"`
+
+	// To Of e-mail: addresses.
+	To []string `json:"to,omitempty"`
+
+	// URL Of a webhook: http or https. `{secret}` in it, or in a header, stands for the secret.
+	URL string `json:"url,omitempty"`
+}
+
 // Cluster defines model for Cluster.
 type Cluster struct {
 	AppliedIndex LogIndex `json:"appliedIndex"`
@@ -1656,7 +1885,7 @@ type DataSource struct {
 	// Options The options of its driver.
 	Options []Assignment `json:"options,omitempty"`
 
-	// Password Where an agent finds a secret: one of both.
+	// Password Where an agent, or of a channel a coordinator, finds a secret: one of both.
 	Password *SecretPlace `json:"password,omitempty"`
 	Port     int32        `json:"port,omitempty"`
 
@@ -1683,7 +1912,7 @@ type DataSourcePage struct {
 
 // DataSourceSettings defines model for DataSourceSettings.
 type DataSourceSettings struct {
-	// Ca Where an agent finds a secret: one of both.
+	// Ca Where an agent, or of a channel a coordinator, finds a secret: one of both.
 	Ca *SecretPlace `json:"ca,omitempty"`
 
 	// Database Of sqlite: an absolute path on the agent.
@@ -1692,7 +1921,7 @@ type DataSourceSettings struct {
 	Host        string       `json:"host,omitempty"`
 	Options     []Assignment `json:"options,omitempty"`
 
-	// Password Where an agent finds a secret: one of both.
+	// Password Where an agent, or of a channel a coordinator, finds a secret: one of both.
 	Password *SecretPlace `json:"password,omitempty"`
 
 	// Port 0: that of the type.
@@ -1833,6 +2062,9 @@ type Event struct {
 	Instance InstanceID `json:"instance,omitempty"`
 	Leader   string     `json:"leader,omitempty"`
 	Node     string     `json:"node,omitempty"`
+
+	// Notification Examples: n12
+	Notification NotificationID `json:"notification,omitempty"`
 
 	// Operation RULES R9.
 	Operation OperationKind `json:"operation,omitempty"`
@@ -2595,6 +2827,129 @@ type NodeSort string
 // NodeSwitch Nodes with a mode of their own: run them as normal ones, or keep the mode (RULES R6).
 type NodeSwitch string
 
+// Notification defines model for Notification.
+type Notification struct {
+	// At When it was raised.
+	At time.Time `json:"at"`
+
+	// Backfill Absent: a test.
+	//
+	// Examples: b12
+	Backfill BackfillID `json:"backfill,omitempty"`
+	Channel  string     `json:"channel"`
+
+	// Count Of instances that it is about.
+	Count int64 `json:"count,omitempty"`
+
+	// Error Of the last try.
+	Error string `json:"error,omitempty"`
+
+	// ID Examples: n12
+	ID NotificationID `json:"id"`
+
+	// Instance The first that it is about.
+	//
+	// Examples: b12.345
+	Instance InstanceID `json:"instance,omitempty"`
+
+	// NextAt When it is tried again.
+	NextAt *time.Time `json:"nextAt,omitempty"`
+
+	// Node Of a subscription of a node.
+	Node string `json:"node,omitempty"`
+
+	// Occasion `failure`: an instance failed and is not tried again. `success`: all of it succeeded. `finished`: nothing of it goes on, however
+	// it ended. `stuck`: it is not done, nothing of it ran or ended for a while, and nobody has paused it. `test`: a person tried the
+	// channel; nobody can subscribe to it.
+	Occasion Occasion `json:"occasion"`
+
+	// State `pending`: it is to be delivered. `delivered`. `dead`: its channel has refused it for 24 hours (a setting), or for ever; a person may retry it.
+	State NotificationState `json:"state"`
+
+	// Text One sentence.
+	Text string `json:"text"`
+
+	// TriedAt When it was tried last.
+	TriedAt *time.Time `json:"triedAt,omitempty"`
+
+	// Tries Since it was raised or retried by a person.
+	Tries int `json:"tries"`
+
+	// WebhookID Under which receivers get it, each time the same.
+	WebhookID string `json:"webhookId,omitempty"`
+}
+
+// NotificationID Examples: n12
+type NotificationID = string
+
+// NotificationPage defines model for NotificationPage.
+type NotificationPage struct {
+	// Incomplete So much was looked at that the page is short: go on with `next`.
+	Incomplete bool           `json:"incomplete,omitempty"`
+	Items      []Notification `json:"items"`
+	Next       string         `json:"next,omitempty"`
+}
+
+// NotificationPayload What a webhook gets. The header `webhook-id` is its `id`, `webhook-signature` signs it by the scheme of the Standard Webhooks.
+type NotificationPayload struct {
+	Backfill struct {
+		Counts struct {
+			Failed    int `json:"failed,omitempty"`
+			Frozen    int `json:"frozen,omitempty"`
+			Running   int `json:"running,omitempty"`
+			Succeeded int `json:"succeeded,omitempty"`
+			Total     int `json:"total,omitempty"`
+			Waiting   int `json:"waiting,omitempty"`
+		} `json:"counts"`
+
+		// ID Examples: b12
+		ID   BackfillID `json:"id"`
+		Name string     `json:"name"`
+
+		// State RULES R8.
+		State State `json:"state"`
+
+		// URL Of its page.
+		URL string `json:"url,omitempty"`
+	} `json:"backfill,omitempty"`
+	Channel string `json:"channel"`
+	Count   int    `json:"count,omitempty"`
+
+	// ID The same for each delivery of it.
+	ID string `json:"id"`
+
+	// Instance Examples: b12.345
+	Instance InstanceID `json:"instance,omitempty"`
+	Node     string     `json:"node,omitempty"`
+	Text     string     `json:"text"`
+	Time     time.Time  `json:"time"`
+
+	// Type `failure`: an instance failed and is not tried again. `success`: all of it succeeded. `finished`: nothing of it goes on, however
+	// it ended. `stuck`: it is not done, nothing of it ran or ended for a while, and nobody has paused it. `test`: a person tried the
+	// channel; nobody can subscribe to it.
+	Type Occasion `json:"type"`
+
+	// Version Examples: 1
+	Version int `json:"version"`
+}
+
+// NotificationState `pending`: it is to be delivered. `delivered`. `dead`: its channel has refused it for 24 hours (a setting), or for ever; a person may retry it.
+type NotificationState string
+
+// NotificationsRetried defines model for NotificationsRetried.
+type NotificationsRetried struct {
+	Count int      `json:"count"`
+	Index LogIndex `json:"index"`
+}
+
+// NotificationsRetry defines model for NotificationsRetry.
+type NotificationsRetry struct {
+	Channel string `json:"channel"`
+
+	// Why Why it is done, in the words of who asks. It is kept with the operation.
+	Why WhyText `json:"why,omitempty"`
+}
+
 // Occasion `failure`: an instance failed and is not tried again. `success`: all of it succeeded. `finished`: nothing of it goes on, however
 // it ended. `stuck`: it is not done, nothing of it ran or ended for a while, and nobody has paused it. `test`: a person tried the
 // channel; nobody can subscribe to it.
@@ -3158,7 +3513,7 @@ type SchedulePage struct {
 	Next       string        `json:"next,omitempty"`
 }
 
-// SecretPlace Where an agent finds a secret: one of both.
+// SecretPlace Where an agent, or of a channel a coordinator, finds a secret: one of both.
 type SecretPlace struct {
 	// Environment A variable of the agent that begins with `BACKFLEET_SECRET_`.
 	Environment string `json:"environment,omitempty"`
@@ -3431,6 +3786,12 @@ type DateTo = Date
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
+// IfNew defines model for IfNew.
+type IfNew string
+
 // InstanceParam Examples: b12.345
 type InstanceParam = InstanceID
 
@@ -3696,6 +4057,10 @@ type EditBackfillParams struct {
 	// DryRun Tell the difference; change nothing.
 	DryRun bool `form:"dryRun,omitempty" json:"dryRun,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -3891,6 +4256,76 @@ type ListBaselinesParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// ListChannelsParams defines parameters for ListChannels.
+type ListChannelsParams struct {
+	// Contains Only where the id or the name contains this, upper and lower case alike.
+	Contains Contains `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// RemoveChannelParams defines parameters for RemoveChannel.
+type RemoveChannelParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetChannelParams defines parameters for GetChannel.
+type GetChannelParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// PutChannelParams defines parameters for PutChannel.
+type PutChannelParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch PutChannelParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PutChannelParamsIfNoneMatch defines parameters for PutChannel.
+type PutChannelParamsIfNoneMatch string
+
+// TestChannelParams defines parameters for TestChannel.
+type TestChannelParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // GetClusterParams defines parameters for GetCluster.
 type GetClusterParams struct {
 	// MinIndex Answer only from a state at least this new.
@@ -3931,6 +4366,10 @@ type RemoveDataSourceParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -3950,9 +4389,19 @@ type PutDataSourceParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch PutDataSourceParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// PutDataSourceParamsIfNoneMatch defines parameters for PutDataSource.
+type PutDataSourceParamsIfNoneMatch string
 
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
@@ -4330,9 +4779,19 @@ type ListNodesParams struct {
 
 // ApplyNodesParams defines parameters for ApplyNodes.
 type ApplyNodesParams struct {
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch ApplyNodesParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// ApplyNodesParamsIfNoneMatch defines parameters for ApplyNodes.
+type ApplyNodesParamsIfNoneMatch string
 
 // GetNodeParams defines parameters for GetNode.
 type GetNodeParams struct {
@@ -4361,6 +4820,62 @@ type RenderNodeParams struct {
 	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
 	// as every write that was answered before this read began.
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListNotificationsParams defines parameters for ListNotifications.
+type ListNotificationsParams struct {
+	// State Only those in one of these states.
+	State []NotificationState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Channel Only those to this channel.
+	Channel string `form:"channel,omitempty" json:"channel,omitempty"`
+
+	// Backfill Only those of this backfill.
+	Backfill BackfillID `form:"backfill,omitempty" json:"backfill,omitempty"`
+
+	// Occasion Only those of one of these occasions.
+	Occasion []Occasion `form:"occasion,omitempty" json:"occasion,omitempty"`
+
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// RetryNotificationsParams defines parameters for RetryNotifications.
+type RetryNotificationsParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetNotificationParams defines parameters for GetNotification.
+type GetNotificationParams struct {
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// RetryNotificationParams defines parameters for RetryNotification.
+type RetryNotificationParams struct {
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListRegionsParams defines parameters for ListRegions.
@@ -4397,9 +4912,19 @@ type PutRegionParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch PutRegionParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// PutRegionParamsIfNoneMatch defines parameters for PutRegion.
+type PutRegionParamsIfNoneMatch string
 
 // ListResourceGroupsParams defines parameters for ListResourceGroups.
 type ListResourceGroupsParams struct {
@@ -4435,9 +4960,19 @@ type PutResourceGroupParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch PutResourceGroupParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// PutResourceGroupParamsIfNoneMatch defines parameters for PutResourceGroup.
+type PutResourceGroupParamsIfNoneMatch string
 
 // ListScheduleParams defines parameters for ListSchedule.
 type ListScheduleParams struct {
@@ -4587,6 +5122,10 @@ type RemoveUserParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -4606,9 +5145,19 @@ type PutUserParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch PutUserParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// PutUserParamsIfNoneMatch defines parameters for PutUser.
+type PutUserParamsIfNoneMatch string
 
 // ListWorkspacesParams defines parameters for ListWorkspaces.
 type ListWorkspacesParams struct {
@@ -4644,9 +5193,19 @@ type PutWorkspaceParams struct {
 	// Why Why it is done, in the words of who asks.
 	Why Why `form:"why,omitempty" json:"why,omitempty"`
 
+	// IfMatch The `ETag` with which the thing was read: it is changed only if it is still the same, otherwise the answer is
+	// `precondition` (412). `*`: if it is there at all. Of nodes only with a single one.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch `*`: only if there is no such thing yet.
+	IfNoneMatch PutWorkspaceParamsIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// PutWorkspaceParamsIfNoneMatch defines parameters for PutWorkspace.
+type PutWorkspaceParamsIfNoneMatch string
 
 // DrainAgentsJSONRequestBody defines body for DrainAgents for application/json ContentType.
 type DrainAgentsJSONRequestBody = AgentsDrain
@@ -4684,6 +5243,9 @@ type StopBackfillJSONRequestBody = Reasoned
 // UnfreezeBackfillJSONRequestBody defines body for UnfreezeBackfill for application/json ContentType.
 type UnfreezeBackfillJSONRequestBody = DatesOperation
 
+// PutChannelJSONRequestBody defines body for PutChannel for application/json ContentType.
+type PutChannelJSONRequestBody = ChannelSettings
+
 // TransferLeadershipJSONRequestBody defines body for TransferLeadership for application/json ContentType.
 type TransferLeadershipJSONRequestBody = TransferRequest
 
@@ -4698,6 +5260,9 @@ type CreateJoinTokenJSONRequestBody = JoinTokenRequest
 
 // ApplyNodesJSONRequestBody defines body for ApplyNodes for application/json ContentType.
 type ApplyNodesJSONRequestBody = NodeApplication
+
+// RetryNotificationsJSONRequestBody defines body for RetryNotifications for application/json ContentType.
+type RetryNotificationsJSONRequestBody = NotificationsRetry
 
 // PutRegionJSONRequestBody defines body for PutRegion for application/json ContentType.
 type PutRegionJSONRequestBody = RegionSettings
@@ -5053,6 +5618,50 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/baselines (the `ListBaselines` operationId).
 	ListBaselines(ctx context.Context, params *ListBaselinesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListChannels Channels by name.
+	//
+	// Corresponds with GET /v1/channels (the `ListChannels` operationId).
+	ListChannels(ctx context.Context, params *ListChannelsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveChannel Remove a channel. For operators.
+	//
+	// Subscriptions stay and tell nobody. What is pending there is dead.
+	//
+	// Corresponds with DELETE /v1/channels/{channel} (the `RemoveChannel` operationId).
+	RemoveChannel(ctx context.Context, channel string, params *RemoveChannelParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetChannel A channel. Its secret is only with the coordinators.
+	//
+	// Corresponds with GET /v1/channels/{channel} (the `GetChannel` operationId).
+	GetChannel(ctx context.Context, channel string, params *GetChannelParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutChannelWithBody Add or replace a channel. For operators.
+	//
+	// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+	// secret in clear is refused: `secret` says where the coordinators find it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+	PutChannelWithBody(ctx context.Context, channel string, params *PutChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutChannel Add or replace a channel. For operators.
+	//
+	// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+	// secret in clear is refused: `secret` says where the coordinators find it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+	PutChannel(ctx context.Context, channel string, params *PutChannelParams, body PutChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestChannel Send a notification of the occasion `test`. For operators.
+	//
+	// It is tried once, also by a channel that is disabled. One that is still `pending` in the answer goes on.
+	//
+	// Corresponds with POST /v1/channels/{channel}/test (the `TestChannel` operationId).
+	TestChannel(ctx context.Context, channel string, params *TestChannelParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetCluster The coordinators as the asked one sees them.
 	//
 	// Corresponds with GET /v1/cluster (the `GetCluster` operationId).
@@ -5274,6 +5883,39 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
 	RenderNode(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNotifications Notifications, newest first.
+	//
+	// What was delivered is kept for 7 days, what is dead for 30, and 10,000 at most.
+	//
+	// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+	ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryNotificationsWithBody Have all dead notifications of a channel tried again. For operators.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+	RetryNotificationsWithBody(ctx context.Context, params *RetryNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryNotifications Have all dead notifications of a channel tried again. For operators.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+	RetryNotifications(ctx context.Context, params *RetryNotificationsParams, body RetryNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetNotification A notification.
+	//
+	// Corresponds with GET /v1/notifications/{notification} (the `GetNotification` operationId).
+	GetNotification(ctx context.Context, notification NotificationID, params *GetNotificationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryNotification Have a notification tried again at once. For operators.
+	//
+	// A dead one is pending again, as if it were new. One that was delivered is refused with `conflict`.
+	//
+	// Corresponds with POST /v1/notifications/{notification}/retry (the `RetryNotification` operationId).
+	RetryNotification(ctx context.Context, notification NotificationID, params *RetryNotificationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRegions Regions by id: those that were set, and those that workspaces name.
 	//
@@ -6104,6 +6746,110 @@ func (c *Client) ListBaselines(ctx context.Context, params *ListBaselinesParams,
 	return c.Client.Do(req)
 }
 
+// ListChannels Channels by name.
+//
+// Corresponds with GET /v1/channels (the `ListChannels` operationId).
+func (c *Client) ListChannels(ctx context.Context, params *ListChannelsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListChannelsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveChannel Remove a channel. For operators.
+//
+// Subscriptions stay and tell nobody. What is pending there is dead.
+//
+// Corresponds with DELETE /v1/channels/{channel} (the `RemoveChannel` operationId).
+func (c *Client) RemoveChannel(ctx context.Context, channel string, params *RemoveChannelParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveChannelRequest(c.Server, channel, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetChannel A channel. Its secret is only with the coordinators.
+//
+// Corresponds with GET /v1/channels/{channel} (the `GetChannel` operationId).
+func (c *Client) GetChannel(ctx context.Context, channel string, params *GetChannelParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetChannelRequest(c.Server, channel, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutChannelWithBody Add or replace a channel. For operators.
+//
+// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+// secret in clear is refused: `secret` says where the coordinators find it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+func (c *Client) PutChannelWithBody(ctx context.Context, channel string, params *PutChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutChannelRequestWithBody(c.Server, channel, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutChannel Add or replace a channel. For operators.
+//
+// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+// secret in clear is refused: `secret` says where the coordinators find it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+func (c *Client) PutChannel(ctx context.Context, channel string, params *PutChannelParams, body PutChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutChannelRequest(c.Server, channel, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestChannel Send a notification of the occasion `test`. For operators.
+//
+// It is tried once, also by a channel that is disabled. One that is still `pending` in the answer goes on.
+//
+// Corresponds with POST /v1/channels/{channel}/test (the `TestChannel` operationId).
+func (c *Client) TestChannel(ctx context.Context, channel string, params *TestChannelParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestChannelRequest(c.Server, channel, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetCluster The coordinators as the asked one sees them.
 //
 // Corresponds with GET /v1/cluster (the `GetCluster` operationId).
@@ -6636,6 +7382,89 @@ func (c *Client) GetNode(ctx context.Context, node string, params *GetNodeParams
 // Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
 func (c *Client) RenderNode(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRenderNodeRequest(c.Server, node, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNotifications Notifications, newest first.
+//
+// What was delivered is kept for 7 days, what is dead for 30, and 10,000 at most.
+//
+// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+func (c *Client) ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNotificationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryNotificationsWithBody Have all dead notifications of a channel tried again. For operators.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+func (c *Client) RetryNotificationsWithBody(ctx context.Context, params *RetryNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryNotificationsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryNotifications Have all dead notifications of a channel tried again. For operators.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+func (c *Client) RetryNotifications(ctx context.Context, params *RetryNotificationsParams, body RetryNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryNotificationsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetNotification A notification.
+//
+// Corresponds with GET /v1/notifications/{notification} (the `GetNotification` operationId).
+func (c *Client) GetNotification(ctx context.Context, notification NotificationID, params *GetNotificationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNotificationRequest(c.Server, notification, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryNotification Have a notification tried again at once. For operators.
+//
+// A dead one is pending again, as if it were new. One that was delivered is refused with `conflict`.
+//
+// Corresponds with POST /v1/notifications/{notification}/retry (the `RetryNotification` operationId).
+func (c *Client) RetryNotification(ctx context.Context, notification NotificationID, params *RetryNotificationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryNotificationRequest(c.Server, notification, params)
 	if err != nil {
 		return nil, err
 	}
@@ -8248,12 +9077,21 @@ func NewEditBackfillRequestWithBody(server string, backfill BackfillParam, param
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam1)
 
 	}
 
@@ -9294,6 +10132,403 @@ func NewListBaselinesRequest(server string, params *ListBaselinesParams) (*http.
 	return req, nil
 }
 
+// NewListChannelsRequest constructs an http.Request for the ListChannels method
+func NewListChannelsRequest(server string, params *ListChannelsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/channels")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "contains", params.Contains, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveChannelRequest constructs an http.Request for the RemoveChannel method
+func NewRemoveChannelRequest(server string, channel string, params *RemoveChannelParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "channel", channel, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/channels/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam1)
+
+	}
+
+	return req, nil
+}
+
+// NewGetChannelRequest constructs an http.Request for the GetChannel method
+func NewGetChannelRequest(server string, channel string, params *GetChannelParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "channel", channel, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/channels/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutChannelRequest calls the generic PutChannel builder with application/json body
+func NewPutChannelRequest(server string, channel string, params *PutChannelParams, body PutChannelJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutChannelRequestWithBody(server, channel, params, "application/json", bodyReader)
+}
+
+// NewPutChannelRequestWithBody constructs an http.Request for the PutChannel method, with any body, and a specified content type
+func NewPutChannelRequestWithBody(server string, channel string, params *PutChannelParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "channel", channel, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/channels/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
+
+	}
+
+	return req, nil
+}
+
+// NewTestChannelRequest constructs an http.Request for the TestChannel method
+func NewTestChannelRequest(server string, channel string, params *TestChannelParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "channel", channel, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/channels/%s/test", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetClusterRequest constructs an http.Request for the GetCluster method
 func NewGetClusterRequest(server string, params *GetClusterParams) (*http.Request, error) {
 	var err error
@@ -9545,12 +10780,21 @@ func NewRemoveDataSourceRequest(server string, dataSource string, params *Remove
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam1)
 
 	}
 
@@ -9693,12 +10937,30 @@ func NewPutDataSourceRequestWithBody(server string, dataSource string, params *P
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -11500,12 +12762,30 @@ func NewApplyNodesRequestWithBody(server string, params *ApplyNodesParams, conte
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -11661,6 +12941,331 @@ func NewRenderNodeRequest(server string, node string, params *RenderNodeParams) 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListNotificationsRequest constructs an http.Request for the ListNotifications method
+func NewListNotificationsRequest(server string, params *ListNotificationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "channel", params.Channel, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "backfill", params.Backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Occasion != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "occasion", params.Occasion, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRetryNotificationsRequest calls the generic RetryNotifications builder with application/json body
+func NewRetryNotificationsRequest(server string, params *RetryNotificationsParams, body RetryNotificationsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetryNotificationsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRetryNotificationsRequestWithBody constructs an http.Request for the RetryNotifications method, with any body, and a specified content type
+func NewRetryNotificationsRequestWithBody(server string, params *RetryNotificationsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications/retry")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetNotificationRequest constructs an http.Request for the GetNotification method
+func NewGetNotificationRequest(server string, notification NotificationID, params *GetNotificationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "notification", notification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRetryNotificationRequest constructs an http.Request for the RetryNotification method
+func NewRetryNotificationRequest(server string, notification NotificationID, params *RetryNotificationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "notification", notification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -11884,12 +13489,30 @@ func NewPutRegionRequestWithBody(server string, region string, params *PutRegion
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -12114,12 +13737,30 @@ func NewPutResourceGroupRequestWithBody(server string, resourceGroup string, par
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -12904,12 +14545,21 @@ func NewRemoveUserRequest(server string, user string, params *RemoveUserParams) 
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam1)
 
 	}
 
@@ -13052,12 +14702,30 @@ func NewPutUserRequestWithBody(server string, user string, params *PutUserParams
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -13282,12 +14950,30 @@ func NewPutWorkspaceRequestWithBody(server string, workspace string, params *Put
 
 		var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Idempotency-Key", headerParam0)
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -13628,6 +15314,58 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/baselines (the `ListBaselines` operationId).
 	ListBaselinesWithResponse(ctx context.Context, params *ListBaselinesParams, reqEditors ...RequestEditorFn) (*ListBaselinesResponse, error)
 
+	// ListChannelsWithResponse Channels by name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/channels (the `ListChannels` operationId).
+	ListChannelsWithResponse(ctx context.Context, params *ListChannelsParams, reqEditors ...RequestEditorFn) (*ListChannelsResponse, error)
+
+	// RemoveChannelWithResponse Remove a channel. For operators.
+	//
+	// Subscriptions stay and tell nobody. What is pending there is dead.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/channels/{channel} (the `RemoveChannel` operationId).
+	RemoveChannelWithResponse(ctx context.Context, channel string, params *RemoveChannelParams, reqEditors ...RequestEditorFn) (*RemoveChannelResponse, error)
+
+	// GetChannelWithResponse A channel. Its secret is only with the coordinators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/channels/{channel} (the `GetChannel` operationId).
+	GetChannelWithResponse(ctx context.Context, channel string, params *GetChannelParams, reqEditors ...RequestEditorFn) (*GetChannelResponse, error)
+
+	// PutChannelWithBodyWithResponse Add or replace a channel. For operators.
+	//
+	// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+	// secret in clear is refused: `secret` says where the coordinators find it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+	PutChannelWithBodyWithResponse(ctx context.Context, channel string, params *PutChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutChannelResponse, error)
+
+	// PutChannelWithResponse Add or replace a channel. For operators.
+	//
+	// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+	// secret in clear is refused: `secret` says where the coordinators find it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+	PutChannelWithResponse(ctx context.Context, channel string, params *PutChannelParams, body PutChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*PutChannelResponse, error)
+
+	// TestChannelWithResponse Send a notification of the occasion `test`. For operators.
+	//
+	// It is tried once, also by a channel that is disabled. One that is still `pending` in the answer goes on.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/channels/{channel}/test (the `TestChannel` operationId).
+	TestChannelWithResponse(ctx context.Context, channel string, params *TestChannelParams, reqEditors ...RequestEditorFn) (*TestChannelResponse, error)
+
 	// GetClusterWithResponse The coordinators as the asked one sees them.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -13893,6 +15631,45 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
 	RenderNodeWithResponse(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*RenderNodeResponse, error)
+
+	// ListNotificationsWithResponse Notifications, newest first.
+	//
+	// What was delivered is kept for 7 days, what is dead for 30, and 10,000 at most.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+	ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error)
+
+	// RetryNotificationsWithBodyWithResponse Have all dead notifications of a channel tried again. For operators.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+	RetryNotificationsWithBodyWithResponse(ctx context.Context, params *RetryNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryNotificationsResponse, error)
+
+	// RetryNotificationsWithResponse Have all dead notifications of a channel tried again. For operators.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+	RetryNotificationsWithResponse(ctx context.Context, params *RetryNotificationsParams, body RetryNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryNotificationsResponse, error)
+
+	// GetNotificationWithResponse A notification.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/notifications/{notification} (the `GetNotification` operationId).
+	GetNotificationWithResponse(ctx context.Context, notification NotificationID, params *GetNotificationParams, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error)
+
+	// RetryNotificationWithResponse Have a notification tried again at once. For operators.
+	//
+	// A dead one is pending again, as if it were new. One that was delivered is refused with `conflict`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notifications/{notification}/retry (the `RetryNotification` operationId).
+	RetryNotificationWithResponse(ctx context.Context, notification NotificationID, params *RetryNotificationParams, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error)
 
 	// ListRegionsWithResponse Regions by id: those that were set, and those that workspaces name.
 	//
@@ -15112,6 +16889,201 @@ func (r ListBaselinesResponse) StatusCode() int {
 	return 0
 }
 
+// ListChannelsResponse200Headers the declared response headers of an HTTP 200 response for ListChannels
+type ListChannelsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListChannelsResponseDefaultHeaders the declared response headers of an HTTP default response for ListChannels
+type ListChannelsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListChannelsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ChannelPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListChannelsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListChannelsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListChannelsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListChannelsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RemoveChannelResponse200Headers the declared response headers of an HTTP 200 response for RemoveChannel
+type RemoveChannelResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RemoveChannelResponseDefaultHeaders the declared response headers of an HTTP default response for RemoveChannel
+type RemoveChannelResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RemoveChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RemoveChannelResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RemoveChannelResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetChannelResponse200Headers the declared response headers of an HTTP 200 response for GetChannel
+type GetChannelResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetChannelResponseDefaultHeaders the declared response headers of an HTTP default response for GetChannel
+type GetChannelResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Channel
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetChannelResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetChannelResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutChannelResponse200Headers the declared response headers of an HTTP 200 response for PutChannel
+type PutChannelResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// PutChannelResponseDefaultHeaders the declared response headers of an HTTP default response for PutChannel
+type PutChannelResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type PutChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Channel
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutChannelResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PutChannelResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r PutChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// TestChannelResponse200Headers the declared response headers of an HTTP 200 response for TestChannel
+type TestChannelResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// TestChannelResponseDefaultHeaders the declared response headers of an HTTP default response for TestChannel
+type TestChannelResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type TestChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Notification
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *TestChannelResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *TestChannelResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r TestChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // GetClusterResponse200Headers the declared response headers of an HTTP 200 response for GetCluster
 type GetClusterResponse200Headers struct {
 	BackfleetIndex uint64
@@ -16145,6 +18117,162 @@ func (r RenderNodeResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r RenderNodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListNotificationsResponse200Headers the declared response headers of an HTTP 200 response for ListNotifications
+type ListNotificationsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListNotificationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListNotifications
+type ListNotificationsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListNotificationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NotificationPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListNotificationsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListNotificationsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNotificationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNotificationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RetryNotificationsResponse200Headers the declared response headers of an HTTP 200 response for RetryNotifications
+type RetryNotificationsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RetryNotificationsResponseDefaultHeaders the declared response headers of an HTTP default response for RetryNotifications
+type RetryNotificationsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RetryNotificationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NotificationsRetried
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RetryNotificationsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RetryNotificationsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryNotificationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryNotificationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetNotificationResponse200Headers the declared response headers of an HTTP 200 response for GetNotification
+type GetNotificationResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetNotificationResponseDefaultHeaders the declared response headers of an HTTP default response for GetNotification
+type GetNotificationResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetNotificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Notification
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNotificationResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetNotificationResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNotificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RetryNotificationResponse200Headers the declared response headers of an HTTP 200 response for RetryNotification
+type RetryNotificationResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RetryNotificationResponseDefaultHeaders the declared response headers of an HTTP default response for RetryNotification
+type RetryNotificationResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RetryNotificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Notification
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RetryNotificationResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RetryNotificationResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryNotificationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -17488,6 +19616,94 @@ func (c *ClientWithResponses) ListBaselinesWithResponse(ctx context.Context, par
 	return ParseListBaselinesResponse(rsp)
 }
 
+// ListChannelsWithResponse Channels by name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/channels (the `ListChannels` operationId).
+func (c *ClientWithResponses) ListChannelsWithResponse(ctx context.Context, params *ListChannelsParams, reqEditors ...RequestEditorFn) (*ListChannelsResponse, error) {
+	rsp, err := c.ListChannels(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListChannelsResponse(rsp)
+}
+
+// RemoveChannelWithResponse Remove a channel. For operators.
+//
+// Subscriptions stay and tell nobody. What is pending there is dead.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/channels/{channel} (the `RemoveChannel` operationId).
+func (c *ClientWithResponses) RemoveChannelWithResponse(ctx context.Context, channel string, params *RemoveChannelParams, reqEditors ...RequestEditorFn) (*RemoveChannelResponse, error) {
+	rsp, err := c.RemoveChannel(ctx, channel, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveChannelResponse(rsp)
+}
+
+// GetChannelWithResponse A channel. Its secret is only with the coordinators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/channels/{channel} (the `GetChannel` operationId).
+func (c *ClientWithResponses) GetChannelWithResponse(ctx context.Context, channel string, params *GetChannelParams, reqEditors ...RequestEditorFn) (*GetChannelResponse, error) {
+	rsp, err := c.GetChannel(ctx, channel, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetChannelResponse(rsp)
+}
+
+// PutChannelWithBodyWithResponse Add or replace a channel. For operators.
+//
+// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+// secret in clear is refused: `secret` says where the coordinators find it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+func (c *ClientWithResponses) PutChannelWithBodyWithResponse(ctx context.Context, channel string, params *PutChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutChannelResponse, error) {
+	rsp, err := c.PutChannelWithBody(ctx, channel, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutChannelResponse(rsp)
+}
+
+// PutChannelWithResponse Add or replace a channel. For operators.
+//
+// What is pending is delivered by it as it is then. Templates are tried on a sample; a mistake is told with line and column. A
+// secret in clear is refused: `secret` says where the coordinators find it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/channels/{channel} (the `PutChannel` operationId).
+func (c *ClientWithResponses) PutChannelWithResponse(ctx context.Context, channel string, params *PutChannelParams, body PutChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*PutChannelResponse, error) {
+	rsp, err := c.PutChannel(ctx, channel, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutChannelResponse(rsp)
+}
+
+// TestChannelWithResponse Send a notification of the occasion `test`. For operators.
+//
+// It is tried once, also by a channel that is disabled. One that is still `pending` in the answer goes on.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/channels/{channel}/test (the `TestChannel` operationId).
+func (c *ClientWithResponses) TestChannelWithResponse(ctx context.Context, channel string, params *TestChannelParams, reqEditors ...RequestEditorFn) (*TestChannelResponse, error) {
+	rsp, err := c.TestChannel(ctx, channel, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestChannelResponse(rsp)
+}
+
 // GetClusterWithResponse The coordinators as the asked one sees them.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -17944,6 +20160,75 @@ func (c *ClientWithResponses) RenderNodeWithResponse(ctx context.Context, node s
 		return nil, err
 	}
 	return ParseRenderNodeResponse(rsp)
+}
+
+// ListNotificationsWithResponse Notifications, newest first.
+//
+// What was delivered is kept for 7 days, what is dead for 30, and 10,000 at most.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error) {
+	rsp, err := c.ListNotifications(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNotificationsResponse(rsp)
+}
+
+// RetryNotificationsWithBodyWithResponse Have all dead notifications of a channel tried again. For operators.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+func (c *ClientWithResponses) RetryNotificationsWithBodyWithResponse(ctx context.Context, params *RetryNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryNotificationsResponse, error) {
+	rsp, err := c.RetryNotificationsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryNotificationsResponse(rsp)
+}
+
+// RetryNotificationsWithResponse Have all dead notifications of a channel tried again. For operators.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notifications/retry (the `RetryNotifications` operationId).
+func (c *ClientWithResponses) RetryNotificationsWithResponse(ctx context.Context, params *RetryNotificationsParams, body RetryNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryNotificationsResponse, error) {
+	rsp, err := c.RetryNotifications(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryNotificationsResponse(rsp)
+}
+
+// GetNotificationWithResponse A notification.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/notifications/{notification} (the `GetNotification` operationId).
+func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, notification NotificationID, params *GetNotificationParams, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error) {
+	rsp, err := c.GetNotification(ctx, notification, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNotificationResponse(rsp)
+}
+
+// RetryNotificationWithResponse Have a notification tried again at once. For operators.
+//
+// A dead one is pending again, as if it were new. One that was delivered is refused with `conflict`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notifications/{notification}/retry (the `RetryNotification` operationId).
+func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, notification NotificationID, params *RetryNotificationParams, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error) {
+	rsp, err := c.RetryNotification(ctx, notification, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryNotificationResponse(rsp)
 }
 
 // ListRegionsWithResponse Regions by id: those that were set, and those that workspaces name.
@@ -19770,6 +22055,286 @@ func ParseListBaselinesResponse(rsp *http.Response) (*ListBaselinesResponse, err
 	return response, nil
 }
 
+// ParseListChannelsResponse parses an HTTP response from a ListChannelsWithResponse call
+func ParseListChannelsResponse(rsp *http.Response) (*ListChannelsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListChannelsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ChannelPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListChannelsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListChannelsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveChannelResponse parses an HTTP response from a RemoveChannelWithResponse call
+func ParseRemoveChannelResponse(rsp *http.Response) (*RemoveChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RemoveChannelResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RemoveChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetChannelResponse parses an HTTP response from a GetChannelWithResponse call
+func ParseGetChannelResponse(rsp *http.Response) (*GetChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Channel
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetChannelResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutChannelResponse parses an HTTP response from a PutChannelWithResponse call
+func ParsePutChannelResponse(rsp *http.Response) (*PutChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Channel
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutChannelResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers PutChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTestChannelResponse parses an HTTP response from a TestChannelWithResponse call
+func ParseTestChannelResponse(rsp *http.Response) (*TestChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Notification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers TestChannelResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers TestChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetClusterResponse parses an HTTP response from a GetClusterWithResponse call
 func ParseGetClusterResponse(rsp *http.Response) (*GetClusterResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -21273,6 +23838,230 @@ func ParseRenderNodeResponse(rsp *http.Response) (*RenderNodeResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers RenderNodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListNotificationsResponse parses an HTTP response from a ListNotificationsWithResponse call
+func ParseListNotificationsResponse(rsp *http.Response) (*ListNotificationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNotificationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NotificationPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListNotificationsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListNotificationsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRetryNotificationsResponse parses an HTTP response from a RetryNotificationsWithResponse call
+func ParseRetryNotificationsResponse(rsp *http.Response) (*RetryNotificationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryNotificationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NotificationsRetried
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RetryNotificationsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RetryNotificationsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetNotificationResponse parses an HTTP response from a GetNotificationWithResponse call
+func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Notification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNotificationResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetNotificationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRetryNotificationResponse parses an HTTP response from a RetryNotificationWithResponse call
+func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Notification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RetryNotificationResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RetryNotificationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
