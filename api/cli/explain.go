@@ -89,7 +89,9 @@ func (o *explainOptions) tell(w io.Writer, s *explain.Story) {
 	}
 	if len(s.Root.Because) > 0 || len(s.Root.Lines) > 0 {
 		fmt.Fprintln(w)
-		o.branch(w, s.Root, "", "")
+		for _, line := range explain.Lines(s.Root, func(state v1.State) string { return o.state(w, state) }) {
+			fmt.Fprintln(w, line)
+		}
 	}
 	var told []string
 	for _, r := range s.Roots {
@@ -103,51 +105,6 @@ func (o *explainOptions) tell(w io.Writer, s *explain.Story) {
 			fmt.Fprintln(w, "  "+do)
 		}
 	}
-}
-
-// branch draws a cause and what is below it; first begins its line, then those
-// below it.
-func (o *explainOptions) branch(w io.Writer, c *explain.Cause, first, then string) {
-	line := c.Text
-	if c.Instance != "" {
-		name := strings.TrimSpace(c.Instance + " " + c.Node + " " + c.Date)
-		if c.State != "" {
-			name += " " + o.state(w, c.State)
-		}
-		line = name + ": " + c.Text
-	}
-	if c.Cut {
-		line += " (not followed further)"
-	}
-	fmt.Fprintln(w, first+line)
-	for _, l := range c.Lines {
-		fmt.Fprintln(w, then+"  stderr: "+l)
-	}
-	for k, below := range c.Because {
-		last := k == len(c.Because)-1
-		mark, bar := "├─ ", "│  "
-		if last && below.More == 0 && !below.Least {
-			mark, bar = "└─ ", "   "
-		}
-		o.branch(w, below, then+mark, then+bar)
-		if below.More > 0 || below.Least {
-			end := "├─ "
-			if last {
-				end = "└─ "
-			}
-			fmt.Fprintln(w, then+end+moreText(below))
-		}
-	}
-}
-
-func moreText(c *explain.Cause) string {
-	switch {
-	case c.Least && c.More == 0:
-		return "…and more like it"
-	case c.Least:
-		return fmt.Sprintf("…and at least %d more like it", c.More)
-	}
-	return fmt.Sprintf("…and %d more like it", c.More)
 }
 
 func (a *app) backfillExplain() *cobra.Command {

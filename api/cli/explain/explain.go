@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "backfleet/api/v1"
@@ -489,4 +490,63 @@ func (w *walker) slots(ctx context.Context, group string) ([]*Cause, error) {
 		c.Because = append(c.Because, &Cause{Instance: h.Instance, Node: h.Node, State: v1.StateRunning, Text: text})
 	}
 	return []*Cause{c}, nil
+}
+
+// Lines draws a cause and what is below it as a tree; word names a state.
+func Lines(root *Cause, word func(v1.State) string) []string {
+	var out []string
+	var branch func(c *Cause, first, then string)
+	branch = func(c *Cause, first, then string) {
+		out = append(out, first+c.line(word))
+		for _, l := range c.Lines {
+			out = append(out, then+"  stderr: "+l)
+		}
+		for k, below := range c.Because {
+			last, rest := k == len(c.Because)-1, below.rest()
+			mark, bar := "├─ ", "│  "
+			if last && rest == "" {
+				mark, bar = "└─ ", "   "
+			}
+			branch(below, then+mark, then+bar)
+			switch {
+			case rest != "" && last:
+				out = append(out, then+"└─ "+rest)
+			case rest != "":
+				out = append(out, then+"├─ "+rest)
+			}
+		}
+	}
+	branch(root, "", "")
+	return out
+}
+
+func (c *Cause) line(word func(v1.State) string) string {
+	line := c.Text
+	if c.Instance != "" {
+		name := strings.TrimSpace(c.Instance + " " + c.Node)
+		if c.Date != "" {
+			name += " " + c.Date
+		}
+		if c.State != "" {
+			name += " " + word(c.State)
+		}
+		line = name + ": " + c.Text
+	}
+	if c.Cut {
+		line += " (not followed further)"
+	}
+	return line
+}
+
+// rest says how many more like it there are.
+func (c *Cause) rest() string {
+	switch {
+	case c.Least && c.More == 0:
+		return "…and more like it"
+	case c.Least:
+		return fmt.Sprintf("…and at least %d more like it", c.More)
+	case c.More > 0:
+		return fmt.Sprintf("…and %d more like it", c.More)
+	}
+	return ""
 }
