@@ -11,6 +11,11 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 NFPM_VERSION := v2.43.0
 NFPM         := $(TOOLS)/nfpm-$(NFPM_VERSION)
 
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK         := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+
+PROGRAMS := ./ops/backfleet ./agent ./ops/backfleet-task
+
 # The race detector needs a C compiler. Where there is none, tests run without
 # it and say so.
 HAVE_CC := $(shell command -v $$($(GO) env CC) 2>/dev/null)
@@ -66,6 +71,30 @@ lint: $(GOLANGCI) ## gofmt, go vet and golangci-lint
 $(GOLANGCI):
 	GOFLAGS= GOBIN=$(TOOLS)/build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/build/golangci-lint $@
+
+.PHONY: check-deps
+check-deps: $(GOVULNCHECK) ## licences and known vulnerabilities of what the binaries link; VULNDB=file:///… for a copy
+	$(GO) run ./ops/notices $(PROGRAMS)
+	@# With symbols: by them a vulnerability counts only where it is called.
+	mkdir -p $(TOOLS)/linked
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(TOOLS)/linked/ $(PROGRAMS)
+	ops/vulnerabilities.sh $(GOVULNCHECK) $(TOOLS)/linked/*
+
+$(GOVULNCHECK):
+	GOFLAGS= GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(TOOLS)/build/govulncheck $@
+
+.PHONY: notices
+notices: ## the licences of what the binaries link, in dist/THIRD_PARTY
+	mkdir -p $(DIST)
+	$(GO) run ./ops/notices -o $(DIST)/THIRD_PARTY $(PROGRAMS)
+
+# How long each target of `make fuzz` runs.
+FOR ?= 1h
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser, one after the other; FOR=10m, ONLY=FuzzRequests
+	GO="$(GO)" ops/fuzz.sh $(FOR) $(ONLY)
 
 .PHONY: generate
 generate: ## make the code of the protocol and of the API again (needs protoc)

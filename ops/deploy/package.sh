@@ -33,6 +33,8 @@ for page in "$here"/man/*; do
 	gzip -9nc "$page" >"$STAGE/man/$(basename "$page").gz"
 done
 gzip -9nc "$here/INSTALL.md" >"$STAGE/doc/INSTALL.md.gz"
+(cd "$root" && "$go" run ./ops/notices -o "$STAGE/doc/THIRD_PARTY" ./ops/backfleet ./agent ./ops/backfleet-task)
+gzip -9n "$STAGE/doc/THIRD_PARTY"
 
 # The history is the repository's; the packages name the version they are.
 cat >"$STAGE/changelog.yaml" <<-END
