@@ -3783,8 +3783,14 @@ type DateFrom = Date
 // DateTo A calendar date, yyyy-mm-dd.
 type DateTo = Date
 
+// Fields defines model for Fields.
+type Fields = string
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// IfChanged defines model for IfChanged.
+type IfChanged = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
