@@ -111,8 +111,11 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 		_, err := a.settle(c)
 		return err
 	}
-	root.AddCommand(a.contextCommand(), a.nodeCommand(), a.backfillCommand(), a.instanceCommand(), a.scheduleCommand(),
-		a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.sourceCommand(), a.agentCommand(), a.clusterCommand(), a.paramsCommand(), a.completionCommand(), a.versionCommand())
+	root.AddCommand(
+		a.backfillCommand(), a.instanceCommand(), a.nodeCommand(), a.scheduleCommand(), a.topCommand(),
+		a.agentCommand(), a.clusterCommand(), a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.baselineCommand(), a.sourceCommand(),
+		a.contextCommand(), a.loginCommand(), a.logoutCommand(), a.meCommand(), a.userCommand(), a.accessCommand(), a.auditCommand(),
+		a.paramsCommand(), a.completionCommand(), a.versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	a.watched(root)
 	a.completes(root)

@@ -16,7 +16,10 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Let agents in: make, list and revoke join tokens", a.tokenCreate(), a.tokenList(), a.tokenRevoke())
+	c := group("token", "Let agents in: make, list and revoke join tokens", a.tokenCreate(), a.tokenList(), a.tokenRevoke())
+	c.Long = `A join token (bfj_…) lets agents in, and nobody else. Tokens by which people and
+programs ask the cluster are access tokens (bft_…): see backfleet token.`
+	return c
 }
 
 func (a *app) tokenCreate() *cobra.Command {
@@ -94,14 +97,17 @@ func groupsText(groups []string) string {
 	return strings.Join(groups, " ")
 }
 
-func expiryText(t v1.JoinToken) string {
+func expiryText(t v1.JoinToken) string { return untilText(t.ExpiresAt, t.Expired) }
+
+// untilText says when a token ends, or that it has.
+func untilText(at *time.Time, expired bool) string {
 	switch {
-	case t.ExpiresAt == nil:
+	case at == nil:
 		return "never"
-	case t.Expired:
-		return moment(t.ExpiresAt) + " (expired)"
+	case expired:
+		return moment(at) + " (expired)"
 	}
-	return moment(t.ExpiresAt)
+	return moment(at)
 }
 
 func (a *app) tokenList() *cobra.Command {
