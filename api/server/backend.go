@@ -23,6 +23,7 @@ type Backend interface {
 	LeaderReads
 	Writes
 	People
+	Notifications
 	Logs
 
 	// Events sends what happens from now on, or from the place after, an id
@@ -172,7 +173,7 @@ type Writes interface {
 	RevokeJoinToken(ctx context.Context, w Write, id string) (uint64, error)
 	// TransferLeadership to the server of that id, empty: the most up to date.
 	// It returns the new leader's id once it is known, or an empty one.
-	TransferLeadership(ctx context.Context, to string) (leader string, err error)
+	TransferLeadership(ctx context.Context, w Write, to string) (leader string, err error)
 }
 
 // Write says who asked for a write and makes it repeatable.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -238,7 +237,7 @@ func (d *Deliverer) settle(ctx context.Context) {
 			outcome = "delivered"
 		case t.Dead:
 			outcome = "dead"
-			d.Logger.Warn("a notification is dead", "notification", FormatID(t.Id), "channel", name, "error", t.Error)
+			d.Logger.Warn("a notification is dead", "notification", channel.FormatID(t.Id), "channel", name, "error", t.Error)
 		}
 		d.Told(outcome)
 	}
@@ -285,7 +284,7 @@ func Forgettable(st *state.State, now time.Time, set Settings) (ids []uint64) {
 func (d *Deliverer) data(n *wire.SnapshotNotification) *channel.Data {
 	m := n.Notification
 	out := &channel.Data{
-		Version: channel.Version, Type: word(m.Occasion), ID: WebhookID(n), Channel: m.Channel, Text: m.Text, Node: m.Node, Count: m.Count,
+		Version: channel.Version, Type: word(m.Occasion), ID: channel.WebhookID(n), Channel: m.Channel, Text: m.Text, Node: m.Node, Count: m.Count,
 		Time: time.UnixMilli(m.AtMs).UTC().Format(time.RFC3339Nano),
 	}
 	if m.WithInstance {
@@ -297,32 +296,4 @@ func (d *Deliverer) data(n *wire.SnapshotNotification) *channel.Data {
 		}
 	}
 	return out
-}
-
-// FormatID is a notification's id as people see it.
-func FormatID(id uint64) string { return "n" + strconv.FormatUint(id, 10) }
-
-// ParseID reads what FormatID writes, and what WebhookID makes of it.
-func ParseID(s string) (uint64, error) {
-	digits := s
-	if len(digits) > 0 && digits[0] == 'n' {
-		digits = digits[1:]
-	}
-	for i := range digits {
-		if digits[i] == '-' {
-			digits = digits[:i]
-			break
-		}
-	}
-	id, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || id == 0 || s[0] != 'n' {
-		return 0, fault.New(fault.Invalid, "%q is no id of a notification: expected n12", clip(s, 100))
-	}
-	return id, nil
-}
-
-// WebhookID is a notification's id for who receives it: the same for each
-// delivery, and another one in every cluster.
-func WebhookID(n *wire.SnapshotNotification) string {
-	return FormatID(n.Id) + "-" + strconv.FormatInt(n.Notification.AtMs, 36)
 }

@@ -54,7 +54,7 @@ func (r *receiver) Send(ctx context.Context, c *wire.Channel, d *channel.Data) e
 func (w *world) states() string {
 	var out []string
 	w.m.State().Notifications(0, func(n *wire.SnapshotNotification) bool {
-		out = append(out, fmt.Sprintf("%s %s %d", FormatID(n.Id), strings.ToLower(n.State.String()), n.Tries))
+		out = append(out, fmt.Sprintf("%s %s %d", channel.FormatID(n.Id), strings.ToLower(n.State.String()), n.Tries))
 		return true
 	})
 	return strings.Join(out, ", ")
@@ -287,7 +287,7 @@ func randomLeaders(t *testing.T, rnd *rand.Rand) {
 		if n.State == wire.SnapshotNotification_PENDING {
 			t.Errorf("%v is pending still", n)
 		}
-		if n.State == wire.SnapshotNotification_DELIVERED && !slices.Contains(r.got, WebhookID(n)) {
+		if n.State == wire.SnapshotNotification_DELIVERED && !slices.Contains(r.got, channel.WebhookID(n)) {
 			t.Errorf("%v was never sent", n)
 		}
 		return true
@@ -337,20 +337,6 @@ func TestDelaysStayWithinThePatience(t *testing.T) {
 		}
 		if sum > patience || sum < patience/3 || n < 3 {
 			t.Errorf("of %v, %d delays take %v", patience, n, sum)
-		}
-	}
-}
-
-func TestIDs(t *testing.T) {
-	n := &wire.SnapshotNotification{Id: 12, Notification: &wire.Notification{AtMs: 1773130200000}}
-	for text, want := range map[string]uint64{"n12": 12, WebhookID(n): 12, "n1-": 1} {
-		if id, err := ParseID(text); err != nil || id != want {
-			t.Errorf("%s: %d, %v", text, id, err)
-		}
-	}
-	for _, text := range []string{"", "n", "12", "n0", "nx", "b12", "n-1"} {
-		if id, err := ParseID(text); err == nil {
-			t.Errorf("%q: %d", text, id)
 		}
 	}
 }

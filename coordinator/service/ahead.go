@@ -45,6 +45,7 @@ func (a *ahead) look(ctx context.Context, sub *wire.Submit, first bool) {
 	a.warnOfDemand()
 	a.warnUnheld()
 	a.warnSources()
+	a.out.Warnings = append(a.out.Warnings, unknownChannels(a.st, "notify", a.p.Request.Notify)...)
 	for _, part := range []func(){a.missing, a.predecessors, a.conflicts, a.dueTimes} {
 		a.left = aheadLooks // so that none keeps the next from looking
 		part()

@@ -132,6 +132,10 @@ func (d *entry) change(c *state.Change) {
 	case state.UsersChanged: // for admins alone
 	case state.SourcesChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a data source was set or removed"})
+	case state.ChannelsChanged:
+		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a channel of notifications was set or removed"})
+	case state.NotificationChanged:
+		d.notification(c.Plan, c.Instance)
 	case state.SettingsChanged:
 		d.add(0, &v1.Event{Type: v1.EventTypeCluster, Text: "a resource group, a workspace or a region was set"})
 	}

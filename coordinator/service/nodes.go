@@ -175,7 +175,7 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		if err != nil {
 			return nil, err
 		}
-		out := application(foreseen(change), append(findings(change.Warnings), sourceWarnings(st, nodes)...), st.Index())
+		out := application(foreseen(change), append(findings(change.Warnings), namedWarnings(st, nodes)...), st.Index())
 		out.DryRun = true
 		return out, nil
 	}
@@ -189,7 +189,7 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		if err != nil {
 			return err
 		}
-		found, tried = append(findings(change.Warnings), sourceWarnings(st, nodes)...), true
+		found, tried = append(findings(change.Warnings), namedWarnings(st, nodes)...), true
 		c.Body = &wire.Command_ApplyNodes{ApplyNodes: &wire.ApplyNodes{Nodes: nodes, Remove: remove}}
 		return nil
 	})
@@ -197,7 +197,7 @@ func (s *Service) ApplyNodes(ctx context.Context, w server.Write, nodes []*wire.
 		return nil, err
 	}
 	if !tried { // it was answered before
-		found = append(nodeWarnings(nodes), sourceWarnings(s.Machine.State(), nodes)...)
+		found = append(nodeWarnings(nodes), namedWarnings(s.Machine.State(), nodes)...)
 	}
 	changes := make([]v1.NodeChange, 0, len(answer.Nodes))
 	for _, c := range answer.Nodes {

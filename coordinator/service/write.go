@@ -90,7 +90,7 @@ func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Requ
 	}
 	return &v1.Submission{
 		ID: plan.FormatID(p.ID), Name: p.Name, Totals: shownTotals(p.Totals()),
-		Warnings: warnings(answer.Warnings, ""), Index: answer.Index,
+		Warnings: append(warnings(answer.Warnings, ""), unknownChannels(s.Machine.State(), "notify", request.Notify)...), Index: answer.Index,
 	}, nil
 }
 

@@ -48,15 +48,17 @@ type Backend struct {
 	Outcome v1.State                // of the backfill, once quiet
 	Piece   int                     // bytes of a log that one call hands over; 0: few
 
-	agents     map[string]*v1.Agent
-	tokens     map[string]v1.JoinToken
-	groups     map[string]*wire.PutResourceGroup
-	workspaces map[string]*wire.PutWorkspace
-	regions    map[string]*wire.PutRegion
-	sources    map[string]*wire.DataSource
-	users      map[string]*wire.SnapshotUser
-	mine       map[string]*wire.SnapshotToken // tokens of users
-	audit      []*wire.AuditRecord
+	agents        map[string]*v1.Agent
+	tokens        map[string]v1.JoinToken
+	groups        map[string]*wire.PutResourceGroup
+	workspaces    map[string]*wire.PutWorkspace
+	regions       map[string]*wire.PutRegion
+	sources       map[string]*wire.DataSource
+	channels      map[string]*wire.Channel
+	notifications map[uint64]*wire.SnapshotNotification
+	users         map[string]*wire.SnapshotUser
+	mine          map[string]*wire.SnapshotToken // tokens of users
+	audit         []*wire.AuditRecord
 }
 
 type accepted struct {
@@ -72,6 +74,7 @@ func New() *Backend {
 		agents: newAgents(), tokens: map[string]v1.JoinToken{"t0": {ID: "t0", Groups: []string{"default"}, CreatedBy: "ada", CreatedAt: At, ExpiresAt: &At, Expired: true, Agents: 1}},
 		groups: map[string]*wire.PutResourceGroup{"default": {Name: "default"}}, workspaces: map[string]*wire.PutWorkspace{}, regions: map[string]*wire.PutRegion{},
 		sources: map[string]*wire.DataSource{}, users: newUsers(), mine: newUserTokens(), audit: newAudit(),
+		channels: newChannels(), notifications: newNotifications(),
 	}
 }
 
@@ -388,7 +391,7 @@ func (b *Backend) Cluster(context.Context) (*v1.Cluster, error) {
 	}, b.fails("Cluster")
 }
 
-func (b *Backend) TransferLeadership(_ context.Context, to string) (string, error) {
+func (b *Backend) TransferLeadership(_ context.Context, _ server.Write, to string) (string, error) {
 	return to, b.fails("TransferLeadership")
 }
 
