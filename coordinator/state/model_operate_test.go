@@ -39,6 +39,9 @@ func (p *modelPlan) dateOf(i uint64) int32 {
 // foresees says whether a command must be allowed; false when that is not for
 // the model to say.
 func (m *model) foresees(c *wire.Command) (allowed, known bool) {
+	if allowed, known := m.people.foresees(c); known {
+		return allowed, true
+	}
 	if x := c.GetExpire(); x != nil {
 		return m.allowsExpiry(x), true
 	}

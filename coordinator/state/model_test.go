@@ -23,6 +23,7 @@ type model struct {
 	drains map[string]*wire.Drain // by agent
 	tokens map[string]*wire.PutJoinToken
 	modelSources
+	people modelPeople
 	newest calendar.Date // generated; 0: none
 }
 
@@ -83,6 +84,7 @@ func newModel() *model {
 		last: map[modelCycle]modelOutcome{}, groups: map[string]*wire.PutResourceGroup{},
 		drains: map[string]*wire.Drain{}, tokens: map[string]*wire.PutJoinToken{},
 		modelSources: modelSources{all: map[string]*wire.DataSource{}, named: map[string]string{}},
+		people:       modelPeople{users: map[string]*wire.User{}, own: map[string]*wire.PutToken{}, tagged: map[string]uint64{}},
 	}
 }
 
@@ -137,6 +139,7 @@ func (p *modelPlan) count(s Status) int {
 
 // apply follows a command that the state accepted.
 func (m *model) apply(index uint64, c *wire.Command, after *State, r Result) error {
+	m.people.apply(index, after.NowMs(), c)
 	switch b := c.Body.(type) {
 	case *wire.Command_Submit:
 		p, ok := after.Plan(r.Answer.Plan)
@@ -427,6 +430,7 @@ func (m *model) check(t testing.TB, s *State) {
 	}
 	m.checkAgents(t, s)
 	m.modelSources.check(t, s)
+	m.people.check(t, s)
 	m.checkRest(t, s)
 }
 

@@ -62,6 +62,7 @@ func randomLog(t *testing.T, rnd *rand.Rand) (grants int) {
 			g.dropped(a.s)
 		}
 		c := g.command(a.s)
+		want.people.nowMs = a.now + 10 // as do will have it
 		allowed, checked := want.foresees(c)
 		ra, rb := a.do(c), b.do(c)
 		if fault.CodeOf(ra.Err) != fault.CodeOf(rb.Err) || len(ra.Changes) != len(rb.Changes) {
@@ -73,6 +74,9 @@ func randomLog(t *testing.T, rnd *rand.Rand) (grants int) {
 		again := g.checkKey(t, c, ra)
 		if checked && !again && allowed != (ra.Err == nil) {
 			t.Fatalf("step %d: %v: got %v, expected it to be allowed: %v", step, c, ra.Err, allowed)
+		}
+		if !again {
+			want.people.audits(a.index, c, ra)
 		}
 		if ra.Err == nil && !again {
 			if err := want.apply(a.index, c, a.s, ra); err != nil {
@@ -135,8 +139,10 @@ func (g *generator) command(s *State) *wire.Command {
 		c = &wire.Command{Body: &wire.Command_PutServer{PutServer: &wire.PutServer{Id: pick(g, agentIDs), Version: fmt.Sprint(g.IntN(9))}}}
 	case k < 36:
 		c = &wire.Command{Body: &wire.Command_RemoveServer{RemoveServer: &wire.RemoveServer{Id: pick(g, agentIDs)}}}
-	case k < 50:
+	case k < 47:
 		c = g.operate(s)
+	case k < 50:
+		c = g.person(s)
 	case k < 54:
 		c = generate(today + calendar.Date(g.IntN(5)) - 3)
 	case k < 58:
@@ -154,10 +160,12 @@ func (g *generator) command(s *State) *wire.Command {
 		c = g.joinToken(s)
 	case k < 68:
 		c = g.source()
+	case k < 69:
+		c = g.person(s)
 	default:
 		return turn(g.turn(s))
 	}
-	if g.oneIn(2) {
+	if c = g.shown(s, c); g.oneIn(2) {
 		c = g.key(c)
 	}
 	return c
