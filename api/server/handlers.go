@@ -237,7 +237,7 @@ func (h handlers) TransferLeadership(c *gin.Context, _ v1.TransferLeadershipPara
 		h.fail(c, err)
 		return
 	}
-	leader, err := h.Backend.TransferLeadership(c.Request.Context(), body.To)
+	leader, err := h.Backend.TransferLeadership(c.Request.Context(), write(c), body.To)
 	setIndex(c, h.Backend.AppliedIndex())
 	h.reply(c, http.StatusOK, &v1.Transfer{Leader: leader}, err)
 }

@@ -3,9 +3,11 @@ package service
 import (
 	"context"
 
+	"backfleet/api/server"
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
 )
 
 // Cluster implements server.Reads.
@@ -38,8 +40,13 @@ func (s *Service) Cluster(context.Context) (*v1.Cluster, error) {
 	return out, nil
 }
 
-// TransferLeadership implements server.Writes.
-func (s *Service) TransferLeadership(ctx context.Context, to string) (string, error) {
+// TransferLeadership implements server.Writes. It is the one thing that people do
+// and that is no entry of the log, so it is recorded by itself, before it
+// happens: afterwards this coordinator can record nothing.
+func (s *Service) TransferLeadership(ctx context.Context, w server.Write, to string) (string, error) {
+	if err := least(w, wire.Role_ADMIN, "who leads"); err != nil {
+		return "", err
+	}
 	if to != "" {
 		known := false
 		for _, m := range s.Log.Standing().Members {
@@ -47,6 +54,14 @@ func (s *Service) TransferLeadership(ctx context.Context, to string) (string, er
 		}
 		if !known {
 			return "", fault.Field("to", "there is no coordinator %q in the cluster", to)
+		}
+	}
+	if w.Via != "" {
+		err := s.RecordRefusals(ctx, []*wire.Refusal{{
+			AtMs: s.Now().UnixMilli(), Actor: w.Actor, Via: w.Via, From: w.From, Operation: w.Operation, Target: "server/" + to, RequestId: w.RequestID,
+		}}, 0)
+		if err != nil {
+			return "", err
 		}
 	}
 	if err := s.Log.TransferLeadership(ctx, to); err != nil {

@@ -464,10 +464,10 @@ func TestClusterReadyAndLeader(t *testing.T) {
 	if l := r.Leader(); !l.Self || l.HTTPAddress != "http://127.0.0.1:8080" || r.Ready() != nil {
 		t.Errorf("%+v %v", l, r.Ready())
 	}
-	if _, err := r.TransferLeadership(t.Context(), "c9"); !fault.Is(err, fault.Invalid) {
+	if _, err := r.TransferLeadership(t.Context(), write("transfer"), "c9"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("to a stranger: %v", err)
 	}
-	if id, err := r.TransferLeadership(t.Context(), ""); id != "c2" || err != nil {
+	if id, err := r.TransferLeadership(t.Context(), write("transfer"), ""); id != "c2" || err != nil {
 		t.Errorf("%q %v", id, err)
 	}
 	r.log.lead("")
