@@ -29,6 +29,9 @@ var leaderReads = map[string]bool{
 // forAnyone says whether any coordinator may answer.
 func forAnyone(c *gin.Context) bool {
 	p := c.FullPath()
+	if p == pathCallback {
+		return false // it makes a session
+	}
 	if !strings.HasPrefix(p, "/v1/") || p == "/v1/backfills/preview" {
 		return true
 	}
@@ -41,11 +44,15 @@ func forAnyone(c *gin.Context) bool {
 // is asked as the leader and is not refuses, so that two that disagree do not
 // play ball with a request.
 func (s *Server) forward(c *gin.Context) {
-	if forAnyone(c) {
+	denied, _ := c.Get(keyDenied)
+	if denied == nil && forAnyone(c) {
 		return
 	}
 	leader := s.Backend.Leader()
 	if leader.Self {
+		if denied != nil {
+			s.fail(c, denied.(error))
+		}
 		return
 	}
 	if c.GetHeader(headerForwarded) != "" {
@@ -65,7 +72,8 @@ func (s *Server) forward(c *gin.Context) {
 		Transport: s.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Header.Set(headerForwarded, "1")
+			r.Out.Host = r.In.Host // the name by which browsers know the cluster
+			r.Out.Header.Set(headerForwarded, s.from(c))
 		},
 		ModifyResponse: func(r *http.Response) error {
 			for name := range r.Header { // the leader's say, not both

@@ -26,6 +26,7 @@ type Places struct {
 	Relief  int // stop, pause, freeze, drain, transfer: places of their own; default 16
 	Streams int // followers of events and logs, and downloads, who do not wait; default 1000
 	Large   int // bodies of more than 1 MiB; default 2
+	Logins  int // of people who have shown nothing yet; default 8
 }
 
 // Load is how busy a class of requests is.
@@ -108,7 +109,7 @@ func (g *gate) err() error {
 }
 
 // gates are the classes of requests.
-type gates struct{ reads, heavy, writes, relief, streams, large *gate }
+type gates struct{ reads, heavy, writes, relief, streams, large, logins *gate }
 
 func newGates(l Places) *gates {
 	const short, long = time.Second, 5 * time.Second
@@ -119,11 +120,12 @@ func newGates(l Places) *gates {
 		relief:  newGate("relief", "stops, pauses, freezes and drains", cmp.Or(l.Relief, 16), long, 1),
 		streams: newGate("stream", "streams", cmp.Or(l.Streams, 1000), 0, 5),
 		large:   newGate("large", "requests of more than 1 MiB", cmp.Or(l.Large, 2), long, 5),
+		logins:  newGate("login", "logins", cmp.Or(l.Logins, 8), long, 5),
 	}
 }
 
 func (g *gates) all() []*gate {
-	return []*gate{g.reads, g.heavy, g.writes, g.relief, g.streams, g.large}
+	return []*gate{g.reads, g.heavy, g.writes, g.relief, g.streams, g.large, g.logins}
 }
 
 // relieving are the operations that make less work, and must get through when
@@ -135,8 +137,10 @@ func (g *gates) of(c *gin.Context) *gate {
 	p := c.FullPath()
 	read := c.Request.Method == "GET"
 	switch {
-	case !strings.HasPrefix(p, "/v1/"), read && p == "/v1/cluster":
+	case !strings.HasPrefix(p, "/v1/"), read && (p == "/v1/cluster" || p == "/v1/login"):
 		return nil
+	case p == "/v1/sessions":
+		return g.logins
 	case isStream(c):
 		return g.streams
 	case p == "/v1/backfills/preview", strings.HasSuffix(p, "/receipt"), strings.HasSuffix(p, "/logs/search"):
@@ -185,6 +189,17 @@ func (s *Server) admit(c *gin.Context) {
 			return true
 		})
 	}
+	c.Next()
+}
+
+// admitLogin takes one of the places of logins, for a page that is not of the
+// contract.
+func (s *Server) admitLogin(c *gin.Context) {
+	c.Set(keyIdentity, identity{Write: Write{From: s.from(c)}})
+	if !s.enter(c, s.gates.logins) {
+		return
+	}
+	defer s.gates.logins.leave()
 	c.Next()
 }
 

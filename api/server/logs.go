@@ -185,9 +185,8 @@ func (h handlers) DownloadLog(c *gin.Context, id v1.InstanceID, p v1.DownloadLog
 		h.fail(c, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(c.Request.Context())
+	ctx, cancel := h.lasting(c)
 	defer cancel()
-	defer context.AfterFunc(h.streams, cancel)()
 	got, err := h.Backend.ReadLog(ctx, ref, 0, logLimit)
 	if err != nil {
 		h.fail(c, err)

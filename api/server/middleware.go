@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"io"
 	"log/slog"
@@ -38,15 +37,18 @@ const (
 
 // Keys of what middleware leaves for handlers in the gin context.
 const (
-	keyActor  = "actor"
-	keyBearer = "bearer" // Write: who asks, and what they may
-	keyBody   = "body"
-	keyWrite  = "write"
-	keySorted = "sorted" // func(body []byte) bool: finds the class by what the body asks for
+	keyActor    = "actor"
+	keyIdentity = "identity" // who asks, and what they may
+	keyDenied   = "denied"   // error: they may not, as far as is known here
+	keyBody     = "body"
+	keyWrite    = "write"
+	keySorted   = "sorted" // func(body []byte) bool: finds the class by what the body asks for
 )
 
-// identify gives the request an id, or keeps the one that it came with.
+// identify gives the request an id, or keeps the one that it came with, and tells
+// browsers how to treat whatever is answered.
 func (s *Server) identify(c *gin.Context) {
+	s.protect(c)
 	id := c.GetHeader(headerRequestID)
 	if !visible(id, 100) {
 		id = rand.Text()
@@ -96,44 +98,6 @@ func (s *Server) log(c *gin.Context) {
 		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path),
 		slog.Int("status", c.Writer.Status()), slog.Duration("took", time.Since(began)),
 		slog.String("requestId", requestID(c)), slog.String("actor", c.GetString(keyActor)))
-}
-
-// authenticate lets bearers of a token in, and names the actor: the token's
-// name, or without tokens what the caller says of itself.
-func (s *Server) authenticate(c *gin.Context) {
-	if p := c.FullPath(); p == "/healthz" || p == "/readyz" {
-		return
-	}
-	if len(s.Tokens) == 0 {
-		actor := c.GetHeader(headerActor)
-		if !visible(actor, 200) {
-			actor = c.RemoteIP()
-		}
-		c.Request.Header.Set(headerActor, actor)
-		c.Set(keyActor, actor)
-		c.Set(keyBearer, Write{Actor: actor, Role: wire.Role_ADMIN, Via: ViaOpen, From: c.RemoteIP()})
-		return
-	}
-	given := sha256.Sum256([]byte(strings.TrimPrefix(c.GetHeader("Authorization"), "Bearer ")))
-	var bearer Token
-	known := 0
-	for _, t := range s.Tokens { // all of them: the time taken must not tell which
-		want := sha256.Sum256([]byte(t.Secret))
-		if equal := subtle.ConstantTimeCompare(given[:], want[:]); equal == 1 && t.Secret != "" {
-			bearer, known = t, 1
-		}
-	}
-	if known != 1 {
-		c.Header("WWW-Authenticate", "Bearer")
-		s.fail(c, fault.New(fault.Unauthenticated, "expected a header \"Authorization: Bearer <token>\" with a valid token"))
-		return
-	}
-	c.Set(keyActor, bearer.Name)
-	who := Write{Actor: bearer.Name, Role: wire.Role_ADMIN, Via: ViaFile + bearer.Name, From: c.RemoteIP()}
-	if len(bearer.Workspaces) > 0 {
-		who.Role, who.Restricted, who.Workspaces = wire.Role_DEVELOPER, true, bearer.Workspaces
-	}
-	c.Set(keyBearer, who)
 }
 
 // receive reads the whole body, bounded in bytes and time, and sets the bounds
@@ -225,8 +189,9 @@ func (s *Server) tooLarge() error {
 }
 
 // clip cuts foreign text, so that it cannot flood a message.
-func clip(text string) string {
-	const most = 64
+func clip(text string) string { return clipTo(text, 64) }
+
+func clipTo(text string, most int) string {
 	if len(text) > most {
 		return text[:most] + "…"
 	}
@@ -257,9 +222,6 @@ func (s *Server) keyed(c *gin.Context, body []byte) bool {
 	c.Set(keyWrite, w)
 	return true
 }
-
-// bearer is who asks: what authenticate left.
-func bearer(c *gin.Context) Write { return c.MustGet(keyBearer).(Write) }
 
 // write is what receive left of a write.
 func write(c *gin.Context) Write { return c.MustGet(keyWrite).(Write) }
@@ -320,7 +282,7 @@ func (s *Server) await(c *gin.Context) error {
 	case v1.ConsistencyStale:
 		return nil
 	case "", v1.ConsistencySession:
-		if c.FullPath() == "/v1/cluster" {
+		if p := c.FullPath(); p == "/v1/cluster" || p == "/v1/login" {
 			return nil // how the cluster stands must be told above all when nobody leads
 		}
 	case v1.ConsistencyLinearizable:

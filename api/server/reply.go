@@ -20,6 +20,10 @@ func (s *Server) reply(c *gin.Context, status int, value any, err error) {
 		return
 	}
 	fillLists(reflect.ValueOf(value))
+	if c.Request.Method == http.MethodGet {
+		s.answer(c, status, value)
+		return
+	}
 	c.PureJSON(status, value)
 }
 
@@ -27,6 +31,7 @@ func (s *Server) reply(c *gin.Context, status int, value any, err error) {
 // wraps goes into the log, not to the caller.
 func (s *Server) fail(c *gin.Context, err error) {
 	err = coded(c.Request.Context(), err)
+	s.refused(c, err)
 	p := convert.Problem(err, requestID(c))
 	if p.Status >= http.StatusInternalServerError {
 		s.Logger.Warn("a request failed", "requestId", p.RequestID, "path", c.Request.URL.Path, "error", err)

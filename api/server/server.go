@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 
 	"backfleet/api"
+	"backfleet/api/login"
 	"backfleet/pkg/fault"
 )
 
@@ -22,8 +23,17 @@ type Options struct {
 	Backend Backend
 	Logger  *slog.Logger
 
-	// Tokens that are let in. Empty: everybody is, so listen on loopback only.
-	Tokens []Token
+	// Tokens gives those of the coordinators' own file, as it is now. Login is the
+	// provider at which people log in. With neither, everybody who can connect is an
+	// admin under the name that they say.
+	Tokens func() []Token
+	Login  *login.Provider
+	// OnlyLoopback refuses requests to names that are not this host's own.
+	OnlyLoopback bool
+	Cluster      string        // what its operators call the cluster; default "backfleet"
+	SessionTime  time.Duration // how long a login lasts; default 12 h
+	Recheck      time.Duration // of the rights of who follows a stream; default 10 s
+	Rates        Rates
 	// Metrics answers /metrics. Default: an empty page.
 	Metrics http.Handler
 	// Page answers every path that is not the API's. Default: not found.
@@ -38,21 +48,28 @@ type Options struct {
 	Heartbeat      time.Duration // of an idle stream; default 15 s
 }
 
-// Token lets its bearer in under a name.
-type Token struct {
-	Name   string // the actor of its writes
-	Secret string
-	// Workspaces bound whose nodes its bearer may run (RULES R2.9); empty: all.
-	Workspaces []string
+// Rates bound what one caller may ask. What is 0 has its default, what is
+// negative has no limit.
+type Rates struct {
+	// CallsPerSecond of one token, after as many at once as ten seconds bring. What
+	// relieves (Places.Relief) does not count. Default 200.
+	CallsPerSecond int
+	// LoginsPerMinute of one address that fail, by tokens that are none as well,
+	// after as many at once. Default 60.
+	LoginsPerMinute int
 }
 
 // Server answers HTTP requests. Use its Handler, or Start and Stop.
 type Server struct {
 	Options
-	handler http.Handler
-	gates   *gates
-	streams context.Context // ends when the server stops: streams have no other end
-	cancel  context.CancelFunc
+	handler  http.Handler
+	gates    *gates
+	origins  *http.CrossOriginProtection
+	callers  *buckets // by token
+	failures *buckets // of proving who one is, by address
+	recorder *recorder
+	streams  context.Context // ends when the server stops: streams have no other end
+	cancel   context.CancelFunc
 
 	mu   sync.Mutex
 	http *http.Server
@@ -73,7 +90,16 @@ func New(o Options) *Server {
 	if o.Transport == nil {
 		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
-	s := &Server{Options: o, gates: newGates(o.Places)}
+	o.Cluster = cmp.Or(o.Cluster, "backfleet")
+	o.SessionTime = cmp.Or(o.SessionTime, 12*time.Hour)
+	o.Recheck = cmp.Or(o.Recheck, 10*time.Second)
+	calls, logins := cmp.Or(o.Rates.CallsPerSecond, 200), cmp.Or(o.Rates.LoginsPerMinute, 60)
+	s := &Server{
+		Options: o, gates: newGates(o.Places), origins: http.NewCrossOriginProtection(),
+		callers:  newBuckets(float64(calls), 10*calls, "this token asks too much"),
+		failures: newBuckets(float64(logins)/60, logins, "too many attempts from your address did not prove who you are"),
+	}
+	s.recorder = newRecorder(o.Backend.RecordRefusals, func(err error) { o.Logger.Warn("the audit could not be told who was refused", "error", err) })
 	s.streams, s.cancel = context.WithCancel(context.Background())
 	s.handler = compress(s.routes())
 	return s
@@ -94,8 +120,10 @@ func (s *Server) routes() http.Handler {
 		c.Data(http.StatusOK, "application/json", document)
 	})
 	e.NoRoute(s.elsewhere)
-	e.GET("/metrics", s.authenticate, gin.WrapH(s.Metrics))
-	guarded := e.Group("", s.authenticate, s.admit, s.receive, s.forward, s.settle)
+	e.GET("/metrics", s.authenticate, s.authorize, gin.WrapH(s.Metrics))
+	e.GET(pathLogin, s.admitLogin, s.beginLogin)
+	e.GET(pathCallback, s.admitLogin, s.forward, s.endLogin)
+	guarded := e.Group("", s.authenticate, s.authorize, s.inquire, s.admit, s.receive, s.forward, s.settle, s.condition)
 	RegisterHandlersWithOptions(guarded, handlers{s}, GinServerOptions{ErrorHandler: s.badParameter})
 	return e
 }
@@ -152,6 +180,7 @@ func (s *Server) Start(l net.Listener) error {
 // called again.
 func (s *Server) Stop(ctx context.Context) error {
 	s.cancel()
+	defer s.recorder.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.http == nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -31,9 +32,8 @@ const writeDeadline = 30 * time.Second
 // stream runs produce, which sends events until the log or the client ends, and
 // shows signs of life meanwhile.
 func (s *Server) stream(c *gin.Context, produce func(context.Context, *stream) error) {
-	ctx, cancel := context.WithCancel(c.Request.Context())
+	ctx, cancel := s.lasting(c)
 	defer cancel()
-	defer context.AfterFunc(s.streams, cancel)()
 	out := &stream{c: c, control: http.NewResponseController(c.Writer)}
 
 	var beating sync.WaitGroup
@@ -45,8 +45,8 @@ func (s *Server) stream(c *gin.Context, produce func(context.Context, *stream) e
 	if err == nil || c.Request.Context().Err() != nil {
 		return
 	}
-	if s.streams.Err() != nil {
-		err = fault.New(fault.Unavailable, "the coordinator is shutting down: go on at another")
+	if ended := context.Cause(ctx); !errors.Is(ended, context.Canceled) {
+		err = ended
 	}
 	if !out.begun {
 		s.fail(c, err)
@@ -54,6 +54,22 @@ func (s *Server) stream(c *gin.Context, produce func(context.Context, *stream) e
 	}
 	s.Logger.Info("a stream ended early", "path", c.Request.URL.Path, "requestId", requestID(c), "error", err)
 	_ = out.send("error", "", convert.Problem(err, requestID(c))) // the client may be gone
+}
+
+// lasting is the time of an answer that takes as long as it takes: until the client
+// goes, the server stops, or who asked for it may no more. Its cause says which.
+func (s *Server) lasting(c *gin.Context) (ctx context.Context, cancel func()) {
+	ctx, end := context.WithCancelCause(c.Request.Context())
+	release := context.AfterFunc(s.streams, func() {
+		end(fault.New(fault.Unavailable, "the coordinator is shutting down: go on at another"))
+	})
+	var guard sync.WaitGroup
+	guard.Go(func() { s.guardRights(ctx, c, end) })
+	return ctx, func() {
+		release()
+		end(nil)
+		guard.Wait()
+	}
 }
 
 // beat sends a comment soon, which tells the client that it is heard, and then

@@ -14,7 +14,6 @@ import (
 	rpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	api "backfleet/api/server"
 	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
@@ -25,7 +24,8 @@ import (
 // gate decides who may begin a stream of wire.Agents, for which agent, and for
 // how long.
 type gate struct {
-	tokens []api.Token // of the token file
+	closed bool       // a secret has to be shown
+	file   *tokenFile // nil: there is none
 	state  func() *state.State
 	reach  func(ctx context.Context, index uint64) error // waits until the state knows an entry of the log
 	now    func() time.Time
@@ -36,12 +36,14 @@ type guest struct {
 	gate   *gate
 	cert   *x509.Certificate     // nil: there is no TLS
 	token  string                // id of the join token that it showed; empty: another credential, or none is asked for
+	secret string                // of the token file's line that it showed; empty: likewise
 	groups []*wire.GroupSlots    // that it has said its agent has
 	own    map[logstore.Key]bool // logs that it ships and may
 }
 
-// enter lets in who shows a secret of the token file or a join token that is
-// good. Where no secrets are set, none is asked for, but one that is shown counts.
+// enter lets in who shows a join token that is good, or a secret of the token
+// file that is for agents. Where no secrets are set, none is asked for, but one that is
+// shown counts.
 func (g *gate) enter(ctx context.Context) (*guest, error) {
 	who := &guest{gate: g, cert: certificate(ctx)}
 	if who.cert != nil {
@@ -50,7 +52,10 @@ func (g *gate) enter(ctx context.Context) (*guest, error) {
 		}
 	}
 	for _, secret := range shown(ctx) {
-		if isOf(g.tokens, secret) {
+		if t, known := g.file.holder(secret); known && !t.Agent {
+			return nil, status.Errorf(codes.Unauthenticated, "the secret of %q lets people in and no agents: give the agent a join token (backfleet agent token create), or the secret of a line with role=%s", t.Name, roleAgent)
+		} else if known {
+			who.secret = secret
 			return who, nil
 		}
 		id, ok := state.TokenID(secret)
@@ -65,7 +70,7 @@ func (g *gate) enter(ctx context.Context) (*guest, error) {
 		who.token = id
 		return who, who.stays()
 	}
-	if len(g.tokens) > 0 {
+	if g.closed {
 		return nil, errNoToken()
 	}
 	return who, nil
@@ -170,8 +175,13 @@ func (g *gate) ran(ctx context.Context, key logstore.Key) (agent string, err err
 	return "", nil
 }
 
-// stays says whether a join token still holds the door open.
+// stays says whether what was shown still holds the door open.
 func (w *guest) stays() error {
+	if w.secret != "" {
+		if t, known := w.gate.file.holder(w.secret); !known || !t.Agent {
+			return status.Error(codes.Unauthenticated, "the secret that let this agent in is not in the coordinators' token file any more: give it another")
+		}
+	}
 	if w.token == "" {
 		return nil
 	}
@@ -228,15 +238,6 @@ func shown(ctx context.Context) (secrets []string) {
 	return secrets
 }
 
-func isOf(tokens []api.Token, secret string) bool {
-	for _, t := range tokens {
-		if subtle.ConstantTimeCompare([]byte(secret), []byte(t.Secret)) == 1 {
-			return true
-		}
-	}
-	return false
-}
-
 func errNoToken() error {
-	return status.Error(codes.Unauthenticated, "expected a token of this cluster: give "+mtls.FlagToken)
+	return status.Error(codes.Unauthenticated, "expected a token of this cluster that is for agents: give "+mtls.FlagToken)
 }

@@ -4,14 +4,11 @@
 package server
 
 import (
-	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"slices"
-	"strings"
 	"time"
 
+	"backfleet/api/login"
 	api "backfleet/api/server"
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/raftnode"
@@ -52,10 +49,24 @@ type Config struct {
 	// CertifyClients asks clients of the API for a certificate of the authority,
 	// beside their token. It needs TLS.
 	CertifyClients bool
-	// TokenFile holds the secrets that clients and agents must show, one on
-	// each line as name:secret, or one secret alone. After it may stand
-	// workspaces=a,b: its bearer may run nodes of these only (RULES R2.9).
+	// TokenFile holds secrets that hold beside users' tokens, one on each line as
+	// name:secret, or one secret alone. After it may stand role= with admin (the
+	// default), operator, developer, viewer or agent, and workspaces=a,b of a
+	// developer. Only role=agent lets agents in, and nothing else (RULES R15.3). It
+	// is read again when it changes.
 	TokenFile string
+	// OIDC is the provider at which people log in. Default: none. With neither it
+	// nor a TokenFile everybody who can connect is an admin.
+	OIDC login.Config
+	// Cluster is what its operators call the cluster, for people who log in.
+	// Default: backfleet.
+	Cluster string
+	// SessionHours is how long a login lasts. Default: 12.
+	SessionHours int
+	// Rates bound what one caller may ask. What is 0 has its default.
+	Rates api.Rates
+	// Notifications say how people are told of things.
+	Notifications Notifications
 	// Announcer makes the coordinator seen by agents that look for one there.
 	// Its loss harms nothing. Default: none.
 	Announcer presence.Announcer
@@ -97,6 +108,9 @@ func (c *Config) complete() error {
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second
 	}
+	if c.SessionHours == 0 {
+		c.SessionHours = 12
+	}
 	c.Terms.Complete()
 	if c.Settings == nil {
 		c.Settings = new(DefaultSettings())
@@ -117,6 +131,8 @@ func (c *Config) complete() error {
 		return fault.Field("data", "it is empty: give the folder in which the coordinator keeps everything")
 	case c.Bootstrap && len(c.Join) > 0:
 		return fault.Field("join", "it cannot be combined with bootstrap: the first coordinator bootstraps, the others join it")
+	case c.SessionHours < 1 || c.SessionHours > 24*366:
+		return fault.Field("session-hours", "%d: expected 1 to %d", c.SessionHours, 24*366)
 	case c.CertifyClients && !c.TLS.Configured():
 		return fault.Field("require-client-cert", "it needs TLS: give %s, %s and %s", mtls.FlagCert, mtls.FlagKey, mtls.FlagCA)
 	}
@@ -126,6 +142,9 @@ func (c *Config) complete() error {
 	if err := checkCompaction(c.Compaction); err != nil {
 		return err
 	}
+	if err := c.Notifications.complete(); err != nil {
+		return err
+	}
 	if _, err := time.LoadLocation(c.Zone); err != nil {
 		return fault.Field("zone", "%q is not a time zone: expected an IANA name, such as Asia/Shanghai", c.Zone)
 	}
@@ -133,12 +152,15 @@ func (c *Config) complete() error {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return fault.Field(field, "%q is not an address: expected host:port", addr)
 		}
-		if err := mtls.RequireSecure(addr, c.TLS.Configured(), c.TokenFile != "", c.AllowInsecure); err != nil {
+		if err := mtls.RequireSecure(addr, c.TLS.Configured(), c.closed(), c.AllowInsecure); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// closed says that people have to show who they are.
+func (c *Config) closed() bool { return c.TokenFile != "" || c.OIDC.Configured() }
 
 // checkCompaction refuses bounds of the log with which it could not work, by
 // the name of the flag. 0 is the default.
@@ -156,54 +178,6 @@ func checkCompaction(c raftnode.Compaction) error {
 		}
 	}
 	return nil
-}
-
-// tokens reads the token file.
-func (c *Config) tokens() ([]api.Token, error) {
-	if c.TokenFile == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(c.TokenFile)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "%s cannot be read", mtls.FlagToken)
-	}
-	var out []api.Token
-	for i, line := range strings.Split(string(text), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		token, err := readToken(line)
-		if err != nil {
-			return nil, fault.Field(mtls.FlagToken, "line %d: %s", i+1, err)
-		}
-		out = append(out, token)
-	}
-	if len(out) == 0 {
-		return nil, fault.Field(mtls.FlagToken, "%s holds no token: expected one on each line, as name:secret", c.TokenFile)
-	}
-	return out, nil
-}
-
-// readToken reads a line of the token file: [name:]secret [workspaces=a,b].
-func readToken(line string) (api.Token, error) {
-	words := strings.Fields(line)
-	name, secret, ok := strings.Cut(words[0], ":")
-	if !ok {
-		name, secret = "token", words[0]
-	}
-	if len(secret) < 16 {
-		return api.Token{}, errors.New("expected a secret of at least 16 characters")
-	}
-	t := api.Token{Name: name, Secret: secret}
-	for _, word := range words[1:] {
-		list, ok := strings.CutPrefix(word, "workspaces=")
-		t.Workspaces = strings.Split(list, ",")
-		if !ok || len(words) > 2 || slices.Contains(t.Workspaces, "") {
-			return api.Token{}, errors.New("after the secret only workspaces=a,b may stand, their ids without blanks")
-		}
-	}
-	return t, nil
 }
 
 // advertised is what others dial for a listener.

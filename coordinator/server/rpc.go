@@ -188,10 +188,9 @@ func dial(id, address string, secure *mtls.Material, more []grpc.DialOption) (*g
 const maxMessage = 64 << 20
 
 // newRPC makes the gRPC server. With TLS, what coordinators say to each other
-// takes a coordinator's certificate; everything else takes a token, if there
-// are any. Agents have a gate of their own.
+// takes a coordinator's certificate; without it, an admin's secret of the token
+// file, if people have to show any. Agents have a gate of their own.
 func newRPC(secure *mtls.Material, agents *gate, logger *slog.Logger) *grpc.Server {
-	tokens := agents.tokens
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Second, Timeout: 5 * time.Second}),
@@ -204,8 +203,8 @@ func newRPC(secure *mtls.Material, agents *gate, logger *slog.Logger) *grpc.Serv
 		switch {
 		case secure != nil && strings.HasPrefix(method, "/"+wire.Peer_ServiceDesc.ServiceName+"/"):
 			return coordinatorsOnly(ctx, method)
-		case len(tokens) > 0 && !slices.ContainsFunc(shown(ctx), func(secret string) bool { return isOf(tokens, secret) }):
-			return errNoToken()
+		case agents.closed && !slices.ContainsFunc(shown(ctx), agents.file.admits):
+			return status.Error(codes.Unauthenticated, "without TLS, coordinators know each other by the secret of an admin in "+mtls.FlagToken+": give all of them the same file")
 		}
 		return nil
 	}
@@ -240,15 +239,6 @@ func coordinatorsOnly(ctx context.Context, method string) error {
 	}
 	return status.Errorf(codes.PermissionDenied, "%s is for coordinators: expected a certificate with a name %s", method, mtls.CoordinatorName("ID"))
 }
-
-// bearer shows the cluster's first token to other coordinators.
-type bearer string
-
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(b)}, nil
-}
-
-func (bearer) RequireTransportSecurity() bool { return false }
 
 // join asks the given coordinators to make this one a member until one does.
 func join(ctx context.Context, addresses []string, self *wire.PutServer, secure *mtls.Material, options []grpc.DialOption) error {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/protobuf/proto"
 
+	"backfleet/api/login"
 	api "backfleet/api/server"
 	"backfleet/coordinator/cycle"
 	"backfleet/coordinator/dispatch"
@@ -37,6 +38,8 @@ type Server struct {
 	cfg     Config
 	self    *wire.PutServer
 	secure  *mtls.Material
+	tokens  *tokenFile      // nil: there is none
+	login   *login.Provider // nil: likewise
 	folder  *raftnode.Folder
 	logs    *logstore.Store
 	copies  *logstore.Replicator
@@ -88,9 +91,13 @@ func (s *Server) Err() error { return s.node.Err() }
 func (s *Server) onStop(f func(context.Context) error) { s.stops = append(s.stops, f) }
 
 func (s *Server) start(ctx context.Context) (err error) {
-	tokens, err := s.cfg.tokens()
-	if err != nil {
+	if s.tokens, err = s.cfg.openTokens(); err != nil {
 		return err
+	}
+	if s.cfg.OIDC.Configured() {
+		if s.login, err = login.New(s.cfg.OIDC, s.cfg.Now); err != nil {
+			return err
+		}
 	}
 	if s.cfg.TLS.Configured() {
 		if s.secure, err = mtls.Load(s.cfg.TLS); err != nil {
@@ -121,11 +128,11 @@ func (s *Server) start(ctx context.Context) (err error) {
 		HttpAddress: s.scheme() + s.cfg.advertised(httpListener.Addr()), Version: s.cfg.Version,
 	}
 	options := []grpc.DialOption{}
-	if len(tokens) > 0 {
-		options = append(options, grpc.WithPerRPCCredentials(bearer(tokens[0].Secret)))
+	if s.tokens != nil && s.secure == nil {
+		options = append(options, grpc.WithPerRPCCredentials(s.tokens))
 	}
-	s.serveRPC(rpcListener, tokens, options)
-	if err := s.serveAPI(httpListener, tokens); err != nil {
+	s.serveRPC(rpcListener, options)
+	if err := s.serveAPI(httpListener); err != nil {
 		return err
 	}
 	s.serve(options)
@@ -197,7 +204,7 @@ func (s *Server) openNode(context.Context) (err error) {
 	return nil
 }
 
-func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.DialOption) {
+func (s *Server) serveRPC(l net.Listener, options []grpc.DialOption) {
 	s.peers = &peers{self: s.cfg.ID, node: s.node, machine: s.machine, options: options, secure: s.secure, conns: map[string]*conn{}}
 	s.copies = logstore.NewReplicator(s.logs, s.peers.live, logstore.ReplicatorOptions{Logger: s.cfg.Logger})
 	s.copies.Start()
@@ -205,7 +212,7 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Sched: s.cfg.Settings.scheduler(), Now: s.cfg.Now, Logger: s.cfg.Logger,
 		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
 	})
-	s.rpc = newRPC(s.secure, &gate{tokens: tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now}, s.cfg.Logger)
+	s.rpc = newRPC(s.secure, &gate{closed: s.cfg.closed(), file: s.tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now}, s.cfg.Logger)
 	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent")})
 	wire.RegisterPeerServer(s.rpc, &peer{
 		logs: s.copies, node: s.node, log: s.log, peers: s.peers, received: s.metrics.logBytes.WithLabelValues("coordinator"),
@@ -223,7 +230,7 @@ func (s *Server) serveRPC(l net.Listener, tokens []api.Token, options []grpc.Dia
 	})
 }
 
-func (s *Server) serveAPI(l net.Listener, tokens []api.Token) error {
+func (s *Server) serveAPI(l net.Listener) error {
 	s.reader = logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger)
 	s.service = service.New(service.Config{
 		Machine: s.machine, Log: clusterLog{s}, Logs: s.reader,
@@ -232,7 +239,13 @@ func (s *Server) serveAPI(l net.Listener, tokens []api.Token) error {
 	})
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
-	options := api.Options{Backend: s.service, Logger: s.cfg.Logger, Tokens: tokens, Metrics: s.metrics.handler()}
+	options := api.Options{
+		Backend: s.service, Logger: s.cfg.Logger, Metrics: s.metrics.handler(), Login: s.login, Rates: s.cfg.Rates,
+		OnlyLoopback: !s.cfg.closed() && !s.cfg.AllowInsecure, Cluster: s.cfg.Cluster, SessionTime: time.Duration(s.cfg.SessionHours) * time.Hour,
+	}
+	if s.tokens != nil {
+		options.Tokens = s.tokens.now
+	}
 	if s.secure != nil {
 		options.Transport = &http.Transport{DialTLSContext: s.secure.DialTLS, ForceAttemptHTTP2: true}
 		l = secureListener(l, s.secure, s.cfg.CertifyClients)
@@ -265,6 +278,7 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 	beside.Go(func() { s.watchSpace(ctx) })
 	beside.Go(func() { s.watchNodes(ctx, changed) })
 	beside.Go(func() { days.Lead(ctx) })
+	beside.Go(func() { s.tell(ctx) })
 	s.agents.Lead(ctx)
 	beside.Wait()
 }
