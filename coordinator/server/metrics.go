@@ -33,6 +33,7 @@ type metrics struct {
 	forgotten prometheus.Counter
 	yields    prometheus.Counter
 	cleared   *prometheus.CounterVec
+	told      *prometheus.CounterVec
 }
 
 func newMetrics(s *Server) *metrics {
@@ -60,8 +61,14 @@ func newMetrics(s *Server) *metrics {
 			Name: "backfleet_log_cleared_bytes_total", Help: "Bytes of attempts' logs cleared on this coordinator, by why: their time was over (retention), or the log was too long (cut).",
 		}, []string{"why"}),
 	}
+	m.told = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "backfleet_notifications_total", Help: "Attempts of this coordinator, leading, to deliver notifications, by what became of them: delivered, failed (and tried again) or dead.",
+	}, []string{"outcome"})
+	for _, outcome := range []string{"delivered", "failed", "dead"} {
+		m.told.WithLabelValues(outcome)
+	}
 	m.swept(logstore.Swept{})
-	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, standing{s}, surroundings{s})
+	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, m.told, standing{s}, surroundings{s})
 	return m
 }
 
@@ -177,6 +184,8 @@ var (
 	apiWaiting   = gauge("api_requests_waiting", "Requests that wait for a place, by class.", "class")
 	apiPlaces    = gauge("api_places", "Requests that may be answered at the same time, by class.", "class")
 	apiAdmitted  = gauge("api_admitted_total", "Requests that got a place, by class.", "class")
+	notifyCount  = gauge("notifications", "Notifications that are kept, by state: pending or dead.", "state")
+	notifyAge    = gauge("notification_oldest_pending_seconds", "How long ago the oldest notification was raised that is to be delivered; 0: there is none.")
 	apiRefused   = gauge("api_refused_total", "Requests refused as overloaded, by class.", "class")
 )
 
@@ -185,7 +194,7 @@ func (standing) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		raftLeader, raftTerm, raftCommit, raftApplied, raftSnapshot, raftContact, raftInFlight, raftVoters,
 		agentCount, slotTotal, slotUsed, runningCount, leaseCount, readyCount, diskFree, diskReserve,
-		apiActive, apiWaiting, apiPlaces, apiAdmitted, apiRefused,
+		apiActive, apiWaiting, apiPlaces, apiAdmitted, apiRefused, notifyCount, notifyAge,
 	} {
 		ch <- d
 	}
@@ -201,6 +210,7 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.log(put)
 	c.fleet(put)
+	c.notifications(put)
 	c.requests(ch, put)
 	ctx, cancel := context.WithTimeout(context.Background(), readyPatience)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"backfleet/coordinator/cycle"
+	"backfleet/coordinator/notify"
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/calendar"
@@ -22,6 +23,8 @@ type Settings struct {
 	ConflictYields    int            // how often an instance gives way to the schedule
 	BackfillPatience  time.Duration  // how long a ready backfill instance waits before it goes first
 	MaxGroups         int            // of a backfill
+	StuckAfter        time.Duration  // nothing of a plan has run or ended for so long (RULES R15.6)
+	NotifyFor         time.Duration  // how long a channel that refuses is tried
 }
 
 // DefaultSettings are those of the rules.
@@ -31,6 +34,7 @@ func DefaultSettings() Settings {
 		GenerateAt: clockOf(cycle.Defaults.GenerateAt), CatchUp: cycle.Defaults.CatchUp, KeepInstances: cycle.Defaults.KeepInstances,
 		KeepAgents: cycle.Defaults.KeepAgents, KeepLogsShared: 7 * day, KeepLogsExclusive: 30 * day, LogsCutAt: clockOf(3 * time.Hour),
 		ConflictYields: 3, BackfillPatience: time.Minute, MaxGroups: state.MaxGroups,
+		StuckAfter: 30 * time.Minute, NotifyFor: day,
 	}
 }
 
@@ -60,6 +64,8 @@ func (s *Settings) check() error {
 		{"keep-logs-shared", s.KeepLogsShared, time.Minute, longestKept, "1m", "3660d"},
 		{"keep-logs-exclusive", s.KeepLogsExclusive, time.Minute, longestKept, "1m", "3660d"},
 		{"backfill-patience", s.BackfillPatience, time.Second, 24 * time.Hour, "1s", "24h"},
+		{"stuck-after", s.StuckAfter, time.Second, 31 * 24 * time.Hour, "1s", "31d"},
+		{"notify-for", s.NotifyFor, time.Second, 31 * 24 * time.Hour, "1s", "31d"},
 	} {
 		if d.value < d.least || d.value > d.most {
 			return fault.Field(d.field, "%v: expected %s to %s", d.value, d.least0, d.what)
@@ -83,6 +89,10 @@ func (s *Settings) check() error {
 
 func (s *Settings) scheduler() schedule.Settings {
 	return schedule.Settings{PatienceMs: s.BackfillPatience.Milliseconds(), Yields: s.ConflictYields}
+}
+
+func (s *Settings) notify() notify.Settings {
+	return notify.Settings{StuckAfter: s.StuckAfter, Patience: s.NotifyFor}
 }
 
 func (s *Settings) cycle(zone string) cycle.Settings {

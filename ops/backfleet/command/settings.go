@@ -27,6 +27,8 @@ func (s *settings) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&s.ConflictYields, "conflict-yields", s.ConflictYields, "how often an instance of a backfill gives way to the schedule before it lets the schedule wait")
 	f.DurationVar(&s.BackfillPatience, "backfill-patience", s.BackfillPatience, "how long a backfill's instance waits for a slot before it goes ahead of more urgent ones, once in that time and resource group")
 	f.IntVar(&s.MaxGroups, "limit-groups", s.MaxGroups, "the most groups of a backfill")
+	f.Var((*daysFlag)(&s.StuckAfter), "stuck-after", "how long nothing of a backfill must have run or ended for people to be told that it is stuck")
+	f.Var((*daysFlag)(&s.NotifyFor), "notify-for", "how long a channel that refuses a notification is tried")
 }
 
 // addCompaction adds what bounds the replicated log on disk.
