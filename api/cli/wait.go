@@ -47,7 +47,10 @@ func (a *app) look(ctx context.Context, cl *client.Client, id string, done func(
 }
 
 // goals are what can be waited for.
-var goals = []string{"succeeded", "finished", "running"}
+var (
+	goals  = []string{"succeeded", "finished", "running"}
+	notYet = map[string]string{"succeeded": "has not succeeded", "finished": "is not finished", "running": "does not run"}
+)
 
 // reached says whether a backfill is where it is to be. An error says that it
 // does not get there by itself any more.
@@ -120,7 +123,7 @@ it will not by itself any more, and 7 when --within has passed.`,
 			return err
 		}
 		var last *v1.Backfill
-		err = within(c.Context(), limit, fmt.Sprintf("%s is not %s", args[0], goal), func(ctx context.Context) error {
+		err = within(c.Context(), limit, args[0]+" "+notYet[goal], func(ctx context.Context) error {
 			return a.look(ctx, cl, args[0], func(b *v1.Backfill) (bool, error) { last = b; return reached(goal, b) })
 		})
 		if last == nil {

@@ -111,7 +111,7 @@ func (h *holding) failures(ctx context.Context) error {
 	}
 	for _, i := range list {
 		cause := cmp.Or(i.Cause, "no cause is known")
-		c := h.at("failed\x00"+i.Node+"\x00"+cause, Held{Text: fmt.Sprintf("%s failed: %s", i.Node, cause), urgency: 0,
+		c := h.at(failedKey(i), Held{Text: fmt.Sprintf("%s failed: %s", i.Node, cause), urgency: 0,
 			Do: fmt.Sprintf("backfleet instance explain %s; then backfleet backfill rerun %s --failed", i.ID, s.ID)})
 		c.add(i)
 	}
@@ -193,6 +193,10 @@ func (h *holding) front(ctx context.Context, g v1.GroupProgress, list []v1.Insta
 				continue
 			}
 			told[c.Text] = true
+			if c == h.causes["frozen"] || c.urgency == 0 && strings.HasPrefix(leaf.Instance, h.backfill.Summary.ID+".") { // its instances are told
+				c.Holds += waits
+				continue
+			}
 			c.note(cmp.Or(leaf.Instance, i.ID), g.Current, waits)
 		}
 	}
@@ -210,13 +214,19 @@ func (h *Held) note(id, date string, waits int64) {
 	}
 }
 
-// leaf is the cause that a root cause belongs to; nil for one that was counted
-// by itself.
+func failedKey(i v1.Instance) string { return "failed\x00" + i.Node + "\x00" + i.Cause }
+
+// leaf is the cause that a root cause belongs to; nil for one that was not
+// followed to its end.
 func (h *holding) leaf(c *Cause) *Held {
 	own := strings.HasPrefix(c.Instance, h.backfill.Summary.ID+".")
 	switch {
-	case c.Cut, own && (c.State == v1.StateFailed || c.State == v1.StateFrozen):
+	case c.Cut:
 		return nil
+	case own && c.State == v1.StateFailed:
+		return h.causes[failedKey(h.instances[c.Instance].Instance)]
+	case own && c.State == v1.StateFrozen:
+		return h.causes["frozen"]
 	case c.State == v1.StateRunning && c.Code == "" && own:
 		return h.at("running\x00"+c.Node, Held{Text: c.Node + " runs", urgency: 6})
 	case c.State == v1.StateFailed || c.State == v1.StateRunning:

@@ -84,11 +84,12 @@ type walker struct {
 	source    Source
 	seen      map[string]bool // instances and other things that were shown
 	instances map[string]*v1.InstanceDetail
+	backfills map[string]*v1.Backfill
 	calls     int
 }
 
 func newWalker(s Source, o Options) *walker {
-	return &walker{Options: o.filled(), source: s, seen: map[string]bool{}, instances: map[string]*v1.InstanceDetail{}}
+	return &walker{Options: o.filled(), source: s, seen: map[string]bool{}, instances: map[string]*v1.InstanceDetail{}, backfills: map[string]*v1.Backfill{}}
 }
 
 // spend says whether the source may be asked once more.
@@ -317,7 +318,7 @@ func (w *walker) reason(ctx context.Context, c *Cause, d *v1.InstanceDetail, dep
 	case v1.ReasonCodeSelfDependency, v1.ReasonCodePreviousCycle, v1.ReasonCodeSchedule, v1.ReasonCodeOverlap, v1.ReasonCodeConflict:
 		c.Because, err = w.one(ctx, r.Instance, depth)
 	case v1.ReasonCodeGate:
-		c.Because, err = w.gate(ctx, d, depth)
+		c.Because, err = w.gate(ctx, c, d, depth)
 	case v1.ReasonCodeMaxRunning:
 		c.Do = fmt.Sprintf("backfleet backfill edit %s --max-running N", i.Backfill)
 		c.Because, err = w.some(ctx, Filter{Backfill: i.Backfill, States: []v1.State{v1.StateRunning}}, depth)
@@ -410,19 +411,49 @@ func window(date string, u *v1.DateWindow) (from, to string, ok bool) {
 
 var unfinished = []v1.State{v1.StateFailed, v1.StateFrozen, v1.StateRunning, v1.StateWaitingTime, v1.StateNotRunning}
 
-// gate goes on to what of the date before has not succeeded.
-func (w *walker) gate(ctx context.Context, d *v1.InstanceDetail, depth int) ([]*Cause, error) {
-	f := Filter{Backfill: d.Instance.Backfill, From: d.Reason.Date, To: d.Reason.Date, States: unfinished}
-	if b, err := w.source.Backfill(ctx, d.Instance.Backfill); err != nil {
+// gate goes on to what has not succeeded of the date before or, where that waits
+// for a date before it in its turn, of the first date of the group.
+func (w *walker) gate(ctx context.Context, c *Cause, d *v1.InstanceDetail, depth int) ([]*Cause, error) {
+	b, err := w.backfill(ctx, d.Instance.Backfill)
+	if err != nil || b == nil {
 		return nil, err
-	} else if b.Request.Gate == v1.GateNode {
-		f.Node = d.Instance.Node
 	}
+	date := d.Reason.Date
+	f := Filter{Backfill: d.Instance.Backfill, States: unfinished}
+	switch {
+	case b.Request.Gate == v1.GateNode:
+		f.Node = d.Instance.Node
+	case b.Request.OnFailure == v1.OnFailureHold:
+		k := slices.IndexFunc(b.Groups, func(g v1.GroupProgress) bool {
+			return g.Group == d.Instance.Group && g.Current != "" && g.Current != date
+		})
+		if k >= 0 {
+			date = b.Groups[k].Current
+			c.Text += "; " + date + " is the first of the group that has not"
+		}
+	}
+	f.From, f.To = date, date
 	return w.some(ctx, f, depth)
 }
 
-// some goes on to the first few instances that agree, those first that hold the
-// others, and counts the rest.
+// backfill asks for a backfill, once; nil where it may not be asked any more.
+func (w *walker) backfill(ctx context.Context, id string) (*v1.Backfill, error) {
+	if b := w.backfills[id]; b != nil {
+		return b, nil
+	}
+	if !w.spend() {
+		return nil, nil
+	}
+	b, err := w.source.Backfill(ctx, id)
+	if err != nil {
+		return nil, absent(err)
+	}
+	w.backfills[id] = b
+	return b, nil
+}
+
+// some goes on to the first few instances that agree, and counts the rest. Where
+// some have failed, are frozen or run, those that wait are taken to wait for them.
 func (w *walker) some(ctx context.Context, f Filter, depth int) ([]*Cause, error) {
 	const most = 1000
 	f.Limit = most
@@ -436,22 +467,56 @@ func (w *walker) some(ctx context.Context, f Filter, depth int) ([]*Cause, error
 	slices.SortStableFunc(list, func(a, b v1.Instance) int {
 		return cmp.Compare(slices.Index(unfinished, a.State), slices.Index(unfinished, b.State))
 	})
+	waits := slices.IndexFunc(list, func(i v1.Instance) bool { return i.State == v1.StateWaitingTime || i.State == v1.StateNotRunning })
+	others := 0
+	if waits > 0 {
+		others, list = len(list)-waits, list[:waits]
+	}
 	var out []*Cause
+	shown := 0
 	for k, i := range list {
-		if k == w.Breadth {
+		if shown == w.Breadth || k == 4*w.Breadth { // the rest is taken to be alike
 			break
 		}
 		c, err := w.instance(ctx, i, depth+1)
 		if err != nil {
 			return nil, err
 		}
+		if len(out) > 0 && c.nothingNew() {
+			out[len(out)-1].More++
+			continue
+		}
 		out = append(out, c)
+		shown++
 	}
-	if left := len(list) - w.Breadth; left > 0 || more && len(out) > 0 {
-		last := out[len(out)-1]
-		last.More, last.Least = max(left, 0), more
+	if len(out) == 0 {
+		return nil, nil
+	}
+	last := out[len(out)-1]
+	told := 0
+	for _, c := range out {
+		told += 1 + c.More
+	}
+	last.More += len(list) - told
+	switch {
+	case others > 0:
+		text := fmt.Sprintf("%d others wait", others)
+		if others == 1 {
+			text = "1 other waits"
+		}
+		if more {
+			text = "at least " + text
+		}
+		out = append(out, &Cause{Text: text, Above: true})
+	default:
+		last.Least = more
 	}
 	return out, nil
+}
+
+// nothingNew says that all that is below a cause was shown before.
+func (c *Cause) nothingNew() bool {
+	return c.Above || len(c.Because) > 0 && !slices.ContainsFunc(c.Because, func(b *Cause) bool { return !b.Above })
 }
 
 // slots tells who has the slots of a resource group.

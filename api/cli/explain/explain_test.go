@@ -162,10 +162,7 @@ func TestChainIsFollowedToWhatFailed(t *testing.T) {
 	is(t, drawn(s.Root), `b1.23 upstream b1.22 has not started
  b1.22 2024-01-01 has not finished
   b1.0 has failed at all of its 3 attempts: exit code 3
-  b1.10 upstream b1.0 has failed
-   b1.0 shown above
-  b1.11 upstream b1.0 has failed +3
-   b1.0 shown above
+   5 others wait
  b1.21 runs at agent a1 for 1m0s
 `)
 	if r := s.Roots; len(r) != 2 || r[0].Instance != "b1.0" || !slices.Equal(r[0].Lines, w.stderr) || !strings.Contains(r[0].Do, "rerun b1.0") || r[1].Instance != "b1.21" {
@@ -173,6 +170,29 @@ func TestChainIsFollowedToWhatFailed(t *testing.T) {
 	}
 	if w.calls > 20 {
 		t.Errorf("%d calls", w.calls)
+	}
+}
+
+// TestWhatIsAlikeIsCounted: a date that waits for the first of its group is
+// followed to that; those of it that wait for the same are one.
+func TestWhatIsAlikeIsCounted(t *testing.T) {
+	w := newWorld()
+	w.plan.Request.OnFailure = v1.OnFailureHold
+	w.plan.Groups = []v1.GroupProgress{{Group: 1, Current: "2024-01-01"}}
+	w.put("b1.0", "src", "2023-12-31", v1.StateFrozen, &v1.Reason{Code: v1.ReasonCodeFrozen, Text: "frozen by ann"})
+	for k := range 9 {
+		w.put(fmt.Sprintf("b1.%d", 10+k), "n", "2024-01-01", v1.StateNotRunning, &v1.Reason{Code: v1.ReasonCodePreviousCycle, Instance: "b1.0", Backfill: "b1", Text: "previous cycle b1.0 is frozen"})
+	}
+	d := w.put("b1.40", "n", "2024-01-09", v1.StateNotRunning, &v1.Reason{Code: v1.ReasonCodeGate, Date: "2024-01-08", Backfill: "b1", Text: "2024-01-08 has not finished"})
+	d.Instance.Group = 1
+	s := explained(t, w, "b1.40", Options{})
+	is(t, drawn(s.Root), `b1.40 2024-01-08 has not finished; 2024-01-01 is the first of the group that has not
+ b1.10 previous cycle b1.0 is frozen +8
+  b1.0 frozen by ann
+`)
+	is(t, s.Sentence, "b1.40 (n of 2024-01-09) waits, in the end because b1.0 (src of 2023-12-31): frozen by ann.")
+	if lines := Lines(s.Root, func(v1.State) string { return "x" }); lines[len(lines)-1] != "└─ …and 8 more like it" {
+		t.Errorf("%q", lines)
 	}
 }
 

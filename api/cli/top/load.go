@@ -152,7 +152,11 @@ func (s *Snapshot) clusterLine() string {
 			voters++
 		}
 	}
-	text := fmt.Sprintf("Leader %s  term %d  %d members", leader, c.Term, len(c.Servers))
+	members := "1 member"
+	if n := len(c.Servers); n != 1 {
+		members = fmt.Sprintf("%d members", n)
+	}
+	text := fmt.Sprintf("Leader %s  term %d  %s", leader, c.Term, members)
 	if voters < len(c.Servers) {
 		text += fmt.Sprintf(" (%d vote)", voters)
 	}
