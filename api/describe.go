@@ -79,10 +79,7 @@ var (
 )
 
 // statuses are what the codes of errors are answered with, and what they say.
-var statuses = []struct {
-	code, says string
-	status     int
-}{
+var statuses = []ErrorCode{
 	{"invalid", "the request is wrong as written; `field` says where", 400},
 	{"unauthenticated", "who asks has not proved who they are", 401},
 	{"denied", "who asks may not do this", 403},
@@ -135,8 +132,8 @@ func codes(path, method string, operation *yaml.Node) []string {
 	}
 	var sorted []string
 	for _, s := range statuses {
-		if out[s.code] {
-			sorted = append(sorted, s.code)
+		if out[s.Code] {
+			sorted = append(sorted, s.Code)
 		}
 	}
 	return sorted
@@ -150,8 +147,8 @@ func describe(root *yaml.Node, path, method string, operation *yaml.Node, exampl
 	for _, status := range []int{400, 401, 403, 404, 409, 412, 413, 429, 500, 503, 504} {
 		var says []string
 		for _, s := range statuses {
-			if s.status == status && slices.Contains(possible, s.code) {
-				says = append(says, fmt.Sprintf("`%s`: %s.", s.code, s.says))
+			if s.Status == status && slices.Contains(possible, s.Code) {
+				says = append(says, fmt.Sprintf("`%s`: %s.", s.Code, s.Says))
 			}
 		}
 		if len(says) > 0 && Get(responses, strconv.Itoa(status)) == nil {
@@ -210,3 +207,13 @@ func exemplify(root, operation, responses *yaml.Node, e Example) {
 		set(content, "example", of(e.Text))
 	}
 }
+
+// ErrorCode is a code of errors, the status that it is answered with, and what it
+// says.
+type ErrorCode struct {
+	Code, Says string
+	Status     int
+}
+
+// ErrorCodes lists all codes, by status.
+func ErrorCodes() []ErrorCode { return slices.Clone(statuses) }

@@ -36,9 +36,19 @@ type contract struct {
 	backend *standin.Backend
 }
 
+// described is the document as it is served.
+func described(t *testing.T) []byte {
+	t.Helper()
+	text, err := api.DescribedYAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func newContract(t *testing.T, o server.Options) *contract {
 	t.Helper()
-	document, err := openapi3.NewLoader().LoadFromData(api.Document)
+	document, err := openapi3.NewLoader().LoadFromData(described(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +89,18 @@ func (c *contract) ask(method, path, body string, headers ...string) *httptest.R
 	return w
 }
 
+// plain sends a request whose answer is not held against the document.
+func (c *contract) plain(method, path string, headers ...string) *httptest.ResponseRecorder {
+	c.t.Helper()
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	c.handler.ServeHTTP(w, r)
+	return w
+}
+
 func (c *contract) problem(w *httptest.ResponseRecorder) v1.Problem {
 	c.t.Helper()
 	var p v1.Problem
@@ -98,78 +120,8 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 	c.backend.WriteLog(cri.Stdout, false, "hello")
 	c.backend.EndLog()
 	covered := map[string]bool{}
-	for _, one := range []struct {
-		method, path, body string
-		status             int
-	}{
-		{"PUT", "/v1/nodes", aNode, 200},
-		{"GET", "/v1/nodes?contains=ORD&limit=1", "", 200},
-		{"GET", "/v1/nodes/orders?consistency=linearizable", "", 200},
-		{"POST", "/v1/backfills/preview?date=2012-01-02&min_index=7", aRequest, 200},
-		{"POST", "/v1/backfills", aRequest, 201},
-		{"GET", "/v1/backfills?state=running", "", 200},
-		{"GET", "/v1/backfills/b1", "", 200},
-		{"GET", "/v1/backfills/b1/receipt?by=node", "", 200},
-		{"GET", "/v1/backfills/b1/dates?group=1", "", 200},
-		{"POST", "/v1/backfills/b1/stop", "", 200},
-		{"POST", "/v1/backfills/b1/pause", "", 200},
-		{"POST", "/v1/backfills/b1/resume", "", 200},
-		{"POST", "/v1/backfills/b1/rerun", `{"instances":["b1.1"]}`, 200},
-		{"GET", "/v1/backfills?kind=all", "", 200},
-		{"POST", "/v1/backfills/b1/freeze", `{"dates":["2012-01-01..2012-01-03"],"why":"so"}`, 200},
-		{"POST", "/v1/backfills/b1/unfreeze", "", 200},
-		{"POST", "/v1/backfills/operate", `{"operation":"pause","backfills":["b1","b2"]}`, 200},
-		{"PATCH", "/v1/backfills/b1?dryRun=true", `{"groups":4,"addDates":["2012-01-08..2012-01-10"]}`, 200},
-		{"GET", "/v1/backfills/b1/operations?limit=2", "", 200},
-		{"POST", "/v1/instances/operate", `{"operation":"setPriority","instances":["b1.1","b2.3"],"priority":8,"why":"urgent"}`, 200},
-		{"GET", "/v1/schedule?date_from=2012-01-01&state=running", "", 200},
-		{"GET", "/v1/resource-groups", "", 200},
-		{"PUT", "/v1/resource-groups/etl?why=more", `{"kind":"exclusive","reserveForAuto":2,"backfillMaxShare":50}`, 200},
-		{"GET", "/v1/resource-groups/etl", "", 200},
-		{"PUT", "/v1/workspaces/shop", `{"name":"Shop","region":"eu","advancedMode":false}`, 200},
-		{"GET", "/v1/workspaces", "", 200},
-		{"GET", "/v1/workspaces/shop", "", 200},
-		{"PUT", "/v1/regions/eu", `{"advancedMode":false}`, 200},
-		{"GET", "/v1/regions", "", 200},
-		{"GET", "/v1/regions/eu", "", 200},
-		{"PUT", "/v1/data-sources/warehouse?why=new", `{"type":"mariadb","host":"db","database":"shop","user":"etl","password":{"environment":"BACKFLEET_SECRET_W"},"ca":{"file":"ca.pem"},"options":[{"name":"charset","value":"utf8mb4"}],"resourceGroups":["etl"]}`, 200},
-		{"PUT", "/v1/data-sources/local", `{"type":"sqlite","database":"/srv/shop.db"}`, 200},
-		{"GET", "/v1/data-sources", "", 200},
-		{"GET", "/v1/data-sources/warehouse", "", 200},
-		{"DELETE", "/v1/data-sources/local?why=old", "", 200},
-		{"GET", "/v1/backfills/b1/instances?node=orders&date_from=2012-01-01&date_to=2012-01-03&state=failed", "", 200},
-		{"GET", "/v1/instances/b1.1", "", 200},
-		{"GET", "/v1/instances/b1.1/logs", "", 200},
-		{"GET", "/v1/instances/b1.1/logs/follow", "", 200},
-		{"GET", "/v1/instances/b1.1/logs/search?text=HELL&ignoreCase=true&context=1", "", 200},
-		{"GET", "/v1/instances/b1.1/logs/download?timestamps=true", "", 200},
-		{"GET", "/v1/agents?state=ready&group=default&label=os=linux&label=os=linux", "", 200},
-		{"GET", "/v1/agents/a1", "", 200},
-		{"POST", "/v1/agents/drain", `{"agents":["a1"],"deadlineSeconds":600,"why":"new kernel"}`, 200},
-		{"POST", "/v1/agents/resume", `{"agents":["a1"]}`, 200},
-		{"DELETE", "/v1/agents/a2?why=sold", "", 200},
-		{"POST", "/v1/join-tokens", `{"description":"rack 7","groups":["default"],"expiresInSeconds":3600}`, 201},
-		{"GET", "/v1/join-tokens", "", 200},
-		{"DELETE", "/v1/join-tokens/t1", "", 200},
-		{"GET", "/v1/baselines?contains=stand", "", 200},
-		{"PUT", "/v1/users/ann?why=new", `{"displayName":"Ann Lee","email":"ann@example.org","role":"developer","workspaces":["shop"]}`, 200},
-		{"GET", "/v1/users?contains=AN&role=developer&workspace=shop", "", 200},
-		{"GET", "/v1/users/ann", "", 200},
-		{"POST", "/v1/tokens", `{"user":"ann","description":"nightly","role":"developer","workspaces":["shop"],"expiresInSeconds":3600}`, 201},
-		{"GET", "/v1/tokens?user=*&kind=api", "", 200},
-		{"GET", "/v1/tokens/u0", "", 200},
-		{"DELETE", "/v1/tokens/u0?why=lost", "", 200},
-		{"DELETE", "/v1/users/ann", "", 200},
-		{"GET", "/v1/audit?actor=root&operation=putUser&code=ok&at_from=2026-11-22T00:00:00Z&at_to=2027-01-01T00:00:00Z&sort=number", "", 200},
-		{"GET", "/v1/cluster?consistency=stale", "", 200},
-		{"POST", "/v1/cluster/transfer", `{"to":"c2"}`, 200},
-		{"GET", "/v1/events?backfill=x", "", 400}, // its stream has no end: TestEventsResume
-		{"GET", "/healthz", "", 200},
-		{"GET", "/readyz", "", 200},
-		{"GET", "/metrics", "", 200},
-		{"GET", "/openapi.yaml", "", 200},
-		{"GET", "/openapi.json", "", 200},
-	} {
+	examples := map[string]api.Example{}
+	for _, one := range goodCalls {
 		w := c.ask(one.method, one.path, one.body)
 		if w.Code != one.status {
 			t.Errorf("%s %s: status %d, expected %d: %s", one.method, one.path, w.Code, one.status, w.Body)
@@ -180,8 +132,12 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		r := httptest.NewRequest(one.method, one.path, nil)
 		if route, _, err := c.router.FindRoute(r); err == nil {
 			covered[route.Operation.OperationID] = true
+			if _, known := examples[route.Operation.OperationID]; !known && w.Code < 300 {
+				examples[route.Operation.OperationID] = exampleOf(one.method, one.path, one.body, w)
+			}
 		}
 	}
+	keepExamples(t, examples)
 	document, err := openapi3.NewLoader().LoadFromData(api.Document)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +177,12 @@ func TestEveryClassOfErrorIsAProblem(t *testing.T) {
 	if p := c.problem(c.ask("GET", "/v1/agents", "")); p.Code != v1.ErrorCodeInternal || strings.Contains(p.Detail, "secret") {
 		t.Errorf("an uncoded error was answered as %+v", p)
 	}
-	c.backend.Fail = func(string) error { panic("boom") }
+	c.backend.Fail = func(call string) error {
+		if call == "RecordRefusals" {
+			return nil // of the refusals above, beside the requests
+		}
+		panic("boom")
+	}
 	if w := c.ask("GET", "/v1/agents", ""); w.Code != 500 || c.problem(w).Code != v1.ErrorCodeInternal {
 		t.Errorf("a panic was answered as %d %s", w.Code, w.Body)
 	}
@@ -270,11 +231,11 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"PUT", "/v1/workspaces/two%20words", `{}`, "workspace", "one word"},
 		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","schedule":{"kind":"monthly","days":["first"]}}]}`, "nodes[0].schedule.days[0]", "last"},
 		{"PUT", "/v1/nodes", `{"nodes":[{"id":"a","mode":"off"}]}`, `nodes["a"].mode`, "normal, dryRun or paused"},
-		{"GET", "/v1/backfills?kind=mine", "", "kind", "openapi"},
+		{"GET", "/v1/backfills?kind=mine", "", "kind", "backfill, auto or all"},
 		{"GET", "/v1/schedule?date_to=2012-02-30", "", "date_to", "no such day"},
 		{"GET", "/v1/backfills/12", "", "backfill", "b12"},
 		{"GET", "/v1/instances/b1.01", "", "instance", "b12.345"},
-		{"GET", "/v1/backfills/b1/instances?state=lost", "", "state", "openapi"},
+		{"GET", "/v1/backfills/b1/instances?state=lost", "", "state", "notRunning, waitingTime"},
 		{"GET", "/v1/backfills/b1/instances?date_from=2012-13-01", "", "date_from", "no such day"},
 		{"GET", "/v1/nodes?limit=1001", "", "limit", "1000"},
 		{"GET", "/v1/nodes?limit=many", "", "limit", "cannot be read"},
@@ -288,7 +249,7 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"GET", "/v1/instances/b1.1/logs/search?text=(abcdefgh){1000}&regex=true", "", "text", "too large"},
 		{"GET", "/v1/instances/b1.1/logs/search?text=x&context=101", "", "context", "0 to 100"},
 		{"GET", "/v1/instances/b1.1/logs/search?text=x&limit=1001", "", "limit", "1 to 1000"},
-		{"GET", "/v1/agents?state=asleep", "", "state", "openapi"},
+		{"GET", "/v1/agents?state=asleep", "", "state", "draining"},
 		{"GET", "/v1/agents?label=linux", "", "label", "name=value"},
 		{"POST", "/v1/agents/drain", `{"agents":[]}`, "agents", "1 to 1000"},
 		{"POST", "/v1/agents/drain", `{"agents":["a1"],"deadlineSeconds":-1}`, "deadlineSeconds", "or 0 for none"},
@@ -322,8 +283,12 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 	}
 }
 
+func tokens(list ...server.Token) func() []server.Token {
+	return func() []server.Token { return list }
+}
+
 func TestTokensAreAskedFor(t *testing.T) {
-	c := newContract(t, server.Options{Tokens: []server.Token{{Name: "ada", Secret: "s3cret"}, {Name: "empty"}}})
+	c := newContract(t, server.Options{Tokens: tokens(server.Token{Name: "ada", Secret: "s3cret", Role: wire.Role_ADMIN}, server.Token{Name: "empty"})})
 	for _, given := range []string{"", "Bearer wrong", "Bearer ", "Bearer s3cret2"} {
 		w := c.ask("POST", "/v1/backfills/b1/stop", "", "Authorization", given)
 		if w.Code != 401 || w.Header().Get("WWW-Authenticate") == "" || c.problem(w).Code != v1.ErrorCodeUnauthenticated {
@@ -345,9 +310,10 @@ func TestTokensAreAskedFor(t *testing.T) {
 // TestR2_9_ATokenBoundsWhoseNodesMayRun: what a token carries reaches the
 // backend with writes and previews, whatever the caller says of itself.
 func TestR2_9_ATokenBoundsWhoseNodesMayRun(t *testing.T) {
-	c := newContract(t, server.Options{Tokens: []server.Token{
-		{Name: "ada", Secret: "s3cret"}, {Name: "bob", Secret: "s3cret2", Workspaces: []string{"shop", "ads"}},
-	}})
+	c := newContract(t, server.Options{Tokens: tokens(
+		server.Token{Name: "ada", Secret: "s3cret", Role: wire.Role_ADMIN},
+		server.Token{Name: "bob", Secret: "s3cret2", Role: wire.Role_DEVELOPER, Workspaces: []string{"shop", "ads"}},
+	)})
 	c.ask("POST", "/v1/backfills", aRequest, "Authorization", "Bearer s3cret")
 	c.ask("POST", "/v1/backfills", aRequest, "Authorization", "Bearer s3cret2")
 	c.ask("PATCH", "/v1/backfills/b1", `{"addNodes":["x"],"why":"late"}`, "Authorization", "Bearer s3cret2")

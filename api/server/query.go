@@ -16,7 +16,8 @@ import (
 
 // parameter is what the document says of one in the query.
 type parameter struct {
-	set   bool     // several values, repeated or with commas between them
+	many  bool     // several values, repeated
+	split bool     // or with commas between them
 	words []string // that it may be; none: any
 }
 
@@ -68,7 +69,7 @@ var operations = sync.OnceValue(func() map[string]operation {
 				if name, ok := strings.CutPrefix(schema.Ref, "#/components/schemas/"); ok {
 					schema = document.Components.Schemas[name]
 				}
-				o.parameters[p.Name] = parameter{set: set && p.Explode == nil && !p.Whole, words: schema.Enum}
+				o.parameters[p.Name] = parameter{many: set, split: set && p.Explode == nil && !p.Whole, words: schema.Enum}
 			}
 			for _, r := range described.Responses {
 				_, isJSON := r.Content["application/json"]
@@ -110,6 +111,9 @@ func describedOf(c *gin.Context) operation { return operations()[c.Request.Metho
 // a misspelt option change, something else. Sets that were written with commas
 // are taken apart for the generated code.
 func (s *Server) inquire(c *gin.Context) {
+	if !strings.HasPrefix(c.FullPath(), "/v1/") {
+		return
+	}
 	known := describedOf(c).parameters
 	given, err := url.ParseQuery(c.Request.URL.RawQuery)
 	if err != nil {
@@ -125,10 +129,10 @@ func (s *Server) inquire(c *gin.Context) {
 		case !ok:
 			s.fail(c, fault.Field(clip(name), "there is no such parameter: expected %s", listOf(sortedKeys(known), "none")))
 			return
-		case !p.set && len(given[name]) > 1:
+		case !p.many && len(given[name]) > 1:
 			s.fail(c, fault.Field(name, "it is given %d times: expected once", len(given[name])))
 			return
-		case p.set:
+		case p.split:
 			var parts []string
 			for _, v := range given[name] {
 				parts = append(parts, strings.Split(v, ",")...)

@@ -110,15 +110,9 @@ func (s *Server) routes() http.Handler {
 	e.UseRawPath = true // a node's id may hold a slash, escaped
 	e.HandleMethodNotAllowed = false
 	e.Use(s.identify, s.recover, s.log)
-	e.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", api.Document) })
-	e.GET("/openapi.json", func(c *gin.Context) {
-		document, err := api.DocumentJSON()
-		if err != nil {
-			s.fail(c, err)
-			return
-		}
-		c.Data(http.StatusOK, "application/json", document)
-	})
+	e.GET("/openapi.yaml", s.document("application/yaml", api.DescribedYAML))
+	e.GET("/openapi.json", s.document("application/json", api.DescribedJSON))
+	e.GET("/docs", s.document("text/html; charset=utf-8", docsPage))
 	e.NoRoute(s.elsewhere)
 	e.GET("/metrics", s.authenticate, s.authorize, gin.WrapH(s.Metrics))
 	e.GET(pathLogin, s.admitLogin, s.beginLogin)
