@@ -236,7 +236,7 @@ func (m *Model) key(key string) tea.Cmd {
 		m.move(mostRows)
 	case "enter", "right", "l":
 		return m.down()
-	case "esc", "left", "h", "backspace":
+	case "esc", "alt+esc", "left", "h", "backspace":
 		return m.up()
 	case "p":
 		m.ask(v1.BackfillOperationPause)

@@ -236,6 +236,16 @@ func TestWayDownAndBack(t *testing.T) {
 	r.shows("Agent a2 at")
 }
 
+func TestReasonsAreWrapped(t *testing.T) {
+	r := newRig(t, 3, 60, 24)
+	r.keys("enter", "enter", "enter")
+	r.shows("→ backfleet instance logs b3.3; then backfleet instance\n  rerun b3.3 --descendants, or backfleet instance\n  set-to-success b3.3\n")
+	r.send(tea.WindowSizeMsg{Width: 60, Height: 6})
+	r.keys("G")
+	r.shows("set-to-success b3.3\n")
+	r.send(tea.WindowSizeMsg{Width: 11, Height: 6})
+}
+
 func TestFilter(t *testing.T) {
 	r := newRig(t, 12, 100, 30)
 	r.keys("/", "o", "r", "x", "backspace", "d", "e", "r", "s", "_", "1", "1")
@@ -279,7 +289,7 @@ func TestSteeringIsConfirmed(t *testing.T) {
 func TestHelpAndQuit(t *testing.T) {
 	r := newRig(t, 1, 90, 30)
 	r.keys("?")
-	r.shows("pause, resume or stop the backfill, after a confirmation")
+	r.shows("pause, resume or stop the backfill, once")
 	r.keys("q")
 	r.shows("▸ Backfills (1)")
 	for _, key := range []tea.KeyPressMsg{{Code: 'q', Text: "q"}, {Code: 'c', Mod: tea.ModCtrl}} {

@@ -25,14 +25,16 @@ var (
 
 const keysText = "enter: open  esc: back  tab: next table  /: filter  p: pause  r: resume  s: stop  ?: help  q: quit"
 
-const helpText = `up, down, k, j      select a row; pgup, pgdown, home and end go further
-tab, shift+tab      the next table, or the one before
-enter, right, l     open: a backfill's dates, a date's instances, an instance's
-                    reason; an agent's attempts; a resource group's agents
-esc, left, h        back; first takes the filter away
-/                   filter the table: enter keeps it, esc takes it away
-p, r, s             pause, resume or stop the backfill, after a confirmation
-q, ctrl+c           quit; nothing of what runs ends
+const helpText = `up, down, k, j    select; pgup, pgdown, home and end go further
+tab, shift+tab    the next table, or the one before
+enter, right, l   open: a backfill's dates, a date's instances,
+                  an instance's reason; an agent's attempts;
+                  a resource group's agents
+esc, left, h      back; first takes the filter away
+/                 filter: enter keeps it, esc takes it away
+p, r, s           pause, resume or stop the backfill, once
+                  that is confirmed
+q, ctrl+c         quit; nothing of what runs ends
 
 Any key goes back.`
 
@@ -83,7 +85,11 @@ func wrapped(line string, width int) []string {
 	if text.StringWidthWithoutEscSequences(line) <= width {
 		return []string{line}
 	}
-	return strings.Split(text.WrapSoft(line, width), "\n")
+	parts := strings.Split(text.WrapSoft(line, width), "\n")
+	for k := range parts {
+		parts[k] = strings.TrimRight(parts[k], " ")
+	}
+	return parts
 }
 
 func (m *Model) footer(s *screen) string {
@@ -156,16 +162,17 @@ func (m *Model) table(s *screen, k, height int) []string {
 		title, style = "▸ "+title, bold
 	}
 	out := []string{m.paint(style, text.Trim(title, m.width))}
-	widths := widths(p, rows, m.width)
-	if len(p.Header) > 0 {
-		out = append(out, m.paint(faint, text.Trim(cells(p.Header, widths), m.width)))
+	if len(p.Header) == 0 {
+		return append(out, prose(rows, at, m.width, height-len(out))...)
 	}
+	widths := widths(p, rows, m.width)
+	out = append(out, m.paint(faint, text.Trim(cells(p.Header, widths), m.width)))
 	room := height - len(out)
 	from := max(0, min(at-room/2, len(rows)-room))
 	for i := from; i < len(rows) && i < from+room; i++ {
 		line := text.Trim(cells(rows[i].Cells, widths), m.width)
 		switch style, ok := tints[rows[i].State]; {
-		case focus && i == at && len(p.Header) > 0:
+		case focus && i == at:
 			line = m.paint(chosen, text.Pad(line, m.width, ' '))
 		case ok:
 			line = m.paint(style, line)
@@ -175,14 +182,43 @@ func (m *Model) table(s *screen, k, height int) []string {
 	return out
 }
 
+// prose draws rows that are lines of text, from the one that is selected on; what
+// is too long goes on below it, beside the branches of its tree.
+func prose(rows []Row, at, width, height int) []string {
+	var out []string
+	from := 0
+	for i, r := range rows {
+		if i == at {
+			from = len(out)
+		}
+		line := r.Cells[0]
+		body := strings.TrimLeft(line, " │├└─→")
+		first := strings.TrimSuffix(line, body)
+		then := strings.NewReplacer("├", "│", "└", " ", "─", " ", "→", " ").Replace(first)
+		room := width - text.StringWidthWithoutEscSequences(first)
+		if room < 10 { // too narrow to go on below
+			out = append(out, text.Trim(line, width))
+			continue
+		}
+		for k, part := range wrapped(flat(body), room) {
+			if k > 0 {
+				first = then
+			}
+			out = append(out, first+text.Trim(part, room))
+		}
+	}
+	if at == len(rows)-1 { // all of the last one
+		from = len(out)
+	}
+	from = max(0, min(from, len(out)-height))
+	return out[from:min(len(out), from+height)]
+}
+
 const gap = 2 // blanks between columns
 
 // widths fits columns into a width: the widest gives way first.
 func widths(p Panel, rows []Row, width int) []int {
 	out := make([]int, len(p.Header))
-	if len(out) == 0 {
-		return []int{width}
-	}
 	for k, h := range p.Header {
 		out[k] = text.StringWidthWithoutEscSequences(h)
 	}
@@ -219,7 +255,7 @@ func cells(list []string, widths []int) string {
 
 // flat takes out of a text what is no part of one line.
 func flat(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+	return strings.Join(strings.FieldsFunc(text.StripEscape(s), func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
 }
 
 // clip shortens a cell, in one line.
