@@ -22,13 +22,25 @@ import (
 	"backfleet/pkg/wire"
 )
 
-const fileSecret = "the-secret-of-the-token-file"
+const (
+	fileSecret = "the-secret-of-the-token-file"
+	annsSecret = "the-s3cret-of-an-admin"
+)
+
+// bearer shows a secret.
+type bearer string
+
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+}
+
+func (bearer) RequireTransportSecurity() bool { return false }
 
 // guardedServer is a coordinator with a token file, whose clock can be moved.
 func guardedServer(t *testing.T, cfg Config) (s *Server, ahead *atomic.Int64) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(file, []byte("agents:"+fileSecret+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("agents:"+fileSecret+" role=agent\nann:"+annsSecret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ahead = &atomic.Int64{}
@@ -144,9 +156,18 @@ func TestR14_4_JoinTokensLetAgentsIn(t *testing.T) {
 	if a, ok := s.machine.State().Agent("a2"); !ok || a.StartedBy != "" {
 		t.Errorf("let in by the token file, it is registered as %v", a)
 	}
-	// It opens nothing else.
-	_, err = wire.NewPeerClient(visit(t, s, "bfj_east_s3cret", nil)).ReadIndex(within(t), &wire.ReadIndexRequest{})
-	refusedWith(t, err, codes.Unauthenticated, "expected a token of this cluster")
+	// They open nothing else, and what is for people lets no agent in.
+	for _, secret := range []string{"", "bfj_east_s3cret", fileSecret} {
+		_, err = wire.NewPeerClient(visit(t, s, secret, nil)).ReadIndex(within(t), &wire.ReadIndexRequest{})
+		refusedWith(t, err, codes.Unauthenticated, "coordinators know each other by the secret of an admin")
+	}
+	if _, err = wire.NewPeerClient(visit(t, s, annsSecret, nil)).ReadIndex(within(t), &wire.ReadIndexRequest{}); err != nil {
+		t.Errorf("another coordinator: %v", err)
+	}
+	for _, secret := range []string{annsSecret, "bft_u1_s3cret"} {
+		_, err = hello(t, visit(t, s, secret, nil), agentIn("a4", "etl"))
+		refusedWith(t, err, codes.Unauthenticated)
+	}
 
 	ahead.Store(int64(2 * time.Hour))
 	_, err = hello(t, visit(t, s, "bfj_east_s3cret", nil), agentIn("a3", "etl"))
@@ -187,6 +208,25 @@ func TestR14_4_ExpiryAndRevocationEndSessions(t *testing.T) {
 	ahead.Store(int64(2 * time.Hour))
 	_ = expiring.Send(&wire.AgentMessage{Body: &wire.AgentMessage_Report{Report: &wire.Report{Seq: 1, Renews: true}}})
 	refusedWith(t, endOf(expiring), codes.Unauthenticated, `join token "short" has expired`)
+}
+
+// The token file holds while it names a secret.
+func TestR15_3_ASecretThatLeftTheFileEndsSessions(t *testing.T) {
+	s, _ := guardedServer(t, Config{Terms: dispatch.Terms{Lease: 24 * time.Hour}})
+	session, err := hello(t, visit(t, s, fileSecret, nil), agentIn("a1", "etl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.cfg.TokenFile, []byte("ann:"+annsSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.tokens.mu.Lock()
+	s.tokens.checked = time.Time{} // it is looked at every other second
+	s.tokens.mu.Unlock()
+	_ = session.Send(&wire.AgentMessage{Body: &wire.AgentMessage_Report{Report: &wire.Report{Seq: 1, Renews: true}}})
+	refusedWith(t, endOf(session), codes.Unauthenticated, "not in the coordinators' token file any more")
+	_, err = hello(t, visit(t, s, fileSecret, nil), agentIn("a1", "etl"))
+	refusedWith(t, err, codes.Unauthenticated, "expected a token of this cluster")
 }
 
 // Where no secret is asked for, a join token that is shown counts all the same.

@@ -65,7 +65,8 @@ type coordinatorOptions struct {
 	pprof  string
 	etcd   etcdPresence
 
-	settings settings
+	settings     settings
+	smtpPassword string // where it is
 }
 
 func coordinatorCommand(version string) *cobra.Command {
@@ -87,6 +88,7 @@ ends in order.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
+			o.config.Notifications.Mail.Password = server.SecretPlace(o.smtpPassword)
 			if o.config.Logger, err = obs.NewLogger(o.log); err != nil {
 				return err
 			}
@@ -112,18 +114,20 @@ ends in order.`,
 	f.BoolVar(&c.CertifyClients, "require-client-cert", false, "refuse clients of the API without a certificate of the authority, beside their token")
 	addCompaction(f, &c.Compaction)
 	o.settings.addFlags(f)
-	addTLS(f, &c.TLS, &c.TokenFile)
+	addNotifications(f, &c.Notifications, &o.smtpPassword)
+	addTLS(f, &c.TLS)
+	f.StringVar(&c.TokenFile, "token-file", "", "file with secrets that hold beside users' tokens: name:secret [role=admin|operator|developer|viewer|agent] [workspaces=a,b] on each line; read again when it changes")
+	addPeople(f, c)
 	addLog(f, &o.log)
 	addProfiles(f, &o.pprof)
 	o.etcd.AddFlags(f)
 	return cmd
 }
 
-func addTLS(f flags, tls *mtls.Files, token *string) {
+func addTLS(f flags, tls *mtls.Files) {
 	f.StringVar(&tls.Cert, "tls-cert", "", "PEM file with the certificate")
 	f.StringVar(&tls.Key, "tls-key", "", "PEM file with its private key")
 	f.StringVar(&tls.CA, "tls-ca", "", "PEM file with the authority of coordinators and agents")
-	f.StringVar(token, "token-file", "", "file with the tokens that clients and agents show, name:secret on each line")
 }
 
 func addLog(f flags, log *obs.LogConfig) {
