@@ -15,6 +15,7 @@ GOVULNCHECK_VERSION := v1.9.0
 GOVULNCHECK         := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
 
 PROGRAMS := ./ops/backfleet ./agent ./ops/backfleet-task
+LINKED   := $(TOOLS)/linked
 
 # The race detector needs a C compiler. Where there is none, tests run without
 # it and say so.
@@ -53,35 +54,57 @@ examples: ## retail and flights on fleets of their own, every row checked; RETAI
 dev: build ## one coordinator and one agent here, to play with
 	$(BIN)/backfleet dev $(ARGS)
 
+# Where the race detector would cost five times the work and find nothing: what has no goroutines by its lint rules (the
+# core) or by its making (simulations of it), and tests of programs, which are built without it. The longest first.
+PLAIN := ./integration/sim ./integration/e2e ./integration/faults ./integration/secure ./ops/examples/... ./integration/naive \
+	./coordinator/state ./coordinator/schedule/... ./pkg/plan ./pkg/node ./integration/script ./integration/deps ./integration/deploy \
+	./pkg/calendar ./pkg/params
+
+# go test looks with a part of what lint looks with.
+TEST := test -vet=off -timeout 15m
+
 .PHONY: test
-test: ## all tests, with the race detector
+test: test-race test-plain ## all tests, with the race detector where there are goroutines; `make -j2 test` on a machine of one's own
+
+.PHONY: test-race
+test-race:
 	@$(if $(HAVE_CC),:,echo "no C compiler: the tests run without the race detector")
-	$(GO) test $(RACE) -timeout 15m ./...
-	@# Slow under the race detector: there they do less, so here is the whole.
-	$(if $(RACE),$(GO) test -timeout 15m ./integration/sim ./integration/naive)
-	$(if $(RACE),$(GO) test -timeout 15m -run LargePlan ./integration/e2e)
+	$(GO) $(TEST) $(RACE) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN))")
+	@# What of the core is read while it is changed.
+	$(if $(RACE),$(GO) $(TEST) $(RACE) -run '^TestReadersAndDroppedEdits$$' ./coordinator/state)
+
+.PHONY: test-plain
+test-plain: linked
+	BACKFLEET_BUILT=$(LINKED)/backfleet $(GO) $(TEST) $(PLAIN)
+
+# Built once for all who look at them or start them. With symbols.
+.PHONY: linked
+linked:
+	mkdir -p $(LINKED)
+	$(GO) build -o $(LINKED)/ $(PROGRAMS)
+
+.PHONY: race
+race: ## all tests with the race detector, those as well where `make test` is without it
+	$(GO) test -race -timeout 0 ./...
 
 .PHONY: lint
-lint: $(GOLANGCI) ## gofmt, go vet and golangci-lint
+lint: $(GOLANGCI) ## gofmt and golangci-lint, of which all analyzers of go vet are a part
 	@bad=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
-	$(GO) vet ./...
-	$(GOLANGCI) run ./...
+	nice $(GOLANGCI) run ./...
 
 # Built beside the module, whose dependencies it must not bend.
 $(GOLANGCI):
-	GOFLAGS= GOBIN=$(TOOLS)/build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	GOFLAGS= GOBIN=$(TOOLS)/build nice $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/build/golangci-lint $@
 
 .PHONY: check-deps
-check-deps: $(GOVULNCHECK) ## licences and known vulnerabilities of what the binaries link; VULNDB=file:///… for a copy
+check-deps: $(GOVULNCHECK) linked ## licences and known vulnerabilities of what the binaries link; VULNDB=file:///… for a copy
 	$(GO) run ./ops/notices $(PROGRAMS)
-	@# With symbols: by them a vulnerability counts only where it is called.
-	mkdir -p $(TOOLS)/linked
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(TOOLS)/linked/ $(PROGRAMS)
-	ops/vulnerabilities.sh $(GOVULNCHECK) $(TOOLS)/linked/*
+	@# By symbols a vulnerability counts only where it is called.
+	ops/vulnerabilities.sh $(GOVULNCHECK) $(LINKED)/*
 
 $(GOVULNCHECK):
-	GOFLAGS= GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	GOFLAGS= GOBIN=$(TOOLS)/build nice $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 	mv $(TOOLS)/build/govulncheck $@
 
 .PHONY: notices
@@ -100,6 +123,10 @@ fuzz: ## fuzz every parser, one after the other; FOR=10m, ONLY=FuzzRequests
 generate: ## make the code of the protocol and of the API again (needs protoc)
 	GOBIN=$(TOOLS) $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
 	$(GO) generate ./...
+
+.PHONY: docs
+docs: ## make the reference page and the man pages from the commands
+	$(GO) run ./ops/docs -reference api/cli/REFERENCE.md -man $(DIST)/man
 
 .PHONY: bench
 bench: ## the figures, each beside the bound measured in the same run; also as JSON in figures/
@@ -136,7 +163,7 @@ $(NFPM):
 
 .PHONY: check-deploy
 check-deploy: ## lint scripts, units, Containerfile and manifests (needs Python)
-	GO="$(GO)" ops/deploy/check.sh $(TOOLS)
+	GO="$(GO)" nice ops/deploy/check.sh $(TOOLS)
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 
