@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ not 0 when they are not all of them.`,
 
 func (a *app) baselineCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Short: "List baselines, and the priorities of their nodes",
+		Use: "list", Short: "List baselines, their priorities and how many nodes name them",
 		Example: "  backfleet baseline list",
 		Args:    exactly(0),
 	}
@@ -161,13 +162,9 @@ func (a *app) baselineCommand() *cobra.Command {
 				return nil, "", err
 			}
 			return p.Items, p.Next, nil
-		}, func(b v1.Baseline) string { return b.Name }, []string{"NAME", "NODES", "PRIORITIES"},
+		}, func(b v1.Baseline) string { return b.Name }, []string{"NAME", "PRIORITY", "NODES"},
 			func(_ io.Writer, b v1.Baseline) []string {
-				var all []string
-				for _, p := range b.Priorities {
-					all = append(all, fmt.Sprintf("%d:%d", p.Priority, p.Nodes))
-				}
-				return []string{b.Name, count(b.Nodes), strings.Join(all, " ")}
+				return []string{b.Name, strconv.Itoa(b.Priority), count(b.Nodes)}
 			})
 	}
 	return group("baseline", "Look at baselines, by which nodes have their priorities", c)

@@ -1728,20 +1728,14 @@ type Baseline struct {
 	// Nodes How many name it.
 	Nodes int `json:"nodes"`
 
-	// Priorities Of its nodes, each with how many have it, highest first.
-	Priorities []BaselinePriority `json:"priorities"`
+	// Priority Of its nodes.
+	Priority int `json:"priority"`
 }
 
 // BaselinePage defines model for BaselinePage.
 type BaselinePage struct {
 	Items []Baseline `json:"items"`
 	Next  string     `json:"next,omitempty"`
-}
-
-// BaselinePriority defines model for BaselinePriority.
-type BaselinePriority struct {
-	Nodes    int `json:"nodes"`
-	Priority int `json:"priority"`
 }
 
 // Change defines model for Change.

@@ -323,7 +323,7 @@ func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.
 		return nil, "", err
 	}
 	ahead := slices.Contains(f.States, v1.StateNotRunning) && r.ahead(p)
-	w := newWalk(p.Plan, f, from, r.holdsNone(p, f.States, ahead))
+	w := newWalk(p.Plan, f, from, r.holdsNone(p, f, ahead))
 	w.glance, w.since = r.glance, since
 	w.nodes = slices.DeleteFunc(w.nodes, func(n int) bool { return !mayHaveAny(p.NodeCounts(n), f.States, ahead) })
 	if len(f.States) > 0 || len(f.Agents) > 0 {
@@ -431,17 +431,19 @@ func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) f
 	}
 }
 
-// holdsNone says of which positions the counts tell that nothing there has a
-// state.
-func (r *reading) holdsNone(p *state.Plan, want []v1.State, ahead bool) func(pos int) bool {
-	if len(want) == 0 {
+// holdsNone says of which positions the counts tell that nothing there has one of
+// the states, or has ever had an agent.
+func (r *reading) holdsNone(p *state.Plan, f server.InstanceFilter, ahead bool) func(pos int) bool {
+	want := f.States
+	if len(want) == 0 && len(f.Agents) == 0 {
 		return func(int) bool { return false }
 	}
 	m := r.motion(p)
 	timed := len(want) == 1 && want[0] == v1.StateWaitingTime
 	return func(pos int) bool {
 		c := p.DateCounts(pos)
-		if !mayHaveAny(c, want, ahead) {
+		never := len(f.Agents) > 0 && uint64(c[state.Pending]) == p.DateSize(pos)
+		if never || !mayHaveAny(c, want, ahead) {
 			return true
 		}
 		return timed && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))

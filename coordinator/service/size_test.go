@@ -111,15 +111,46 @@ func questions(r *rig, id uint64) map[string]struct {
 		"none":       {instances(server.InstanceFilter{States: []v1.State{v1.StateWaitingTime}}, ""), cost{0, 0}},
 		"node":       {instances(server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day/2].Spec.Id)}, ""), cost{0, 101}},
 		"node rare":  {instances(server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day/2].Spec.Id), States: []v1.State{v1.StateFailed}}, ""), cost{0, len(p.Dates)/10 + 1}},
-		"date":       {instances(server.InstanceFilter{From: &date, To: &date}, ""), cost{0, 101}},
-		"dates":      {func(r *reading) { must(r.dates(p, server.DateFilter{}, server.Page{Limit: 1000})) }, cost{lineLooksMost, 0}},
-		"summary":    {func(r *reading) { r.summary(r.motion(p), r.motion(p).plan(), r.motion(p).TimedIn(0, len(p.Dates))) }, cost{lineLooksMost, 0}},
+		"nodes":      {instances(server.InstanceFilter{Nodes: &server.NodeQuery{IDs: nodeIDs(p, 50)}}, ""), cost{0, 101 + 3*50}},
+		"nodes late": {instances(server.InstanceFilter{Nodes: &server.NodeQuery{IDs: nodeIDs(p, 50)}, Sort: v1.InstanceSortMinusNumber}, ""), cost{0, 101 + 3*50}},
+		"nobody's":   {instances(server.InstanceFilter{Nodes: &server.NodeQuery{Owner: "nobody"}}, ""), cost{0, 0}},
+		"agent":      {instances(server.InstanceFilter{Agents: []string{"a1"}}, ""), cost{102, day}},
+		"states":     {instances(server.InstanceFilter{States: []v1.State{v1.StateFailed, v1.StateRunning}, From: &p.Dates[0], To: &p.Dates[9]}, ""), cost{5, day}},
+		"by time":    {instances(server.InstanceFilter{Sort: v1.InstanceSortDate}, ""), cost{0, 101}},
+		"everywhere": {func(r *reading) { must(r.searchInstances(server.PlanQuery{}, server.InstanceFilter{}, page(""))) }, cost{1, 102}},
+		"one node's": {func(r *reading) {
+			must(r.searchInstances(server.PlanQuery{}, server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day/2].Spec.Id)}, page("")))
+		}, cost{1, 102}},
+		"downstreams": {func(r *reading) {
+			from, _ := p.NodeRange(len(p.Dates)/2, 1)
+			at, _ := p.Locate(from)
+			if _, err := r.downstreams(p, at, from, page("")); err != nil {
+				panic(err)
+			}
+		}, cost{3000, 6000}},
+		"names": {func(r *reading) {
+			must(r.summaries("backfill", page(""), server.PlanQuery{Kind: v1.PlanFilterBackfill, Sort: v1.BackfillSortName}))
+		}, cost{lineLooksMost, 1}},
+		"holding a node": {func(r *reading) {
+			must(r.summaries("backfill", page(""), server.PlanQuery{Kind: v1.PlanFilterBackfill, Nodes: &server.NodeQuery{Contains: "n0999"}}))
+		}, cost{lineLooksMost, day/4 + 1}},
+		"date":    {instances(server.InstanceFilter{From: &date, To: &date}, ""), cost{0, 101}},
+		"dates":   {func(r *reading) { must(r.dates(p, server.DateFilter{}, server.Page{Limit: 1000})) }, cost{lineLooksMost, 0}},
+		"summary": {func(r *reading) { r.summary(r.motion(p), r.motion(p).plan(), r.motion(p).TimedIn(0, len(p.Dates))) }, cost{lineLooksMost, 0}},
 		"list": {func(r *reading) {
 			must(r.summaries("backfill", page(""), server.PlanQuery{Kind: v1.PlanFilterBackfill}))
 		}, cost{lineLooksMost, 0}},
 		"by date": {receipt(v1.ReceiptByDate, server.InstanceFilter{From: &date, To: &date}), cost{day, 4 * day}},
 		"by node": {receipt(v1.ReceiptByNode, server.InstanceFilter{Nodes: server.OneNode(p.Nodes[day-1].Spec.Id)}), cost{len(p.Dates), 4 * len(p.Dates)}},
 	}
+}
+
+// nodeIDs are those of the first nodes of a plan.
+func nodeIDs(p *state.Plan, n int) (list []string) {
+	for i := range n {
+		list = append(list, p.Nodes[i].Spec.Id)
+	}
+	return list
 }
 
 func must[T any](_ []T, _ server.Next, err error) {

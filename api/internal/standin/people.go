@@ -209,7 +209,7 @@ func (b *Backend) Baselines(_ context.Context, contains string, _ server.Page) (
 	if !strings.Contains("standard", contains) {
 		return nil, "", b.fails("Baselines")
 	}
-	return []v1.Baseline{{Name: "standard", Nodes: 3, Priorities: []v1.BaselinePriority{{Priority: 5, Nodes: 1}, {Priority: 1, Nodes: 2}}}}, "", b.fails("Baselines")
+	return []v1.Baseline{{Name: "standard", Priority: 5, Nodes: 3}}, "", b.fails("Baselines")
 }
 
 // Tag of everything is the newest index, of what there is.
