@@ -19,7 +19,7 @@ type Settings struct {
 	Groups       map[string]int    `name:"groups" flag:"group" doc:"The resource groups that the agent serves, and how many slots each has here. One slot is one attempt, or more of them if its node asks for more." example:"{default: 8}"`
 	Labels       map[string]string `name:"labels" flag:"label" doc:"What is special about this host. A node may ask for it (requires). Names that begin with backfleet/ are the agent's own." example:"{os: linux, gpu: \"true\"}"`
 	TLS          TLS               `name:"tls" doc:"Certificates (backfleet tls issue agent). All three are needed, unless coordinators are on this host. Files that change are read again."`
-	TokenFile    string            `name:"tokenFile" file:"true" doc:"File with the token that lets the agent join: a join token (bfj_…), or the secret of a line in the coordinators' token file. It is read again at each connection." example:"/etc/backfleet/agent.token"`
+	TokenFile    string            `name:"tokenFile" file:"true" doc:"File with the token that lets the agent join: a join token (bfj_…), or the secret of a line with role=agent in the coordinators' token file. It is read again at each connection." example:"/etc/backfleet/agent.token"`
 	Logs         Logs              `name:"logs" doc:"What attempts print."`
 	Environment  Environment       `name:"environment" doc:"Variables of attempts. Nothing else of the agent's environment gets to them."`
 	Run          Run               `name:"run" doc:"How attempts run whose nodes say nothing else."`

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	inside = "BACKFLEET_FAULTS_BINARY" // set: we are in a namespace of our own
-	token  = "a-token-of-the-tests-0123456789"
+	inside     = "BACKFLEET_FAULTS_BINARY" // set: we are in a namespace of our own
+	token      = "a-token-of-the-tests-0123456789"
+	agentToken = "a-token-of-the-agents-0123456789"
 )
 
 var binary = os.Getenv(inside)
@@ -102,15 +103,17 @@ func security(t *testing.T, pki string, config fleet.Config) *fleet.Security {
 		role[name] = "agent"
 		issue("issue", role[name], name, "--dir", pki)
 	}
-	secret := filepath.Join(pki, "token")
-	if err := os.WriteFile(secret, []byte(token+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for file, text := range map[string]string{"token": token, "tokens": "operator:" + token + "\nagents:" + agentToken + " role=agent", "agent-token": agentToken} {
+		if err := os.WriteFile(filepath.Join(pki, file), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	secrets := map[string]string{"coordinator": "tokens", "agent": "agent-token"}
 	return &fleet.Security{
 		Token: token, TLS: trust(t, pki),
 		Flags: func(name string) []string {
 			file := filepath.Join(pki, role[name]+"-"+name)
-			return []string{"--tls-cert", file + ".pem", "--tls-key", file + ".key", "--tls-ca", filepath.Join(pki, "ca.pem"), "--token-file", secret}
+			return []string{"--tls-cert", file + ".pem", "--tls-key", file + ".key", "--tls-ca", filepath.Join(pki, "ca.pem"), "--token-file", filepath.Join(pki, secrets[role[name]])}
 		},
 	}
 }

@@ -97,7 +97,7 @@ func (p *pki) issued(ago time.Duration, role authority.Role, id string) mtls.Fil
 func (p *pki) cluster(dir string, n int) ([]coordinator, cli) {
 	p.t.Helper()
 	p.plain = cli{p.t, []string{"--ca", p.trust, "--token-file", file(p.t, secret+"\n")}}
-	tokens := file(p.t, "operator:"+secret+"\nagents:"+other+"\n")
+	tokens := file(p.t, "operator:"+secret+"\nagents:"+other+" role=agent\n")
 	all := members(p.t, dir, n, "https://", p.plain, func(id string) []string {
 		return append(tlsFlags(p.issue(p.dir, "coordinator", id)), "--data", filepath.Join(dir, id), "--token-file", tokens)
 	})

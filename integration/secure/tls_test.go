@@ -54,7 +54,7 @@ func secured(t *testing.T, dir string, n int) *site {
 	s := &site{ca: mtlstest.NewCA(t)}
 	s.agentCert = s.ca.Issue("a1")
 	s.client = cli{t, []string{"--ca", s.agentCert.CA, "--token-file", file(t, secret+"\n")}}
-	tokens := file(t, "operator:"+secret+"\nagents:"+other+"\n")
+	tokens := file(t, "operator:"+secret+"\nagents:"+other+" role=agent\n")
 	s.all = members(t, dir, n, "https://", s.client, func(id string) []string {
 		files := s.ca.Issue(mtls.CoordinatorName(id), id)
 		return append(tlsFlags(files), "--data", filepath.Join(dir, id), "--token-file", tokens, "--log-level", "debug", "--pprof", "127.0.0.1:0")
