@@ -71,7 +71,7 @@ type (
 		Body                      *docsType
 		Answers                   []docsAnswer
 		Errors                    []string
-		Curl, Request, Answer     string
+		Curl, Answer              string
 	}
 	docsParameter struct {
 		Name, In    string
@@ -90,6 +90,7 @@ type (
 	docsType struct {
 		Text, Link string
 		List       bool
+		Fields     []docsParameter // of a body or an answer
 	}
 	docsSchema struct {
 		Name        string
@@ -163,7 +164,7 @@ func (r docsReader) operation(path, method string, o *yaml.Node) docsOperation {
 		})
 	}
 	if content := api.Get(api.Get(o, "requestBody"), "content"); content != nil {
-		t := typeOf(api.Get(api.Get(content, "application/json"), "schema"))
+		t := r.whole(api.Get(api.Get(content, "application/json"), "schema"))
 		out.Body = &t
 	}
 	for status, a := range api.Entries(api.Get(o, "responses")) {
@@ -173,7 +174,7 @@ func (r docsReader) operation(path, method string, o *yaml.Node) docsOperation {
 		a = r.follow(a)
 		one := docsAnswer{Status: status, Description: prose(value(a, "description"))}
 		for media, content := range api.Entries(api.Get(a, "content")) {
-			t := typeOf(api.Get(content, "schema"))
+			t := r.whole(api.Get(content, "schema"))
 			one.Type, one.Media = &t, media
 			break
 		}
@@ -183,12 +184,19 @@ func (r docsReader) operation(path, method string, o *yaml.Node) docsOperation {
 		out.Errors = append(out.Errors, c.Value)
 	}
 	if e, ok := r.examples[out.ID]; ok {
-		out.Curl, out.Request = curl(e), indented(e.Body)
+		out.Curl = curl(e)
 		if out.Answer = indented(e.Answer); out.Answer == "" {
 			out.Answer = e.Text
 		}
 	}
 	return out
+}
+
+// whole is typeOf with the fields of what it leads to.
+func (r docsReader) whole(s *yaml.Node) docsType {
+	t := typeOf(s)
+	t.Fields = r.schema(t.Text, r.follow(s)).Fields
+	return t
 }
 
 func (r docsReader) schema(name string, s *yaml.Node) docsSchema {
@@ -302,7 +310,9 @@ func curl(e api.Example) string {
 		fmt.Fprintf(&b, " \\\n  -H %q", h)
 	}
 	if len(e.Body) > 0 {
-		b.WriteString(" \\\n  -H 'Content-Type: application/json' -d '" + strings.ReplaceAll(string(e.Body), "'", `'\''`) + "'")
+		var body bytes.Buffer
+		_ = json.Compact(&body, e.Body) // it was read as JSON
+		b.WriteString(" \\\n  -H 'Content-Type: application/json' -d '" + strings.ReplaceAll(body.String(), "'", `'\''`) + "'")
 	}
 	return b.String()
 }
