@@ -54,6 +54,7 @@ func (a *app) connects(c *cobra.Command) *connection {
 		})
 	}
 	f.DurationVar(&k.timeout, "timeout", 15*time.Second, "how `long` to go on trying while no coordinator answers")
+	_ = f.SetAnnotation("timeout", everywhere, []string{}) // there is such a flag
 	return k
 }
 

@@ -29,7 +29,8 @@ for name in backfleet backfleet-agent; do
 	done
 done
 "$STAGE/bin/backfleet-agent" example-config >"$STAGE/agent.yaml"
-for page in "$here"/man/*; do
+(cd "$root" && "$go" run ./ops/docs -man "$STAGE/pages")
+for page in "$STAGE"/pages/* "$here"/man/*; do # the page of backfleet itself is the one written by hand
 	gzip -9nc "$page" >"$STAGE/man/$(basename "$page").gz"
 done
 gzip -9nc "$here/INSTALL.md" >"$STAGE/doc/INSTALL.md.gz"
