@@ -52,7 +52,8 @@ func (m *Material) Server() *tls.Config {
 
 // PublicServer is the configuration of a listener that proves itself and asks
 // nothing of clients, who show a token instead; if certify, it asks for a
-// certificate of the authority as well.
+// certificate of the authority as well. A coordinator that says that it is one
+// (DialTLS) is asked for its certificate in any case.
 func (m *Material) PublicServer(certify bool) *tls.Config {
 	outer := m.Server()
 	if certify {
@@ -62,13 +63,18 @@ func (m *Material) PublicServer(certify bool) *tls.Config {
 	outer.ClientAuth = tls.NoClientCert
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		chosen, err := choose(hello)
-		if err == nil {
+		if err == nil && !slices.Contains(hello.SupportedProtos, protoCoordinator) {
 			chosen.ClientAuth = tls.NoClientCert
 		}
 		return chosen, err
 	}
 	return outer
 }
+
+// protoCoordinator among the protocols that a client offers says that it will show
+// a certificate. It is never chosen. Browsers are not asked for one: they would
+// ask their people.
+const protoCoordinator = "backfleet-coordinator"
 
 // Client is the configuration of one dial. serverName is the name the other
 // side's certificate must carry; when empty, the dialed host (set by the
@@ -170,11 +176,11 @@ func (s *serving) turnedAway(from net.Addr, err error) {
 // Clone implements credentials.TransportCredentials.
 func (s *serving) Clone() credentials.TransportCredentials { return s }
 
-// DialTLS connects to any coordinator at an address, for
+// DialTLS connects a coordinator to any coordinator's API at an address, for
 // http.Transport.DialTLSContext; it speaks HTTP/2 or 1.1.
 func (m *Material) DialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	config := m.ToCoordinator("")
-	config.NextProtos = []string{"h2", "http/1.1"}
+	config.NextProtos = []string{"h2", "http/1.1", protoCoordinator}
 	return (&tls.Dialer{Config: config}).DialContext(ctx, network, address)
 }
 

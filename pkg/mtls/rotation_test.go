@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net"
@@ -189,6 +190,49 @@ func TestDialTLS(t *testing.T) {
 	if _, err := client.Get(serve(mtls.AgentName("a1"))); err == nil || !strings.Contains(err.Error(), "not a coordinator's") {
 		t.Errorf("an agent was taken for a coordinator: %v", err)
 	}
+}
+
+// A coordinator is known by its certificate where nobody else is asked for one.
+func TestACoordinatorIsKnownToThePublicListener(t *testing.T) {
+	ca := mtlstest.NewCA(t)
+	server := load(t, ca.Issue(mtls.CoordinatorName("c1")))
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server.PublicServer(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if certs := r.TLS.PeerCertificates; len(certs) > 0 {
+			name = owner(certs[0])
+		}
+		_, _ = io.WriteString(w, r.Proto+" "+name)
+	})}
+	go func() { _ = s.Serve(l) }()
+	defer s.Close()
+	coordinator, agent := load(t, ca.Issue(mtls.CoordinatorName("c2"))), load(t, ca.Issue(mtls.AgentName("a1")))
+	for want, transport := range map[string]*http.Transport{
+		"HTTP/2.0 coordinator c2": {DialTLSContext: coordinator.DialTLS, ForceAttemptHTTP2: true},
+		"HTTP/2.0 agent a1":       {DialTLSContext: agent.DialTLS, ForceAttemptHTTP2: true},
+		"HTTP/2.0 nobody":         {TLSClientConfig: agent.Client(""), ForceAttemptHTTP2: true},
+		"HTTP/1.1 nobody":         {TLSClientConfig: coordinator.Client("")},
+	} {
+		client := &http.Client{Transport: transport}
+		got, err := client.Get("https://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(got.Body)
+		_ = got.Body.Close()
+		client.CloseIdleConnections()
+		if string(text) != want {
+			t.Errorf("%q, expected %q", text, want)
+		}
+	}
+}
+
+func owner(cert *x509.Certificate) string {
+	role, id := mtls.Role(cert)
+	return role + " " + id
 }
 
 func TestLoadFor(t *testing.T) {
