@@ -43,7 +43,7 @@ func everything() v1.BackfillRequest {
 		Overlap: v1.OverlapRefuse, NotBefore: &at, OnConflict: v1.OnConflictWait, Period: &v1.Period{Cycle: v1.PeriodCycleDaily, Start: "22:00", End: "06:00"},
 		Zone: "Europe/Berlin", PausedNodes: v1.NodeSwitchKeep, DryRunNodes: v1.NodeSwitchKeep, Priority: 8,
 		Fields: []v1.FieldChoice{{Node: "dim", Fields: []string{"level"}}},
-		Notify: []v1.Subscription{{Channel: "ops", On: []v1.Occasion{v1.OccasionFailure, v1.OccasionStuck}}},
+		Notify: []v1.Subscription{{Channel: "ops", On: []v1.Occasion{v1.OccasionStuck, v1.OccasionFailure}}, {Channel: "team"}},
 	}
 }
 
