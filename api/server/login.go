@@ -117,7 +117,7 @@ func (s *Server) session(c *gin.Context, body v1.SessionRequest) (*v1.Session, e
 	}
 	out := &v1.Session{Name: user.Name, Role: convert.Role(user.Role), Token: made.Token, ExpiresAt: made.Details.ExpiresAt}
 	if body.Cookie {
-		s.keepSession(c, made.Token, *made.Details.ExpiresAt)
+		s.keepSession(c, made.Token, time.Time{})
 		out.Token = ""
 	}
 	return out, nil
@@ -137,7 +137,8 @@ func (s *Server) loggedIn(c *gin.Context, user *wire.User, w Write) (*v1.NewToke
 	return made, err
 }
 
-// keepSession has a browser keep a token, no longer than a session lasts.
+// keepSession has a browser keep a token, no longer than a session lasts or the
+// token is good (zero: for ever).
 func (s *Server) keepSession(c *gin.Context, token string, ends time.Time) {
 	age := s.SessionTime
 	if left := time.Until(ends); !ends.IsZero() && left < age {
@@ -230,7 +231,7 @@ func (s *Server) endLogin(c *gin.Context) {
 			return err
 		}
 		next = to
-		s.keepSession(c, made.Token, *made.Details.ExpiresAt)
+		s.keepSession(c, made.Token, time.Time{})
 		return nil
 	})
 	if err != nil {

@@ -125,6 +125,7 @@ func (s *Server) routes() http.Handler {
 // elsewhere answers paths that the API does not have.
 func (s *Server) elsewhere(c *gin.Context) {
 	if s.Page != nil && (c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead) {
+		c.Status(http.StatusOK) // unless the page says otherwise
 		s.Page.ServeHTTP(c.Writer, c.Request)
 		return
 	}

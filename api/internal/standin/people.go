@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"backfleet/api/convert"
 	"backfleet/api/server"
@@ -49,6 +50,9 @@ func (b *Backend) Bearer(id string) (server.Bearer, bool) {
 		return server.Bearer{}, false
 	}
 	out := server.Bearer{Hash: t.Token.SecretHash, User: t.Token.User, Kind: t.Token.Kind}
+	if t.Token.ExpiresMs > 0 {
+		out.ExpiresAt = time.UnixMilli(t.Token.ExpiresMs)
+	}
 	u, ok := b.users[t.Token.User]
 	if !ok || u.User.Disabled {
 		out.Ended = "user " + t.Token.User + " is disabled"
