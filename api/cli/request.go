@@ -38,6 +38,7 @@ type requestOptions struct {
 	period    periodOptions
 	paused    string
 	dryNodes  string
+	notify    []string
 	changed   func(flag string) bool
 }
 
@@ -80,6 +81,7 @@ func (a *app) requests(c *cobra.Command) *requestOptions {
 	f.StringVar(&o.dryNodes, "dry-run-nodes", "run", "nodes of mode dryRun: `run` them, or keep them dry runs")
 	f.Int32Var(&r.Priority, "priority", 0, "of all instances, for operators: 1, 2, 3, 5, 7 or 8; 0: by the rules")
 	f.StringVar(&o.notBefore, "not-before", "", "start nothing before this `moment`, as 2026-01-31T22:00:00Z")
+	f.StringArrayVar(&o.notify, "notify", nil, "channel that is told of it: `CHANNEL` or CHANNEL:failure,success,finished,stuck (repeatable); default failure and finished")
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "include" {
 			name = "only"
@@ -151,6 +153,13 @@ func (o *requestOptions) apply(r *v1.BackfillRequest, meant func(flag string) bo
 	}
 	if err := o.times(r, meant); err != nil {
 		return err
+	}
+	if len(o.notify) > 0 {
+		list, err := readNotify("--notify", o.notify)
+		if err != nil {
+			return err
+		}
+		r.Notify = list
 	}
 	for _, p := range o.params {
 		id, pair, hasNode := strings.Cut(p, ":")
