@@ -128,6 +128,12 @@ func userNames(ctx context.Context, cl *client.Client, _ string) ([]string, erro
 	})
 }
 
+func channelNames(ctx context.Context, cl *client.Client, _ string) ([]string, error) {
+	p, err := cl.Channels(ctx, &v1.ListChannelsParams{Limit: completionMost})
+	list, err := items(p, err, func(p *v1.ChannelPage) []v1.Channel { return p.Items })
+	return namesOf(list, err, func(c v1.Channel) (string, string) { return c.Name, string(c.Kind) })
+}
+
 func serverNames(ctx context.Context, cl *client.Client, _ string) ([]string, error) {
 	c, err := cl.Cluster(ctx)
 	list, err := items(c, err, func(c *v1.Cluster) []v1.ClusterServer { return c.Servers })
@@ -154,13 +160,13 @@ var agentStates = spelled(v1.AgentStateReady, v1.AgentStateDraining, v1.AgentSta
 // stands for several things, the command before it says for which.
 var argumentNames = map[string]names{
 	"BACKFILL": backfillNames, "INSTANCE": instanceNames, "NODE": nodeNames, "AGENT": agentNames, "WORKSPACE": workspaceNames, "REGION": regionNames,
-	"USER": userNames, "group NAME": groupNames, "source NAME": sourceNames, "agent token TOKEN": joinTokenNames, "token TOKEN": tokenNames,
+	"USER": userNames, "group NAME": groupNames, "source NAME": sourceNames, "channel NAME": channelNames, "agent token TOKEN": joinTokenNames, "token TOKEN": tokenNames,
 }
 
 // flagNames are the same for flags.
 var flagNames = map[string]names{
 	"node": nodeNames, "only": nodeNames, "whitelist": nodeNames, "blacklist": nodeNames, "end": nodeNames, "of-node": nodeNames, "remove": nodeNames, "upstream": nodeNames,
-	"group": groupNames, "resource-group": groupNames, "workspace": workspaceNames, "region": regionNames, "user": userNames, "actor": userNames, "to": serverNames,
+	"group": groupNames, "resource-group": groupNames, "workspace": workspaceNames, "region": regionNames, "user": userNames, "actor": userNames, "channel": channelNames, "to": serverNames,
 	"state":  spelled(v1.StateNotRunning, v1.StateWaitingTime, v1.StateRunning, v1.StateSucceeded, v1.StateFailed, v1.StateFrozen),
 	"output": fixed(outputForms...), "color": fixed(colourWords...),
 	"mode":  spelled(v1.ModeCurrent, v1.ModeDescendants, v1.ModeMassive, v1.ModeAdvanced, v1.ModeChain),

@@ -81,10 +81,11 @@ succeeded; 2 wrong input; 3 not found; 4 refused by the present state; 5 not
 permitted; 6 unavailable or overloaded; 7 timed out or outcome unknown; 8
 stored data is broken; 130 interrupted.
 
-Environment: BACKFLEET_SERVER, BACKFLEET_TOKEN_FILE, BACKFLEET_CA, BACKFLEET_CERT
-and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
---key, BACKFLEET_ETCD and BACKFLEET_ETCD_CA (and so on) those of --etcd and
---etcd-ca; NO_COLOR turns colours off.`,
+Environment: BACKFLEET_SERVER, BACKFLEET_TOKEN_FILE, BACKFLEET_CA, BACKFLEET_CERT,
+BACKFLEET_KEY, BACKFLEET_OUTPUT, BACKFLEET_ETCD, BACKFLEET_ETCD_CA and so on are
+the defaults of --server, --token-file, --ca, --cert, --key, --output, --etcd and
+--etcd-ca; BACKFLEET_CONTEXT is that of --context, BACKFLEET_CONFIG the file of
+contexts; PAGER shows long tables; NO_COLOR turns colours off.`,
 		Example: `  backfleet node apply -f nodes/
   backfleet backfill preview --node ingest --mode descendants --dates 2012-01-01..2012-01-31
   backfleet backfill submit --node ingest --mode descendants --dates 2012-01-01..2015-12-31 --groups 10 --watch
@@ -111,11 +112,13 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 		_, err := a.settle(c)
 		return err
 	}
-	root.AddCommand(
-		a.backfillCommand(), a.instanceCommand(), a.nodeCommand(), a.scheduleCommand(), a.topCommand(),
-		a.agentCommand(), a.clusterCommand(), a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(), a.baselineCommand(), a.sourceCommand(),
-		a.contextCommand(), a.loginCommand(), a.logoutCommand(), a.meCommand(), a.userCommand(), a.accessCommand(), a.auditCommand(),
-		a.paramsCommand(), a.completionCommand(), a.versionCommand())
+	root.SetUsageFunc(usage)
+	root.AddGroup(commandGroups...)
+	root.AddCommand(in(groupWork, a.backfillCommand(), a.instanceCommand(), a.nodeCommand(), a.scheduleCommand(), a.topCommand())...)
+	root.AddCommand(in(groupFleet, a.agentCommand(), a.clusterCommand(), a.resourceGroupCommand(), a.workspaceCommand(), a.regionCommand(),
+		a.baselineCommand(), a.sourceCommand(), a.channelCommand(), a.notificationCommand())...)
+	root.AddCommand(in(groupPeople, a.contextCommand(), a.loginCommand(), a.logoutCommand(), a.meCommand(), a.userCommand(), a.accessCommand(), a.auditCommand())...)
+	root.AddCommand(a.paramsCommand(), a.completionCommand(), a.versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	a.watched(root)
 	a.completes(root)
@@ -132,10 +135,12 @@ and BACKFLEET_KEY are the defaults of --server, --token-file, --ca, --cert and
 // mount adds a command; where a group has its name, the group's commands go
 // below it.
 func mount(root, c *cobra.Command) {
+	c.GroupID = groupServers
 	for _, own := range root.Commands() {
 		if own.Name() != c.Name() {
 			continue
 		}
+		c.GroupID = own.GroupID
 		root.RemoveCommand(own)
 		below := slices.Clone(own.Commands())
 		own.RemoveCommand(below...)
