@@ -80,12 +80,24 @@ func (c control) serve(ctx context.Context, listener net.Listener, logger *slog.
 		answer(w, status, err)
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(over)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer cancel()
+		_ = server.Shutdown(ctx) // who asked for the drain that is over now hears of it
+		_ = server.Close()
+	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		logger.Error("the agent does not answer on its host any more", "error", err)
 	}
+	if !stop() {
+		<-over
+	}
 }
+
+// farewell bounds the answers that an agent still gives when it ends.
+const farewell = time.Second
 
 func (c control) status(ctx context.Context) (*Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
