@@ -119,6 +119,38 @@ FOR ?= 1h
 fuzz: ## fuzz every parser, one after the other; FOR=10m, ONLY=FuzzRequests
 	GO="$(GO)" ops/fuzz.sh $(FOR) $(ONLY)
 
+SCHEMATHESIS_VERSION := 4.32.5
+SCHEMATHESIS         := $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION)
+
+.PHONY: fuzz-api
+fuzz-api: $(SCHEMATHESIS)/bin/schemathesis ## hold a real coordinator's answers against the contract, whatever it is asked; FOR=60s (needs Python)
+	mkdir -p $(TOOLS)/linked
+	$(GO) build -o $(TOOLS)/linked/backfleet ./ops/backfleet
+	$(GO) build -o $(TOOLS)/linked/backfleet-agent ./agent
+	ops/fuzz-api.sh $(SCHEMATHESIS) $(TOOLS)/linked $(FOR)
+
+$(SCHEMATHESIS)/bin/schemathesis:
+	python3 -m venv $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/pip install --quiet schemathesis==$(SCHEMATHESIS_VERSION)
+
+.PHONY: web-generate
+web-generate: api/web/node_modules ## make the page's types of the API again (needs Node.js)
+	cd api/web && npm run generate
+
+.PHONY: check-web
+check-web: api/web/node_modules ## the page's client: its types are fresh, it compiles, it works with a real coordinator (needs Node.js)
+	@cp api/web/src/api/schema.d.ts $(TOOLS)/schema.before
+	cd api/web && npm run generate
+	@cmp $(TOOLS)/schema.before api/web/src/api/schema.d.ts || { echo "api/web/src/api/schema.d.ts was stale: commit what \`make web-generate\` made of it" >&2; exit 1; }
+	mkdir -p $(TOOLS)/linked
+	$(GO) build -o $(TOOLS)/linked/backfleet ./ops/backfleet
+	cd api/web && npm run check && BACKFLEET=$(TOOLS)/linked/backfleet npm test
+
+api/web/node_modules: api/web/package-lock.json
+	mkdir -p $(TOOLS)
+	cd api/web && npm ci --ignore-scripts
+	touch $@
+
 .PHONY: generate
 generate: ## make the code of the protocol and of the API again (needs protoc)
 	GOBIN=$(TOOLS) $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc

@@ -1,6 +1,3 @@
-// Package client talks to a cluster of coordinators over the HTTP API: it finds
-// one that answers, repeats what may be repeated, reads its own writes, and
-// gives errors the code that the coordinator gave them.
 package client
 
 import (
