@@ -16,15 +16,24 @@ import (
 func (a *app) backfillList() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List backfills, newest first",
-		Example: "  backfleet backfill list --contains orders --state failed",
-		Args:    exactly(0),
+		Example: `  backfleet backfill list --contains orders --state failed,running
+  backfleet backfill list --mine --sort state
+  backfleet backfill list --my-nodes --date-from 2012-02-01 --date-to 2012-02-29`,
+		Args: exactly(0),
 	}
-	var state, kind string
+	var kind, from, to, sort string
+	var states []string
+	var nodes nodeFlags
+	var plans planFlags
 	l := a.lists(c, true)
-	c.Flags().StringVar(&state, "state", "", "only those in this `state`")
+	stateFlag(c, &states)
+	plans.flags(c)
+	dateFlags(c, &from, &to)
+	nodes.flags(c, "those with")
+	c.Flags().StringVar(&sort, "sort", "", "`order`: created, -created (the newest first), name, -name or state")
 	c.Flags().StringVar(&kind, "kind", string(v1.PlanFilterBackfill), "`backfill`: what people asked for; auto: the schedule's days; all: both")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		only, err := readState(state)
+		only, err := readStates(states)
 		if err != nil {
 			return err
 		}
@@ -32,7 +41,11 @@ func (a *app) backfillList() *cobra.Command {
 			return fault.Field("--kind", "%q is not known: expected backfill, auto or all", kind)
 		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.BackfillSummary, string, error) {
-			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{Contains: l.contains, State: oneState(only), Kind: v1.PlanFilter(kind), Cursor: cursor, Limit: limit})
+			p, err := cl.Backfills(ctx, &v1.ListBackfillsParams{
+				Contains: l.contains, State: only, Kind: v1.PlanFilter(kind), CreatedBy: plans.by, CreatedFrom: plans.from, CreatedTo: plans.to,
+				Mine: plans.mine, DateFrom: from, DateTo: to, Node: nodes.ids, NodeContains: nodes.contains, Type: nodes.types, Owner: nodes.owners,
+				Workspace: nodes.workspaces, ResourceGroup: nodes.groups, MyNodes: nodes.mine, Sort: v1.BackfillSort(sort), Cursor: cursor, Limit: limit,
+			})
 			if err != nil {
 				return nil, "", err
 			}

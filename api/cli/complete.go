@@ -175,6 +175,11 @@ var flagNames = map[string]names{
 	"by": spelled(v1.ReceiptByNode, v1.ReceiptByDate, v1.ReceiptByNodeAndDate), "stream": fixed("stdout", "stderr"), "dialect": fixed("dataworks", "dataphin"),
 	"role": spelled(roles...), "unset": fixed(contextKeys()...), "paused-nodes": fixed("run", "keep"), "dry-run-nodes": fixed("run", "keep"),
 	"agent list state": agentStates, "group set kind": fixed("shared", "exclusive"), "workspace set advanced-mode": fixed("on", "off", "inherit"),
+	"agent": agentNames, "created-by": userNames, "owner": userNames, "auto": fixed("true", "false"),
+	"node list mode":     spelled(v1.NodeModeNormal, v1.NodeModeDryRun, v1.NodeModePaused),
+	"node list schedule": spelled(v1.ScheduleKindDaily, v1.ScheduleKindHourly, v1.ScheduleKindMinutely, v1.ScheduleKindWeekly, v1.ScheduleKindMonthly, v1.ScheduleKindYearly),
+	"node list sort":     fixed("id", "name", "owner", "workspace", "priority"), "backfill list sort": fixed("created", "-created", "name", "-name", "state"),
+	"instance list sort":       fixed("number", "-number", "date"),
 	"region set advanced-mode": fixed("on", "off"), "token list kind": fixed("api", "session"), "context set token": fixed("-"),
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"backfleet/api/client"
 	v1 "backfleet/api/v1"
+	"backfleet/pkg/fault"
 )
 
 func (a *app) instanceCommand() *cobra.Command {
@@ -23,24 +24,49 @@ func (a *app) instanceCommand() *cobra.Command {
 
 func (a *app) instanceList() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list BACKFILL", Short: "List instances of a backfill",
+		Use: "list [BACKFILL]", Short: "List instances of a backfill, or of all",
 		Example: `  backfleet instance list b12 --state failed
+  backfleet instance list --my-nodes --state failed,running
+  backfleet instance list --kind auto --node dwd_orders --date-from 2012-02-01
   backfleet instance list b12 --node dwd_orders --date-from 2012-02-01 --date-to 2012-02-29 --limit 0 -o name`,
-		Args: exactly(1),
+		Args: atMostOne,
 	}
-	var node, from, to, state string
-	l := a.lists(c, false)
-	c.Flags().StringVar(&node, "node", "", "only of this node, by `id`")
-	c.Flags().StringVar(&from, "date-from", "", "data timestamps from `yyyy-mm-dd`")
-	c.Flags().StringVar(&to, "date-to", "", "data timestamps to `yyyy-mm-dd`")
-	c.Flags().StringVar(&state, "state", "", "only those in this `state`")
+	var from, to, sort, kind string
+	var states, agents []string
+	var nodes nodeFlags
+	var plans planFlags
+	l := a.lists(c, true)
+	nodes.flags(c, "of")
+	dateFlags(c, &from, &to)
+	stateFlag(c, &states)
+	c.Flags().StringSliceVar(&agents, "agent", nil, "only those that these agents ran last, by `id`")
+	c.Flags().StringVar(&sort, "sort", "", "`order` within BACKFILL: number, -number or date")
+	c.Flags().StringVar(&kind, "kind", "", "without BACKFILL: `backfill`, auto (the schedule's) or all")
+	plans.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		only, err := readState(state)
+		only, err := readStates(states)
 		if err != nil {
 			return err
 		}
+		if err := listsOneOrAll(c, args); err != nil {
+			return err
+		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Instance, string, error) {
-			p, err := cl.Instances(ctx, args[0], &v1.ListInstancesParams{Node: oneOf(node), DateFrom: from, DateTo: to, State: oneState(only), Cursor: cursor, Limit: limit})
+			var p *v1.InstancePage
+			var err error
+			if len(args) == 1 {
+				p, err = cl.Instances(ctx, args[0], &v1.ListInstancesParams{
+					Node: nodes.ids, NodeContains: nodes.contains, Type: nodes.types, Owner: nodes.owners, Workspace: nodes.workspaces,
+					ResourceGroup: nodes.groups, MyNodes: nodes.mine, DateFrom: from, DateTo: to, State: only, Agent: agents,
+					Sort: v1.InstanceSort(sort), Cursor: cursor, Limit: limit,
+				})
+			} else {
+				p, err = cl.SearchInstances(ctx, &v1.SearchInstancesParams{
+					Kind: v1.PlanFilter(kind), Contains: l.contains, CreatedBy: plans.by, CreatedFrom: plans.from, CreatedTo: plans.to, Mine: plans.mine,
+					Node: nodes.ids, NodeContains: nodes.contains, Type: nodes.types, Owner: nodes.owners, Workspace: nodes.workspaces,
+					ResourceGroup: nodes.groups, MyNodes: nodes.mine, DateFrom: from, DateTo: to, State: only, Agent: agents, Cursor: cursor, Limit: limit,
+				})
+			}
 			if err != nil {
 				return nil, "", err
 			}
@@ -53,6 +79,31 @@ func (a *app) instanceList() *cobra.Command {
 			})
 	}
 	return c
+}
+
+// listsOneOrAll refuses flags that say which backfills, where one is named, and the
+// other way round.
+func listsOneOrAll(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		if c.Flags().Changed("sort") {
+			return fault.Field("--sort", "instances of all backfills come by backfill and number: name a backfill, or leave it out")
+		}
+		return nil
+	}
+	for _, name := range []string{"contains", "kind", "created-by", "created-from", "created-to", "mine"} {
+		if c.Flags().Changed(name) {
+			return fault.Field("--"+name, "it says of which backfills, and %s is named: leave one of them out", args[0])
+		}
+	}
+	return nil
+}
+
+// atMostOne takes one argument or none.
+func atMostOne(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fault.New(fault.Invalid, "%d backfills are named: expected one, or none for all", len(args))
+	}
+	return nil
 }
 
 // instanceState is the state with its marks (RULES R8).

@@ -211,14 +211,30 @@ func listing[T any](ctx context.Context, l *listOptions, page func(*client.Clien
 func (a *app) nodeList() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List nodes",
-		Example: "  backfleet node list --contains orders",
-		Args:    exactly(0),
+		Example: `  backfleet node list --contains orders
+  backfleet node list --mine --type sql,python --sort -priority`,
+		Args: exactly(0),
 	}
 	l := a.lists(c, true)
+	q := &v1.ListNodesParams{}
+	var nodes nodeFlags
+	var kinds, modes []string
+	var sort, auto string
+	nodes.facets(c, "nodes")
+	c.Flags().StringSliceVar(&q.Baseline, "baseline", nil, "only nodes of these baselines, by `name`")
+	c.Flags().StringSliceVar(&kinds, "schedule", nil, "only nodes with schedules of these `kind`s")
+	c.Flags().StringSliceVar(&modes, "mode", nil, "only nodes of these `mode`s")
+	c.Flags().IntSliceVar(&q.Priority, "priority", nil, "only nodes of these `priorities`")
+	c.Flags().StringVar(&auto, "auto", "", "`true`: only nodes that the schedule runs by itself; false: only the others")
+	c.Flags().BoolVar(&q.Mine, "mine", false, "only nodes that are yours")
+	c.Flags().StringVar(&sort, "sort", "", "`order`: id, name, owner, workspace or priority; from the last with a - before it")
 	l.further = []string{"RUNS", "SLOTS", "REQUIRES", "DESCRIPTION"}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.Node, string, error) {
-			p, err := cl.Nodes(ctx, &v1.ListNodesParams{Contains: l.contains, Cursor: cursor, Limit: limit})
+			q.Contains, q.Cursor, q.Limit, q.Sort, q.Auto = l.contains, cursor, limit, v1.NodeSort(sort), v1.YesOrNo(auto)
+			q.Type, q.Owner, q.Workspace, q.ResourceGroup = nodes.types, nodes.owners, nodes.workspaces, nodes.groups
+			q.ScheduleKind, q.Mode = wordsOf[v1.ScheduleKind](kinds), wordsOf[v1.NodeMode](modes)
+			p, err := cl.Nodes(ctx, q)
 			if err != nil {
 				return nil, "", err
 			}

@@ -24,18 +24,23 @@ a plan: the commands for backfills and instances take its id.`,
   backfleet schedule --date-from 2024-02-01 --state failed`,
 		Args: exactly(0),
 	}
-	var state, from, to string
+	var from, to string
+	var states []string
+	var nodes nodeFlags
 	l := a.lists(c, false)
-	c.Flags().StringVar(&from, "date-from", "", "data timestamps from `yyyy-mm-dd`")
-	c.Flags().StringVar(&to, "date-to", "", "data timestamps to `yyyy-mm-dd`")
-	c.Flags().StringVar(&state, "state", "", "only those in this `state`")
+	dateFlags(c, &from, &to)
+	stateFlag(c, &states)
+	nodes.flags(c, "days with")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		only, err := readState(state)
+		only, err := readStates(states)
 		if err != nil {
 			return err
 		}
 		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, cursor string, limit int) ([]v1.ScheduleDay, string, error) {
-			p, err := cl.Schedule(ctx, &v1.ListScheduleParams{DateFrom: from, DateTo: to, State: oneState(only), Cursor: cursor, Limit: limit})
+			p, err := cl.Schedule(ctx, &v1.ListScheduleParams{
+				DateFrom: from, DateTo: to, State: only, Node: nodes.ids, NodeContains: nodes.contains, Type: nodes.types, Owner: nodes.owners,
+				Workspace: nodes.workspaces, ResourceGroup: nodes.groups, MyNodes: nodes.mine, Cursor: cursor, Limit: limit,
+			})
 			if err != nil {
 				return nil, "", err
 			}

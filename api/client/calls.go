@@ -101,6 +101,31 @@ func (c *Client) Instances(ctx context.Context, id string, p *v1.ListInstancesPa
 	return read[v1.InstancePage](c.api.ListInstances(ctx, id, p))
 }
 
+// SearchInstances lists instances of many backfills and of the schedule.
+func (c *Client) SearchInstances(ctx context.Context, p *v1.SearchInstancesParams) (*v1.InstancePage, error) {
+	return read[v1.InstancePage](c.api.SearchInstances(ctx, p))
+}
+
+// Attempts lists the attempts of an instance, oldest first.
+func (c *Client) Attempts(ctx context.Context, instance string, p *v1.ListAttemptsParams) (*v1.AttemptPage, error) {
+	return read[v1.AttemptPage](c.api.ListAttempts(ctx, instance, p))
+}
+
+// Upstreams lists what an instance waits for, one step up.
+func (c *Client) Upstreams(ctx context.Context, instance string, p *v1.ListUpstreamsParams) (*v1.RelativePage, error) {
+	return read[v1.RelativePage](c.api.ListUpstreams(ctx, instance, p))
+}
+
+// Downstreams lists what waits for an instance, one step down.
+func (c *Client) Downstreams(ctx context.Context, instance string, p *v1.ListDownstreamsParams) (*v1.RelativePage, error) {
+	return read[v1.RelativePage](c.api.ListDownstreams(ctx, instance, p))
+}
+
+// Rendering shows a node in its cycles of a data timestamp.
+func (c *Client) Rendering(ctx context.Context, node string, p *v1.RenderNodeParams) (*v1.NodeRenderingPage, error) {
+	return read[v1.NodeRenderingPage](c.api.RenderNode(ctx, node, p))
+}
+
 // Instance is one instance with its reason and attempts.
 func (c *Client) Instance(ctx context.Context, id string) (*v1.InstanceDetail, error) {
 	return read[v1.InstanceDetail](c.api.GetInstance(ctx, id, nil))
