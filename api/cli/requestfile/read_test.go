@@ -280,7 +280,7 @@ func TestSchemaTakesTheExample(t *testing.T) {
 // FuzzRead: whatever is read is written and read as the same, and what is refused
 // says where.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(Example))
+	f.Add(Example)
 	f.Add([]byte(good))
 	text, err := Write(everything(), "all")
 	if err != nil {

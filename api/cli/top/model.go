@@ -46,7 +46,6 @@ type steered struct {
 type screen struct {
 	number   int
 	backfill string // that is steered from here; empty: the selected one
-	below    func(panel int, id string) func(context.Context) (Page, error)
 	load     func(context.Context) (Page, error)
 	page     Page
 	err      error
