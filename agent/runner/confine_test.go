@@ -61,8 +61,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); !ok(); <-tick.C {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("%s did not come within 20 s", what)
+		if time.Since(begin) > patience {
+			t.Fatalf("%s did not come within %s", what, patience)
 		}
 	}
 }
