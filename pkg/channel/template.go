@@ -62,7 +62,7 @@ func Sample() Data {
 		Version: Version, Type: "failure", ID: "n12-mid3k2", Time: "2026-03-10T08:30:00Z", Channel: "ops",
 		Text: `b12 "orders, March": 2 instances have failed, first dwd_orders of 2026-03-02`,
 		Backfill: Backfill{
-			ID: "b12", Name: `orders, March`, State: "runFailed", URL: "https://backfleet.example/backfills/b12",
+			ID: "b12", Name: `orders, March`, State: "failed", URL: "https://backfleet.example/backfills/b12",
 			Counts: Counts{Total: 31, Succeeded: 27, Failed: 2, Waiting: 2},
 		},
 		Node: "dwd_orders", Instance: "b12.3", Count: 2,
