@@ -50,14 +50,14 @@ type site struct {
 	processes []*fleet.Process
 }
 
-func secured(t *testing.T, dir string, n int) *site {
+func secured(t *testing.T, dir string, n int, more ...string) *site {
 	s := &site{ca: mtlstest.NewCA(t)}
 	s.agentCert = s.ca.Issue("a1")
 	s.client = cli{t, []string{"--ca", s.agentCert.CA, "--token-file", file(t, secret+"\n")}}
 	tokens := file(t, "operator:"+secret+"\nagents:"+other+" role=agent\n")
 	s.all = members(t, dir, n, "https://", s.client, func(id string) []string {
 		files := s.ca.Issue(mtls.CoordinatorName(id), id)
-		return append(tlsFlags(files), "--data", filepath.Join(dir, id), "--token-file", tokens, "--log-level", "debug", "--pprof", "127.0.0.1:0")
+		return slices.Concat(tlsFlags(files), []string{"--data", filepath.Join(dir, id), "--token-file", tokens, "--log-level", "debug", "--pprof", "127.0.0.1:0"}, more)
 	})
 	for _, c := range s.all {
 		s.processes = append(s.processes, c.Process)
