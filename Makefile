@@ -56,7 +56,7 @@ dev: build ## one coordinator and one agent here, to play with
 
 # Where the race detector would cost five times the work and find nothing: what has no goroutines by its lint rules (the
 # core) or by its making (simulations of it), and tests of programs, which are built without it. The longest first.
-PLAIN := ./integration/sim ./integration/e2e ./integration/faults ./integration/secure ./ops/examples/... ./integration/naive \
+PLAIN := ./integration/sim ./integration/e2e ./integration/faults ./integration/secure ./api/cli ./ops/examples/... ./integration/naive \
 	./coordinator/state ./coordinator/schedule/... ./pkg/plan ./pkg/node ./integration/script ./integration/deps ./integration/deploy \
 	./pkg/calendar ./pkg/params
 
@@ -70,8 +70,9 @@ test: test-race test-plain ## all tests, with the race detector where there are 
 test-race:
 	@$(if $(HAVE_CC),:,echo "no C compiler: the tests run without the race detector")
 	$(GO) $(TEST) $(RACE) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN))")
-	@# What of the core is read while it is changed.
+	@# Of those without it: a state that is read while it is changed; commands, but not each script, which starts programs.
 	$(if $(RACE),$(GO) $(TEST) $(RACE) -run '^TestReadersAndDroppedEdits$$' ./coordinator/state)
+	$(if $(RACE),$(GO) $(TEST) $(RACE) -skip '^TestScripts$$' ./api/cli)
 
 .PHONY: test-plain
 test-plain: linked
