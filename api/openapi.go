@@ -2,24 +2,9 @@
 // made from it or checked against it.
 package api
 
-import (
-	_ "embed" // the document below
-	"encoding/json"
-	"sync"
-
-	"go.yaml.in/yaml/v3"
-)
+import _ "embed" // the document below
 
 // Document is the OpenAPI document, as written. Do not change it.
 //
 //go:embed openapi.yaml
 var Document []byte
-
-// DocumentJSON gives the document as JSON.
-var DocumentJSON = sync.OnceValues(func() ([]byte, error) {
-	var tree any
-	if err := yaml.Unmarshal(Document, &tree); err != nil {
-		return nil, err
-	}
-	return json.Marshal(tree)
-})
