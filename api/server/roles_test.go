@@ -105,6 +105,10 @@ func TestR15_1_EveryRoleAndOperation(t *testing.T) {
 				if w.Code != http.StatusForbidden || !strings.Contains(p.Detail, "the role "+ranks[needs]) || !strings.Contains(p.Detail, role+" is a") {
 					t.Errorf("%s by a %s: %d %s", o.id, role, w.Code, p.Detail)
 				}
+			case o.id == "getUser" && rank < len(ranks)-1: // one's own: TestR15_1_OneSeesOneself
+				if p := c.problem(w); w.Code != http.StatusForbidden || strings.Contains(p.Detail, "this takes the role") {
+					t.Errorf("%s of somebody else by a %s: %d %s", o.id, role, w.Code, w.Body)
+				}
 			case w.Code == http.StatusForbidden || w.Code == http.StatusUnauthorized || w.Code >= 500 && w.Code != http.StatusServiceUnavailable:
 				t.Errorf("%s by a %s: %d %s", o.id, role, w.Code, w.Body)
 			}
@@ -113,6 +117,16 @@ func TestR15_1_EveryRoleAndOperation(t *testing.T) {
 	for id := range least {
 		if !seen[id] {
 			t.Errorf("%s is not in the contract any more", id)
+		}
+	}
+}
+
+func TestR15_1_OneSeesOneself(t *testing.T) {
+	c := newContract(t, server.Options{Tokens: someTokens})
+	text := user(t, c.backend, &wire.User{Name: "vi", Role: wire.Role_VIEWER})
+	for name, status := range map[string]int{"vi": 200, "olga": 403} {
+		if w := c.ask("GET", "/v1/users/"+name, "", "Authorization", "Bearer "+text); w.Code != status {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
 }
