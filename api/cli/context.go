@@ -178,7 +178,7 @@ func (a *app) contextView(c *cobra.Command, k *connection) (*contextView, error)
 				value = "stored, not used: a token file goes before it"
 			}
 		case f != nil:
-			value = strings.Trim(f.Value.String(), "[]")
+			value = flagText(f)
 		}
 		if value != "" {
 			view.Settings = append(view.Settings, contextSetting{Name: field.key, Value: value, From: from.place()})
@@ -199,6 +199,8 @@ whole. A token itself is read from standard input alone, where nobody sees it.`,
 	}
 	a.connects(c)
 	hide(c.Flags(), "timeout")
+	// It says what there is to settle, and needs nothing of it.
+	c.PersistentPreRunE = func(*cobra.Command, []string) error { return nil }
 	var form, token string
 	var unset []string
 	c.Flags().StringVarP(&form, flagOutput, "o", "", "`form` of answers: table, wide, json, yaml or name")
@@ -247,7 +249,7 @@ func (a *app) changeContext(c *cobra.Command, file *contextFile, name string, un
 		if f == nil || !f.Changed {
 			continue
 		}
-		value, err := a.contextValue(field, strings.Trim(f.Value.String(), "[]"))
+		value, err := a.contextValue(field, flagText(f))
 		if err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func (o *loginOptions) target(c *cobra.Command) (string, error) {
 	if s.context != "" {
 		for _, field := range contextFields[:2] { // the places
 			from := s.origins[field.key]
-			if f := c.Flags().Lookup(field.flag); from.level > fromContext && f != nil && strings.Trim(f.Value.String(), "[]") != s.stored[field.key] {
+			if f := c.Flags().Lookup(field.flag); from.level > fromContext && f != nil && flagText(f) != s.stored[field.key] {
 				return "", fault.New(fault.Conflict, "%s names coordinators that the context %s does not: make a context for them with `backfleet context set`, and log in with --context", from.name, s.context)
 			}
 		}
@@ -271,7 +271,7 @@ func (o *loginOptions) keep(name, token string) error {
 			if f == nil || field.key == "output" || field.key == "tokenFile" {
 				continue
 			}
-			if s[field.key], err = o.contextValue(field, strings.Trim(f.Value.String(), "[]")); err != nil {
+			if s[field.key], err = o.contextValue(field, flagText(f)); err != nil {
 				return err
 			}
 		}

@@ -150,6 +150,14 @@ func (o origin) place() string {
 	return "default"
 }
 
+// flagText is what a flag says, as a context keeps it.
+func flagText(f *pflag.Flag) string {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return strings.Join(list.GetSlice(), ",")
+	}
+	return f.Value.String()
+}
+
 // words splits a list of a context.
 func words(list string) []string {
 	if list == "" {
