@@ -44,7 +44,9 @@ func (a *app) channelCommand() *cobra.Command {
 				return nil, "", err
 			}
 			return p.Items, p.Next, nil
-		}, func(ctx context.Context, cl *client.Client, name string) (*v1.Channel, error) { return cl.Channel(ctx, name) },
+		}, func(ctx context.Context, cl *client.Client, name string) (*v1.Channel, error) {
+			return cl.Channel(ctx, name)
+		},
 		func(c v1.Channel) string { return c.Name }, showChannel, a.channelApply(), a.channelTest(), a.channelRemove())
 	c.Long = `Channels are where notifications go: webhooks, signed by the scheme of the Standard
 Webhooks, and e-mail. Nodes and backfills say with notify which channel is told of
