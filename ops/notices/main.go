@@ -48,7 +48,7 @@ func run(out string, programs []string) error {
 	if err := classify(modules, func(text []byte) []string { return licences(c, text) }); err != nil {
 		return err
 	}
-	fmt.Printf("%d modules are linked, all under accepted licences\n", len(modules))
+	fmt.Fprintf(os.Stdout, "%d modules are linked, all under accepted licences\n", len(modules))
 	if out == "" {
 		return nil
 	}
