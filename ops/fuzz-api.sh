@@ -1,6 +1,6 @@
 #!/bin/bash
 # Asks a real coordinator whatever the contract lets one make up, and holds its answers against it:
-# fuzz-api.sh VENV PROGRAMS TIME. PROGRAMS is a folder with backfleet and
+# fuzz-api.sh VENV PROGRAMS TIME [OPTION]…. PROGRAMS is a folder with backfleet and
 # backfleet-agent. No agent is there while it asks, for what is made up is also code to run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -51,7 +51,7 @@ wait $agent || true
 
 status=0
 "$schemathesis" --config-file ops/fuzz-api.toml run api/openapi.yaml --url "$BACKFLEET_SERVER" -H "Authorization: Bearer the-secret-of-the-fuzzer" \
-	--max-time "$seconds" --report junit --report-dir "${REPORT:-$run/report}" || status=$?
+	--max-time "$seconds" --report junit --report-dir "${REPORT:-$run/report}" "${@:4}" || status=$?
 if ! kill -0 $server 2>/dev/null || grep -v '"path":"/readyz"' "$run/server.log" | grep -E 'panicked|a request failed'; then
 	exit 1
 fi
