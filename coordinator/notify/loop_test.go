@@ -51,6 +51,17 @@ func (r *receiver) Send(ctx context.Context, c *wire.Channel, d *channel.Data) e
 	return ctx.Err()
 }
 
+// sent is what came so far.
+func (r *receiver) sent() (ids []string, data []channel.Data) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.got), slices.Clone(r.data)
+}
+
+func (r *receiver) ids() []string { ids, _ := r.sent(); return ids }
+
+func (r *receiver) said() []channel.Data { _, data := r.sent(); return data }
+
 func (w *world) states() string {
 	var out []string
 	w.m.State().Notifications(0, func(n *wire.SnapshotNotification) bool {
@@ -69,18 +80,18 @@ func TestR15_6_RaisedAndDelivered(t *testing.T) {
 		w.run(1, 0, wire.Outcome_FAILED)
 		time.Sleep(9 * time.Second) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if len(r.got) > 0 {
-			t.Errorf("before failures are gathered: %v", r.data)
+		if len(r.ids()) > 0 {
+			t.Errorf("before failures are gathered: %v", r.said())
 		}
 		time.Sleep(3 * time.Second) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if len(r.got) != 1 || r.data[0].Type != "failure" || r.data[0].Instance != "b1.0" || r.data[0].Channel != "ops" || w.states() != "n1 delivered 1" {
-			t.Errorf("it was sent %+v, and the outbox has %s", r.data, w.states())
+		if len(r.ids()) != 1 || r.said()[0].Type != "failure" || r.said()[0].Instance != "b1.0" || r.said()[0].Channel != "ops" || w.states() != "n1 delivered 1" {
+			t.Errorf("it was sent %+v, and the outbox has %s", r.said(), w.states())
 		}
 		time.Sleep(6 * 24 * time.Hour) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if len(r.got) != 1 || w.states() != "n1 delivered 1" {
-			t.Errorf("after days, it was sent %+v, and the outbox has %s", r.data, w.states())
+		if len(r.ids()) != 1 || w.states() != "n1 delivered 1" {
+			t.Errorf("after days, it was sent %+v, and the outbox has %s", r.said(), w.states())
 		}
 		time.Sleep(2 * 24 * time.Hour) //nolint:forbidigo // virtual
 		synctest.Wait()
@@ -123,8 +134,8 @@ func TestR15_6_AChannelThatRefusesIsTriedForADay(t *testing.T) {
 		stop = w.lead(r, Settings{})
 		time.Sleep(time.Second) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if w.states() != "n1 delivered 1" || len(r.got) != 1 {
-			t.Errorf("tried again: %s, sent %v", w.states(), r.got)
+		if w.states() != "n1 delivered 1" || len(r.ids()) != 1 {
+			t.Errorf("tried again: %s, sent %v", w.states(), r.ids())
 		}
 	})
 }
@@ -161,14 +172,14 @@ func TestR15_6_ASlowChannelHoldsUpOnlyItself(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if len(r.got) != 20 || most != 2 {
-			t.Errorf("%d were delivered beside the slow one, which was sent %d at a time", len(r.got), most)
+		if len(r.ids()) != 20 || most != 2 {
+			t.Errorf("%d were delivered beside the slow one, which was sent %d at a time", len(r.ids()), most)
 		}
 		close(block)
 		time.Sleep(10 * time.Second) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if _, pending := w.m.State().OutboxSize(); pending > 0 || len(r.got) != 40 {
-			t.Errorf("%d are pending, %d were sent", pending, len(r.got))
+		if _, pending := w.m.State().OutboxSize(); pending > 0 || len(r.ids()) != 40 {
+			t.Errorf("%d are pending, %d were sent", pending, len(r.ids()))
 		}
 		// A disabled one is sent tests alone.
 		off := hook("off")
@@ -199,16 +210,16 @@ func TestR15_6_WhatTheLogDoesNotTakeIsNotSentAgain(t *testing.T) {
 		w.run(1, 0, wire.Outcome_SUCCEEDED)
 		time.Sleep(time.Minute) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if len(r.got) != 1 || w.states() != "n1 pending 0" {
-			t.Fatalf("sent %v, and the outbox has %s", r.got, w.states())
+		if len(r.ids()) != 1 || w.states() != "n1 pending 0" {
+			t.Fatalf("sent %v, and the outbox has %s", r.ids(), w.states())
 		}
 		w.mu.Lock()
 		w.down = false
 		w.mu.Unlock()
 		time.Sleep(time.Minute) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if len(r.got) != 1 || w.states() != "n1 delivered 1" {
-			t.Errorf("sent %v, and the outbox has %s", r.got, w.states())
+		if len(r.ids()) != 1 || w.states() != "n1 delivered 1" {
+			t.Errorf("sent %v, and the outbox has %s", r.ids(), w.states())
 		}
 	})
 }
@@ -287,7 +298,7 @@ func randomLeaders(t *testing.T, rnd *rand.Rand) {
 		if n.State == wire.SnapshotNotification_PENDING {
 			t.Errorf("%v is pending still", n)
 		}
-		if n.State == wire.SnapshotNotification_DELIVERED && !slices.Contains(r.got, channel.WebhookID(n)) {
+		if n.State == wire.SnapshotNotification_DELIVERED && !slices.Contains(r.ids(), channel.WebhookID(n)) {
 			t.Errorf("%v was never sent", n)
 		}
 		return true
