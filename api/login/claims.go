@@ -11,7 +11,7 @@ import (
 // provider does not call unverified, or else the subject.
 func (p *Provider) user(subject string, claims map[string]any) (*wire.User, error) {
 	text := func(name string) string { s, _ := claims[name].(string); return s }
-	u := &wire.User{Name: text("preferred_username"), DisplayName: text("name"), Email: text("email"), Issuer: p.Issuer}
+	u := &wire.User{Name: text("preferred_username"), DisplayName: text("name"), Email: text("email"), Issuer: p.Issuer, Subject: subject}
 	if verified, said := claims["email_verified"]; said && verified != true && verified != "true" {
 		u.Email = ""
 	}

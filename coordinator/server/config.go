@@ -6,6 +6,8 @@ package server
 import (
 	"log/slog"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"backfleet/api/login"
@@ -65,6 +67,10 @@ type Config struct {
 	SessionHours int
 	// Rates bound what one caller may ask. What is 0 has its default.
 	Rates api.Rates
+	// PublicURL is where people's browsers find the cluster, https://host: for links in
+	// notifications, and to come back to from a login. Default: there are no
+	// links, and a login comes back to what was asked for.
+	PublicURL string
 	// Notifications say how people are told of things.
 	Notifications Notifications
 	// Announcer makes the coordinator seen by agents that look for one there.
@@ -141,6 +147,14 @@ func (c *Config) complete() error {
 	}
 	if err := checkCompaction(c.Compaction); err != nil {
 		return err
+	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return fault.Field(login.FlagPublicURL, "%q: expected where people find the cluster, such as https://backfleet.example.org", c.PublicURL)
+		}
+		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+		c.OIDC.PublicURL = c.PublicURL
 	}
 	if err := c.Notifications.complete(); err != nil {
 		return err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -16,9 +15,6 @@ import (
 
 // Notifications say how people are told of things (RULES R15.6).
 type Notifications struct {
-	// ExternalURL is where people find the page, https://host. Default: there are
-	// no links.
-	ExternalURL string
 	// Secrets is the folder with the files that channels may name. Default: none.
 	Secrets string
 	// Mail is the server for channels of kind email. Default: none.
@@ -27,13 +23,6 @@ type Notifications struct {
 
 // complete checks the settings by the names of their flags.
 func (n *Notifications) complete() error {
-	if n.ExternalURL != "" {
-		u, err := url.Parse(n.ExternalURL)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fault.Field("external-url", "%q: expected where people find the page, such as https://backfleet.example.org", n.ExternalURL)
-		}
-		n.ExternalURL = strings.TrimRight(n.ExternalURL, "/")
-	}
 	if n.Secrets != "" {
 		if info, err := os.Stat(n.Secrets); err != nil || !info.IsDir() {
 			return fault.Field("secrets", "%q is no folder that can be read: expected one with a file for each secret that channels name", n.Secrets)
@@ -70,8 +59,8 @@ func (s *Server) tell(ctx context.Context) {
 		Told: func(outcome string) { s.metrics.told.WithLabelValues(outcome).Inc() },
 		Standing: func(planID uint64) (channel.Backfill, bool) {
 			b, ok := s.service.Told(planID)
-			if n.ExternalURL != "" {
-				b.URL = n.ExternalURL + "/backfills/" + b.ID
+			if url := s.cfg.PublicURL; url != "" {
+				b.URL = url + "/backfills/" + b.ID
 			}
 			return b, ok
 		},

@@ -240,7 +240,7 @@ func TestR15_3_ALoginMakesASession(t *testing.T) {
 	r := newRig(t)
 	w := as("olga", wire.Role_OPERATOR)
 	w.Via = "login"
-	login := &wire.User{Name: "olga", Role: wire.Role_OPERATOR, Issuer: "https://id.example.org"}
+	login := &wire.User{Name: "olga", Role: wire.Role_OPERATOR, Issuer: "https://id.example.org", Subject: "7"}
 	made, err := r.token(w, server.UserToken{User: "olga", Kind: wire.PutToken_SESSION, ExpiresIn: 12 * time.Hour, Login: login})
 	if err != nil || made.Details.Kind != v1.TokenKindSession {
 		t.Fatalf("%+v %v", made, err)

@@ -79,7 +79,7 @@ func (m *modelPeople) allowsToken(t *wire.PutToken) bool {
 	}
 	u := m.users[t.User]
 	if l := t.Login; l != nil {
-		if u != nil && (u.Issuer != l.Issuer || u.Disabled) {
+		if u != nil && (u.Issuer != l.Issuer || u.Subject != l.Subject || u.Disabled) {
 			return false
 		}
 		u = l
@@ -130,7 +130,7 @@ func (m *modelPeople) apply(index uint64, nowMs int64, c *wire.Command) {
 	switch b := c.Body.(type) {
 	case *wire.Command_PutUser:
 		next := proto.CloneOf(b.PutUser.User)
-		next.Issuer = m.users[next.Name].GetIssuer()
+		next.Issuer, next.Subject = m.users[next.Name].GetIssuer(), m.users[next.Name].GetSubject()
 		m.users[next.Name] = next
 	case *wire.Command_RemoveUser:
 		delete(m.users, b.RemoveUser.Name)
@@ -280,6 +280,7 @@ func (g *generator) person(s *State) *wire.Command {
 		return putOwn(x)
 	case 6:
 		u.Role, u.Disabled, u.Issuer = max(u.Role, wire.Role_VIEWER), false, pick(g, []string{"https://id.example.org", "https://id.example.org", "https://other.example.org"})
+		u.Subject = pick(g, []string{"7", "7", "7", "8"})
 		if u.Role != wire.Role_DEVELOPER {
 			u.Workspaces = nil
 		}

@@ -27,7 +27,7 @@ func peopledStory(t testing.TB) *machine {
 		by("ann", "t0", putOwn(own("a1", "ann", func(x *wire.PutToken) {
 			x.ExpiresMs, x.Description, x.Role, x.Workspaces = m.now+60_000, "laptop", wire.Role_DEVELOPER, []string{"shop"}
 		}))),
-		by("olga", "login", putOwn(login("o1", &wire.User{Name: "olga", Role: wire.Role_OPERATOR, Issuer: "https://id.example.org"}))),
+		by("olga", "login", putOwn(login("o1", &wire.User{Name: "olga", Role: wire.Role_OPERATOR, Issuer: "https://id.example.org", Subject: "7"}))),
 		by("olga", "o1", group(&wire.PutResourceGroup{Name: "big", ReserveForAuto: 1})),
 		by("ann", "a1", submit(current("a", 1))), // plan 10
 	} {

@@ -46,8 +46,8 @@ func (e *Edit) putUser(c *wire.Command, u *wire.User) (*wire.Answer, error) {
 	next := &wire.SnapshotUser{User: u, Actor: c.Actor, CreatedMs: e.s.nowMs}
 	if old, ok := e.s.User(u.Name); ok {
 		next.Actor, next.CreatedMs, next.LoginMs = old.Actor, old.CreatedMs, old.LoginMs
-		u.Issuer = old.User.Issuer
-	} else if u.Issuer != "" {
+		u.Issuer, u.Subject = old.User.Issuer, old.User.Subject
+	} else if u.Issuer != "" || u.Subject != "" {
 		return nil, fault.Field("issuer", "a login says it, and no person: leave it out")
 	}
 	if u.Role != wire.Role_ADMIN || u.Disabled {
@@ -118,7 +118,7 @@ func checkUser(field string, u *wire.User) error {
 		return fault.Field("role", "%d is none that this version knows: expected viewer, developer, operator or admin", u.Role)
 	}
 	for _, text := range []struct{ field, value string }{
-		{"displayName", u.DisplayName}, {"email", u.Email}, {"description", u.Description}, {"issuer", u.Issuer},
+		{"displayName", u.DisplayName}, {"email", u.Email}, {"description", u.Description}, {"issuer", u.Issuer}, {"subject", u.Subject},
 	} {
 		if len(text.value) > maxUserText || !utf8.ValidString(text.value) {
 			return fault.Field(text.field, "expected %d bytes of text at most", maxUserText)
@@ -153,13 +153,13 @@ func sorted(list []string) bool {
 }
 
 // login puts a user as a provider describes them now. Who is disabled stays so,
-// and a name that a person, or another provider, has given is not taken over.
+// and a name that a person, or a provider, has given to somebody else is not taken over.
 func (e *Edit) login(c *wire.Command, u *wire.User) error {
 	if err := checkUser("login", u); err != nil {
 		return err
 	}
-	if u.Issuer == "" {
-		return fault.Field("login.issuer", "it is empty: expected who vouches for the user")
+	if u.Issuer == "" || u.Subject == "" {
+		return fault.Field("login.issuer", "it or the subject is empty: expected who vouches for the user, and what they call them")
 	}
 	next := &wire.SnapshotUser{User: u, Actor: c.Actor, CreatedMs: e.s.nowMs, LoginMs: e.s.nowMs}
 	if old, ok := e.s.User(u.Name); ok {
@@ -168,6 +168,8 @@ func (e *Edit) login(c *wire.Command, u *wire.User) error {
 			return fault.New(fault.Denied, "user %q was made by a person here, so no login makes you them: ask an admin to remove that user, or for another name", u.Name)
 		case old.User.Issuer != u.Issuer:
 			return fault.New(fault.Denied, "user %q logs in at %s: the name is taken", u.Name, old.User.Issuer)
+		case old.User.Subject != u.Subject:
+			return fault.New(fault.Denied, "user %q is somebody else at %s: the name has been given to another since; ask an admin to remove that user", u.Name, u.Issuer)
 		case old.User.Disabled:
 			return errDisabled(u.Name)
 		}

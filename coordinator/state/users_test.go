@@ -275,7 +275,7 @@ func TestR15_3_AUserHasAThousandTokens(t *testing.T) {
 func TestR15_3_ALoginPutsTheUser(t *testing.T) {
 	m := newMachine(t)
 	const issuer = "https://id.example.org"
-	olga := &wire.User{Name: "olga", DisplayName: "Olga", Role: wire.Role_OPERATOR, Issuer: issuer}
+	olga := &wire.User{Name: "olga", DisplayName: "Olga", Role: wire.Role_OPERATOR, Issuer: issuer, Subject: "7"}
 	m.must(putOwn(login("s1", proto.CloneOf(olga))))
 	u, ok := m.s.User("olga")
 	if !ok || !proto.Equal(u.User, olga) || u.LoginMs != m.now || u.CreatedMs != m.now {
@@ -302,7 +302,7 @@ func TestR15_3_ALoginPutsTheUser(t *testing.T) {
 		t.Error("a login that changes the user keeps the tag")
 	}
 	off := proto.CloneOf(olga)
-	off.Disabled, off.Issuer = true, ""
+	off.Disabled, off.Issuer, off.Subject = true, "", ""
 	m.must(putUser(off))
 	if err := m.refused(fault.Denied, putOwn(login("s4", proto.CloneOf(olga)))); !strings.Contains(err.Error(), "disabled") {
 		t.Error(err)
@@ -310,8 +310,13 @@ func TestR15_3_ALoginPutsTheUser(t *testing.T) {
 	elsewhere := proto.CloneOf(olga)
 	elsewhere.Issuer = "https://other.example.org"
 	m.refused(fault.Denied, putOwn(login("s4", elsewhere)))
+	renamed := proto.CloneOf(olga) // the provider gave the name to somebody else
+	renamed.Subject = "8"
+	if err := m.refused(fault.Denied, putOwn(login("s4", renamed))); !strings.Contains(err.Error(), "somebody else") {
+		t.Error(err)
+	}
 	m.must(putUser(developer("ann")))
-	if err := m.refused(fault.Denied, putOwn(login("s4", &wire.User{Name: "ann", Role: wire.Role_ADMIN, Issuer: issuer}))); !strings.Contains(err.Error(), "made by a person") {
+	if err := m.refused(fault.Denied, putOwn(login("s4", &wire.User{Name: "ann", Role: wire.Role_ADMIN, Issuer: issuer, Subject: "9"}))); !strings.Contains(err.Error(), "made by a person") {
 		t.Errorf("a login takes over a user that a person made: %v", err)
 	}
 }

@@ -82,7 +82,7 @@ func TestR15_6_ToldOverALeaderChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, fleet.Config{Coordinators: 3, Agents: 1, CoordinatorFlags: []string{
-		"--secrets", secrets, "--notify-for", "20s", "--external-url", "https://backfleet.example/",
+		"--secrets", secrets, "--notify-for", "20s", "--public-url", "https://backfleet.example/",
 	}})
 	file := filepath.Join(t.TempDir(), "channels.yaml")
 	s.Must(os.WriteFile(file, []byte("name: hook\nkind: webhook\nurl: "+r.server.URL+"\nsecret: {file: hook}\n"), 0o600))

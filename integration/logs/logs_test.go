@@ -297,7 +297,7 @@ func TestShippingGoesOnAfterEachBreak(t *testing.T) {
 		s.until(fmt.Sprintf("break %d", i), func() bool {
 			sizes := make([]uint64, 3)
 			for j, c := range s.coordinators {
-				sizes[j], _, _ = c.reader.Size(t.Context(), read(c, p.key).key)
+				sizes[j], _, _ = c.reader.Size(t.Context(), read(c, p.key).key, false)
 			}
 			return slices.Max(sizes) >= uint64(*longLog)*uint64(i+1)/12
 		})

@@ -2034,6 +2034,7 @@ type User struct {
 	Disabled      bool                   `protobuf:"varint,6,opt,name=disabled,proto3" json:"disabled,omitempty"`    // may nothing, whatever they show
 	Issuer        string                 `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`         // of a login that made them: whose word their role is; empty: a person's
 	Description   string                 `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`
+	Subject       string                 `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"` // what the issuer calls them for ever: a name may come to be another's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2120,6 +2121,13 @@ func (x *User) GetIssuer() string {
 func (x *User) GetDescription() string {
 	if x != nil {
 		return x.Description
+	}
+	return ""
+}
+
+func (x *User) GetSubject() string {
+	if x != nil {
+		return x.Subject
 	}
 	return ""
 }
@@ -4349,7 +4357,7 @@ const file_command_proto_rawDesc = "" +
 	"\x10RemoveDataSource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"1\n" +
 	"\aPutUser\x12&\n" +
-	"\x04user\x18\x01 \x01(\v2\x12.backfleet.v1.UserR\x04user\"\xf1\x01\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.backfleet.v1.UserR\x04user\"\x8b\x02\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x14\n" +
@@ -4360,7 +4368,8 @@ const file_command_proto_rawDesc = "" +
 	"workspaces\x12\x1a\n" +
 	"\bdisabled\x18\x06 \x01(\bR\bdisabled\x12\x16\n" +
 	"\x06issuer\x18\a \x01(\tR\x06issuer\x12 \n" +
-	"\vdescription\x18\b \x01(\tR\vdescription\" \n" +
+	"\vdescription\x18\b \x01(\tR\vdescription\x12\x18\n" +
+	"\asubject\x18\t \x01(\tR\asubject\" \n" +
 	"\n" +
 	"RemoveUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\xd1\x02\n" +

@@ -9,7 +9,6 @@ import (
 // addNotifications adds what says how people are told of things. The password is
 // never among the flags: password says where it is.
 func addNotifications(f *pflag.FlagSet, n *server.Notifications, password *string) {
-	f.StringVar(&n.ExternalURL, "external-url", "", "where people find the page, for links in notifications (default: no links)")
 	f.StringVar(&n.Secrets, "secrets", "", "folder with the files of secrets that channels name (default: variables only)")
 	m := &n.Mail
 	f.StringVar(&m.Host, "smtp-host", "", "mail server for channels of kind email (default: none)")

@@ -11,7 +11,7 @@ import (
 func addPeople(f *pflag.FlagSet, c *server.Config) {
 	o := &c.OIDC
 	f.StringVar(&c.Cluster, "cluster-name", "", "what people call the cluster; told to who logs in (default backfleet)")
-	f.StringVar(&o.PublicURL, login.FlagPublicURL, "", "https://HOST by which browsers find the cluster (default: what they asked for)")
+	f.StringVar(&c.PublicURL, login.FlagPublicURL, "", "https://HOST where browsers find the cluster, for logins and links in notifications (default: what they asked for, and no links)")
 	f.StringVar(&o.Issuer, login.FlagIssuer, "", "URL of the OpenID Connect provider at which people log in (default: none)")
 	f.StringVar(&o.ClientID, login.FlagClientID, "", "id under which the provider knows this cluster")
 	f.StringVar(&o.SecretFile, login.FlagSecret, "", "file with the secret of that client; every coordinator has the same")
