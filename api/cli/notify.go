@@ -111,7 +111,7 @@ func (o *acting) readChannels(path string) ([]*wire.Channel, error) {
 	if path == "" {
 		return nil, fault.Field("--file", "nothing to apply: expected a file of channels")
 	}
-	in := io.Reader(o.In)
+	in := o.In
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
