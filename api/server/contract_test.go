@@ -238,6 +238,8 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"GET", "/v1/nodes?limit=many", "", "limit", "cannot be read"},
 		{"GET", "/v1/nodes?consistency=perhaps", "", "consistency", "linearizable"},
 		{"GET", "/v1/nodes?min_index=-1", "", "min_index", ""},
+		{"GET", "/v1/nodes?min_index=", "", "min_index", "whole number"},
+		{"GET", "/v1/nodes?consistency=", "", "consistency", "linearizable"},
 		{"GET", "/v1/instances/b1.1/logs?tail=3&offset=4", "", "tail", "leave out"},
 		{"GET", "/v1/instances/b1.1/logs/search", "", "text", "required"},
 		{"GET", "/v1/instances/b1.1/logs/search?text=", "", "text", "missing"},

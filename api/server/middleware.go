@@ -203,7 +203,7 @@ func clipTo(text string, most int) string {
 func (s *Server) keyed(c *gin.Context, body []byte) bool {
 	key := c.GetHeader(headerKey)
 	switch {
-	case key == "":
+	case len(c.Request.Header.Values(headerKey)) == 0:
 		key = rand.Text()
 		c.Request.Header.Set(headerKey, key)
 	case !visible(key, 200):
@@ -271,17 +271,17 @@ func (s *Server) await(c *gin.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.WaitTimeout)
 	defer cancel()
 	var index uint64
-	if text := c.Query("min_index"); text != "" {
+	if text, given := c.GetQuery("min_index"); given {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			return fault.Field("min_index", "%q is not a log index: expected a whole number", text)
 		}
 		index = n
 	}
-	switch level := v1.Consistency(c.Query("consistency")); level {
+	switch level := v1.Consistency(c.DefaultQuery("consistency", string(v1.ConsistencySession))); level {
 	case v1.ConsistencyStale:
 		return nil
-	case "", v1.ConsistencySession:
+	case v1.ConsistencySession:
 		if p := c.FullPath(); p == "/v1/cluster" || p == "/v1/login" {
 			return nil // how the cluster stands must be told above all when nobody leads
 		}
