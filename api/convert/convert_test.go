@@ -42,6 +42,18 @@ func assignments(t *rapid.T, label string) []*wire.Assignment {
 	return list
 }
 
+func drawSubscriptions(t *rapid.T) []*wire.Subscription {
+	var list []*wire.Subscription
+	for range rapid.IntRange(0, 2).Draw(t, "subscriptions") {
+		s := &wire.Subscription{Channel: text.Draw(t, "channel")}
+		for range rapid.IntRange(0, 2).Draw(t, "occasions") {
+			s.On = append(s.On, wire.Occasion(rapid.Int32Range(1, 4).Draw(t, "occasion")))
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
 func drawSchedule(t *rapid.T) *wire.Schedule {
 	s := &wire.Schedule{Kind: wire.Schedule_Kind(rapid.Int32Range(1, 6).Draw(t, "kind")), Zone: text.Draw(t, "zone")}
 	switch s.Kind {
@@ -68,7 +80,7 @@ func drawNode(t *rapid.T) *wire.Node {
 		DependsOnSelf: rapid.Bool().Draw(t, "self"), TimeoutMs: rapid.Int64().Draw(t, "timeout"), Retries: rapid.Int32().Draw(t, "retries"),
 		RetryDelayMs: rapid.Int64().Draw(t, "delay"), Environment: assignments(t, "env"), Code: text.Draw(t, "code"),
 		Auto: rapid.Bool().Draw(t, "auto"), Mode: wire.Node_Mode(rapid.Int32Range(0, 2).Draw(t, "mode")),
-		DependsOnChildren: rapid.Bool().Draw(t, "children"),
+		DependsOnChildren: rapid.Bool().Draw(t, "children"), Notify: drawSubscriptions(t),
 	}
 	drawAttempt(t, n)
 	for range rapid.IntRange(0, 3).Draw(t, "upstreams") {
@@ -131,7 +143,7 @@ func drawRequest(t *rapid.T) *wire.Request {
 		Overlap: wire.Request_Overlap(rapid.Int32Range(0, 1).Draw(t, "overlap")), NotBeforeMs: rapid.Int64Range(0, 1<<42).Draw(t, "before"),
 		End: text.Draw(t, "end"), OnConflict: wire.Request_OnConflict(rapid.Int32Range(0, 2).Draw(t, "conflict")), Zone: text.Draw(t, "zone"),
 		PausedNodes: wire.Request_Switch(rapid.Int32Range(0, 1).Draw(t, "paused")), Priority: rapid.Int32().Draw(t, "priority"),
-		DryRunNodes: wire.Request_Switch(rapid.Int32Range(0, 1).Draw(t, "dry nodes")), Period: drawPeriod(t),
+		DryRunNodes: wire.Request_Switch(rapid.Int32Range(0, 1).Draw(t, "dry nodes")), Period: drawPeriod(t), Notify: drawSubscriptions(t),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "filters") {
 		r.Filters = append(r.Filters, &wire.NodeFilter{
@@ -204,7 +216,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		message protoreflect.ProtoMessage
 		fields  int
 	}{
-		{&wire.Node{}, 35}, {&wire.Limits{}, 6}, {&wire.ExitCode{}, 2}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 9}, {&wire.Upstream{}, 7}, {&wire.Request{}, 34}, {&wire.FieldChoice{}, 2},
+		{&wire.Node{}, 36}, {&wire.Limits{}, 6}, {&wire.ExitCode{}, 2}, {&wire.Assignment{}, 2}, {&wire.Schedule{}, 9}, {&wire.Upstream{}, 7}, {&wire.Request{}, 35}, {&wire.Subscription{}, 2}, {&wire.FieldChoice{}, 2},
 		{&wire.DateRange{}, 2}, {&wire.TimeRange{}, 2}, {&wire.Override{}, 2}, {&wire.NodeFilter{}, 7}, {&wire.Period{}, 3},
 		{&wire.EditPlan{}, 16}, {&wire.Operation{}, 10}, {&wire.PutResourceGroup{}, 6}, {&wire.PutWorkspace{}, 4}, {&wire.PutRegion{}, 2},
 		{&wire.DataSource{}, 12}, {&wire.Secret{}, 2},

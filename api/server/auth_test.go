@@ -294,6 +294,7 @@ func TestR15_4_WhoIsBelievedWhereARequestIsFrom(t *testing.T) {
 func TestR15_4_RefusalsAreRecorded(t *testing.T) {
 	b := standin.New()
 	s := server.New(server.Options{Backend: b, Logger: quiet, Tokens: tokens(server.Token{Name: "ann", Secret: "s3cret", Role: wire.Role_VIEWER})})
+	began := time.Now()
 	for range 25 {
 		r := httptest.NewRequest("PUT", "/v1/regions/eu?why=x", strings.NewReader(`{"advancedMode":true}`))
 		r.Header.Set("Authorization", "Bearer s3cret")
@@ -313,8 +314,17 @@ func TestR15_4_RefusalsAreRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	records = slices.DeleteFunc(records, func(r v1.AuditRecord) bool { return r.Number <= 2 })
-	if len(records) != 11 || records[10].Count != 15 {
-		t.Fatalf("%d records: %+v", len(records), records)
+	each, counted := 0, 0
+	for _, r := range records {
+		if r.Operation != "" {
+			each++
+		} else {
+			counted += int(r.Count)
+		}
+	}
+	// A slow machine has time for more.
+	if most := 10 + int(10*time.Since(began).Seconds()); each < 10 || each > most || each+counted != 25 {
+		t.Fatalf("%d one by one (10 to %d expected), %d counted: %+v", each, most, counted, records)
 	}
 	r := records[0]
 	if r.Actor != "ann" || r.Via != "file:ann" || r.From != "192.0.2.1" || r.Operation != "putRegion" || r.Target != "/v1/regions/eu" || r.Code != "denied" || r.RequestID == "" ||

@@ -141,7 +141,7 @@ func TestNoFieldOfANodeIsForgotten(t *testing.T) {
 			m.Set(f, protoreflect.ValueOfInt32(1))
 		}
 	}
-	idle := []string{"description", "upstreams", "mode", "retries", "retry_delay_ms", "auto", "depends_on_children"}
+	idle := []string{"description", "upstreams", "mode", "retries", "retry_delay_ms", "auto", "depends_on_children", "notify"}
 	out := withCode(full, proto.CloneOf(full)).ProtoReflect()
 	for i := range fields.Len() {
 		f := fields.Get(i)

@@ -1,4 +1,4 @@
-package main
+package licence
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package main
+package pages
 
 import (
 	"os"
@@ -14,7 +14,7 @@ import (
 
 // TestTheReferenceIsNew: it is what the commands say.
 func TestTheReferenceIsNew(t *testing.T) {
-	there, err := os.ReadFile("../../api/cli/REFERENCE.md")
+	there, err := os.ReadFile("../../../api/cli/REFERENCE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
