@@ -2,6 +2,8 @@ package secure
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,10 +230,10 @@ func (p *pki) session(files mtls.Files, address, id string) error {
 		return err
 	}
 	hello := &wire.Hello{Agent: &wire.Agent{Id: id, Incarnation: "i", Groups: []*wire.GroupSlots{{Group: "default", Slots: 1}}}}
-	if err := stream.Send(&wire.AgentMessage{Body: &wire.AgentMessage_Hello{Hello: hello}}); err != nil {
+	if err := stream.Send(&wire.AgentMessage{Body: &wire.AgentMessage_Hello{Hello: hello}}); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	_, err = stream.Recv()
+	_, err = stream.Recv() // of a stream that was refused before the hello, why
 	return err
 }
 
