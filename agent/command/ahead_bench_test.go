@@ -25,7 +25,9 @@ func BenchmarkAhead(b *testing.B) {
 	const slots, ahead, rounds = 16, 48, 4
 	l, data := lead(b, &wire.Welcome{LeaseMs: 15_000, RenewMs: 3000, MarginMs: 3000, AheadMs: 250}, ""), b.TempDir()
 	w := &ledger{slots: slots, ahead: ahead, held: map[attempt.Key]bool{}, done: make(chan struct{}, 1)}
+	l.mu.Lock()
 	l.turn = w.turn
+	l.mu.Unlock()
 	p := agentOf(b, slots, data, l.address)
 	l.hello()
 	go func() { // nobody waits for results one by one

@@ -36,6 +36,8 @@ func run(t *testing.T, args ...string) (output string, code int) {
 // listen notes what an agent says of itself.
 func (l *leader) listen() *said {
 	s := &said{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.turn = func(r *wire.Report) *wire.Assign {
 		s.mu.Lock()
 		defer s.mu.Unlock()

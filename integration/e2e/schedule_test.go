@@ -27,8 +27,8 @@ func auto(in time.Duration) string {
 	return fmt.Sprintf("schedule: {kind: daily, at: %q, zone: %s, auto: true}", at.Format(time.TimeOnly), zone)
 }
 
-// day waits for the schedule's instances of a node, and gives their plan and
-// the first that is no dry run.
+// day waits for the schedule's instances of a node, and gives the earliest that
+// is no dry run, and its plan: from 22:00 on tomorrow's are there as well.
 func (s *site) day(node string) (id string, first v1.Instance) {
 	s.T.Helper()
 	s.Until("the schedule has its instances of "+node, func() bool {
@@ -36,13 +36,12 @@ func (s *site) day(node string) (id string, first v1.Instance) {
 		s.Must(err)
 		for _, d := range days.Items {
 			for _, i := range s.Instances(d.Plan.ID) {
-				if i.Node == node && i.DryRun == "" {
+				if i.Node == node && i.DryRun == "" && (id == "" || i.ScheduledTime.Before(first.ScheduledTime)) {
 					id, first = d.Plan.ID, i
-					return true
 				}
 			}
 		}
-		return false
+		return id != ""
 	})
 	return id, first
 }
