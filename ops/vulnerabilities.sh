@@ -15,7 +15,7 @@ for program; do
 	1,*"fetching vulnerabilities:"*)
 		echo "NOT CHECKED FOR VULNERABILITIES: the database could not be had:" >&2
 		echo "  $out" >&2
-		echo "Run \`make check-deps\` where the network allows it, or set VULNDB=file:///… to a copy." >&2
+		echo "Run \`make check-deps\` where the network allows it, or set VULNDB=file:///… to a copy (ops/deploy/DESIGN.md says how to make one)." >&2
 		[ -z "${VULNDB_REQUIRED:-}" ]
 		exit
 		;;
