@@ -217,3 +217,11 @@ func readUpstreams(f *findings, path string, list []v1.Upstream) []*wire.Upstrea
 	}
 	return out
 }
+
+// GraphNode writes of a node what stands in the graph.
+func GraphNode(n *wire.Node) v1.GraphNode {
+	return v1.GraphNode{
+		ID: n.Id, Name: n.Name, Type: n.Type, Workspace: n.Workspace, Owner: n.Owner, Priority: int(n.Priority),
+		ResourceGroup: n.ResourceGroup, Baseline: n.Baseline, Auto: n.Auto, ScheduleKind: ScheduleKind(n), Mode: nodeModes.word(n.Mode),
+	}
+}

@@ -89,6 +89,7 @@ type Reads interface {
 	// and Sort are never set.
 	Schedule(ctx context.Context, filter PlanQuery, page Page) (*v1.SchedulePage, error)
 	Explorer
+	Overview
 	Settings
 	Fleet
 	// Cluster as this coordinator sees it.

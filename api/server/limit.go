@@ -21,7 +21,7 @@ import (
 // refused.
 type Places struct {
 	Reads   int // default 128
-	Heavy   int // previews, receipts and searches, which may take a core for a while; default 4
+	Heavy   int // previews, receipts, searches, graphs, maps and failures, which may take a core for a while; default 4
 	Writes  int // default 32, so that the log's own queue always has room for a turn
 	Relief  int // stop, pause, freeze, drain, transfer: places of their own; default 16
 	Streams int // followers of events and logs, and downloads, who do not wait; default 1000
@@ -115,7 +115,7 @@ func newGates(l Places) *gates {
 	const short, long = time.Second, 5 * time.Second
 	return &gates{
 		reads:   newGate("read", "reads", cmp.Or(l.Reads, 128), short, 1),
-		heavy:   newGate("heavy", "previews, receipts and searches", cmp.Or(l.Heavy, 4), long, 3),
+		heavy:   newGate("heavy", "previews, receipts, searches, graphs, maps and failures", cmp.Or(l.Heavy, 4), long, 3),
 		writes:  newGate("write", "writes", cmp.Or(l.Writes, 32), long, 2),
 		relief:  newGate("relief", "stops, pauses, freezes and drains", cmp.Or(l.Relief, 16), long, 1),
 		streams: newGate("stream", "streams", cmp.Or(l.Streams, 1000), 0, 5),
@@ -143,7 +143,8 @@ func (g *gates) of(c *gin.Context) *gate {
 		return g.logins
 	case isStream(c):
 		return g.streams
-	case p == "/v1/backfills/preview", strings.HasSuffix(p, "/receipt"), strings.HasSuffix(p, "/logs/search"):
+	case p == "/v1/backfills/preview", strings.HasSuffix(p, "/receipt"), strings.HasSuffix(p, "/logs/search"),
+		p == "/v1/graph", strings.HasSuffix(p, "/map"), strings.HasSuffix(p, "/failures"):
 		return g.heavy
 	case read:
 		return g.reads

@@ -38,6 +38,7 @@ var leastRole = map[string]wire.Role{
 	"listSchedule": viewer, "getScheduleDay": viewer, "streamEvents": viewer, "getCluster": viewer, "listAgents": viewer, "getAgent": viewer,
 	"listResourceGroups": viewer, "getResourceGroup": viewer, "listWorkspaces": viewer, "getWorkspace": viewer,
 	"listRegions": viewer, "getRegion": viewer, "listDataSources": viewer, "getDataSource": viewer,
+	"getGraph": viewer, "getMap": viewer, "getFailures": viewer, "getCoverage": viewer, "listRuns": viewer, "listNextRuns": viewer,
 	"listChannels": viewer, "getChannel": viewer, "listNotifications": viewer, "getNotification": viewer,
 
 	"applyNodes": developer, "submitBackfill": developer, "editBackfill": developer,

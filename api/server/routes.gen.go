@@ -63,12 +63,18 @@ type ServerInterface interface {
 	// GetDate One date of a backfill.
 	// (GET /v1/backfills/{backfill}/dates/{date})
 	GetDate(c *gin.Context, backfill BackfillParam, date Date, params GetDateParams)
+	// GetFailures What failed in a backfill, grouped by what it has in common.
+	// (GET /v1/backfills/{backfill}/failures)
+	GetFailures(c *gin.Context, backfill BackfillParam, params GetFailuresParams)
 	// FreezeBackfill Hold all that wait, of some dates or of the whole backfill.
 	// (POST /v1/backfills/{backfill}/freeze)
 	FreezeBackfill(c *gin.Context, backfill BackfillParam, params FreezeBackfillParams)
 	// ListInstances Instances of a backfill.
 	// (GET /v1/backfills/{backfill}/instances)
 	ListInstances(c *gin.Context, backfill BackfillParam, params ListInstancesParams)
+	// GetMap The states of a backfill as a picture, node by date.
+	// (GET /v1/backfills/{backfill}/map)
+	GetMap(c *gin.Context, backfill BackfillParam, params GetMapParams)
 	// ListOperations What people did to a backfill, newest first.
 	// (GET /v1/backfills/{backfill}/operations)
 	ListOperations(c *gin.Context, backfill BackfillParam, params ListOperationsParams)
@@ -129,6 +135,9 @@ type ServerInterface interface {
 	// StreamEvents What happens, as server-sent events.
 	// (GET /v1/events)
 	StreamEvents(c *gin.Context, params StreamEventsParams)
+	// GetGraph Nodes and what depends on what, in one answer.
+	// (GET /v1/graph)
+	GetGraph(c *gin.Context, params GetGraphParams)
 	// SearchInstances Instances of all backfills and of the schedule, those of the newest first.
 	// (GET /v1/instances)
 	SearchInstances(c *gin.Context, params SearchInstancesParams)
@@ -186,9 +195,18 @@ type ServerInterface interface {
 	// GetNode One node with its code.
 	// (GET /v1/nodes/{node})
 	GetNode(c *gin.Context, node string, params GetNodeParams)
+	// GetCoverage What became of a node's data timestamps, in the newest plan of each.
+	// (GET /v1/nodes/{node}/coverage)
+	GetCoverage(c *gin.Context, node string, params GetCoverageParams)
+	// ListNextRuns When a node's schedule says that it runs next.
+	// (GET /v1/nodes/{node}/next-runs)
+	ListNextRuns(c *gin.Context, node string, params ListNextRunsParams)
 	// RenderNode A node as it would run for a data timestamp, in any of its cycles.
 	// (GET /v1/nodes/{node}/rendering)
 	RenderNode(c *gin.Context, node string, params RenderNodeParams)
+	// ListRuns Runs of a node that have ended, over all plans.
+	// (GET /v1/nodes/{node}/runs)
+	ListRuns(c *gin.Context, node string, params ListRunsParams)
 	// ListNotifications Notifications, newest first.
 	// (GET /v1/notifications)
 	ListNotifications(c *gin.Context, params ListNotificationsParams)
@@ -1287,6 +1305,58 @@ func (siw *ServerInterfaceWrapper) GetDate(c *gin.Context) {
 	siw.Handler.GetDate(c, backfill, date, params)
 }
 
+// GetFailures operation middleware
+func (siw *ServerInterfaceWrapper) GetFailures(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill BackfillParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFailuresParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetFailures(c, backfill, params)
+}
+
 // FreezeBackfill operation middleware
 func (siw *ServerInterfaceWrapper) FreezeBackfill(c *gin.Context) {
 
@@ -1498,6 +1568,98 @@ func (siw *ServerInterfaceWrapper) ListInstances(c *gin.Context) {
 	}
 
 	siw.Handler.ListInstances(c, backfill, params)
+}
+
+// GetMap operation middleware
+func (siw *ServerInterfaceWrapper) GetMap(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill BackfillParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMapParams
+
+	// ------------- Optional query parameter "nodeFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "nodeFrom", c.Request.URL.Query(), &params.NodeFrom, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter nodeFrom: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "nodeCount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "nodeCount", c.Request.URL.Query(), &params.NodeCount, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter nodeCount: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "dateFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dateFrom", c.Request.URL.Query(), &params.DateFrom, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dateFrom: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "dateCount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dateCount", c.Request.URL.Query(), &params.DateCount, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dateCount: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "rows" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "rows", c.Request.URL.Query(), &params.Rows, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter rows: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "columns" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "columns", c.Request.URL.Query(), &params.Columns, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter columns: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetMap(c, backfill, params)
 }
 
 // ListOperations operation middleware
@@ -2706,6 +2868,97 @@ func (siw *ServerInterfaceWrapper) StreamEvents(c *gin.Context) {
 	}
 
 	siw.Handler.StreamEvents(c, params)
+}
+
+// GetGraph operation middleware
+func (siw *ServerInterfaceWrapper) GetGraph(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGraphParams
+
+	// ------------- Optional query parameter "root" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "root", c.Request.URL.Query(), &params.Root, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter root: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "up" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "up", c.Request.URL.Query(), &params.Up, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter up: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "down" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "down", c.Request.URL.Query(), &params.Down, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter down: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", c.Request.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter type: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "owner" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "owner", c.Request.URL.Query(), &params.Owner, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter owner: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "workspace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "workspace", c.Request.URL.Query(), &params.Workspace, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workspace: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "resourceGroup" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resourceGroup", c.Request.URL.Query(), &params.ResourceGroup, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resourceGroup: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetGraph(c, params)
 }
 
 // SearchInstances operation middleware
@@ -4088,6 +4341,126 @@ func (siw *ServerInterfaceWrapper) GetNode(c *gin.Context) {
 	siw.Handler.GetNode(c, node, params)
 }
 
+// GetCoverage operation middleware
+func (siw *ServerInterfaceWrapper) GetCoverage(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "node" -------------
+	var node string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "node", c.Param("node"), &node, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter node: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCoverageParams
+
+	// ------------- Optional query parameter "date_from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "date_from", c.Request.URL.Query(), &params.DateFrom, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter date_from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "date_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "date_to", c.Request.URL.Query(), &params.DateTo, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter date_to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetCoverage(c, node, params)
+}
+
+// ListNextRuns operation middleware
+func (siw *ServerInterfaceWrapper) ListNextRuns(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "node" -------------
+	var node string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "node", c.Param("node"), &node, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter node: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListNextRunsParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", c.Request.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter count: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListNextRuns(c, node, params)
+}
+
 // RenderNode operation middleware
 func (siw *ServerInterfaceWrapper) RenderNode(c *gin.Context) {
 
@@ -4154,6 +4527,66 @@ func (siw *ServerInterfaceWrapper) RenderNode(c *gin.Context) {
 	}
 
 	siw.Handler.RenderNode(c, node, params)
+}
+
+// ListRuns operation middleware
+func (siw *ServerInterfaceWrapper) ListRuns(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "node" -------------
+	var node string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "node", c.Param("node"), &node, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter node: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRunsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListRuns(c, node, params)
 }
 
 // ListNotifications operation middleware
@@ -5774,6 +6207,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PUT(options.BaseURL+"/v1/nodes", wrapper.ApplyNodes)
 	router.GET(options.BaseURL+"/v1/nodes/:node", wrapper.GetNode)
 	router.GET(options.BaseURL+"/v1/nodes/:node/rendering", wrapper.RenderNode)
+	router.GET(options.BaseURL+"/v1/nodes/:node/coverage", wrapper.GetCoverage)
+	router.GET(options.BaseURL+"/v1/nodes/:node/runs", wrapper.ListRuns)
+	router.GET(options.BaseURL+"/v1/nodes/:node/next-runs", wrapper.ListNextRuns)
+	router.GET(options.BaseURL+"/v1/graph", wrapper.GetGraph)
 	router.POST(options.BaseURL+"/v1/backfills/preview", wrapper.PreviewBackfill)
 	router.GET(options.BaseURL+"/v1/backfills", wrapper.ListBackfills)
 	router.POST(options.BaseURL+"/v1/backfills", wrapper.SubmitBackfill)
@@ -5782,6 +6219,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/backfills/:backfill/receipt", wrapper.GetReceipt)
 	router.GET(options.BaseURL+"/v1/backfills/:backfill/dates", wrapper.ListDates)
 	router.GET(options.BaseURL+"/v1/backfills/:backfill/dates/:date", wrapper.GetDate)
+	router.GET(options.BaseURL+"/v1/backfills/:backfill/map", wrapper.GetMap)
+	router.GET(options.BaseURL+"/v1/backfills/:backfill/failures", wrapper.GetFailures)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/stop", wrapper.StopBackfill)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/pause", wrapper.PauseBackfill)
 	router.POST(options.BaseURL+"/v1/backfills/:backfill/resume", wrapper.ResumeBackfill)

@@ -494,6 +494,39 @@ func (e LogStream) Valid() bool {
 	}
 }
 
+// Defines values for MapState.
+const (
+	MapStateDryRun    MapState = "dryRun"
+	MapStateFailed    MapState = "failed"
+	MapStateFrozen    MapState = "frozen"
+	MapStateRetrying  MapState = "retrying"
+	MapStateRunning   MapState = "running"
+	MapStateSucceeded MapState = "succeeded"
+	MapStateWaiting   MapState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the MapState enum.
+func (e MapState) Valid() bool {
+	switch e {
+	case MapStateDryRun:
+		return true
+	case MapStateFailed:
+		return true
+	case MapStateFrozen:
+		return true
+	case MapStateRetrying:
+		return true
+	case MapStateRunning:
+		return true
+	case MapStateSucceeded:
+		return true
+	case MapStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Mode.
 const (
 	ModeAdvanced    Mode = "advanced"
@@ -935,6 +968,93 @@ func (e ReceiptBy) Valid() bool {
 	case ReceiptByNode:
 		return true
 	case ReceiptByNodeAndDate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReceiptCode.
+const (
+	ReceiptCodeConflict        ReceiptCode = "conflict"
+	ReceiptCodeDryRun          ReceiptCode = "dryRun"
+	ReceiptCodeFailed          ReceiptCode = "failed"
+	ReceiptCodeFrozen          ReceiptCode = "frozen"
+	ReceiptCodeGate            ReceiptCode = "gate"
+	ReceiptCodeHalted          ReceiptCode = "halted"
+	ReceiptCodeInstanceStopped ReceiptCode = "instanceStopped"
+	ReceiptCodeMaxRunning      ReceiptCode = "maxRunning"
+	ReceiptCodeNoAgent         ReceiptCode = "noAgent"
+	ReceiptCodeNotDue          ReceiptCode = "notDue"
+	ReceiptCodeNotLookedAt     ReceiptCode = "notLookedAt"
+	ReceiptCodeOverlap         ReceiptCode = "overlap"
+	ReceiptCodePaused          ReceiptCode = "paused"
+	ReceiptCodePreviousCycle   ReceiptCode = "previousCycle"
+	ReceiptCodeQueued          ReceiptCode = "queued"
+	ReceiptCodeQueuedAtAgent   ReceiptCode = "queuedAtAgent"
+	ReceiptCodeRetry           ReceiptCode = "retry"
+	ReceiptCodeRunning         ReceiptCode = "running"
+	ReceiptCodeSchedule        ReceiptCode = "schedule"
+	ReceiptCodeSelfDependency  ReceiptCode = "selfDependency"
+	ReceiptCodeSetToSuccess    ReceiptCode = "setToSuccess"
+	ReceiptCodeSlot            ReceiptCode = "slot"
+	ReceiptCodeStopped         ReceiptCode = "stopped"
+	ReceiptCodeUpstream        ReceiptCode = "upstream"
+	ReceiptCodeWindow          ReceiptCode = "window"
+)
+
+// Valid indicates whether the value is a known member of the ReceiptCode enum.
+func (e ReceiptCode) Valid() bool {
+	switch e {
+	case ReceiptCodeConflict:
+		return true
+	case ReceiptCodeDryRun:
+		return true
+	case ReceiptCodeFailed:
+		return true
+	case ReceiptCodeFrozen:
+		return true
+	case ReceiptCodeGate:
+		return true
+	case ReceiptCodeHalted:
+		return true
+	case ReceiptCodeInstanceStopped:
+		return true
+	case ReceiptCodeMaxRunning:
+		return true
+	case ReceiptCodeNoAgent:
+		return true
+	case ReceiptCodeNotDue:
+		return true
+	case ReceiptCodeNotLookedAt:
+		return true
+	case ReceiptCodeOverlap:
+		return true
+	case ReceiptCodePaused:
+		return true
+	case ReceiptCodePreviousCycle:
+		return true
+	case ReceiptCodeQueued:
+		return true
+	case ReceiptCodeQueuedAtAgent:
+		return true
+	case ReceiptCodeRetry:
+		return true
+	case ReceiptCodeRunning:
+		return true
+	case ReceiptCodeSchedule:
+		return true
+	case ReceiptCodeSelfDependency:
+		return true
+	case ReceiptCodeSetToSuccess:
+		return true
+	case ReceiptCodeSlot:
+		return true
+	case ReceiptCodeStopped:
+		return true
+	case ReceiptCodeUpstream:
+		return true
+	case ReceiptCodeWindow:
 		return true
 	default:
 		return false
@@ -1584,6 +1704,41 @@ type BackfillEdit struct {
 // BackfillID Examples: b12
 type BackfillID = string
 
+// BackfillMap defines model for BackfillMap.
+type BackfillMap struct {
+	// Backfill Examples: b12
+	Backfill BackfillID `json:"backfill"`
+
+	// Cells A byte for each cell, row by row: a place in `legend`, or 255 where there is no instance.
+	Cells []byte `json:"cells"`
+
+	// ColumnDates First date of each column.
+	ColumnDates []Date `json:"columnDates"`
+
+	// ColumnGroups Group of that date, from 1.
+	ColumnGroups []int `json:"columnGroups,omitempty"`
+	Columns      int   `json:"columns"`
+
+	// DateCount Of the window.
+	DateCount int `json:"dateCount"`
+	DateFrom  int `json:"dateFrom"`
+
+	// Dates Of the whole backfill.
+	Dates  int        `json:"dates"`
+	Legend []MapState `json:"legend"`
+
+	// NodeCount Of the window.
+	NodeCount int `json:"nodeCount"`
+	NodeFrom  int `json:"nodeFrom"`
+
+	// Nodes Of the whole backfill.
+	Nodes int `json:"nodes"`
+
+	// RowNodes Id of the first node of each row.
+	RowNodes []string `json:"rowNodes"`
+	Rows     int      `json:"rows"`
+}
+
 // BackfillOperation defines model for BackfillOperation.
 type BackfillOperation string
 
@@ -1838,7 +1993,13 @@ type ClusterServer struct {
 	RaftAddress string     `json:"raftAddress"`
 	Role        ServerRole `json:"role"`
 	RPCAddress  string     `json:"rpcAddress,omitempty"`
-	Version     string     `json:"version,omitempty"`
+
+	// Silent Why it did not answer, for people.
+	Silent string `json:"silent,omitempty"`
+
+	// Standing As it says itself; absent: it did not answer.
+	Standing *ServerStanding `json:"standing,omitempty"`
+	Version  string          `json:"version,omitempty"`
 }
 
 // Column One column of what an integration node writes.
@@ -1861,6 +2022,48 @@ type Column struct {
 
 // Consistency defines model for Consistency.
 type Consistency string
+
+// Coverage defines model for Coverage.
+type Coverage struct {
+	// From A calendar date, yyyy-mm-dd.
+	From Date `json:"from"`
+
+	// Incomplete So much was looked at that older plans are left out: ask for fewer dates.
+	Incomplete bool          `json:"incomplete,omitempty"`
+	Items      []CoveredDate `json:"items"`
+	Node       string        `json:"node"`
+
+	// To A calendar date, yyyy-mm-dd.
+	To Date `json:"to"`
+}
+
+// CoveredDate defines model for CoveredDate.
+type CoveredDate struct {
+	// Backfill That plan.
+	//
+	// Examples: b12
+	Backfill BackfillID `json:"backfill,omitempty"`
+
+	// Date A calendar date, yyyy-mm-dd.
+	Date Date `json:"date"`
+
+	// DryRun RULES R6.
+	DryRun DryRunReason `json:"dryRun,omitempty"`
+
+	// Instance The first instance in that state.
+	//
+	// Examples: b12.345
+	Instance InstanceID `json:"instance,omitempty"`
+
+	// Kind Of the newest plan that has the date; absent: no plan has it any more.
+	Kind PlanKind `json:"kind,omitempty"`
+
+	// Runs How many plans have the date.
+	Runs int `json:"runs"`
+
+	// State The most urgent one of its cycles: failed, running, waiting, frozen, succeeded.
+	State State `json:"state"`
+}
 
 // DataSource A database that nodes name. Secrets are never in it.
 type DataSource struct {
@@ -2104,6 +2307,65 @@ type Expectation struct {
 	Value *string `json:"value,omitempty"`
 }
 
+// FailureExample defines model for FailureExample.
+type FailureExample struct {
+	Cause string `json:"cause"`
+
+	// Instance Examples: b12.345
+	Instance InstanceID `json:"instance"`
+}
+
+// FailureGroup defines model for FailureGroup.
+type FailureGroup struct {
+	// Agents Of their newest attempts, the first twenty by id.
+	Agents []string `json:"agents"`
+
+	// Cause What they have in common, with `…` for what differs; empty: only the exit code is known.
+	Cause string `json:"cause"`
+
+	// Dates How many dates.
+	Dates int `json:"dates"`
+
+	// Examples The first three, with what each has to say.
+	Examples []FailureExample `json:"examples"`
+	ExitCode *int             `json:"exitCode,omitempty"`
+
+	// FirstDate A calendar date, yyyy-mm-dd.
+	FirstDate Date  `json:"firstDate"`
+	Instances int64 `json:"instances"`
+
+	// LastDate A calendar date, yyyy-mm-dd.
+	LastDate Date `json:"lastDate"`
+
+	// NodeIds The first twenty of them, in the order of the graph.
+	NodeIds []string `json:"nodeIds"`
+
+	// Nodes How many nodes.
+	Nodes int `json:"nodes"`
+
+	// Outcome How their newest attempts ended; `stopped` too where there was none.
+	Outcome AttemptState `json:"outcome"`
+
+	// Retrying Of them, those that will be tried again by themselves.
+	Retrying int64 `json:"retrying,omitempty"`
+}
+
+// Failures defines model for Failures.
+type Failures struct {
+	// Backfill Examples: b12
+	Backfill BackfillID `json:"backfill"`
+
+	// Groups How many groups there are.
+	Groups int `json:"groups"`
+
+	// Incomplete So much was looked at that the groups are of a part of the instances only, the first dates.
+	Incomplete bool `json:"incomplete,omitempty"`
+
+	// Instances That failed, were stopped, or wait to be tried again; by the counts of the backfill.
+	Instances int64          `json:"instances"`
+	Items     []FailureGroup `json:"items"`
+}
+
 // FieldChoice "Select field" of one logical node (RULES R12.2).
 type FieldChoice struct {
 	// Fields Empty: the entire table. Not of the primary key.
@@ -2123,6 +2385,33 @@ type Forecast struct {
 
 // Gate defines model for Gate.
 type Gate string
+
+// Graph defines model for Graph.
+type Graph struct {
+	// Edges Pairs of places in `nodes`, one after the other: an upstream and what depends on it.
+	Edges []int `json:"edges"`
+
+	// Nodes Upstreams before what depends on them.
+	Nodes []GraphNode `json:"nodes"`
+}
+
+// GraphNode defines model for GraphNode.
+type GraphNode struct {
+	// Auto The schedule runs it by itself.
+	Auto     bool   `json:"auto"`
+	Baseline string `json:"baseline,omitempty"`
+	ID       string `json:"id"`
+
+	// Mode RULES R6.
+	Mode          NodeMode     `json:"mode"`
+	Name          string       `json:"name"`
+	Owner         string       `json:"owner,omitempty"`
+	Priority      int          `json:"priority"`
+	ResourceGroup string       `json:"resourceGroup,omitempty"`
+	ScheduleKind  ScheduleKind `json:"scheduleKind"`
+	Type          string       `json:"type"`
+	Workspace     string       `json:"workspace,omitempty"`
+}
 
 // GroupDemand defines model for GroupDemand.
 type GroupDemand struct {
@@ -2249,6 +2538,9 @@ type InstanceDetail struct {
 	// Marks What people did to it, oldest first.
 	Marks    []Mark `json:"marks,omitempty"`
 	NodeName string `json:"nodeName,omitempty"`
+
+	// Operations What may be done to it as it stands, by whoever may.
+	Operations []OperationChance `json:"operations,omitempty"`
 
 	// PriorityOverride Set for this instance; absent: by the rules.
 	PriorityOverride int     `json:"priorityOverride,omitempty"`
@@ -2555,6 +2847,10 @@ type LoginWays struct {
 	Token bool `json:"token"`
 }
 
+// MapState What a cell of a map says, from the most urgent to the least: `failed` (and stopped), `running`, `retrying` (failed, to be tried again), `frozen`,
+// `waiting` (Not Running or Waiting time), `succeeded` (by hand too), `dryRun`.
+type MapState string
+
 // Mark defines model for Mark.
 type Mark struct {
 	Actor string    `json:"actor"`
@@ -2634,6 +2930,29 @@ type NewToken struct {
 
 	// Token What its bearer shows. It is told here and never again.
 	Token string `json:"token"`
+}
+
+// NextRun defines model for NextRun.
+type NextRun struct {
+	// Date Its data timestamp, D.
+	Date Date `json:"date"`
+
+	// ScheduledTime T.
+	ScheduledTime time.Time `json:"scheduledTime"`
+}
+
+// NextRuns defines model for NextRuns.
+type NextRuns struct {
+	// Auto The schedule runs it by itself.
+	Auto  bool      `json:"auto"`
+	Items []NextRun `json:"items"`
+
+	// Mode RULES R6.
+	Mode NodeMode `json:"mode"`
+	Node string   `json:"node"`
+
+	// Zone Of the schedule.
+	Zone string `json:"zone"`
 }
 
 // Node One scheduled unit of code (RULES R0).
@@ -2980,6 +3299,15 @@ type OperationBatch struct {
 	Instances int64 `json:"instances"`
 }
 
+// OperationChance defines model for OperationChance.
+type OperationChance struct {
+	Operation InstanceOperation `json:"operation"`
+	Possible  bool              `json:"possible"`
+
+	// Why Why it is not possible, for people.
+	Why string `json:"why,omitempty"`
+}
+
 // OperationKind RULES R9.
 type OperationKind string
 
@@ -3291,6 +3619,10 @@ type Receipt struct {
 // ReceiptBy defines model for ReceiptBy.
 type ReceiptBy string
 
+// ReceiptCode Where an instance of a receipt stands: a code of reasons (RULES R8) for what has not begun, `stopped` and `paused` of the backfill
+// among them, else what became of it. `instanceStopped`: somebody stopped it. `notLookedAt`: so many that they were not asked.
+type ReceiptCode string
+
 // ReceiptRow defines model for ReceiptRow.
 type ReceiptRow struct {
 	// Date A calendar date, yyyy-mm-dd.
@@ -3306,8 +3638,11 @@ type ReceiptRow struct {
 
 // ReceiptReason defines model for ReceiptRow.reasons.
 type ReceiptReason struct {
-	Instances int64  `json:"instances"`
-	Text      string `json:"text"`
+	// Code Where an instance of a receipt stands: a code of reasons (RULES R8) for what has not begun, `stopped` and `paused` of the backfill
+	// among them, else what became of it. `instanceStopped`: somebody stopped it. `notLookedAt`: so many that they were not asked.
+	Code      ReceiptCode `json:"code"`
+	Instances int64       `json:"instances"`
+	Text      string      `json:"text"`
 }
 
 // ReceiptTotals generated = succeeded + setToSuccess + dryRun + failed + stopped + frozen + running + waiting (RULES R13.6).
@@ -3408,6 +3743,9 @@ type ResourceGroup struct {
 	LogKeepMs int64  `json:"logKeepMs,omitempty"`
 	Name      string `json:"name"`
 
+	// Queue Those by priority, the highest first.
+	Queue []PriorityCount `json:"queue,omitempty"`
+
 	// ReserveForAuto Slots that only auto instances get.
 	ReserveForAuto uint32 `json:"reserveForAuto"`
 
@@ -3447,6 +3785,45 @@ type ResourceGroupSettings struct {
 
 // Role What one may, each more than the one before (RULES R15.1).
 type Role string
+
+// Run defines model for Run.
+type Run struct {
+	// Attempts How many it has had.
+	Attempts int `json:"attempts"`
+
+	// Backfill Examples: b12
+	Backfill BackfillID `json:"backfill"`
+
+	// Date Its data timestamp, D.
+	Date    Date       `json:"date"`
+	EndedAt *time.Time `json:"endedAt,omitempty"`
+
+	// Instance Examples: b12.345
+	Instance InstanceID `json:"instance"`
+
+	// Kind Asked for by a person, or a day of the schedule.
+	Kind PlanKind `json:"kind"`
+
+	// ScheduledTime T.
+	ScheduledTime time.Time `json:"scheduledTime"`
+
+	// Seconds That it took; 0 where its start is not known.
+	Seconds float64 `json:"seconds"`
+
+	// StartedAt Of that attempt.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+
+	// State How its newest attempt ended.
+	State AttemptState `json:"state"`
+}
+
+// RunPage defines model for RunPage.
+type RunPage struct {
+	// Incomplete So much was looked at that the page ends early: there may be more.
+	Incomplete bool   `json:"incomplete,omitempty"`
+	Items      []Run  `json:"items"`
+	Next       string `json:"next,omitempty"`
+}
 
 // SQLOptions How the statements of an sql node are run.
 type SQLOptions struct {
@@ -3518,6 +3895,35 @@ type SecretPlace struct {
 
 // ServerRole defines model for ServerRole.
 type ServerRole string
+
+// ServerStanding What a coordinator says of its log and its disk.
+type ServerStanding struct {
+	AppliedIndex LogIndex `json:"appliedIndex"`
+
+	// AttemptLogBytes Of the logs of attempts on disk.
+	AttemptLogBytes int64 `json:"attemptLogBytes,omitempty"`
+
+	// Behind Entries that the coordinator which tells of it has applied and it has not.
+	Behind      int64    `json:"behind,omitempty"`
+	CommitIndex LogIndex `json:"commitIndex"`
+
+	// DiskFree Bytes free on the volume of its data folder; absent: it cannot be asked.
+	DiskFree *int64 `json:"diskFree,omitempty"`
+
+	// FirstIndex Of the log as it is kept; 0: it is empty.
+	FirstIndex LogIndex `json:"firstIndex"`
+
+	// LastContact When it last heard from the leader; absent: it leads, or never.
+	LastContact *time.Time `json:"lastContact,omitempty"`
+	LastIndex   LogIndex   `json:"lastIndex"`
+
+	// LogBytes Of the log on disk.
+	LogBytes      int64      `json:"logBytes"`
+	SnapshotAt    *time.Time `json:"snapshotAt,omitempty"`
+	SnapshotBytes int64      `json:"snapshotBytes,omitempty"`
+	SnapshotIndex LogIndex   `json:"snapshotIndex,omitempty"`
+	Term          uint64     `json:"term"`
+}
 
 // Session defines model for Session.
 type Session struct {
@@ -4101,6 +4507,19 @@ type GetDateParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// GetFailuresParams defines parameters for GetFailures.
+type GetFailuresParams struct {
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // FreezeBackfillParams defines parameters for FreezeBackfill.
 type FreezeBackfillParams struct {
 	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
@@ -4154,6 +4573,34 @@ type ListInstancesParams struct {
 
 	// Limit Items of a page, 1 to 1000. Default 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// GetMapParams defines parameters for GetMap.
+type GetMapParams struct {
+	// NodeFrom Number of the first node. Default 0.
+	NodeFrom int `form:"nodeFrom,omitempty" json:"nodeFrom,omitempty"`
+
+	// NodeCount How many nodes; 0 or absent: all from there on.
+	NodeCount int `form:"nodeCount,omitempty" json:"nodeCount,omitempty"`
+
+	// DateFrom Number of the first date. Default 0.
+	DateFrom int `form:"dateFrom,omitempty" json:"dateFrom,omitempty"`
+
+	// DateCount How many dates; 0 or absent: all from there on.
+	DateCount int `form:"dateCount,omitempty" json:"dateCount,omitempty"`
+
+	// Rows The most rows, up to 4,096. Default 512.
+	Rows int `form:"rows,omitempty" json:"rows,omitempty"`
+
+	// Columns The most columns, up to 4,096; 4,000,000 cells in all. Default 512.
+	Columns int `form:"columns,omitempty" json:"columns,omitempty"`
 
 	// MinIndex Answer only from a state at least this new.
 	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
@@ -4418,6 +4865,37 @@ type StreamEventsParams struct {
 	// as every write that was answered before this read began.
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 	LastEventID LastEventID      `json:"Last-Event-ID,omitempty"`
+}
+
+// GetGraphParams defines parameters for GetGraph.
+type GetGraphParams struct {
+	// Root Only these nodes and what is around them, by id.
+	Root []string `form:"root,omitempty" json:"root,omitempty"`
+
+	// Up Levels of upstreams from the roots; absent: all.
+	Up *int `form:"up,omitempty" json:"up,omitempty"`
+
+	// Down Levels of downstreams from the roots; absent: all.
+	Down *int `form:"down,omitempty" json:"down,omitempty"`
+
+	// Type Only nodes of these types.
+	Type NodeTypes `form:"type,omitempty" json:"type,omitempty"`
+
+	// Owner Only nodes of these owners, by name.
+	Owner NodeOwners `form:"owner,omitempty" json:"owner,omitempty"`
+
+	// Workspace Only nodes of these workspaces, by id.
+	Workspace NodeWorkspaces `form:"workspace,omitempty" json:"workspace,omitempty"`
+
+	// ResourceGroup Only nodes that run in these resource groups, by name.
+	ResourceGroup NodeGroups `form:"resourceGroup,omitempty" json:"resourceGroup,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
 // SearchInstancesParams defines parameters for SearchInstances.
@@ -4803,11 +5281,59 @@ type GetNodeParams struct {
 	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
 
+// GetCoverageParams defines parameters for GetCoverage.
+type GetCoverageParams struct {
+	// DateFrom Data timestamps from this one on; absent: a year before the last.
+	DateFrom Date `form:"date_from,omitempty" json:"date_from,omitempty"`
+
+	// DateTo Up to and with this one; absent: today. At most 1,100 days.
+	DateTo Date `form:"date_to,omitempty" json:"date_to,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListNextRunsParams defines parameters for ListNextRuns.
+type ListNextRunsParams struct {
+	// From Scheduled times from this moment on; absent: now.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Count How many, 1 to 100. Default 10.
+	Count int `form:"count,omitempty" json:"count,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
 // RenderNodeParams defines parameters for RenderNode.
 type RenderNodeParams struct {
 	// Date Data timestamp.
 	Date Date `form:"date" json:"date"`
 
+	// Cursor `next` of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items of a page, 1 to 1000. Default 100.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// ListRunsParams defines parameters for ListRuns.
+type ListRunsParams struct {
 	// Cursor `next` of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -5514,6 +6040,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill}/dates/{date} (the `GetDate` operationId).
 	GetDate(ctx context.Context, backfill BackfillParam, date Date, params *GetDateParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetFailures What failed in a backfill, grouped by what it has in common.
+	//
+	// Failed and stopped instances, and those that wait to be tried again. Two are of a group if their newest attempts ended alike, with
+	// the same exit code and the same cause but for numbers, ids and dates.
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/failures (the `GetFailures` operationId).
+	GetFailures(ctx context.Context, backfill BackfillParam, params *GetFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FreezeBackfillWithBody Hold all that wait, of some dates or of the whole backfill.
 	//
 	// Takes any type of body and a specified content type.
@@ -5532,6 +6066,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 	ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMap The states of a backfill as a picture, node by date.
+	//
+	// Nodes are numbered from 0 in the order of the graph, upstreams first, dates in the order in which they run. The window is cut into at
+	// most so many rows and columns: of R rows over N nodes from F on, row r begins with node F + ⌊r·N/R⌋, and columns likewise. A cell shows the most
+	// urgent state of all that falls into it, by the facts alone: what waits is `waiting` whatever for, and what waits at an agent counts as running.
+	// Works for the schedule's days too.
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/map (the `GetMap` operationId).
+	GetMap(ctx context.Context, backfill BackfillParam, params *GetMapParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOperations What people did to a backfill, newest first.
 	//
@@ -5727,6 +6271,15 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetGraph Nodes and what depends on what, in one answer.
+	//
+	// All nodes, or with `root` these and what is so many levels above and below them. What the filters leave out is left out with
+	// its edges, and is still passed through on the way from the roots. More than 20,000 nodes or 200,000 edges are
+	// refused. A need of a previous cycle (RULES R5.3) is no edge.
+	//
+	// Corresponds with GET /v1/graph (the `GetGraph` operationId).
+	GetGraph(ctx context.Context, params *GetGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SearchInstances Instances of all backfills and of the schedule, those of the newest first.
 	//
 	// By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
@@ -5876,6 +6429,21 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 	GetNode(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetCoverage What became of a node's data timestamps, in the newest plan of each.
+	//
+	// A date has one line however many cycles it has: the most urgent of their states. Dates that no plan has are told by what their cycles
+	// last came to, which outlives plans; those without any are absent.
+	//
+	// Corresponds with GET /v1/nodes/{node}/coverage (the `GetCoverage` operationId).
+	GetCoverage(ctx context.Context, node string, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNextRuns When a node's schedule says that it runs next.
+	//
+	// Days that are none of its schedule are passed over. Whether the schedule runs the node by itself is told beside it.
+	//
+	// Corresponds with GET /v1/nodes/{node}/next-runs (the `ListNextRuns` operationId).
+	ListNextRuns(ctx context.Context, node string, params *ListNextRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RenderNode A node as it would run for a data timestamp, in any of its cycles.
 	//
 	// Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
@@ -5883,6 +6451,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
 	RenderNode(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRuns Runs of a node that have ended, over all plans.
+	//
+	// The newest plan first, in each from the latest data timestamp to the earliest. A run is an instance that has succeeded or failed
+	// in an attempt; dry runs and successes by hand are none.
+	//
+	// Corresponds with GET /v1/nodes/{node}/runs (the `ListRuns` operationId).
+	ListRuns(ctx context.Context, node string, params *ListRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNotifications Notifications, newest first.
 	//
@@ -6482,6 +7058,24 @@ func (c *Client) GetDate(ctx context.Context, backfill BackfillParam, date Date,
 	return c.Client.Do(req)
 }
 
+// GetFailures What failed in a backfill, grouped by what it has in common.
+//
+// Failed and stopped instances, and those that wait to be tried again. Two are of a group if their newest attempts ended alike, with
+// the same exit code and the same cause but for numbers, ids and dates.
+//
+// Corresponds with GET /v1/backfills/{backfill}/failures (the `GetFailures` operationId).
+func (c *Client) GetFailures(ctx context.Context, backfill BackfillParam, params *GetFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFailuresRequest(c.Server, backfill, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FreezeBackfillWithBody Hold all that wait, of some dates or of the whole backfill.
 //
 // Takes any type of body and a specified content type.
@@ -6521,6 +7115,26 @@ func (c *Client) FreezeBackfill(ctx context.Context, backfill BackfillParam, par
 // Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 func (c *Client) ListInstances(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListInstancesRequest(c.Server, backfill, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMap The states of a backfill as a picture, node by date.
+//
+// Nodes are numbered from 0 in the order of the graph, upstreams first, dates in the order in which they run. The window is cut into at
+// most so many rows and columns: of R rows over N nodes from F on, row r begins with node F + ⌊r·N/R⌋, and columns likewise. A cell shows the most
+// urgent state of all that falls into it, by the facts alone: what waits is `waiting` whatever for, and what waits at an agent counts as running.
+// Works for the schedule's days too.
+//
+// Corresponds with GET /v1/backfills/{backfill}/map (the `GetMap` operationId).
+func (c *Client) GetMap(ctx context.Context, backfill BackfillParam, params *GetMapParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMapRequest(c.Server, backfill, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7005,6 +7619,25 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 	return c.Client.Do(req)
 }
 
+// GetGraph Nodes and what depends on what, in one answer.
+//
+// All nodes, or with `root` these and what is so many levels above and below them. What the filters leave out is left out with
+// its edges, and is still passed through on the way from the roots. More than 20,000 nodes or 200,000 edges are
+// refused. A need of a previous cycle (RULES R5.3) is no edge.
+//
+// Corresponds with GET /v1/graph (the `GetGraph` operationId).
+func (c *Client) GetGraph(ctx context.Context, params *GetGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetGraphRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SearchInstances Instances of all backfills and of the schedule, those of the newest first.
 //
 // By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
@@ -7374,6 +8007,41 @@ func (c *Client) GetNode(ctx context.Context, node string, params *GetNodeParams
 	return c.Client.Do(req)
 }
 
+// GetCoverage What became of a node's data timestamps, in the newest plan of each.
+//
+// A date has one line however many cycles it has: the most urgent of their states. Dates that no plan has are told by what their cycles
+// last came to, which outlives plans; those without any are absent.
+//
+// Corresponds with GET /v1/nodes/{node}/coverage (the `GetCoverage` operationId).
+func (c *Client) GetCoverage(ctx context.Context, node string, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCoverageRequest(c.Server, node, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNextRuns When a node's schedule says that it runs next.
+//
+// Days that are none of its schedule are passed over. Whether the schedule runs the node by itself is told beside it.
+//
+// Corresponds with GET /v1/nodes/{node}/next-runs (the `ListNextRuns` operationId).
+func (c *Client) ListNextRuns(ctx context.Context, node string, params *ListNextRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNextRunsRequest(c.Server, node, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RenderNode A node as it would run for a data timestamp, in any of its cycles.
 //
 // Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
@@ -7382,6 +8050,24 @@ func (c *Client) GetNode(ctx context.Context, node string, params *GetNodeParams
 // Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
 func (c *Client) RenderNode(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRenderNodeRequest(c.Server, node, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRuns Runs of a node that have ended, over all plans.
+//
+// The newest plan first, in each from the latest data timestamp to the earliest. A run is an instance that has succeeded or failed
+// in an attempt; dry runs and successes by hand are none.
+//
+// Corresponds with GET /v1/nodes/{node}/runs (the `ListRuns` operationId).
+func (c *Client) ListRuns(ctx context.Context, node string, params *ListRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRunsRequest(c.Server, node, params)
 	if err != nil {
 		return nil, err
 	}
@@ -9283,6 +9969,79 @@ func NewGetDateRequest(server string, backfill BackfillParam, date Date, params 
 	return req, nil
 }
 
+// NewGetFailuresRequest constructs an http.Request for the GetFailures method
+func NewGetFailuresRequest(server string, backfill BackfillParam, params *GetFailuresParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s/failures", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewFreezeBackfillRequest calls the generic FreezeBackfill builder with application/json body
 func NewFreezeBackfillRequest(server string, backfill BackfillParam, params *FreezeBackfillParams, body FreezeBackfillJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9519,6 +10278,119 @@ func NewListInstancesRequest(server string, backfill BackfillParam, params *List
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMapRequest constructs an http.Request for the GetMap method
+func NewGetMapRequest(server string, backfill BackfillParam, params *GetMapParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backfills/%s/map", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nodeFrom", params.NodeFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nodeCount", params.NodeCount, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dateFrom", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dateCount", params.DateCount, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "rows", params.Rows, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "columns", params.Columns, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -11053,6 +11925,148 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 
 		req.Header.Set("Last-Event-ID", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewGetGraphRequest constructs an http.Request for the GetGraph method
+func NewGetGraphRequest(server string, params *GetGraphParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/graph")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Root != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "root", params.Root, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Up != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "up", *params.Up, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Down != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "down", *params.Down, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "owner", params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workspace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workspace", params.Workspace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceGroup != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resourceGroup", params.ResourceGroup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -12857,6 +13871,172 @@ func NewGetNodeRequest(server string, node string, params *GetNodeParams) (*http
 	return req, nil
 }
 
+// NewGetCoverageRequest constructs an http.Request for the GetCoverage method
+func NewGetCoverageRequest(server string, node string, params *GetCoverageParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s/coverage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_from", params.DateFrom, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "date_to", params.DateTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListNextRunsRequest constructs an http.Request for the ListNextRuns method
+func NewListNextRunsRequest(server string, node string, params *ListNextRunsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s/next-runs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRenderNodeRequest constructs an http.Request for the RenderNode method
 func NewRenderNodeRequest(server string, node string, params *RenderNodeParams) (*http.Request, error) {
 	var err error
@@ -12899,6 +14079,87 @@ func NewRenderNodeRequest(server string, node string, params *RenderNodeParams) 
 				rawQueryFragments = append(rawQueryFragments, qp)
 			}
 		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListRunsRequest constructs an http.Request for the ListRuns method
+func NewListRunsRequest(server string, node string, params *ListRunsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s/runs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
@@ -15202,6 +16463,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/backfills/{backfill}/dates/{date} (the `GetDate` operationId).
 	GetDateWithResponse(ctx context.Context, backfill BackfillParam, date Date, params *GetDateParams, reqEditors ...RequestEditorFn) (*GetDateResponse, error)
 
+	// GetFailuresWithResponse What failed in a backfill, grouped by what it has in common.
+	//
+	// Failed and stopped instances, and those that wait to be tried again. Two are of a group if their newest attempts ended alike, with
+	// the same exit code and the same cause but for numbers, ids and dates.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/failures (the `GetFailures` operationId).
+	GetFailuresWithResponse(ctx context.Context, backfill BackfillParam, params *GetFailuresParams, reqEditors ...RequestEditorFn) (*GetFailuresResponse, error)
+
 	// FreezeBackfillWithBodyWithResponse Hold all that wait, of some dates or of the whole backfill.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -15222,6 +16493,18 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/backfills/{backfill}/instances (the `ListInstances` operationId).
 	ListInstancesWithResponse(ctx context.Context, backfill BackfillParam, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*ListInstancesResponse, error)
+
+	// GetMapWithResponse The states of a backfill as a picture, node by date.
+	//
+	// Nodes are numbered from 0 in the order of the graph, upstreams first, dates in the order in which they run. The window is cut into at
+	// most so many rows and columns: of R rows over N nodes from F on, row r begins with node F + ⌊r·N/R⌋, and columns likewise. A cell shows the most
+	// urgent state of all that falls into it, by the facts alone: what waits is `waiting` whatever for, and what waits at an agent counts as running.
+	// Works for the schedule's days too.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/backfills/{backfill}/map (the `GetMap` operationId).
+	GetMapWithResponse(ctx context.Context, backfill BackfillParam, params *GetMapParams, reqEditors ...RequestEditorFn) (*GetMapResponse, error)
 
 	// ListOperationsWithResponse What people did to a backfill, newest first.
 	//
@@ -15441,6 +16724,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// GetGraphWithResponse Nodes and what depends on what, in one answer.
+	//
+	// All nodes, or with `root` these and what is so many levels above and below them. What the filters leave out is left out with
+	// its edges, and is still passed through on the way from the roots. More than 20,000 nodes or 200,000 edges are
+	// refused. A need of a previous cycle (RULES R5.3) is no edge.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/graph (the `GetGraph` operationId).
+	GetGraphWithResponse(ctx context.Context, params *GetGraphParams, reqEditors ...RequestEditorFn) (*GetGraphResponse, error)
+
 	// SearchInstancesWithResponse Instances of all backfills and of the schedule, those of the newest first.
 	//
 	// By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
@@ -15622,6 +16916,25 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/nodes/{node} (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, node string, params *GetNodeParams, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
 
+	// GetCoverageWithResponse What became of a node's data timestamps, in the newest plan of each.
+	//
+	// A date has one line however many cycles it has: the most urgent of their states. Dates that no plan has are told by what their cycles
+	// last came to, which outlives plans; those without any are absent.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/nodes/{node}/coverage (the `GetCoverage` operationId).
+	GetCoverageWithResponse(ctx context.Context, node string, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*GetCoverageResponse, error)
+
+	// ListNextRunsWithResponse When a node's schedule says that it runs next.
+	//
+	// Days that are none of its schedule are passed over. Whether the schedule runs the node by itself is told beside it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/nodes/{node}/next-runs (the `ListNextRuns` operationId).
+	ListNextRunsWithResponse(ctx context.Context, node string, params *ListNextRunsParams, reqEditors ...RequestEditorFn) (*ListNextRunsResponse, error)
+
 	// RenderNodeWithResponse A node as it would run for a data timestamp, in any of its cycles.
 	//
 	// Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
@@ -15631,6 +16944,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/nodes/{node}/rendering (the `RenderNode` operationId).
 	RenderNodeWithResponse(ctx context.Context, node string, params *RenderNodeParams, reqEditors ...RequestEditorFn) (*RenderNodeResponse, error)
+
+	// ListRunsWithResponse Runs of a node that have ended, over all plans.
+	//
+	// The newest plan first, in each from the latest data timestamp to the earliest. A run is an instance that has succeeded or failed
+	// in an attempt; dry runs and successes by hand are none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/nodes/{node}/runs (the `ListRuns` operationId).
+	ListRunsWithResponse(ctx context.Context, node string, params *ListRunsParams, reqEditors ...RequestEditorFn) (*ListRunsResponse, error)
 
 	// ListNotificationsWithResponse Notifications, newest first.
 	//
@@ -16499,6 +17822,45 @@ func (r GetDateResponse) StatusCode() int {
 	return 0
 }
 
+// GetFailuresResponse200Headers the declared response headers of an HTTP 200 response for GetFailures
+type GetFailuresResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetFailuresResponseDefaultHeaders the declared response headers of an HTTP default response for GetFailures
+type GetFailuresResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetFailuresResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Failures
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetFailuresResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetFailuresResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFailuresResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFailuresResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // FreezeBackfillResponse200Headers the declared response headers of an HTTP 200 response for FreezeBackfill
 type FreezeBackfillResponse200Headers struct {
 	BackfleetIndex uint64
@@ -16571,6 +17933,45 @@ func (r ListInstancesResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListInstancesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetMapResponse200Headers the declared response headers of an HTTP 200 response for GetMap
+type GetMapResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetMapResponseDefaultHeaders the declared response headers of an HTTP default response for GetMap
+type GetMapResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetMapResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BackfillMap
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetMapResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetMapResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMapResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMapResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -17348,6 +18749,45 @@ func (r StreamEventsResponse) StatusCode() int {
 	return 0
 }
 
+// GetGraphResponse200Headers the declared response headers of an HTTP 200 response for GetGraph
+type GetGraphResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetGraphResponseDefaultHeaders the declared response headers of an HTTP default response for GetGraph
+type GetGraphResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetGraphResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Graph
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetGraphResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetGraphResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetGraphResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetGraphResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // SearchInstancesResponse200Headers the declared response headers of an HTTP 200 response for SearchInstances
 type SearchInstancesResponse200Headers struct {
 	BackfleetIndex uint64
@@ -18084,6 +19524,84 @@ func (r GetNodeResponse) StatusCode() int {
 	return 0
 }
 
+// GetCoverageResponse200Headers the declared response headers of an HTTP 200 response for GetCoverage
+type GetCoverageResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// GetCoverageResponseDefaultHeaders the declared response headers of an HTTP default response for GetCoverage
+type GetCoverageResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type GetCoverageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Coverage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCoverageResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetCoverageResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCoverageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCoverageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListNextRunsResponse200Headers the declared response headers of an HTTP 200 response for ListNextRuns
+type ListNextRunsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListNextRunsResponseDefaultHeaders the declared response headers of an HTTP default response for ListNextRuns
+type ListNextRunsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListNextRunsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NextRuns
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListNextRunsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListNextRunsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNextRunsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNextRunsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // RenderNodeResponse200Headers the declared response headers of an HTTP 200 response for RenderNode
 type RenderNodeResponse200Headers struct {
 	BackfleetIndex uint64
@@ -18117,6 +19635,45 @@ func (r RenderNodeResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r RenderNodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListRunsResponse200Headers the declared response headers of an HTTP 200 response for ListRuns
+type ListRunsResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// ListRunsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuns
+type ListRunsResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type ListRunsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RunPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListRunsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListRunsResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRunsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRunsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -19408,6 +20965,22 @@ func (c *ClientWithResponses) GetDateWithResponse(ctx context.Context, backfill 
 	return ParseGetDateResponse(rsp)
 }
 
+// GetFailuresWithResponse What failed in a backfill, grouped by what it has in common.
+//
+// Failed and stopped instances, and those that wait to be tried again. Two are of a group if their newest attempts ended alike, with
+// the same exit code and the same cause but for numbers, ids and dates.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/backfills/{backfill}/failures (the `GetFailures` operationId).
+func (c *ClientWithResponses) GetFailuresWithResponse(ctx context.Context, backfill BackfillParam, params *GetFailuresParams, reqEditors ...RequestEditorFn) (*GetFailuresResponse, error) {
+	rsp, err := c.GetFailures(ctx, backfill, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFailuresResponse(rsp)
+}
+
 // FreezeBackfillWithBodyWithResponse Hold all that wait, of some dates or of the whole backfill.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -19445,6 +21018,24 @@ func (c *ClientWithResponses) ListInstancesWithResponse(ctx context.Context, bac
 		return nil, err
 	}
 	return ParseListInstancesResponse(rsp)
+}
+
+// GetMapWithResponse The states of a backfill as a picture, node by date.
+//
+// Nodes are numbered from 0 in the order of the graph, upstreams first, dates in the order in which they run. The window is cut into at
+// most so many rows and columns: of R rows over N nodes from F on, row r begins with node F + ⌊r·N/R⌋, and columns likewise. A cell shows the most
+// urgent state of all that falls into it, by the facts alone: what waits is `waiting` whatever for, and what waits at an agent counts as running.
+// Works for the schedule's days too.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/backfills/{backfill}/map (the `GetMap` operationId).
+func (c *ClientWithResponses) GetMapWithResponse(ctx context.Context, backfill BackfillParam, params *GetMapParams, reqEditors ...RequestEditorFn) (*GetMapResponse, error) {
+	rsp, err := c.GetMap(ctx, backfill, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMapResponse(rsp)
 }
 
 // ListOperationsWithResponse What people did to a backfill, newest first.
@@ -19833,6 +21424,23 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// GetGraphWithResponse Nodes and what depends on what, in one answer.
+//
+// All nodes, or with `root` these and what is so many levels above and below them. What the filters leave out is left out with
+// its edges, and is still passed through on the way from the roots. More than 20,000 nodes or 200,000 edges are
+// refused. A need of a previous cycle (RULES R5.3) is no edge.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/graph (the `GetGraph` operationId).
+func (c *ClientWithResponses) GetGraphWithResponse(ctx context.Context, params *GetGraphParams, reqEditors ...RequestEditorFn) (*GetGraphResponse, error) {
+	rsp, err := c.GetGraph(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetGraphResponse(rsp)
+}
+
 // SearchInstancesWithResponse Instances of all backfills and of the schedule, those of the newest first.
 //
 // By backfill, the newest first, and in each by number. With `kind=auto` these are the instances of the schedule, with `node` a node's
@@ -20146,6 +21754,37 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, node stri
 	return ParseGetNodeResponse(rsp)
 }
 
+// GetCoverageWithResponse What became of a node's data timestamps, in the newest plan of each.
+//
+// A date has one line however many cycles it has: the most urgent of their states. Dates that no plan has are told by what their cycles
+// last came to, which outlives plans; those without any are absent.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/nodes/{node}/coverage (the `GetCoverage` operationId).
+func (c *ClientWithResponses) GetCoverageWithResponse(ctx context.Context, node string, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*GetCoverageResponse, error) {
+	rsp, err := c.GetCoverage(ctx, node, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCoverageResponse(rsp)
+}
+
+// ListNextRunsWithResponse When a node's schedule says that it runs next.
+//
+// Days that are none of its schedule are passed over. Whether the schedule runs the node by itself is told beside it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/nodes/{node}/next-runs (the `ListNextRuns` operationId).
+func (c *ClientWithResponses) ListNextRunsWithResponse(ctx context.Context, node string, params *ListNextRunsParams, reqEditors ...RequestEditorFn) (*ListNextRunsResponse, error) {
+	rsp, err := c.ListNextRuns(ctx, node, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNextRunsResponse(rsp)
+}
+
 // RenderNodeWithResponse A node as it would run for a data timestamp, in any of its cycles.
 //
 // Nothing is run or kept. It is the node as it is now, as a backfill of it alone would have it; expressions that need the id of an
@@ -20160,6 +21799,22 @@ func (c *ClientWithResponses) RenderNodeWithResponse(ctx context.Context, node s
 		return nil, err
 	}
 	return ParseRenderNodeResponse(rsp)
+}
+
+// ListRunsWithResponse Runs of a node that have ended, over all plans.
+//
+// The newest plan first, in each from the latest data timestamp to the earliest. A run is an instance that has succeeded or failed
+// in an attempt; dry runs and successes by hand are none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/nodes/{node}/runs (the `ListRuns` operationId).
+func (c *ClientWithResponses) ListRunsWithResponse(ctx context.Context, node string, params *ListRunsParams, reqEditors ...RequestEditorFn) (*ListRunsResponse, error) {
+	rsp, err := c.ListRuns(ctx, node, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRunsResponse(rsp)
 }
 
 // ListNotificationsWithResponse Notifications, newest first.
@@ -21495,6 +23150,62 @@ func ParseGetDateResponse(rsp *http.Response) (*GetDateResponse, error) {
 	return response, nil
 }
 
+// ParseGetFailuresResponse parses an HTTP response from a GetFailuresWithResponse call
+func ParseGetFailuresResponse(rsp *http.Response) (*GetFailuresResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFailuresResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Failures
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetFailuresResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetFailuresResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseFreezeBackfillResponse parses an HTTP response from a FreezeBackfillWithResponse call
 func ParseFreezeBackfillResponse(rsp *http.Response) (*FreezeBackfillResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -21594,6 +23305,62 @@ func ParseListInstancesResponse(rsp *http.Response) (*ListInstancesResponse, err
 		response.Headers200 = &headers
 	case true:
 		var headers ListInstancesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetMapResponse parses an HTTP response from a GetMapWithResponse call
+func ParseGetMapResponse(rsp *http.Response) (*GetMapResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMapResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BackfillMap
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetMapResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetMapResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -22710,6 +24477,62 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	return response, nil
 }
 
+// ParseGetGraphResponse parses an HTTP response from a GetGraphWithResponse call
+func ParseGetGraphResponse(rsp *http.Response) (*GetGraphResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetGraphResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Graph
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetGraphResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetGraphResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseSearchInstancesResponse parses an HTTP response from a SearchInstancesWithResponse call
 func ParseSearchInstancesResponse(rsp *http.Response) (*SearchInstancesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -23795,6 +25618,118 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 	return response, nil
 }
 
+// ParseGetCoverageResponse parses an HTTP response from a GetCoverageWithResponse call
+func ParseGetCoverageResponse(rsp *http.Response) (*GetCoverageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCoverageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Coverage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCoverageResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetCoverageResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListNextRunsResponse parses an HTTP response from a ListNextRunsWithResponse call
+func ParseListNextRunsResponse(rsp *http.Response) (*ListNextRunsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNextRunsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NextRuns
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListNextRunsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListNextRunsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseRenderNodeResponse parses an HTTP response from a RenderNodeWithResponse call
 func ParseRenderNodeResponse(rsp *http.Response) (*RenderNodeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -23838,6 +25773,62 @@ func ParseRenderNodeResponse(rsp *http.Response) (*RenderNodeResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers RenderNodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRunsResponse parses an HTTP response from a ListRunsWithResponse call
+func ParseListRunsResponse(rsp *http.Response) (*ListRunsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRunsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RunPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListRunsResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListRunsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -60,6 +60,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/nodes/{node}/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of a node's data timestamps, in the newest plan of each.
+         * @description A date has one line however many cycles it has: the most urgent of their states. Dates that no plan has are told by what their cycles
+         *     last came to, which outlives plans; those without any are absent.
+         */
+        get: operations["getCoverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/nodes/{node}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs of a node that have ended, over all plans.
+         * @description The newest plan first, in each from the latest data timestamp to the earliest. A run is an instance that has succeeded or failed
+         *     in an attempt; dry runs and successes by hand are none.
+         */
+        get: operations["listRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/nodes/{node}/next-runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When a node's schedule says that it runs next.
+         * @description Days that are none of its schedule are passed over. Whether the schedule runs the node by itself is told beside it.
+         */
+        get: operations["listNextRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/graph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Nodes and what depends on what, in one answer.
+         * @description All nodes, or with `root` these and what is so many levels above and below them. What the filters leave out is left out with
+         *     its edges, and is still passed through on the way from the roots. More than 20,000 nodes or 200,000 edges are
+         *     refused. A need of a previous cycle (RULES R5.3) is no edge.
+         */
+        get: operations["getGraph"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/backfills/preview": {
         parameters: {
             query?: never;
@@ -164,6 +248,50 @@ export interface paths {
         };
         /** One date of a backfill. */
         get: operations["getDate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/backfills/{backfill}/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The states of a backfill as a picture, node by date.
+         * @description Nodes are numbered from 0 in the order of the graph, upstreams first, dates in the order in which they run. The window is cut into at
+         *     most so many rows and columns: of R rows over N nodes from F on, row r begins with node F + ⌊r·N/R⌋, and columns likewise. A cell shows the most
+         *     urgent state of all that falls into it, by the facts alone: what waits is `waiting` whatever for, and what waits at an agent counts as running.
+         *     Works for the schedule's days too.
+         */
+        get: operations["getMap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/backfills/{backfill}/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What failed in a backfill, grouped by what it has in common.
+         * @description Failed and stopped instances, and those that wait to be tried again. Two are of a group if their newest attempts ended alike, with
+         *     the same exit code and the same cause but for numbers, ids and dates.
+         */
+        get: operations["getFailures"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1439,6 +1567,12 @@ export interface components {
          * @enum {string}
          */
         ReasonCode: "upstream" | "selfDependency" | "previousCycle" | "schedule" | "gate" | "notDue" | "window" | "slot" | "queued" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "noAgent" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen";
+        /**
+         * @description Where an instance of a receipt stands: a code of reasons (RULES R8) for what has not begun, `stopped` and `paused` of the backfill
+         *     among them, else what became of it. `instanceStopped`: somebody stopped it. `notLookedAt`: so many that they were not asked.
+         * @enum {string}
+         */
+        ReceiptCode: "upstream" | "selfDependency" | "previousCycle" | "schedule" | "gate" | "notDue" | "window" | "slot" | "queued" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "noAgent" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen" | "running" | "dryRun" | "setToSuccess" | "instanceStopped" | "failed" | "notLookedAt";
         /** @enum {string} */
         AttemptState: "queued" | "running" | "succeeded" | "failed" | "timedOut" | "stopped" | "lost" | "yielded" | "recalled" | "skipped" | "drained";
         /**
@@ -1826,6 +1960,100 @@ export interface components {
              */
             codeVersion: number;
             downstreams: string[];
+        };
+        Graph: {
+            /** @description Upstreams before what depends on them. */
+            nodes: components["schemas"]["GraphNode"][];
+            /** @description Pairs of places in `nodes`, one after the other: an upstream and what depends on it. */
+            edges: number[];
+        };
+        GraphNode: {
+            id: string;
+            name: string;
+            type: string;
+            workspace?: string;
+            owner?: string;
+            priority: number;
+            resourceGroup?: string;
+            baseline?: string;
+            /** @description The schedule runs it by itself. */
+            auto: boolean;
+            scheduleKind: components["schemas"]["ScheduleKind"];
+            mode: components["schemas"]["NodeMode"];
+        };
+        Coverage: {
+            node: string;
+            from: components["schemas"]["Date"];
+            to: components["schemas"]["Date"];
+            items: components["schemas"]["CoveredDate"][];
+            /** @description So much was looked at that older plans are left out: ask for fewer dates. */
+            incomplete?: boolean;
+        };
+        CoveredDate: {
+            date: components["schemas"]["Date"];
+            /** @description The most urgent one of its cycles: failed, running, waiting, frozen, succeeded. */
+            state: components["schemas"]["State"];
+            dryRun?: components["schemas"]["DryRunReason"];
+            /** @description Of the newest plan that has the date; absent: no plan has it any more. */
+            kind?: components["schemas"]["PlanKind"];
+            /** @description That plan. */
+            backfill?: components["schemas"]["BackfillId"];
+            /** @description The first instance in that state. */
+            instance?: components["schemas"]["InstanceId"];
+            /** @description How many plans have the date. */
+            runs: number;
+        };
+        RunPage: {
+            items: components["schemas"]["Run"][];
+            next?: string;
+            /** @description So much was looked at that the page ends early: there may be more. */
+            incomplete?: boolean;
+        };
+        Run: {
+            instance: components["schemas"]["InstanceId"];
+            backfill: components["schemas"]["BackfillId"];
+            kind: components["schemas"]["PlanKind"];
+            /** @description Its data timestamp, D. */
+            date: components["schemas"]["Date"];
+            /**
+             * Format: date-time
+             * @description T.
+             */
+            scheduledTime: string;
+            /** @description How its newest attempt ended. */
+            state: components["schemas"]["AttemptState"];
+            /**
+             * Format: date-time
+             * @description Of that attempt.
+             */
+            startedAt?: string;
+            /** Format: date-time */
+            endedAt?: string;
+            /**
+             * Format: double
+             * @description That it took; 0 where its start is not known.
+             */
+            seconds: number;
+            /** @description How many it has had. */
+            attempts: number;
+        };
+        NextRuns: {
+            node: string;
+            /** @description Of the schedule. */
+            zone: string;
+            /** @description The schedule runs it by itself. */
+            auto: boolean;
+            mode: components["schemas"]["NodeMode"];
+            items: components["schemas"]["NextRun"][];
+        };
+        NextRun: {
+            /**
+             * Format: date-time
+             * @description T.
+             */
+            scheduledTime: string;
+            /** @description Its data timestamp, D. */
+            date: components["schemas"]["Date"];
         };
         Warning: {
             /** @description For machines, for example `missingUpstream`. */
@@ -2228,6 +2456,7 @@ export interface components {
             totals: components["schemas"]["ReceiptTotals"];
             /** @description Why those that did not plainly succeed are where they are. */
             reasons?: {
+                code: components["schemas"]["ReceiptCode"];
                 text: string;
                 /** Format: int64 */
                 instances: number;
@@ -2250,6 +2479,82 @@ export interface components {
             incomplete?: boolean;
             /** @description What holds the date. */
             reason?: string;
+        };
+        /**
+         * @description What a cell of a map says, from the most urgent to the least: `failed` (and stopped), `running`, `retrying` (failed, to be tried again), `frozen`,
+         *     `waiting` (Not Running or Waiting time), `succeeded` (by hand too), `dryRun`.
+         * @enum {string}
+         */
+        MapState: "failed" | "running" | "retrying" | "frozen" | "waiting" | "succeeded" | "dryRun";
+        BackfillMap: {
+            backfill: components["schemas"]["BackfillId"];
+            /** @description Of the whole backfill. */
+            nodes: number;
+            /** @description Of the whole backfill. */
+            dates: number;
+            nodeFrom: number;
+            /** @description Of the window. */
+            nodeCount: number;
+            dateFrom: number;
+            /** @description Of the window. */
+            dateCount: number;
+            rows: number;
+            columns: number;
+            /** @description Id of the first node of each row. */
+            rowNodes: string[];
+            /** @description First date of each column. */
+            columnDates: components["schemas"]["Date"][];
+            /** @description Group of that date, from 1. */
+            columnGroups?: number[];
+            legend: components["schemas"]["MapState"][];
+            /**
+             * Format: byte
+             * @description A byte for each cell, row by row: a place in `legend`, or 255 where there is no instance.
+             */
+            cells: string;
+        };
+        Failures: {
+            backfill: components["schemas"]["BackfillId"];
+            /**
+             * Format: int64
+             * @description That failed, were stopped, or wait to be tried again; by the counts of the backfill.
+             */
+            instances: number;
+            /** @description How many groups there are. */
+            groups: number;
+            items: components["schemas"]["FailureGroup"][];
+            /** @description So much was looked at that the groups are of a part of the instances only, the first dates. */
+            incomplete?: boolean;
+        };
+        FailureGroup: {
+            /** @description What they have in common, with `…` for what differs; empty: only the exit code is known. */
+            cause: string;
+            /** @description How their newest attempts ended; `stopped` too where there was none. */
+            outcome: components["schemas"]["AttemptState"];
+            exitCode?: number;
+            /** Format: int64 */
+            instances: number;
+            /**
+             * Format: int64
+             * @description Of them, those that will be tried again by themselves.
+             */
+            retrying?: number;
+            /** @description How many nodes. */
+            nodes: number;
+            /** @description The first twenty of them, in the order of the graph. */
+            nodeIds: string[];
+            /** @description How many dates. */
+            dates: number;
+            firstDate: components["schemas"]["Date"];
+            lastDate: components["schemas"]["Date"];
+            /** @description Of their newest attempts, the first twenty by id. */
+            agents: string[];
+            /** @description The first three, with what each has to say. */
+            examples: components["schemas"]["FailureExample"][];
+        };
+        FailureExample: {
+            instance: components["schemas"]["InstanceId"];
+            cause: string;
         };
         Operation: {
             backfill: components["schemas"]["BackfillId"];
@@ -2441,6 +2746,14 @@ export interface components {
             marks?: components["schemas"]["Mark"][];
             values: components["schemas"]["Assignment"][];
             attempts: components["schemas"]["Attempt"][];
+            /** @description What may be done to it as it stands, by whoever may. */
+            operations?: components["schemas"]["OperationChance"][];
+        };
+        OperationChance: {
+            operation: components["schemas"]["InstanceOperation"];
+            possible: boolean;
+            /** @description Why it is not possible, for people. */
+            why?: string;
         };
         Mark: {
             /**
@@ -2642,6 +2955,8 @@ export interface components {
             backfills: number;
             /** @description Instances that would start if it had slots; absent where the leader was not asked. */
             waiting?: number;
+            /** @description Those by priority, the highest first. */
+            queue?: components["schemas"]["PriorityCount"][];
             /** @description Nodes or unfinished backfills name it, and no agent of it takes work. */
             unserved?: boolean;
         };
@@ -3368,6 +3683,50 @@ export interface components {
             rpcAddress?: string;
             httpAddress?: string;
             version?: string;
+            /** @description As it says itself; absent: it did not answer. */
+            standing?: components["schemas"]["ServerStanding"];
+            /** @description Why it did not answer, for people. */
+            silent?: string;
+        };
+        /** @description What a coordinator says of its log and its disk. */
+        ServerStanding: {
+            /** Format: int64 */
+            term: number;
+            appliedIndex: components["schemas"]["LogIndex"];
+            commitIndex: components["schemas"]["LogIndex"];
+            /** @description Of the log as it is kept; 0: it is empty. */
+            firstIndex: components["schemas"]["LogIndex"];
+            lastIndex: components["schemas"]["LogIndex"];
+            /**
+             * Format: int64
+             * @description Entries that the coordinator which tells of it has applied and it has not.
+             */
+            behind?: number;
+            /**
+             * Format: date-time
+             * @description When it last heard from the leader; absent: it leads, or never.
+             */
+            lastContact?: string;
+            /**
+             * Format: int64
+             * @description Of the log on disk.
+             */
+            logBytes: number;
+            snapshotIndex?: components["schemas"]["LogIndex"];
+            /** Format: int64 */
+            snapshotBytes?: number;
+            /** Format: date-time */
+            snapshotAt?: string;
+            /**
+             * Format: int64
+             * @description Of the logs of attempts on disk.
+             */
+            attemptLogBytes?: number;
+            /**
+             * Format: int64
+             * @description Bytes free on the volume of its data folder; absent: it cannot be asked.
+             */
+            diskFree?: number;
         };
         TransferRequest: {
             /** @description Id of a coordinator. Default: the one that is furthest along. */
@@ -3725,6 +4084,158 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getCoverage: {
+        parameters: {
+            query?: {
+                /** @description Data timestamps from this one on; absent: a year before the last. */
+                date_from?: components["schemas"]["Date"];
+                /** @description Up to and with this one; absent: today. At most 1,100 days. */
+                date_to?: components["schemas"]["Date"];
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The dates that have something to tell, in order. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Coverage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listRuns: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Items of a page, 1 to 1000. Default 100. */
+                limit?: components["parameters"]["Limit"];
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of runs. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listNextRuns: {
+        parameters: {
+            query?: {
+                /** @description Scheduled times from this moment on; absent: now. */
+                from?: string;
+                /** @description How many, 1 to 100. Default 10. */
+                count?: number;
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its next scheduled times, in order. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NextRuns"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getGraph: {
+        parameters: {
+            query?: {
+                /** @description Only these nodes and what is around them, by id. */
+                root?: string[];
+                /** @description Levels of upstreams from the roots; absent: all. */
+                up?: number;
+                /** @description Levels of downstreams from the roots; absent: all. */
+                down?: number;
+                /** @description Only nodes of these types. */
+                type?: components["parameters"]["NodeTypes"];
+                /** @description Only nodes of these owners, by name. */
+                owner?: components["parameters"]["NodeOwners"];
+                /** @description Only nodes of these workspaces, by id. */
+                workspace?: components["parameters"]["NodeWorkspaces"];
+                /** @description Only nodes that run in these resource groups, by name. */
+                resourceGroup?: components["parameters"]["NodeGroups"];
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The graph, upstreams before what depends on them. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Graph"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     previewBackfill: {
         parameters: {
             query?: {
@@ -4050,6 +4561,84 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DateProgress"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getMap: {
+        parameters: {
+            query?: {
+                /** @description Number of the first node. Default 0. */
+                nodeFrom?: number;
+                /** @description How many nodes; 0 or absent: all from there on. */
+                nodeCount?: number;
+                /** @description Number of the first date. Default 0. */
+                dateFrom?: number;
+                /** @description How many dates; 0 or absent: all from there on. */
+                dateCount?: number;
+                /** @description The most rows, up to 4,096. Default 512. */
+                rows?: number;
+                /** @description The most columns, up to 4,096; 4,000,000 cells in all. Default 512. */
+                columns?: number;
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path: {
+                backfill: components["parameters"]["BackfillParam"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The window's cells. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackfillMap"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getFailures: {
+        parameters: {
+            query?: {
+                /** @description Items of a page, 1 to 1000. Default 100. */
+                limit?: components["parameters"]["Limit"];
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path: {
+                backfill: components["parameters"]["BackfillParam"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Groups, the largest first. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failures"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,202 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	v1 "backfleet/api/v1"
+	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
+	"backfleet/pkg/wire"
+)
+
+// What is told of a group of failures, and how many groups there are at most: what
+// comes beyond is put together as if nothing of its cause were alike.
+const (
+	failureNames    = 20
+	failureExamples = 3
+	failureGroups   = 1000
+	failureText     = 500 // bytes of a cause
+	failureGlances  = 8   // that one failure costs: its history is read
+)
+
+var failing = state.Statuses(0).With(state.Failed).With(state.Stopped).With(state.Retrying)
+
+// likeness is what failures of a group have in common.
+type likeness struct {
+	cause   string
+	outcome v1.AttemptState
+	code    int // -1: none
+}
+
+type failureGroup struct {
+	likeness
+	instances, retrying int64
+	nodes, dates        map[int]struct{} // places in the plan
+	agents              map[string]struct{}
+	examples            []v1.FailureExample
+}
+
+// failures gathers the groups of a plan.
+type failures struct {
+	*reading
+	p      *state.Plan
+	groups map[likeness]*failureGroup
+}
+
+// Failures implements server.Overview.
+func (s *Service) Failures(_ context.Context, planID uint64, most int) (*v1.Failures, error) {
+	r := s.read()
+	p, err := r.plan(planID)
+	if err != nil {
+		return nil, err
+	}
+	f := &failures{r, p, map[likeness]*failureGroup{}}
+	total := p.Total()
+	whole := f.gather()
+	out := &v1.Failures{
+		Backfill: plan.FormatID(p.ID), Instances: int64(total[state.Failed]) + int64(total[state.Stopped]) + int64(total[state.Retrying]),
+		Groups: len(f.groups), Items: []v1.FailureGroup{}, Incomplete: !whole,
+	}
+	sorted := slices.SortedFunc(maps.Values(f.groups), func(a, b *failureGroup) int {
+		return cmp.Or(cmp.Compare(b.instances, a.instances), cmp.Compare(a.cause, b.cause), cmp.Compare(a.outcome, b.outcome), cmp.Compare(a.code, b.code))
+	})
+	for _, g := range sorted[:min(most, len(sorted))] {
+		out.Items = append(out.Items, g.told(p))
+	}
+	return out, nil
+}
+
+// gather goes through the dates that have failures; false: not through all.
+func (f *failures) gather() bool {
+	for pos := range f.p.Dates {
+		c := f.p.DateCounts(pos)
+		if c[state.Failed]+c[state.Stopped]+c[state.Retrying] == 0 {
+			continue
+		}
+		for lo, hi := range f.p.Ranges(pos) {
+			f.glances -= int((hi - lo) / passStretch)
+			f.st.EachFailed(f.p, lo, hi, failing, func(i uint64, last *state.Attempt) bool {
+				f.glances -= failureGlances
+				f.add(i, last)
+				return f.glances > 0
+			})
+			if f.glances <= 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (f *failures) add(i uint64, last *state.Attempt) {
+	at, _ := f.p.Locate(i)
+	status := f.p.Status(i)
+	key := likeness{outcome: v1.AttemptStateStopped, code: -1}
+	text, agent := "", ""
+	if last != nil {
+		agent, text, key.outcome = last.Agent, last.Cause, outcomeWords[last.Outcome]
+		if last.Outcome == wire.Outcome_FAILED {
+			key.code = int(last.ExitCode)
+		}
+	}
+	if status == state.Stopped || last == nil {
+		f.glances -= failureGlances
+		attempts := 0
+		if last != nil {
+			attempts = int(last.Number)
+		}
+		if by := ended(f.p, i, attempts); by != "" {
+			text, key.outcome, key.code = by, v1.AttemptStateStopped, -1
+		}
+	}
+	key.cause = common(text, f.p.Nodes[at.Node].Spec.Id, agent)
+	g := f.groups[key]
+	if g == nil && len(f.groups) >= failureGroups {
+		key.cause = "…"
+		g = f.groups[key]
+	}
+	if g == nil {
+		g = &failureGroup{likeness: key, nodes: map[int]struct{}{}, dates: map[int]struct{}{}, agents: map[string]struct{}{}}
+		f.groups[key] = g
+	}
+	g.instances++
+	if status == state.Retrying {
+		g.retrying++
+	}
+	g.nodes[at.Node], g.dates[at.Pos] = struct{}{}, struct{}{}
+	if agent != "" {
+		g.agents[agent] = struct{}{}
+	}
+	if len(g.examples) < failureExamples {
+		g.examples = append(g.examples, v1.FailureExample{Instance: plan.FormatInstance(f.p.ID, i), Cause: text})
+	}
+}
+
+func (g *failureGroup) told(p *state.Plan) v1.FailureGroup {
+	out := v1.FailureGroup{
+		Cause: g.cause, Outcome: g.outcome, Instances: g.instances, Retrying: g.retrying, Nodes: len(g.nodes), Dates: len(g.dates),
+		Examples: g.examples, NodeIds: []string{}, Agents: slices.Sorted(maps.Keys(g.agents)),
+	}
+	if g.code >= 0 {
+		out.ExitCode = &g.code
+	}
+	nodes := slices.Sorted(maps.Keys(g.nodes))
+	for _, n := range nodes[:min(failureNames, len(nodes))] {
+		out.NodeIds = append(out.NodeIds, p.Nodes[n].Spec.Id)
+	}
+	out.Agents = out.Agents[:min(failureNames, len(out.Agents))]
+	positions := slices.Collect(maps.Keys(g.dates))
+	byDate := func(a, b int) int { return cmp.Compare(p.Dates[a], p.Dates[b]) }
+	out.FirstDate, out.LastDate = p.Dates[slices.MinFunc(positions, byDate)].String(), p.Dates[slices.MaxFunc(positions, byDate)].String()
+	return out
+}
+
+// common is what a cause has in common with others of its kind: words with a digit,
+// and the names given, become "…".
+func common(cause string, names ...string) string {
+	cause = cause[:min(failureText, len(cause))]
+	var out strings.Builder
+	differs := false
+	word := func(w string) {
+		bare := strings.TrimRight(w, ".:")
+		if bare == "" || !strings.ContainsFunc(bare, unicode.IsDigit) && !slices.Contains(names, bare) {
+			out.WriteString(w)
+			differs = false
+			return
+		}
+		if !differs {
+			out.WriteString("…")
+		}
+		out.WriteString(w[len(bare):])
+		differs = len(bare) == len(w)
+	}
+	for len(cause) > 0 {
+		n := strings.IndexFunc(cause, func(c rune) bool { return !partOfWord(c) })
+		if n < 0 {
+			n = len(cause)
+		}
+		if n > 0 {
+			word(cause[:n])
+			cause = cause[n:]
+			continue
+		}
+		n = strings.IndexFunc(cause, partOfWord)
+		if n < 0 {
+			n = len(cause)
+		}
+		between := cause[:n]
+		cause = cause[n:]
+		out.WriteString(between)
+		differs = false
+	}
+	return strings.ToValidUTF8(out.String(), "")
+}
+
+func partOfWord(c rune) bool {
+	return unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("_-.:/+", c)
+}
