@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,7 +125,7 @@ func (s *Server) routes() http.Handler {
 
 // elsewhere answers paths that the API does not have.
 func (s *Server) elsewhere(c *gin.Context) {
-	if s.Page != nil && (c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead) {
+	if s.Page != nil && !strings.HasPrefix(c.Request.URL.Path, "/v1/") {
 		c.Status(http.StatusOK) // unless the page says otherwise
 		s.Page.ServeHTTP(c.Writer, c.Request)
 		return

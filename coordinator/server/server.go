@@ -17,6 +17,7 @@ import (
 
 	"backfleet/api/login"
 	api "backfleet/api/server"
+	"backfleet/api/web"
 	"backfleet/coordinator/cycle"
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/logstore"
@@ -231,6 +232,10 @@ func (s *Server) serveRPC(l net.Listener, options []grpc.DialOption) {
 }
 
 func (s *Server) serveAPI(l net.Listener) error {
+	page, err := web.Handler()
+	if err != nil {
+		return err
+	}
 	s.reader = logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger)
 	s.service = service.New(service.Config{
 		Machine: s.machine, Log: clusterLog{s}, Logs: s.reader,
@@ -240,7 +245,7 @@ func (s *Server) serveAPI(l net.Listener) error {
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
 	options := api.Options{
-		Backend: s.service, Logger: s.cfg.Logger, Metrics: s.metrics.handler(), Login: s.login, Rates: s.cfg.Rates,
+		Backend: s.service, Logger: s.cfg.Logger, Metrics: s.metrics.handler(), Login: s.login, Rates: s.cfg.Rates, Page: page,
 		OnlyLoopback: !s.cfg.closed() && !s.cfg.AllowInsecure, Cluster: s.cfg.Cluster, SessionTime: time.Duration(s.cfg.SessionHours) * time.Hour,
 	}
 	if s.tokens != nil {

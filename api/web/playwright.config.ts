@@ -1,0 +1,26 @@
+import { defineConfig } from "@playwright/test";
+
+import { servers } from "./e2e/cluster.ts";
+
+// Against a real cluster, which integration/page starts; with the system's Chromium.
+export default defineConfig({
+  testDir: "e2e",
+  testMatch: "**/*.spec.ts",
+  outputDir: "../../.bin/page/results",
+  fullyParallel: false,
+  workers: process.env["CI"] ? 2 : 1,
+  retries: 0,
+  timeout: 60_000,
+  expect: { timeout: 15_000 },
+  reporter: [["list"]],
+  use: {
+    baseURL: servers[0],
+    viewport: { width: 1440, height: 900 },
+    locale: "en-GB",
+    timezoneId: "UTC",
+    colorScheme: "light",
+    trace: "retain-on-failure",
+    screenshot: "only-on-failure",
+    launchOptions: { executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] },
+  },
+});

@@ -1,0 +1,26 @@
+// Writes: each has one key, with which it is repeated until its outcome is known.
+import { useMutation, useQueryClient, type UseMutationResult } from "@tanstack/react-query";
+import { App } from "antd";
+import { useTranslation } from "react-i18next";
+
+import { newKey } from "../api/client.ts";
+import { explain } from "./Failure.tsx";
+
+/**
+ * A write that says how it went and makes what is shown fresh. `run` is given the header with
+ * its key: `api.POST(path, { params: { header: key }, body })`.
+ */
+export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string }) => Promise<R>, done?: (result: R, value: V) => string | void): UseMutationResult<R, Error, V> {
+  const { notification, message } = App.useApp();
+  const { t } = useTranslation("ui");
+  const queries = useQueryClient();
+  return useMutation<R, Error, V>({
+    mutationFn: (value) => run(value, { "Idempotency-Key": newKey() }),
+    onSuccess: (result, value) => {
+      const said = done?.(result, value);
+      if (said) void message.success(said);
+      void queries.invalidateQueries();
+    },
+    onError: (error) => notification.error({ title: t("failed"), description: explain(error), duration: 0 }),
+  });
+}
