@@ -984,17 +984,13 @@ const (
 	ReceiptCodeHalted          ReceiptCode = "halted"
 	ReceiptCodeInstanceStopped ReceiptCode = "instanceStopped"
 	ReceiptCodeMaxRunning      ReceiptCode = "maxRunning"
-	ReceiptCodeNoAgent         ReceiptCode = "noAgent"
 	ReceiptCodeNotDue          ReceiptCode = "notDue"
 	ReceiptCodeNotLookedAt     ReceiptCode = "notLookedAt"
 	ReceiptCodeOverlap         ReceiptCode = "overlap"
 	ReceiptCodePaused          ReceiptCode = "paused"
-	ReceiptCodePreviousCycle   ReceiptCode = "previousCycle"
-	ReceiptCodeQueued          ReceiptCode = "queued"
 	ReceiptCodeQueuedAtAgent   ReceiptCode = "queuedAtAgent"
 	ReceiptCodeRetry           ReceiptCode = "retry"
 	ReceiptCodeRunning         ReceiptCode = "running"
-	ReceiptCodeSchedule        ReceiptCode = "schedule"
 	ReceiptCodeSelfDependency  ReceiptCode = "selfDependency"
 	ReceiptCodeSetToSuccess    ReceiptCode = "setToSuccess"
 	ReceiptCodeSlot            ReceiptCode = "slot"
@@ -1022,8 +1018,6 @@ func (e ReceiptCode) Valid() bool {
 		return true
 	case ReceiptCodeMaxRunning:
 		return true
-	case ReceiptCodeNoAgent:
-		return true
 	case ReceiptCodeNotDue:
 		return true
 	case ReceiptCodeNotLookedAt:
@@ -1032,17 +1026,11 @@ func (e ReceiptCode) Valid() bool {
 		return true
 	case ReceiptCodePaused:
 		return true
-	case ReceiptCodePreviousCycle:
-		return true
-	case ReceiptCodeQueued:
-		return true
 	case ReceiptCodeQueuedAtAgent:
 		return true
 	case ReceiptCodeRetry:
 		return true
 	case ReceiptCodeRunning:
-		return true
-	case ReceiptCodeSchedule:
 		return true
 	case ReceiptCodeSelfDependency:
 		return true
@@ -3619,8 +3607,8 @@ type Receipt struct {
 // ReceiptBy defines model for ReceiptBy.
 type ReceiptBy string
 
-// ReceiptCode Where an instance of a receipt stands: a code of reasons (RULES R8) for what has not begun, `stopped` and `paused` of the backfill
-// among them, else what became of it. `instanceStopped`: somebody stopped it. `notLookedAt`: so many that they were not asked.
+// ReceiptCode Where instances of a receipt stand: why they do not run, as reasons have it (`upstream`: a previous cycle too; `stopped`: the backfill is),
+// or what became of them. `instanceStopped`: somebody stopped them. `notLookedAt`: so many that they were not asked.
 type ReceiptCode string
 
 // ReceiptRow defines model for ReceiptRow.
@@ -3638,8 +3626,8 @@ type ReceiptRow struct {
 
 // ReceiptReason defines model for ReceiptRow.reasons.
 type ReceiptReason struct {
-	// Code Where an instance of a receipt stands: a code of reasons (RULES R8) for what has not begun, `stopped` and `paused` of the backfill
-	// among them, else what became of it. `instanceStopped`: somebody stopped it. `notLookedAt`: so many that they were not asked.
+	// Code Where instances of a receipt stand: why they do not run, as reasons have it (`upstream`: a previous cycle too; `stopped`: the backfill is),
+	// or what became of them. `instanceStopped`: somebody stopped them. `notLookedAt`: so many that they were not asked.
 	Code      ReceiptCode `json:"code"`
 	Instances int64       `json:"instances"`
 	Text      string      `json:"text"`

@@ -583,6 +583,21 @@ func (s *Scheduler) Ready() map[string]int {
 	return out
 }
 
+// ReadyBy is how many instances wait for a slot, by resource group and priority.
+func (s *Scheduler) ReadyBy() map[string]map[int32]int {
+	out := map[string]map[int32]int{}
+	for _, g := range s.groups {
+		by := map[int32]int{}
+		for _, l := range s.pools[g].levels {
+			if n := items([]*level{l}, func(*tracker) bool { return true }); n > 0 {
+				by[l.rank.priority] += n
+			}
+		}
+		out[g] = by
+	}
+	return out
+}
+
 // ReadyOf is how many slots would be taken by the instances of a plan that wait
 // for some, by resource group.
 func (s *Scheduler) ReadyOf(planID uint64) map[string]int {

@@ -30,6 +30,23 @@ func (r *reading) acts(p *state.Plan, at plan.Place, i uint64, out *v1.InstanceD
 	}
 }
 
+// chances says of each operation whether it can be done to an instance as it
+// stands, by the checks of the operation itself.
+func (r *reading) chances(p *state.Plan, at plan.Place) (out []v1.OperationChance) {
+	for _, word := range []v1.InstanceOperation{
+		v1.InstanceOperationStop, v1.InstanceOperationRerun, v1.InstanceOperationSetToSuccess, v1.InstanceOperationFreeze,
+		v1.InstanceOperationUnfreeze, v1.InstanceOperationForceRun, v1.InstanceOperationRemoveUpstream, v1.InstanceOperationSetPriority,
+	} {
+		kind, err := convert.ReadInstanceOperation(word)
+		if err != nil {
+			panic(err) // it is a word of the contract
+		}
+		why := r.st.InTheWay(kind, p, at)
+		out = append(out, v1.OperationChance{Operation: word, Possible: why == "", Why: why})
+	}
+	return out
+}
+
 var markTexts = map[wire.Operate_Kind]string{
 	wire.Operate_STOP: "stopped", wire.Operate_PAUSE: "paused", wire.Operate_RESUME: "resumed", wire.Operate_RERUN: "run again",
 	wire.Operate_RERUN_FAILED: "run again", wire.Operate_SET_TO_SUCCESS: "set to success", wire.Operate_FREEZE: "frozen",

@@ -552,6 +552,7 @@ func (s *Service) Instance(ctx context.Context, planID, number uint64) (*v1.Inst
 	}
 	out.Values = append(out.Values, assignments(values)...)
 	r.acts(p, place, number, out)
+	out.Operations = r.chances(p, place)
 	_, block := r.shown(p, place, number)
 	before, inLine := 0, false
 	if block.Kind == schedule.Nothing {

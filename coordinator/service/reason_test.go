@@ -211,7 +211,7 @@ func TestR8_EveryKindOfBlockHasAReasonAndAWord(t *testing.T) {
 		if reason == nil || reason.Text == "" || !reason.Code.Valid() {
 			t.Errorf("kind %d: %+v", k, reason)
 		}
-		if kindTexts[k] == "" {
+		if blocked[k].text == "" || !blocked[k].code.Valid() {
 			t.Errorf("kind %d has no words for a receipt", k)
 		}
 	}

@@ -266,7 +266,7 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 	if open == 0 {
 		return nil
 	}
-	found := map[string]int64{}
+	found := map[whereabouts]int64{}
 	looked := uint64(0)
 	for _, pos := range dates {
 		if looked >= open || t.cut {
@@ -276,11 +276,11 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 		if all && status == state.Succeeded {
 			continue
 		}
-		held := ""
+		held := whereabouts{}
 		if all {
 			held = t.held(pos)
 		}
-		if held == "" {
+		if held.text == "" {
 			looked += t.one(nodes, pos, open-looked, found)
 			continue
 		}
@@ -293,11 +293,11 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 		looked += n
 	}
 	if rest := open - looked; rest > 0 {
-		found["not looked at: ask for fewer nodes or dates"] = int64(rest)
+		found[whereabouts{v1.ReceiptCodeNotLookedAt, "not looked at: ask for fewer nodes or dates"}] = int64(rest)
 	}
 	var out []v1.ReceiptReason
-	for text, n := range found {
-		out = append(out, v1.ReceiptReason{Text: text, Instances: n})
+	for at, n := range found {
+		out = append(out, v1.ReceiptReason{Code: at.code, Text: at.text, Instances: n})
 	}
 	slices.SortFunc(out, func(a, b v1.ReceiptReason) int {
 		return cmp.Or(cmp.Compare(b.Instances, a.Instances), cmp.Compare(a.Text, b.Text))
@@ -306,7 +306,7 @@ func (t *receipt) reasons(c state.Counts, nodes, dates []int) []v1.ReceiptReason
 }
 
 // one asks the instances of a position one by one, until so many were found.
-func (t *receipt) one(nodes []int, pos int, open uint64, found map[string]int64) (looked uint64) {
+func (t *receipt) one(nodes []int, pos int, open uint64, found map[whereabouts]int64) (looked uint64) {
 	t.each(nodes, []int{pos}, func(_, _ int, from, to uint64) bool {
 		for i := from; i < to && looked < open; i++ {
 			t.cost++
@@ -324,51 +324,58 @@ func (t *receipt) one(nodes []int, pos int, open uint64, found map[string]int64)
 	return looked
 }
 
+// whereabouts is where an instance stands, the same for many.
+type whereabouts struct {
+	code v1.ReceiptCode
+	text string // in a few words
+}
+
 // held is why nothing of a position that has not begun can start, where that
 // holds for all of it: the plan as a whole, or the date before. Empty: each has
 // to be asked.
-func (t *receipt) held(pos int) string {
+func (t *receipt) held(pos int) whereabouts {
 	switch {
 	case t.apart:
-		return ""
+		return whereabouts{}
 	case t.p.Stopped:
-		return kindTexts[schedule.PlanStopped]
+		return blocked[schedule.PlanStopped]
 	case t.p.Paused:
-		return kindTexts[schedule.PlanPaused]
+		return blocked[schedule.PlanPaused]
 	case t.p.Halted:
-		return kindTexts[schedule.PlanHalted]
+		return blocked[schedule.PlanHalted]
 	case t.m.Held(pos):
-		return kindTexts[schedule.Gate]
+		return blocked[schedule.Gate]
 	default:
-		return ""
+		return whereabouts{}
 	}
 }
 
-// why says in a few words, the same for many, where an instance stands.
-func (t *receipt) why(i uint64) string {
+// why says where an instance stands.
+func (t *receipt) why(i uint64) whereabouts {
 	switch status := t.p.Status(i); {
 	case status == state.Running && t.queued(t.p, i) != nil:
-		return "queued at an agent"
+		return whereabouts{v1.ReceiptCodeQueuedAtAgent, "queued at an agent"}
 	case status == state.Running:
-		return "running"
+		return whereabouts{v1.ReceiptCodeRunning, "running"}
 	case status == state.DryRun:
 		place, _ := t.p.Locate(i)
-		return "dry run: " + dryRunTexts[t.p.Dry(place)]
+		return whereabouts{v1.ReceiptCodeDryRun, "dry run: " + dryRunTexts[t.p.Dry(place)]}
 	case status == state.SetToSuccess:
+		text := "set to success"
 		if o := lastMark(t.p, i, wire.Operate_SET_TO_SUCCESS); o != nil {
-			return "set to success by " + deed(o)
+			text += " by " + deed(o)
 		}
-		return "set to success"
+		return whereabouts{v1.ReceiptCodeSetToSuccess, text}
 	case status.Frozen():
-		return t.frozen(i)
+		return whereabouts{v1.ReceiptCodeFrozen, t.frozen(i)}
 	case status == state.Stopped:
-		return "stopped: " + strings.TrimPrefix(t.cause(i), "stopped ")
+		return whereabouts{v1.ReceiptCodeInstanceStopped, "stopped: " + strings.TrimPrefix(t.cause(i), "stopped ")}
 	case status == state.Failed:
-		return "failed: " + t.cause(i)
+		return whereabouts{v1.ReceiptCodeFailed, "failed: " + t.cause(i)}
 	}
 	place, _ := t.p.Locate(i)
 	_, b := schedule.Instance(t.st, t.p, place, t.nowMs)
-	return kindTexts[b.Kind]
+	return blocked[b.Kind]
 }
 
 func (t *receipt) frozen(i uint64) string {
@@ -396,12 +403,20 @@ func (t *receipt) cause(i uint64) string {
 	return cmp.Or(last.Cause, fmt.Sprintf("exit code %d", last.ExitCode))
 }
 
-var kindTexts = map[schedule.Kind]string{
-	schedule.Nothing: "waits for a slot", schedule.MaxRunning: "waits for a slot",
-	schedule.PlanStopped: "the backfill is stopped", schedule.PlanPaused: "the backfill is paused",
-	schedule.PlanHalted: "the backfill was to stop after so many failures", schedule.Frozen: "frozen",
-	schedule.Gate: "a date before it in its group has not finished", schedule.Upstream: "an upstream instance has not succeeded",
-	schedule.Predecessor: "its own cycle before has not succeeded", schedule.Overlap: "another backfill has the same cycle",
-	schedule.Due: "not due yet", schedule.Retry: "waits for its retry", schedule.Window: "outside its execution period",
-	schedule.Conflict: "the schedule and a backfill want the same node",
+// blocked says of what keeps an instance from starting where that lets it stand.
+var blocked = map[schedule.Kind]whereabouts{
+	schedule.Nothing:     {v1.ReceiptCodeSlot, "waits for a slot"},
+	schedule.MaxRunning:  {v1.ReceiptCodeMaxRunning, "the backfill runs as many as it may"},
+	schedule.PlanStopped: {v1.ReceiptCodeStopped, "the backfill is stopped"},
+	schedule.PlanPaused:  {v1.ReceiptCodePaused, "the backfill is paused"},
+	schedule.PlanHalted:  {v1.ReceiptCodeHalted, "the backfill was to stop after so many failures"},
+	schedule.Frozen:      {v1.ReceiptCodeFrozen, "frozen"},
+	schedule.Gate:        {v1.ReceiptCodeGate, "a date before it in its group has not finished"},
+	schedule.Upstream:    {v1.ReceiptCodeUpstream, "an upstream instance has not succeeded"},
+	schedule.Predecessor: {v1.ReceiptCodeSelfDependency, "its own cycle before has not succeeded"},
+	schedule.Overlap:     {v1.ReceiptCodeOverlap, "another backfill has the same cycle"},
+	schedule.Due:         {v1.ReceiptCodeNotDue, "not due yet"},
+	schedule.Retry:       {v1.ReceiptCodeRetry, "waits for its retry"},
+	schedule.Window:      {v1.ReceiptCodeWindow, "outside its execution period"},
+	schedule.Conflict:    {v1.ReceiptCodeConflict, "the schedule and a backfill want the same node"},
 }

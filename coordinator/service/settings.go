@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -43,8 +44,8 @@ const groupList, workspaceList, regionList = "resource group", "workspace", "reg
 type groupsView struct {
 	*fleet
 	known   map[string]*wire.PutResourceGroup
-	wanted  map[string]bool // nodes or unfinished plans name it
-	waiting map[string]int  // nil: this coordinator does not lead
+	wanted  map[string]bool          // nodes or unfinished plans name it
+	waiting map[string]map[int32]int // by priority; nil: this coordinator does not lead
 }
 
 func (s *Service) groups(ctx context.Context) *groupsView {
@@ -58,8 +59,8 @@ func (s *Service) groups(ctx context.Context) *groupsView {
 		return true
 	})
 	v.known = resourceGroups(st, v.wanted)
-	var waiting map[string]int
-	if err := s.Inspect(ctx, func(sch *schedule.Scheduler) { waiting = sch.Ready() }); err == nil {
+	var waiting map[string]map[int32]int
+	if err := s.Inspect(ctx, func(sch *schedule.Scheduler) { waiting = sch.ReadyBy() }); err == nil {
 		v.waiting = waiting
 	}
 	return v
@@ -89,7 +90,12 @@ func (v *groupsView) show(name string, g *wire.PutResourceGroup) v1.ResourceGrou
 	out.Agents, out.Slots, out.Used, out.Backfills = out.AgentStates.Ready, use.Slots, use.Used, use.Backfills
 	out.Unserved = v.wanted[name] && out.Agents == 0
 	if v.waiting != nil {
-		n := v.waiting[name]
+		n := 0
+		for priority, instances := range v.waiting[name] {
+			n += instances
+			out.Queue = append(out.Queue, v1.PriorityCount{Priority: int(priority), Instances: int64(instances)})
+		}
+		slices.SortFunc(out.Queue, func(a, b v1.PriorityCount) int { return cmp.Compare(b.Priority, a.Priority) })
 		out.Waiting = &n
 	}
 	return out

@@ -267,11 +267,18 @@ func (p *Plan) refuses(k wire.Operate_Kind) string {
 // inTheWay says why an operation cannot be done to an instance; empty when it
 // can (RULES R9).
 func (t *target) inTheWay(o *wire.Operate, at plan.Place, i uint64) string {
-	if l, ok := t.leases.get(t.id, i); ok && l.Ahead {
-		return l.inTheWay(o.Kind)
+	l, _ := t.leases.get(t.id, i)
+	return t.p.inTheWay(o.Kind, l, i, func() string { return t.p.keeps(at, i, o.Upstream) })
+}
+
+// inTheWay is told the instance's lease (nil: none), and what keeps the upstream that
+// is to be removed.
+func (p *Plan) inTheWay(k wire.Operate_Kind, l *Lease, i uint64, keeps func() string) string {
+	if l != nil && l.Ahead {
+		return l.inTheWay(k)
 	}
-	p, st := t.p, t.p.Status(i)
-	switch o.Kind {
+	st := p.Status(i)
+	switch k {
 	case wire.Operate_STOP:
 		if st == Running || st.Waits() {
 			return ""
@@ -292,14 +299,14 @@ func (t *target) inTheWay(o *wire.Operate, at plan.Place, i uint64) string {
 		return "it is not frozen"
 	case wire.Operate_REMOVE_UPSTREAM:
 		if st.Waits() {
-			return p.keeps(at, i, o.Upstream)
+			return keeps()
 		}
 	default: // freeze, force, priority
 		if st.Waits() {
 			return ""
 		}
 	}
-	return present(st, o.Kind)
+	return present(st, k)
 }
 
 // present says what an instance does now, and what to do about it first.

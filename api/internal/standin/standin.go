@@ -339,7 +339,7 @@ func receipt(succeeded, waiting int64) v1.ReceiptTotals {
 
 func (b *Backend) Receipt(_ context.Context, plan uint64, by v1.ReceiptBy, _ server.InstanceFilter, _ server.Page) (*v1.Receipt, error) {
 	return &v1.Receipt{Backfill: convert.PlanID(plan), By: by, Totals: receipt(3, 4), Rows: []v1.ReceiptRow{
-		{Node: "orders", Totals: receipt(3, 4), Reasons: []v1.ReceiptReason{{Text: "waits for 2012-01-04 of its group", Instances: 4}}},
+		{Node: "orders", Totals: receipt(3, 4), Reasons: []v1.ReceiptReason{{Code: v1.ReceiptCodeGate, Text: "waits for 2012-01-04 of its group", Instances: 4}}},
 	}}, b.fails("Receipt")
 }
 
