@@ -1568,11 +1568,11 @@ export interface components {
          */
         ReasonCode: "upstream" | "selfDependency" | "previousCycle" | "schedule" | "gate" | "notDue" | "window" | "slot" | "queued" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "noAgent" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen";
         /**
-         * @description Where an instance of a receipt stands: a code of reasons (RULES R8) for what has not begun, `stopped` and `paused` of the backfill
-         *     among them, else what became of it. `instanceStopped`: somebody stopped it. `notLookedAt`: so many that they were not asked.
+         * @description Where instances of a receipt stand: why they do not run, as reasons have it (`upstream`: a previous cycle too; `stopped`: the backfill is),
+         *     or what became of them. `instanceStopped`: somebody stopped them. `notLookedAt`: so many that they were not asked.
          * @enum {string}
          */
-        ReceiptCode: "upstream" | "selfDependency" | "previousCycle" | "schedule" | "gate" | "notDue" | "window" | "slot" | "queued" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "noAgent" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen" | "running" | "dryRun" | "setToSuccess" | "instanceStopped" | "failed" | "notLookedAt";
+        ReceiptCode: "upstream" | "selfDependency" | "gate" | "notDue" | "window" | "slot" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen" | "running" | "dryRun" | "setToSuccess" | "instanceStopped" | "failed" | "notLookedAt";
         /** @enum {string} */
         AttemptState: "queued" | "running" | "succeeded" | "failed" | "timedOut" | "stopped" | "lost" | "yielded" | "recalled" | "skipped" | "drained";
         /**
