@@ -1,0 +1,55 @@
+// Every view, at two widths, in both looks and languages, for people to look at; each is also
+// held against the rules of accessibility. VIEWS=fleet,nodes takes only these, LOOKS=1440-light-en
+// only this. They lie in .bin/page/pictures.
+import { expect, test } from "@playwright/test";
+
+import { accessible } from "./accessible.ts";
+import { seed } from "./seed.ts";
+
+type Seeded = Awaited<ReturnType<typeof seed>>;
+const views: Record<string, (s: Seeded) => string> = {
+  nodes: () => "/nodes",
+  node: () => "/nodes/dws_daily_sales",
+  graph: () => "/graph",
+  wizard: () => "/backfills/new?root=ods_orders",
+  backfills: () => "/backfills",
+  backfill: (s) => `/backfills/${s.failed}`,
+  instance: (s) => `/backfills/${s.failed}?instance=${s.failed}.0`,
+  schedule: () => "/schedule",
+  fleet: () => "/fleet",
+  cluster: () => "/cluster",
+  audit: () => "/audit",
+  settings: () => "/settings",
+};
+const only = process.env["VIEWS"]?.split(",");
+const looks = process.env["LOOKS"]?.split(",");
+
+let seeded: Seeded;
+test.beforeAll(async () => {
+  seeded = await seed();
+});
+
+for (const [view, path] of Object.entries(views)) {
+  if (only && !only.includes(view)) continue;
+  test(`pictures of ${view}`, async ({ browser }) => {
+    test.setTimeout(180_000);
+    for (const width of [1440, 1024]) {
+      for (const colorScheme of ["light", "dark"] as const) {
+        for (const locale of ["en-GB", "zh-CN"]) {
+          const name = `${width}-${colorScheme}-${locale.slice(0, 2)}`;
+          if (looks && !looks.includes(name)) continue;
+          const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, locale, reducedMotion: "reduce" });
+          const broken: string[] = [];
+          page.on("pageerror", (error) => broken.push(error.message));
+          await page.goto(path(seeded));
+          await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+          await expect(page.locator(".ant-spin-spinning, .ant-skeleton-active")).toHaveCount(0);
+          await page.screenshot({ path: `../../.bin/page/pictures/${view}-${name}.png` });
+          if (width === 1440 && locale === "en-GB") await accessible(page);
+          expect(broken).toEqual([]);
+          await page.close();
+        }
+      }
+    }
+  });
+}
