@@ -92,8 +92,9 @@ type Reads interface {
 	Overview
 	Settings
 	Fleet
-	// Cluster as this coordinator sees it.
-	Cluster(ctx context.Context) (*v1.Cluster, error)
+	// Cluster as this coordinator sees it; with standing the others are asked what
+	// they say of themselves, for a short time.
+	Cluster(ctx context.Context, standing bool) (*v1.Cluster, error)
 }
 
 // Settings are what operators set beside the nodes. Each list is by id and

@@ -226,8 +226,8 @@ func (h handlers) GetInstance(c *gin.Context, id v1.InstanceID, _ v1.GetInstance
 // much was looked at.
 func short[T any](items []T, pg Page, next Next) bool { return next != "" && len(items) < pg.Limit }
 
-func (h handlers) GetCluster(c *gin.Context, _ v1.GetClusterParams) {
-	result, err := h.Backend.Cluster(c.Request.Context())
+func (h handlers) GetCluster(c *gin.Context, p v1.GetClusterParams) {
+	result, err := h.Backend.Cluster(c.Request.Context(), p.Standing)
 	h.reply(c, http.StatusOK, result, err)
 }
 

@@ -2458,6 +2458,14 @@ func (siw *ServerInterfaceWrapper) GetCluster(c *gin.Context) {
 	// Parameter object where we will unmarshal all parameters from the context
 	var params GetClusterParams
 
+	// ------------- Optional query parameter "standing" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "standing", c.Request.URL.Query(), &params.Standing, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter standing: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "min_index" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})

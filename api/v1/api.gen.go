@@ -1985,7 +1985,7 @@ type ClusterServer struct {
 	// Silent Why it did not answer, for people.
 	Silent string `json:"silent,omitempty"`
 
-	// Standing As it says itself; absent: it did not answer.
+	// Standing What it says of itself; absent: it was not asked, or did not answer.
 	Standing *ServerStanding `json:"standing,omitempty"`
 	Version  string          `json:"version,omitempty"`
 }
@@ -4763,6 +4763,9 @@ type TestChannelParams struct {
 
 // GetClusterParams defines parameters for GetCluster.
 type GetClusterParams struct {
+	// Standing Ask each of them about its log and disk too, for a second at most.
+	Standing bool `form:"standing,omitempty" json:"standing,omitempty"`
+
 	// MinIndex Answer only from a state at least this new.
 	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
 
@@ -11416,6 +11419,14 @@ func NewGetClusterRequest(server string, params *GetClusterParams) (*http.Reques
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "standing", params.Standing, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -46,4 +47,25 @@ func (n *Node) Stats() Stats {
 		s.Failure = err.Error()
 	}
 	return s
+}
+
+// Kept is a snapshot on disk.
+type Kept struct {
+	Index uint64
+	Bytes int64
+	At    time.Time // when it was taken; zero: not known
+}
+
+// NewestSnapshot is the newest snapshot on disk; false: there is none.
+func (n *Node) NewestSnapshot() (Kept, bool) {
+	list, err := n.stores.snapshots.List()
+	if err != nil || len(list) == 0 {
+		return Kept{}, false
+	}
+	out := Kept{Index: list[0].Index, Bytes: list[0].Size}
+	name := list[0].ID // term-index-milliseconds
+	if ms, err := strconv.ParseInt(name[strings.LastIndexByte(name, '-')+1:], 10, 64); err == nil {
+		out.At = time.UnixMilli(ms)
+	}
+	return out, true
 }

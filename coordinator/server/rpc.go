@@ -47,6 +47,7 @@ type peer struct {
 	node     *raftnode.Node
 	log      *measuredLog
 	peers    *peers
+	standing func() *wire.StandingResponse
 	received prometheus.Counter
 }
 

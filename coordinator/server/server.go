@@ -216,7 +216,7 @@ func (s *Server) serveRPC(l net.Listener, options []grpc.DialOption) {
 	s.rpc = newRPC(s.secure, &gate{closed: s.cfg.closed(), file: s.tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now}, s.cfg.Logger)
 	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent")})
 	wire.RegisterPeerServer(s.rpc, &peer{
-		logs: s.copies, node: s.node, log: s.log, peers: s.peers, received: s.metrics.logBytes.WithLabelValues("coordinator"),
+		logs: s.copies, node: s.node, log: s.log, peers: s.peers, standing: s.ownStanding, received: s.metrics.logBytes.WithLabelValues("coordinator"),
 	})
 	go func() {
 		if err := s.rpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -240,7 +240,7 @@ func (s *Server) serveAPI(l net.Listener) error {
 	s.service = service.New(service.Config{
 		Machine: s.machine, Log: clusterLog{s}, Logs: s.reader,
 		Settings: s.cfg.Settings.scheduler(), MaxGroups: int32(s.cfg.Settings.MaxGroups),
-		Inspect: s.agents.Inspect, Seen: s.seen, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
+		Inspect: s.agents.Inspect, Seen: s.seen, Standings: s.standings, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
 	})
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })

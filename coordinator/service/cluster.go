@@ -11,20 +11,20 @@ import (
 )
 
 // Cluster implements server.Reads.
-func (s *Service) Cluster(context.Context) (*v1.Cluster, error) {
+func (s *Service) Cluster(ctx context.Context, standing bool) (*v1.Cluster, error) {
 	today, err := s.today()
 	if err != nil {
 		return nil, err
 	}
 	st := s.Machine.State()
 	leader, _ := s.Log.Leader()
-	standing := s.Log.Standing()
+	log := s.Log.Standing()
 	out := &v1.Cluster{
-		Self: s.ServerID, Leader: leader, Term: standing.Term, AppliedIndex: s.Log.AppliedIndex(), CommitIndex: standing.Commit,
-		SnapshotIndex: standing.Snapshot, Version: s.Version, Behaviour: state.Behaviour, Zone: s.Zone, Today: today.String(),
+		Self: s.ServerID, Leader: leader, Term: log.Term, AppliedIndex: s.Log.AppliedIndex(), CommitIndex: log.Commit,
+		SnapshotIndex: log.Snapshot, Version: s.Version, Behaviour: state.Behaviour, Zone: s.Zone, Today: today.String(),
 		Servers: []v1.ClusterServer{},
 	}
-	for _, m := range standing.Members {
+	for _, m := range log.Members {
 		server := v1.ClusterServer{ID: m.ID, RaftAddress: m.RaftAddress, Role: v1.ServerRoleNonVoter}
 		switch {
 		case m.ID == leader:
@@ -37,7 +37,40 @@ func (s *Service) Cluster(context.Context) (*v1.Cluster, error) {
 		}
 		out.Servers = append(out.Servers, server)
 	}
+	if standing {
+		s.standings(ctx, out)
+	}
 	return out, nil
+}
+
+// standings adds what each coordinator says of itself, or why it says nothing.
+func (s *Service) standings(ctx context.Context, c *v1.Cluster) {
+	ids := make([]string, len(c.Servers))
+	for i := range ids {
+		ids[i] = c.Servers[i].ID
+	}
+	told := s.Standings(ctx, ids)
+	own := s.Log.AppliedIndex()
+	for i := range c.Servers {
+		out := &c.Servers[i]
+		switch t, ok := told[out.ID]; {
+		case !ok:
+			out.Silent = "it was not asked"
+		case t.Err != nil:
+			out.Silent = t.Err.Error()
+		default:
+			out.Standing = &v1.ServerStanding{
+				Term: t.Term, AppliedIndex: t.Applied, CommitIndex: t.Commit, FirstIndex: t.FirstLog, LastIndex: t.LastLog,
+				Behind: max(0, int64(own)-int64(t.Applied)), LastContact: maybe(t.ContactMs), LogBytes: int64(t.LogBytes),
+				SnapshotIndex: t.Snapshot, SnapshotBytes: int64(t.SnapshotBytes), SnapshotAt: maybe(t.SnapshotMs),
+				AttemptLogBytes: int64(t.AttemptLogBytes),
+			}
+			if t.DiskFree != nil {
+				free := int64(*t.DiskFree)
+				out.Standing.DiskFree = &free
+			}
+		}
+	}
 }
 
 // TransferLeadership implements server.Writes. It is the one thing that people do

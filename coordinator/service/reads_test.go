@@ -450,7 +450,7 @@ func TestClusterReadyAndLeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := r.Cluster(t.Context())
+	c, err := r.Cluster(t.Context(), false)
 	if err != nil || c.Leader != "c1" || c.Term != 3 || c.Today != "2021-08-24" || c.Zone != "UTC" {
 		t.Errorf("%+v %v", c, err)
 	}

@@ -49,6 +49,12 @@ type Standing struct {
 	Err                    error // why this coordinator cannot serve, nil when it can
 }
 
+// Told is what a coordinator says of its own log and disk, or why it said nothing.
+type Told struct {
+	*wire.StandingResponse
+	Err error
+}
+
 // Member is a coordinator in the log's configuration.
 type Member struct {
 	ID, RaftAddress string
@@ -82,6 +88,10 @@ type Config struct {
 	// Seen tells of the agents that this coordinator has heard of since it leads;
 	// fault.Unavailable when it does not. Default: it never leads.
 	Seen func(ctx context.Context) (map[string]Seen, error)
+	// Standings asks coordinators, by id, what they say of their logs and disks, this
+	// one too; it returns soon, with an error for each that did not answer. Default:
+	// nobody can be asked.
+	Standings func(ctx context.Context, ids []string) map[string]Told
 	// Settings of the scheduler; what is 0 has its default there.
 	Settings schedule.Settings
 	// MaxGroups is the setting limits.groups (RULES R4.1); 0: 10.
@@ -119,6 +129,9 @@ func New(cfg Config) *Service {
 		cfg.Seen = func(context.Context) (map[string]Seen, error) {
 			return nil, fault.New(fault.Unavailable, "this coordinator does not lead")
 		}
+	}
+	if cfg.Standings == nil {
+		cfg.Standings = func(context.Context, []string) map[string]Told { return nil }
 	}
 	if cfg.LoadZone == nil {
 		cfg.LoadZone = time.LoadLocation

@@ -23,6 +23,174 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type StandingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StandingRequest) Reset() {
+	*x = StandingRequest{}
+	mi := &file_peer_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandingRequest) ProtoMessage() {}
+
+func (x *StandingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandingRequest.ProtoReflect.Descriptor instead.
+func (*StandingRequest) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{0}
+}
+
+type StandingResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Term            uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Applied         uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	Commit          uint64                 `protobuf:"varint,3,opt,name=commit,proto3" json:"commit,omitempty"`
+	FirstLog        uint64                 `protobuf:"varint,4,opt,name=first_log,json=firstLog,proto3" json:"first_log,omitempty"` // 0: the log is empty
+	LastLog         uint64                 `protobuf:"varint,5,opt,name=last_log,json=lastLog,proto3" json:"last_log,omitempty"`
+	ContactMs       int64                  `protobuf:"varint,6,opt,name=contact_ms,json=contactMs,proto3" json:"contact_ms,omitempty"` // when it last heard from the leader; 0: it leads, or never
+	LogBytes        uint64                 `protobuf:"varint,7,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	Snapshot        uint64                 `protobuf:"varint,8,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // index; 0: none
+	SnapshotBytes   uint64                 `protobuf:"varint,9,opt,name=snapshot_bytes,json=snapshotBytes,proto3" json:"snapshot_bytes,omitempty"`
+	SnapshotMs      int64                  `protobuf:"varint,10,opt,name=snapshot_ms,json=snapshotMs,proto3" json:"snapshot_ms,omitempty"`
+	AttemptLogBytes uint64                 `protobuf:"varint,11,opt,name=attempt_log_bytes,json=attemptLogBytes,proto3" json:"attempt_log_bytes,omitempty"`
+	DiskFree        *uint64                `protobuf:"varint,12,opt,name=disk_free,json=diskFree,proto3,oneof" json:"disk_free,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *StandingResponse) Reset() {
+	*x = StandingResponse{}
+	mi := &file_peer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandingResponse) ProtoMessage() {}
+
+func (x *StandingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandingResponse.ProtoReflect.Descriptor instead.
+func (*StandingResponse) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *StandingResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetFirstLog() uint64 {
+	if x != nil {
+		return x.FirstLog
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetLastLog() uint64 {
+	if x != nil {
+		return x.LastLog
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetContactMs() int64 {
+	if x != nil {
+		return x.ContactMs
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetSnapshot() uint64 {
+	if x != nil {
+		return x.Snapshot
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetSnapshotBytes() uint64 {
+	if x != nil {
+		return x.SnapshotBytes
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetSnapshotMs() int64 {
+	if x != nil {
+		return x.SnapshotMs
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetAttemptLogBytes() uint64 {
+	if x != nil {
+		return x.AttemptLogBytes
+	}
+	return 0
+}
+
+func (x *StandingResponse) GetDiskFree() uint64 {
+	if x != nil && x.DiskFree != nil {
+		return *x.DiskFree
+	}
+	return 0
+}
+
 type ReadIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -31,7 +199,7 @@ type ReadIndexRequest struct {
 
 func (x *ReadIndexRequest) Reset() {
 	*x = ReadIndexRequest{}
-	mi := &file_peer_proto_msgTypes[0]
+	mi := &file_peer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -43,7 +211,7 @@ func (x *ReadIndexRequest) String() string {
 func (*ReadIndexRequest) ProtoMessage() {}
 
 func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[0]
+	mi := &file_peer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -56,7 +224,7 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{0}
+	return file_peer_proto_rawDescGZIP(), []int{2}
 }
 
 type ReadIndexResponse struct {
@@ -68,7 +236,7 @@ type ReadIndexResponse struct {
 
 func (x *ReadIndexResponse) Reset() {
 	*x = ReadIndexResponse{}
-	mi := &file_peer_proto_msgTypes[1]
+	mi := &file_peer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -80,7 +248,7 @@ func (x *ReadIndexResponse) String() string {
 func (*ReadIndexResponse) ProtoMessage() {}
 
 func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[1]
+	mi := &file_peer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -93,7 +261,7 @@ func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
 func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{1}
+	return file_peer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReadIndexResponse) GetIndex() uint64 {
@@ -113,7 +281,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_peer_proto_msgTypes[2]
+	mi := &file_peer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -125,7 +293,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[2]
+	mi := &file_peer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -138,7 +306,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{2}
+	return file_peer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *JoinRequest) GetServer() *PutServer {
@@ -164,7 +332,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_peer_proto_msgTypes[3]
+	mi := &file_peer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +344,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[3]
+	mi := &file_peer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +357,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{3}
+	return file_peer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JoinResponse) GetServers() []*PutServer {
@@ -209,7 +377,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_peer_proto_msgTypes[4]
+	mi := &file_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -221,7 +389,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[4]
+	mi := &file_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -234,7 +402,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{4}
+	return file_peer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReadLogRequest) GetRef() *AttemptRef {
@@ -256,7 +424,26 @@ var File_peer_proto protoreflect.FileDescriptor
 const file_peer_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"peer.proto\x12\fbackfleet.v1\x1a\vagent.proto\x1a\rcommand.proto\"\x12\n" +
+	"peer.proto\x12\fbackfleet.v1\x1a\vagent.proto\x1a\rcommand.proto\"\x11\n" +
+	"\x0fStandingRequest\"\x8c\x03\n" +
+	"\x10StandingResponse\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +
+	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12\x1b\n" +
+	"\tfirst_log\x18\x04 \x01(\x04R\bfirstLog\x12\x19\n" +
+	"\blast_log\x18\x05 \x01(\x04R\alastLog\x12\x1d\n" +
+	"\n" +
+	"contact_ms\x18\x06 \x01(\x03R\tcontactMs\x12\x1b\n" +
+	"\tlog_bytes\x18\a \x01(\x04R\blogBytes\x12\x1a\n" +
+	"\bsnapshot\x18\b \x01(\x04R\bsnapshot\x12%\n" +
+	"\x0esnapshot_bytes\x18\t \x01(\x04R\rsnapshotBytes\x12\x1f\n" +
+	"\vsnapshot_ms\x18\n" +
+	" \x01(\x03R\n" +
+	"snapshotMs\x12*\n" +
+	"\x11attempt_log_bytes\x18\v \x01(\x04R\x0fattemptLogBytes\x12 \n" +
+	"\tdisk_free\x18\f \x01(\x04H\x00R\bdiskFree\x88\x01\x01B\f\n" +
+	"\n" +
+	"_disk_free\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\"\\\n" +
@@ -267,13 +454,14 @@ const file_peer_proto_rawDesc = "" +
 	"\aservers\x18\x01 \x03(\v2\x17.backfleet.v1.PutServerR\aservers\"T\n" +
 	"\x0eReadLogRequest\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x04R\x06offset2\x96\x02\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset2\xe1\x02\n" +
 	"\x04Peer\x12=\n" +
 	"\x04Join\x12\x19.backfleet.v1.JoinRequest\x1a\x1a.backfleet.v1.JoinResponse\x12>\n" +
 	"\n" +
 	"AppendLogs\x12\x16.backfleet.v1.LogChunk\x1a\x14.backfleet.v1.LogAck(\x010\x01\x12A\n" +
 	"\aReadLog\x12\x1c.backfleet.v1.ReadLogRequest\x1a\x16.backfleet.v1.LogChunk0\x01\x12L\n" +
-	"\tReadIndex\x12\x1e.backfleet.v1.ReadIndexRequest\x1a\x1f.backfleet.v1.ReadIndexResponseB\x14Z\x12backfleet/pkg/wireb\x06proto3"
+	"\tReadIndex\x12\x1e.backfleet.v1.ReadIndexRequest\x1a\x1f.backfleet.v1.ReadIndexResponse\x12I\n" +
+	"\bStanding\x12\x1d.backfleet.v1.StandingRequest\x1a\x1e.backfleet.v1.StandingResponseB\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
 	file_peer_proto_rawDescOnce sync.Once
@@ -287,35 +475,39 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_peer_proto_goTypes = []any{
-	(*ReadIndexRequest)(nil),  // 0: backfleet.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil), // 1: backfleet.v1.ReadIndexResponse
-	(*JoinRequest)(nil),       // 2: backfleet.v1.JoinRequest
-	(*JoinResponse)(nil),      // 3: backfleet.v1.JoinResponse
-	(*ReadLogRequest)(nil),    // 4: backfleet.v1.ReadLogRequest
-	(*PutServer)(nil),         // 5: backfleet.v1.PutServer
-	(*AttemptRef)(nil),        // 6: backfleet.v1.AttemptRef
-	(*LogChunk)(nil),          // 7: backfleet.v1.LogChunk
-	(*LogAck)(nil),            // 8: backfleet.v1.LogAck
+	(*StandingRequest)(nil),   // 0: backfleet.v1.StandingRequest
+	(*StandingResponse)(nil),  // 1: backfleet.v1.StandingResponse
+	(*ReadIndexRequest)(nil),  // 2: backfleet.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil), // 3: backfleet.v1.ReadIndexResponse
+	(*JoinRequest)(nil),       // 4: backfleet.v1.JoinRequest
+	(*JoinResponse)(nil),      // 5: backfleet.v1.JoinResponse
+	(*ReadLogRequest)(nil),    // 6: backfleet.v1.ReadLogRequest
+	(*PutServer)(nil),         // 7: backfleet.v1.PutServer
+	(*AttemptRef)(nil),        // 8: backfleet.v1.AttemptRef
+	(*LogChunk)(nil),          // 9: backfleet.v1.LogChunk
+	(*LogAck)(nil),            // 10: backfleet.v1.LogAck
 }
 var file_peer_proto_depIdxs = []int32{
-	5, // 0: backfleet.v1.JoinRequest.server:type_name -> backfleet.v1.PutServer
-	5, // 1: backfleet.v1.JoinResponse.servers:type_name -> backfleet.v1.PutServer
-	6, // 2: backfleet.v1.ReadLogRequest.ref:type_name -> backfleet.v1.AttemptRef
-	2, // 3: backfleet.v1.Peer.Join:input_type -> backfleet.v1.JoinRequest
-	7, // 4: backfleet.v1.Peer.AppendLogs:input_type -> backfleet.v1.LogChunk
-	4, // 5: backfleet.v1.Peer.ReadLog:input_type -> backfleet.v1.ReadLogRequest
-	0, // 6: backfleet.v1.Peer.ReadIndex:input_type -> backfleet.v1.ReadIndexRequest
-	3, // 7: backfleet.v1.Peer.Join:output_type -> backfleet.v1.JoinResponse
-	8, // 8: backfleet.v1.Peer.AppendLogs:output_type -> backfleet.v1.LogAck
-	7, // 9: backfleet.v1.Peer.ReadLog:output_type -> backfleet.v1.LogChunk
-	1, // 10: backfleet.v1.Peer.ReadIndex:output_type -> backfleet.v1.ReadIndexResponse
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7,  // 0: backfleet.v1.JoinRequest.server:type_name -> backfleet.v1.PutServer
+	7,  // 1: backfleet.v1.JoinResponse.servers:type_name -> backfleet.v1.PutServer
+	8,  // 2: backfleet.v1.ReadLogRequest.ref:type_name -> backfleet.v1.AttemptRef
+	4,  // 3: backfleet.v1.Peer.Join:input_type -> backfleet.v1.JoinRequest
+	9,  // 4: backfleet.v1.Peer.AppendLogs:input_type -> backfleet.v1.LogChunk
+	6,  // 5: backfleet.v1.Peer.ReadLog:input_type -> backfleet.v1.ReadLogRequest
+	2,  // 6: backfleet.v1.Peer.ReadIndex:input_type -> backfleet.v1.ReadIndexRequest
+	0,  // 7: backfleet.v1.Peer.Standing:input_type -> backfleet.v1.StandingRequest
+	5,  // 8: backfleet.v1.Peer.Join:output_type -> backfleet.v1.JoinResponse
+	10, // 9: backfleet.v1.Peer.AppendLogs:output_type -> backfleet.v1.LogAck
+	9,  // 10: backfleet.v1.Peer.ReadLog:output_type -> backfleet.v1.LogChunk
+	3,  // 11: backfleet.v1.Peer.ReadIndex:output_type -> backfleet.v1.ReadIndexResponse
+	1,  // 12: backfleet.v1.Peer.Standing:output_type -> backfleet.v1.StandingResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -325,13 +517,14 @@ func file_peer_proto_init() {
 	}
 	file_agent_proto_init()
 	file_command_proto_init()
+	file_peer_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	Peer_AppendLogs_FullMethodName = "/backfleet.v1.Peer/AppendLogs"
 	Peer_ReadLog_FullMethodName    = "/backfleet.v1.Peer/ReadLog"
 	Peer_ReadIndex_FullMethodName  = "/backfleet.v1.Peer/ReadIndex"
+	Peer_Standing_FullMethodName   = "/backfleet.v1.Peer/Standing"
 )
 
 // PeerClient is the client API for Peer service.
@@ -43,6 +44,8 @@ type PeerClient interface {
 	// ReadIndex is answered by the leader alone: an index at which a read sees
 	// every write that was answered before the call.
 	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
+	// Standing tells of this coordinator's own log and disk.
+	Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error)
 }
 
 type peerClient struct {
@@ -105,6 +108,16 @@ func (c *peerClient) ReadIndex(ctx context.Context, in *ReadIndexRequest, opts .
 	return out, nil
 }
 
+func (c *peerClient) Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StandingResponse)
+	err := c.cc.Invoke(ctx, Peer_Standing_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -121,6 +134,8 @@ type PeerServer interface {
 	// ReadIndex is answered by the leader alone: an index at which a read sees
 	// every write that was answered before the call.
 	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
+	// Standing tells of this coordinator's own log and disk.
+	Standing(context.Context, *StandingRequest) (*StandingResponse, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -142,6 +157,9 @@ func (UnimplementedPeerServer) ReadLog(*ReadLogRequest, grpc.ServerStreamingServ
 }
 func (UnimplementedPeerServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
+}
+func (UnimplementedPeerServer) Standing(context.Context, *StandingRequest) (*StandingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Standing not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -218,6 +236,24 @@ func _Peer_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Standing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StandingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Standing(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Standing_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Standing(ctx, req.(*StandingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -232,6 +268,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadIndex",
 			Handler:    _Peer_ReadIndex_Handler,
+		},
+		{
+			MethodName: "Standing",
+			Handler:    _Peer_Standing_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

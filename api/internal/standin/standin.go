@@ -384,11 +384,20 @@ func (b *Backend) Instance(_ context.Context, plan, number uint64) (*v1.Instance
 	}, b.fails("Instance")
 }
 
-func (b *Backend) Cluster(context.Context) (*v1.Cluster, error) {
-	return &v1.Cluster{
+func (b *Backend) Cluster(_ context.Context, standing bool) (*v1.Cluster, error) {
+	out := &v1.Cluster{
 		Self: "c1", Leader: "c1", Term: 3, AppliedIndex: 7, CommitIndex: 7, Version: "dev", Zone: "UTC", Today: "2012-01-08",
 		Servers: []v1.ClusterServer{{ID: "c1", Role: v1.ServerRoleLeader, RaftAddress: "127.0.0.1:8472"}},
-	}, b.fails("Cluster")
+	}
+	if standing {
+		free := int64(4 << 30)
+		out.Servers[0].Standing = &v1.ServerStanding{
+			Term: 3, AppliedIndex: 7, CommitIndex: 7, FirstIndex: 1, LastIndex: 7, LogBytes: 64 << 20, SnapshotIndex: 5, SnapshotBytes: 4096,
+			SnapshotAt: &At, DiskFree: &free,
+		}
+		out.Servers = append(out.Servers, v1.ClusterServer{ID: "c2", Role: v1.ServerRoleVoter, RaftAddress: "127.0.0.1:9472", Silent: "connection refused"})
+	}
+	return out, b.fails("Cluster")
 }
 
 func (b *Backend) TransferLeadership(_ context.Context, _ server.Write, to string) (string, error) {

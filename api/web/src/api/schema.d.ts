@@ -3683,7 +3683,7 @@ export interface components {
             rpcAddress?: string;
             httpAddress?: string;
             version?: string;
-            /** @description As it says itself; absent: it did not answer. */
+            /** @description What it says of itself; absent: it was not asked, or did not answer. */
             standing?: components["schemas"]["ServerStanding"];
             /** @description Why it did not answer, for people. */
             silent?: string;
@@ -6887,6 +6887,8 @@ export interface operations {
     getCluster: {
         parameters: {
             query?: {
+                /** @description Ask each of them about its log and disk too, for a second at most. */
+                standing?: boolean;
                 /** @description Answer only from a state at least this new. */
                 min_index?: components["parameters"]["MinIndex"];
                 /**
