@@ -100,7 +100,7 @@ $(GOLANGCI):
 
 .PHONY: check-deps
 check-deps: $(GOVULNCHECK) linked ## licences and known vulnerabilities of what the binaries link; VULNDB=file:///… for a copy
-	$(GO) run ./ops/notices $(PROGRAMS)
+	$(GO) run ./ops/notices -page api/web/dist/licenses.json $(PROGRAMS)
 	@# By symbols a vulnerability counts only where it is called.
 	ops/vulnerabilities.sh $(GOVULNCHECK) $(LINKED)/*
 
@@ -111,7 +111,7 @@ $(GOVULNCHECK):
 .PHONY: notices
 notices: ## the licences of what the binaries link, in dist/THIRD_PARTY
 	mkdir -p $(DIST)
-	$(GO) run ./ops/notices -o $(DIST)/THIRD_PARTY $(PROGRAMS)
+	$(GO) run ./ops/notices -o $(DIST)/THIRD_PARTY -page api/web/dist/licenses.json $(PROGRAMS)
 
 # How long each target of `make fuzz` runs.
 FOR ?= 1h
@@ -138,14 +138,22 @@ $(SCHEMATHESIS)/bin/schemathesis:
 web-generate: api/web/node_modules ## make the page's types of the API again (needs Node.js)
 	cd api/web && npm run generate
 
+.PHONY: web
+web: api/web/node_modules ## build the page into api/web/dist, which is committed (needs Node.js)
+	cd api/web && npm run --silent build
+
 .PHONY: check-web
-check-web: api/web/node_modules ## the page's client: its types are fresh, it compiles, it works with a real coordinator (needs Node.js)
+check-web: api/web/node_modules linked ## the page's source: types are fresh, it compiles, its client works with a real coordinator, what is committed was built of it
 	@cp api/web/src/api/schema.d.ts $(TOOLS)/schema.before
-	cd api/web && npm run generate
+	cd api/web && npm run --silent generate
 	@cmp $(TOOLS)/schema.before api/web/src/api/schema.d.ts || { echo "api/web/src/api/schema.d.ts was stale: commit what \`make web-generate\` made of it" >&2; exit 1; }
-	mkdir -p $(TOOLS)/linked
-	$(GO) build -o $(TOOLS)/linked/backfleet ./ops/backfleet
-	cd api/web && npm run check && BACKFLEET=$(TOOLS)/linked/backfleet npm test
+	cd api/web && npm run --silent check && BACKFLEET=$(LINKED)/backfleet npm test
+	cd api/web && npm run --silent build -- --outDir $(TOOLS)/page/dist --emptyOutDir
+	@diff -rq $(TOOLS)/page/dist api/web/dist || { echo "api/web/dist was not built of this source: commit what \`make web\` makes" >&2; exit 1; }
+
+.PHONY: check-page
+check-page: api/web/node_modules linked ## the page in Chromium, against a real cluster; ARGS=e2e/graph.spec.ts
+	BACKFLEET_BUILT=$(LINKED)/backfleet $(GO) run ./integration/page -- sh -c 'cd api/web && npx playwright test $(ARGS)'
 
 api/web/node_modules: api/web/package-lock.json
 	mkdir -p $(TOOLS)

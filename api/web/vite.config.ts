@@ -8,6 +8,7 @@ export default defineConfig({
   build: {
     target: "es2022",
     modulePreload: { polyfill: false },
+    license: { fileName: "licenses.json" }, // ops/notices holds them against its list
     chunkSizeWarningLimit: 1500,
     rolldownOptions: {
       output: {

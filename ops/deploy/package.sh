@@ -34,7 +34,7 @@ for page in "$STAGE"/pages/* "$here"/man/*; do # the page of backfleet itself is
 	gzip -9nc "$page" >"$STAGE/man/$(basename "$page").gz"
 done
 gzip -9nc "$here/INSTALL.md" >"$STAGE/doc/INSTALL.md.gz"
-(cd "$root" && "$go" run ./ops/notices -o "$STAGE/doc/THIRD_PARTY" ./ops/backfleet ./agent ./ops/backfleet-task)
+(cd "$root" && "$go" run ./ops/notices -o "$STAGE/doc/THIRD_PARTY" -page api/web/dist/licenses.json ./ops/backfleet ./agent ./ops/backfleet-task)
 gzip -9n "$STAGE/doc/THIRD_PARTY"
 
 # The history is the repository's; the packages name the version they are.

@@ -3,7 +3,7 @@
 // with 1 where a licence is not one of those that this project accepts, or there
 // is none.
 //
-//	go run ./ops/notices [-o FILE] PACKAGE…
+//	go run ./ops/notices [-o FILE] [-page FILE] PACKAGE…
 package licence
 
 import (
@@ -31,20 +31,28 @@ var accepted = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "B
 func Main(args []string) int {
 	f := flag.NewFlagSet("notices", flag.ContinueOnError)
 	out := f.String("o", "", "file to write; none: only check")
+	page := f.String("page", "", "what a page was bundled of, as Vite's build.license lists it")
 	if f.Parse(args) != nil {
 		return 2
 	}
-	if err := run(*out, f.Args()); err != nil {
+	if err := run(*out, *page, f.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "notices:", err)
 		return 1
 	}
 	return 0
 }
 
-func run(out string, programs []string) error {
+func run(out, page string, programs []string) error {
 	modules, err := linked(programs)
 	if err != nil {
 		return err
+	}
+	if page != "" {
+		packages, err := bundled(page)
+		if err != nil {
+			return err
+		}
+		modules = append(modules, packages...)
 	}
 	c, err := assets.DefaultClassifier()
 	if err != nil {
@@ -53,7 +61,7 @@ func run(out string, programs []string) error {
 	if err := classify(modules, func(text []byte) []string { return licences(c, text) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stdout, "%d modules are linked, all under accepted licences\n", len(modules))
+	fmt.Fprintf(os.Stdout, "%d modules and packages are linked, all under accepted licences\n", len(modules))
 	if out == "" {
 		return nil
 	}
@@ -107,7 +115,15 @@ func read(module, folder string) (found []notice, err error) {
 func classify(modules []*module, licences func([]byte) []string) error {
 	known := map[[32]byte][]string{} // many modules have the same text
 	var errs []error
+	check := func(m *module, file, l string) {
+		if !slices.Contains(accepted, l) {
+			errs = append(errs, fmt.Errorf("module %s: %s is under %s: expected one of %s", m.path, file, l, strings.Join(accepted, ", ")))
+		}
+	}
 	for _, m := range modules {
+		if m.said != "" {
+			check(m, "what it says of itself", m.said)
+		}
 		for i := range m.notices {
 			n := &m.notices[i]
 			sum := sha256.Sum256(n.text)
@@ -116,9 +132,7 @@ func classify(modules []*module, licences func([]byte) []string) error {
 			}
 			n.licences = known[sum]
 			for _, l := range n.licences {
-				if !slices.Contains(accepted, l) {
-					errs = append(errs, fmt.Errorf("module %s: %s is under %s: expected one of %s", m.path, n.name, l, strings.Join(accepted, ", ")))
-				}
+				check(m, n.name, l)
 			}
 		}
 		if len(m.licences()) == 0 {
@@ -142,7 +156,7 @@ func licences(c *classifier.Classifier, text []byte) (names []string) {
 // write lists the modules, then each text once.
 func write(to io.Writer, modules []*module) error {
 	w := bufio.NewWriter(to)
-	fmt.Fprint(w, "The Backfleet programs contain the following software, each under its own licence. Its sources are those of the\nGo module of that name and version.\n\n")
+	fmt.Fprint(w, "The Backfleet programs contain the following software, each under its own licence. Its sources are those of the\nGo module, or of the npm package, of that name and version.\n\n")
 	for _, m := range modules {
 		fmt.Fprintf(w, "%s %s: %s\n", m.path, m.version, strings.Join(m.licences(), ", "))
 	}

@@ -67,3 +67,28 @@ func TestWhatMayBeLinked(t *testing.T) {
 		t.Errorf("wrote %s", got)
 	}
 }
+
+func TestWhatThePageMayHave(t *testing.T) {
+	c, err := assets.DefaultClassifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for content, says := range map[string]string{
+		`[{"name":"a","version":"1.0.0","identifier":"MIT"}]`:             "",
+		`[{"name":"a","version":"1.0.0","identifier":"GPL-3.0-or-later"}]`: "module npm a: what it says of itself is under GPL-3.0-or-later",
+		`[{"name":"a","version":"1.0.0"}]`:                                 "no file says its licence",
+	} {
+		file := filepath.Join(t.TempDir(), "licenses.json")
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		packages, err := bundled(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = classify(packages, func(b []byte) []string { return licences(c, b) })
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, expected %q", content, err, says)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,12 +16,16 @@ import (
 type module struct {
 	path, version string
 	notices       []notice
+	said          string // the licence that its own description names, of a package of the page
 }
 
 // licences are those of all its notices.
 func (m *module) licences() (names []string) {
 	for _, n := range m.notices {
 		names = append(names, n.licences...)
+	}
+	if m.said != "" {
+		names = append(names, m.said)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -88,4 +93,25 @@ func sorted(first *module, byPath map[string]*module) []*module {
 	}
 	slices.SortFunc(all, func(a, b *module) int { return strings.Compare(a.path, b.path) })
 	return append([]*module{first}, all...)
+}
+
+// bundled reads what a page was made of. Some packages have no text of their
+// licence with them; each names it.
+func bundled(file string) (all []*module, err error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("what the page is made of: %w: run `make web`", err)
+	}
+	var packages []struct{ Name, Version, Identifier, Text string }
+	if err := json.Unmarshal(data, &packages); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, p := range packages {
+		m := &module{path: "npm " + p.Name, version: p.Version, said: p.Identifier}
+		if p.Text != "" {
+			m.notices = []notice{{name: "its licence", text: []byte(p.Text)}}
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
