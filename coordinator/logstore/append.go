@@ -7,6 +7,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/proto"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
@@ -187,8 +188,8 @@ func check(dec *zstd.Decoder, c *wire.LogChunk, scratch []byte) ([]byte, error) 
 	if c.Cleared > 0 {
 		return scratch, fault.Field("cleared", "log of attempt %v: only a coordinator that is asked for a log may say what it cleared; send bytes", key)
 	}
-	if c.Size > MaxChunk || len(c.Data) > maxFrame {
-		return scratch, fault.New(fault.TooLarge, "log of attempt %v: a chunk of %d bytes (%d compressed) at %d; at most %d (%d) are taken, send smaller ones", key, c.Size, len(c.Data), c.Offset, MaxChunk, maxFrame)
+	if err := checkSize(c); err != nil {
+		return scratch, err
 	}
 	if c.Offset > math.MaxInt64-uint64(c.Size) {
 		return scratch, fault.Field("offset", "log of attempt %v: offset %d is beyond any log", key, c.Offset)
@@ -207,6 +208,16 @@ func check(dec *zstd.Decoder, c *wire.LogChunk, scratch []byte) ([]byte, error) 
 		return plain, fault.Field("size", "log of attempt %v: the chunk at %d says %d bytes, its frame holds %d; they must be equal", key, c.Offset, c.Size, len(plain))
 	}
 	return plain, nil
+}
+
+// checkSize refuses more than a chunk can have. What this version does not know of it
+// counts too.
+func checkSize(c *wire.LogChunk) error {
+	const beside = 1 << 10
+	if c.GetSize() > MaxChunk || len(c.GetData()) > maxFrame || proto.Size(c) > maxFrame+beside {
+		return fault.New(fault.TooLarge, "log of attempt %v: a chunk of %d bytes (%d compressed) at %d; at most %d (%d) are taken, send smaller ones", KeyOf(c.GetRef()), c.GetSize(), len(c.GetData()), c.GetOffset(), MaxChunk, maxFrame)
+	}
+	return nil
 }
 
 func (s *Store) writeFailed(err error) error {

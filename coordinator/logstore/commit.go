@@ -11,12 +11,18 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// entry is a chunk on its way to a majority of voters. Each voter votes once:
-// nil when it has synced the chunk.
+// entry is a chunk on its way to a majority of voters.
 type entry struct {
+	*ballot
 	chunk  *wire.LogChunk
-	shared bool          // goes to the other coordinators too
-	done   chan struct{} // closed when decided
+	shared bool // goes to the other coordinators too
+}
+
+// ballot is the vote on a chunk. Each voter votes once: nil when it has synced the
+// chunk. It outlives the chunk, whose sender may take answers when it likes.
+type ballot struct {
+	of   *wire.LogChunk // the chunk, without its bytes
+	done chan struct{}  // closed when decided
 
 	mu       sync.Mutex
 	yes, no  int
@@ -24,100 +30,131 @@ type entry struct {
 	voters   int    // set before the first vote
 	refusals error  // why the no-sayers said no
 	decided  bool
-	err      error // valid once done is closed
+	err      error  // valid once done is closed
+	gone     bool   // it is not to be written here any more
+	free     func() // nil, or called when it is decided, too
 }
 
 func newEntry(c *wire.LogChunk, shared bool) *entry {
-	return &entry{chunk: c, shared: shared, done: make(chan struct{}), voters: 1}
+	of := &wire.LogChunk{Offset: c.GetOffset(), Size: c.GetSize(), Last: c.GetLast()}
+	if c.GetRef() != nil {
+		of.Ref = KeyOf(c.Ref).Ref()
+	}
+	return &entry{&ballot{of: of, done: make(chan struct{}), voters: 1}, c, shared}
+}
+
+// letGo says that the chunk is not to be written here any more.
+func (b *ballot) letGo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = true
+	b.freed()
+}
+
+// whenFree has a quick function called when the chunk is decided and let go, at once if it is.
+func (b *ballot) whenFree(then func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = then
+	b.freed()
+}
+
+// freed is called with mu held.
+func (b *ballot) freed() {
+	if b.decided && b.gone && b.free != nil {
+		b.free()
+		b.free = nil
+	}
 }
 
 // poll says how many coordinators have a vote.
-func (e *entry) poll(voters int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.voters = voters
+func (b *ballot) poll(voters int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.voters = voters
 }
 
 // refuse counts a vote against, of one that has the log up to an offset.
-func (e *entry) refuse(err error, kept uint64) {
-	e.mu.Lock()
-	e.kept = max(e.kept, kept)
-	e.mu.Unlock()
-	e.vote(err)
+func (b *ballot) refuse(err error, kept uint64) {
+	b.mu.Lock()
+	b.kept = max(b.kept, kept)
+	b.mu.Unlock()
+	b.vote(err)
 }
 
 // end is where a log ends, as far as those know who refused a chunk without
 // bytes that said it ended before; 0: nobody did.
-func (e *entry) end() uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if c := e.chunk; !c.GetLast() || c.GetSize() > 0 || e.kept <= c.GetOffset() {
+func (b *ballot) end() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.of.Size > 0 || !b.of.Last || b.kept <= b.of.Offset {
 		return 0
 	}
-	return e.kept
+	return b.kept
 }
 
 // vote counts one vote. Who has votes on several entries gives them from the
 // last to the first: the one that waits for the first is woken when all are
 // decided, and answers them in one message.
-func (e *entry) vote(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	majority := e.voters/2 + 1
+func (b *ballot) vote(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	majority := b.voters/2 + 1
 	if err == nil {
-		e.yes++
+		b.yes++
 	} else {
-		e.no++
-		e.refusals = errors.Join(e.refusals, err)
+		b.no++
+		b.refusals = errors.Join(b.refusals, err)
 	}
 	switch {
-	case e.decided:
-	case e.yes >= majority:
-		e.decide(nil)
-	case e.voters == 1:
-		e.decide(err)
-	case e.no > e.voters-majority:
-		e.decide(e.lacking(e.refusals))
+	case b.decided:
+	case b.yes >= majority:
+		b.decide(nil)
+	case b.voters == 1:
+		b.decide(err)
+	case b.no > b.voters-majority:
+		b.decide(b.lacking(b.refusals))
 	}
 }
 
 // expire decides an entry that can wait no longer for its votes.
-func (e *entry) expire(why error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.decided {
-		e.decide(e.lacking(why))
+func (b *ballot) expire(why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.decided {
+		b.decide(b.lacking(why))
 	}
 }
 
 // decide is called with mu held, once.
-func (e *entry) decide(err error) {
-	e.decided, e.err = true, err
-	close(e.done)
+func (b *ballot) decide(err error) {
+	b.decided, b.err = true, err
+	close(b.done)
+	b.freed()
 }
 
-func (e *entry) lacking(why error) error {
-	return fault.Wrap(why, fault.Unavailable, "log of attempt %v: %d of %d coordinators kept the chunk at byte %d, a majority is needed; send it again later", KeyOf(e.chunk.GetRef()), e.yes, e.voters, e.chunk.GetOffset())
+func (b *ballot) lacking(why error) error {
+	return fault.Wrap(why, fault.Unavailable, "log of attempt %v: %d of %d coordinators kept the chunk at byte %d, a majority is needed; send it again later", KeyOf(b.of.Ref), b.yes, b.voters, b.of.Offset)
 }
 
 // wait gives the decision, made here after the timeout or when ctx, the
 // replicator's, ends.
-func (e *entry) wait(ctx context.Context, timeout time.Duration) error {
+func (b *ballot) wait(ctx context.Context, timeout time.Duration) error {
 	select {
-	case <-e.done: // mostly, so without a timer
-		return e.err
+	case <-b.done: // mostly, so without a timer
+		return b.err
 	default:
 	}
 	t := time.NewTimer(timeout)
 	defer t.Stop()
 	select {
-	case <-e.done:
+	case <-b.done:
 	case <-t.C:
-		e.expire(fault.New(fault.Timeout, "the others did not answer within %v", timeout))
+		b.expire(fault.New(fault.Timeout, "the others did not answer within %v", timeout))
 	case <-ctx.Done():
-		e.expire(errStopping())
+		b.expire(errStopping())
 	}
-	return e.err
+	return b.err
 }
 
 // committer takes the chunks of all streams in groups: a group is offered to
@@ -240,5 +277,6 @@ func (c *committer) write(ctx context.Context, batch []*entry) {
 		default:
 			e.vote(nil)
 		}
+		e.letGo()
 	}
 }

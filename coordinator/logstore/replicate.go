@@ -124,15 +124,19 @@ func (r *Replicator) replicate(c *wire.LogChunk) *entry {
 	e := newEntry(c, true)
 	if kept, err := r.early(c); err != nil {
 		e.refuse(err, kept)
+		e.letGo()
 		return e
 	}
 	r.commit.submit(e)
 	return e
 }
 
-// early refuses an end before what is kept here without asking the others: one
-// of them may have missed the rest, and would take the end for true.
+// early refuses without asking the others what no budget bounds, and an end before
+// what is kept here: one of them may have missed the rest, and would take the end for true.
 func (r *Replicator) early(c *wire.LogChunk) (kept uint64, err error) {
+	if err := checkSize(c); err != nil {
+		return 0, err
+	}
 	if !c.GetLast() || c.GetSize() > 0 {
 		return 0, nil
 	}
@@ -213,8 +217,8 @@ type shipped map[Key]uint64
 
 // answer is called in the order of the chunks. A chunk behind a failed one is
 // refused too, however well it is kept: an ack speaks for all bytes before it.
-func (s shipped) answer(e *entry, err error) *wire.LogAck {
-	c := e.chunk
+func (s shipped) answer(e *ballot, err error) *wire.LogAck {
+	c := e.of
 	key := KeyOf(c.GetRef())
 	before, known := s[key]
 	if !known {
@@ -239,10 +243,10 @@ func (s shipped) answer(e *entry, err error) *wire.LogAck {
 }
 
 // answerPeer speaks for one chunk only; a copy may have holes.
-func answerPeer(e *entry, err error) *wire.LogAck {
-	ack := &wire.LogAck{Ref: e.chunk.GetRef(), Offset: e.chunk.GetOffset() + uint64(e.chunk.GetSize())}
+func answerPeer(e *ballot, err error) *wire.LogAck {
+	ack := &wire.LogAck{Ref: e.of.Ref, Offset: e.of.Offset + uint64(e.of.Size)}
 	if err != nil {
-		ack.Offset, ack.Error = max(e.chunk.GetOffset(), e.end()), err.Error()
+		ack.Offset, ack.Error = max(e.of.Offset, e.end()), err.Error()
 	}
 	return ack
 }

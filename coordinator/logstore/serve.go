@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"backfleet/pkg/fault"
 	"backfleet/pkg/wire"
@@ -66,12 +67,13 @@ func errStopping() error {
 
 // serve reads a stream of chunks, begins each, and answers in order: with an
 // answer go those that are ready behind it, if the sender puts chunks together
-// too. It holds at most window chunks, and with all streams of its kind the
-// budget's bytes, beside one message of each stream that was read ahead.
-func (r *Replicator) serve(stream chunkStream, budget *semaphore.Weighted, begin func(*wire.LogChunk) *entry, answer func(*entry, error) *wire.LogAck) error {
+// too. With all streams of its kind it holds the budget's bytes, beside one message of
+// each stream that was read ahead. What is decided and written holds none, so whoever
+// takes no answers makes nobody else wait, and is owed window answers at most.
+func (r *Replicator) serve(stream chunkStream, budget *semaphore.Weighted, begin func(*wire.LogChunk) *entry, answer func(*ballot, error) *wire.LogAck) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	owed := &owed{pending: make(chan *entry, window)}
+	owed := &owed{pending: make(chan *ballot, window)}
 	received := make(chan error, 1)
 	go func() {
 		defer close(owed.pending)
@@ -81,29 +83,26 @@ func (r *Replicator) serve(stream chunkStream, budget *semaphore.Weighted, begin
 	// stream; what it began still holds its part of the budget until decided.
 	defer func() {
 		go func() {
-			for e := owed.next(r.ctx, true); e != nil; e = owed.next(r.ctx, true) {
-				r.finish(e, budget)
+			for e := range owed.pending {
+				_ = e.wait(r.ctx, r.opts.AckTimeout)
 			}
 		}()
 	}()
 	for {
-		e := owed.next(r.ctx, false)
+		e := owed.next(r.ctx)
 		if r.ctx.Err() != nil {
-			if e != nil {
-				r.finish(e, budget)
-			}
 			return toStatus(errStopping())
 		}
 		if e == nil {
 			return toStatus(<-received)
 		}
-		ack := answer(e, r.finish(e, budget))
+		ack := answer(e, e.wait(r.ctx, r.opts.AckTimeout))
 		ack.Grouping = true
 		for owed.grouped.Load() && len(ack.More)+1 < wire.GroupChunks {
 			if e = owed.decided(); e == nil {
 				break
 			}
-			ack.More = append(ack.More, answer(e, r.finish(e, budget)))
+			ack.More = append(ack.More, answer(e, e.wait(r.ctx, r.opts.AckTimeout)))
 		}
 		if err := stream.Send(ack); err != nil {
 			return err
@@ -113,20 +112,17 @@ func (r *Replicator) serve(stream chunkStream, budget *semaphore.Weighted, begin
 
 // owed is what one stream brought and was not answered yet, oldest first.
 type owed struct {
-	pending chan *entry
-	head    *entry      // taken from pending, the oldest; used by who answers
+	pending chan *ballot
+	head    *ballot     // taken from pending, the oldest; used by who answers
 	grouped atomic.Bool // a message had more than one chunk: so may answers
 }
 
-// next takes the oldest entry, and waits for it; nil when there will be none any
-// more or, unless all are wanted, when ctx ends.
-func (o *owed) next(ctx context.Context, all bool) *entry {
+// next takes the oldest ballot, and waits for it; nil when there will be none any
+// more, or when ctx ends.
+func (o *owed) next(ctx context.Context) *ballot {
 	if e := o.head; e != nil {
 		o.head = nil
 		return e
-	}
-	if all {
-		return <-o.pending
 	}
 	select {
 	case e := <-o.pending:
@@ -136,8 +132,8 @@ func (o *owed) next(ctx context.Context, all bool) *entry {
 	}
 }
 
-// decided takes the oldest entry if it is decided, without waiting.
-func (o *owed) decided() *entry {
+// decided takes the oldest ballot if it is decided, without waiting.
+func (o *owed) decided() *ballot {
 	if o.head == nil {
 		select {
 		case o.head = <-o.pending:
@@ -155,12 +151,6 @@ func (o *owed) decided() *entry {
 	default:
 		return nil
 	}
-}
-
-// finish waits for the entry's decision and gives its budget back.
-func (r *Replicator) finish(e *entry, budget *semaphore.Weighted) error {
-	defer budget.Release(weight(e.chunk))
-	return e.wait(r.ctx, r.opts.AckTimeout)
 }
 
 // receive begins each chunk as soon as the budget has room for it, whatever
@@ -181,10 +171,13 @@ func (o *owed) receive(ctx context.Context, stream chunkStream, budget *semaphor
 			o.grouped.Store(true)
 		}
 		for _, c := range wire.UngroupLogs(c) {
-			if err := budget.Acquire(ctx, weight(c)); err != nil {
-				return err
+			takes := weight(c)
+			if err := budget.Acquire(ctx, takes); err != nil {
+				return status.FromContextError(err).Err()
 			}
-			o.pending <- begin(c)
+			e := begin(c)
+			e.whenFree(func() { budget.Release(takes) })
+			o.pending <- e.ballot
 		}
 	}
 }
@@ -204,7 +197,7 @@ func checkGroup(more []*wire.LogChunk) error {
 
 // weight is what a chunk takes of a budget, never more than the whole of the
 // smallest one. Even an empty chunk takes something.
-func weight(c *wire.LogChunk) int64 { return int64(min(len(c.Data)+256, maxFrame)) }
+func weight(c *wire.LogChunk) int64 { return int64(min(proto.Size(c)+256, maxFrame)) }
 
 // toStatus keeps the words of an error, and as much of its code as gRPC has.
 func toStatus(err error) error {
