@@ -74,7 +74,7 @@ func TestWhatThePageMayHave(t *testing.T) {
 		t.Fatal(err)
 	}
 	for content, says := range map[string]string{
-		`[{"name":"a","version":"1.0.0","identifier":"MIT"}]`:             "",
+		`[{"name":"a","version":"1.0.0","identifier":"MIT"}]`:              "",
 		`[{"name":"a","version":"1.0.0","identifier":"GPL-3.0-or-later"}]`: "module npm a: what it says of itself is under GPL-3.0-or-later",
 		`[{"name":"a","version":"1.0.0"}]`:                                 "no file says its licence",
 	} {
