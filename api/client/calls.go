@@ -31,6 +31,36 @@ func (c *Client) Node(ctx context.Context, id string) (*v1.NodeDetail, error) {
 	return read[v1.NodeDetail](c.api.GetNode(ctx, id, nil))
 }
 
+// Graph is nodes and what depends on what, in one answer.
+func (c *Client) Graph(ctx context.Context, p *v1.GetGraphParams) (*v1.Graph, error) {
+	return read[v1.Graph](c.api.GetGraph(ctx, p))
+}
+
+// Coverage tells what became of a node's data timestamps, over all plans.
+func (c *Client) Coverage(ctx context.Context, node string, p *v1.GetCoverageParams) (*v1.Coverage, error) {
+	return read[v1.Coverage](c.api.GetCoverage(ctx, node, p))
+}
+
+// Runs lists the runs of a node that have ended, those of the newest plan first.
+func (c *Client) Runs(ctx context.Context, node string, p *v1.ListRunsParams) (*v1.RunPage, error) {
+	return read[v1.RunPage](c.api.ListRuns(ctx, node, p))
+}
+
+// NextRuns tells when a node's schedule says that it runs next.
+func (c *Client) NextRuns(ctx context.Context, node string, p *v1.ListNextRunsParams) (*v1.NextRuns, error) {
+	return read[v1.NextRuns](c.api.ListNextRuns(ctx, node, p))
+}
+
+// Map is the states of a backfill as a picture, node by date.
+func (c *Client) Map(ctx context.Context, id string, p *v1.GetMapParams) (*v1.BackfillMap, error) {
+	return read[v1.BackfillMap](c.api.GetMap(ctx, id, p))
+}
+
+// Failures groups what failed in a backfill by what it has in common.
+func (c *Client) Failures(ctx context.Context, id string, p *v1.GetFailuresParams) (*v1.Failures, error) {
+	return read[v1.Failures](c.api.GetFailures(ctx, id, p))
+}
+
 // Preview tells what a request would run.
 func (c *Client) Preview(ctx context.Context, r v1.BackfillRequest, p *v1.PreviewBackfillParams) (*v1.Preview, error) {
 	return read[v1.Preview](c.api.PreviewBackfill(ctx, p, r))
@@ -374,6 +404,11 @@ func (c *Client) ExportAudit(ctx context.Context, p *v1.ListAuditParams) (io.Rea
 // Cluster tells of the coordinators.
 func (c *Client) Cluster(ctx context.Context) (*v1.Cluster, error) {
 	return read[v1.Cluster](c.api.GetCluster(ctx, nil))
+}
+
+// Standings tells of the coordinators, and what each says of its log and disk.
+func (c *Client) Standings(ctx context.Context) (*v1.Cluster, error) {
+	return read[v1.Cluster](c.api.GetCluster(ctx, &v1.GetClusterParams{Standing: true}))
 }
 
 // Transfer hands leadership to a coordinator, by id; empty: to the one that is

@@ -92,7 +92,8 @@ func New(o Options) (*Client, error) {
 func leaveOutAbsent(_ context.Context, r *http.Request) error {
 	query := r.URL.Query()
 	for name, values := range query {
-		text := name == "text" || name == "contains" || name == "node" || name == "label"
+		text := name == "text" || name == "contains" || name == "node" || name == "label" || name == "root" ||
+			name == "up" || name == "down" // of which 0 is not absent
 		if v := values[0]; v == "" || !text && (v == "0" || v == "false") {
 			query.Del(name)
 		}

@@ -234,3 +234,15 @@ func (c *Client) AllNotifications(ctx context.Context, p *v1.ListNotificationsPa
 		return page.Items, page.Next, nil
 	})
 }
+
+// AllRuns goes through the runs of a node that have ended, those of the newest plan
+// first.
+func (c *Client) AllRuns(ctx context.Context, node string, p *v1.ListRunsParams) iter.Seq2[v1.Run, error] {
+	return all(p, func(p *v1.ListRunsParams) *string { return &p.Cursor }, func(p *v1.ListRunsParams) ([]v1.Run, string, error) {
+		page, err := c.Runs(ctx, node, p)
+		if err != nil {
+			return nil, "", err
+		}
+		return page.Items, page.Next, nil
+	})
+}

@@ -158,6 +158,7 @@ func errorCodes(t *testing.T) map[string][]string {
 // a code that the document says of the operation.
 func TestWrongWordsAndNames(t *testing.T) {
 	c := newContract(t, server.Options{})
+	c.ask("PUT", "/v1/nodes", aNode)
 	possible := errorCodes(t)
 	for _, one := range []struct {
 		method, path, code, says string
@@ -188,6 +189,27 @@ func TestWrongWordsAndNames(t *testing.T) {
 		{"GET", "/v1/instances/b1.9/upstreams", "not_found", "b1.9"},
 		{"GET", "/v1/instances/b1.9/downstreams", "not_found", "b1.9"},
 		{"GET", "/v1/instances/9/downstreams", "invalid", "b12.345"},
+		{"GET", "/v1/graph?root=nowhere", "invalid", "nowhere"},
+		{"GET", "/v1/graph?up=1", "invalid", "expected root too"},
+		{"GET", "/v1/graph?root=orders&down=-1", "invalid", "0 or more"},
+		{"GET", "/v1/graph?root=orders&down=all", "invalid", "cannot be read"},
+		{"GET", "/v1/nodes/nowhere/coverage", "not_found", "nowhere"},
+		{"GET", "/v1/nodes/orders/coverage?date_from=2012-02-30", "invalid", "no such day"},
+		{"GET", "/v1/nodes/nowhere/runs", "not_found", "nowhere"},
+		{"GET", "/v1/nodes/orders/runs?limit=1001", "invalid", "1 to 1000"},
+		{"GET", "/v1/nodes/nowhere/next-runs", "not_found", "nowhere"},
+		{"GET", "/v1/nodes/orders/next-runs?count=101", "invalid", "1 to 100"},
+		{"GET", "/v1/nodes/orders/next-runs?count=-1", "invalid", "1 to 100"},
+		{"GET", "/v1/nodes/orders/next-runs?from=soon", "invalid", "cannot be read"},
+		{"GET", "/v1/backfills/b9/map", "not_found", "b9"},
+		{"GET", "/v1/backfills/9/map", "invalid", "b12"},
+		{"GET", "/v1/backfills/b1/map?nodeFrom=-1", "invalid", "negative"},
+		{"GET", "/v1/backfills/b1/map?rows=4097", "invalid", "at most 4096"},
+		{"GET", "/v1/backfills/b1/map?columns=5000", "invalid", "at most 4096"},
+		{"GET", "/v1/backfills/b1/map?rows=4000&columns=1001", "invalid", "4000000 cells"},
+		{"GET", "/v1/backfills/b9/failures", "not_found", "b9"},
+		{"GET", "/v1/backfills/b1/failures?limit=-1", "invalid", "1 to 1000"},
+		{"GET", "/v1/cluster?standing=perhaps", "invalid", "cannot be read"},
 	} {
 		w := c.ask(one.method, one.path, "")
 		p := c.problem(w)

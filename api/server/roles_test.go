@@ -52,7 +52,8 @@ var rights = map[string]string{
 		listInstances searchInstances getInstance listUpstreams listDownstreams listAttempts getAttempt readLog followLog searchLog downloadLog
 		listSchedule getScheduleDay streamEvents getCluster listAgents getAgent
 		listResourceGroups getResourceGroup listWorkspaces getWorkspace listRegions getRegion listDataSources getDataSource
-		listChannels getChannel listNotifications getNotification`,
+		listChannels getChannel listNotifications getNotification
+		getGraph getMap getFailures getCoverage listRuns listNextRuns`,
 	"developer": `applyNodes submitBackfill editBackfill stopBackfill pauseBackfill resumeBackfill rerunBackfill freezeBackfill unfreezeBackfill
 		operateBackfills operateInstances`,
 	"operator": `putResourceGroup putWorkspace putRegion putDataSource removeDataSource drainAgents resumeAgents forgetAgent
