@@ -27,12 +27,18 @@ type sender struct {
 	deaf bool
 	in   chan *wire.LogChunk // closed: the agent has said all
 	over chan error
-	done bool // in is closed
+	done bool // it says no more
 	said []said
 
 	mu   sync.Mutex
 	acks []*wire.LogAck
 }
+
+// How long a message waits to be taken in.
+const (
+	patient = 20 * time.Second
+	hasty   = 50 * time.Millisecond
+)
 
 // said is a chunk as it was sent, and what is known of it.
 type said struct {
@@ -120,8 +126,8 @@ func (l *sender) finish() {
 	l.done = true
 }
 
-// say sends a message, unless nobody takes it in any more, or not for now.
-func (l *sender) say(message []said) {
+// say sends a message, and no more after one that nobody takes in for a while.
+func (l *sender) say(message []said, patience time.Duration) {
 	if l.done {
 		return
 	}
@@ -135,7 +141,8 @@ func (l *sender) say(message []said) {
 	case l.in <- c:
 		l.said = append(l.said, message...)
 	case <-l.ctx.Done():
-	case <-time.After(50 * time.Millisecond):
+	case <-time.After(patience):
+		l.done = true
 	}
 }
 
@@ -210,23 +217,23 @@ func (f *shipping) step(s *tape) {
 	switch what % 8 {
 	case 1:
 		if c := s.any(f); len(c.chunk.More) == 0 {
-			l.say([]said{c})
+			l.say([]said{c}, hasty)
 		} else { // in the order of the answers
 			all := []said{{chunk: proto.CloneOf(c.chunk)}}
 			all[0].chunk.More = nil
 			for _, m := range c.chunk.More {
 				all = append(all, said{chunk: m})
 			}
-			l.say(all)
+			l.say(all, hasty)
 		}
 	case 2:
-		l.say([]said{s.lie(f)})
+		l.say([]said{s.lie(f)}, hasty)
 	case 3:
 		message := []said{s.piece(f)}
 		for range s.byte() {
 			message = append(message, s.piece(f))
 		}
-		l.say(message)
+		l.say(message, hasty)
 	case 4:
 		if what&8 == 8 {
 			l.finish()
@@ -236,10 +243,10 @@ func (f *shipping) step(s *tape) {
 	case 5: // a flood
 		x := s.piece(f)
 		for range s.byte() {
-			l.say([]said{x})
+			l.say([]said{x}, hasty)
 		}
 	default:
-		l.say([]said{s.piece(f)})
+		l.say([]said{s.piece(f)}, hasty)
 	}
 }
 
@@ -248,7 +255,7 @@ func (f *shipping) honest() {
 	key := Key{Plan: f.plan, Instance: 100, Attempt: 1, Fence: 1}
 	l := f.connect(false)
 	for i := range uint64(4) {
-		l.say([]said{{chunk: piece(key, i*1000, 1000, i == 3), true: true}})
+		l.say([]said{{chunk: piece(key, i*1000, 1000, i == 3), true: true}}, patient)
 	}
 	l.finish()
 	select {
@@ -256,7 +263,7 @@ func (f *shipping) honest() {
 		if err != nil {
 			f.t.Fatalf("the honest agent's stream ended: %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patient):
 		f.t.Fatal("the honest agent is not heard")
 	}
 	acks := l.answered()
@@ -336,7 +343,7 @@ func FuzzShipLogs(f *testing.F) {
 		for _, l := range x.senders {
 			x.judged(l)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patient)
 		defer cancel()
 		if err := r.agents.Acquire(ctx, 1<<20); err != nil {
 			t.Fatal("not all room was given back")
