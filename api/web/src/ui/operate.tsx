@@ -8,9 +8,10 @@ import { explain } from "./Failure.tsx";
 
 /**
  * A write that says how it went and makes what is shown fresh. `run` is given the header with
- * its key: `api.POST(path, { params: { header: key }, body })`.
+ * its key: `api.POST(path, { params: { header: key }, body })`. A quiet one leaves it to the caller
+ * to show what went wrong.
  */
-export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string }) => Promise<R>, done?: (result: R, value: V) => string | void): UseMutationResult<R, Error, V> {
+export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string }) => Promise<R>, done?: (result: R, value: V) => string | void, { quiet = false } = {}): UseMutationResult<R, Error, V> {
   const { notification, message } = App.useApp();
   const { t } = useTranslation("ui");
   const queries = useQueryClient();
@@ -21,6 +22,6 @@ export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string 
       if (said) void message.success(said);
       void queries.invalidateQueries();
     },
-    onError: (error) => notification.error({ title: t("failed"), description: explain(error), duration: 0 }),
+    onError: (error) => quiet || notification.error({ title: t("failed"), description: explain(error), duration: 0 }),
   });
 }
