@@ -83,7 +83,7 @@ func (o *devOptions) run(cmd *cobra.Command, version string) error {
 		return err
 	}
 	defer func() { _ = s.Stop(context.WithoutCancel(ctx)) }()
-	fmt.Fprintf(cmd.ErrOrStderr(), "Backfleet is up at %s with one agent. In another terminal:\n  backfleet --server %s node apply -f DIR\nCtrl-C ends it.\n",
+	fmt.Fprintf(cmd.ErrOrStderr(), "Backfleet is up with one agent. Look at %s in a browser, or in another terminal:\n  backfleet --server %s node apply -f DIR\nCtrl-C ends it.\n",
 		s.HTTPAddress(), s.HTTPAddress())
 	return o.runAgent(ctx, cmd, s, logger, version)
 }

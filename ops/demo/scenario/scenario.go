@@ -115,7 +115,11 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 func (d *demo) explore(rounds []*round) {
 	id := rounds[len(rounds)-1].id
 	fmt.Fprintf(d.out, `
-The cluster runs on; Ctrl-C ends it. In another terminal:
+The cluster runs on; Ctrl-C ends it. Look at it in a browser:
+
+  %s/backfills/%s
+
+or in another terminal:
 
   export BACKFLEET_SERVER=%s PATH=%s:$PATH
   backfleet cluster status
@@ -125,7 +129,7 @@ The cluster runs on; Ctrl-C ends it. In another terminal:
   backfleet instance list %s --node weather_rolling7 --limit 5
   backfleet instance show %s.5
   cat %s/weather_rolling7/dt=20151231/part.csv
-`, strings.Join(d.fleet.Servers, ","), filepath.Dir(d.binary), id, id, id, rounds[len(rounds)-1].warehouse)
+`, d.fleet.Servers[0], id, strings.Join(d.fleet.Servers, ","), filepath.Dir(d.binary), id, id, id, rounds[len(rounds)-1].warehouse)
 }
 
 func (d *demo) say(format string, args ...any) {
