@@ -16,6 +16,7 @@ export const en = {
   copied: "Copied",
   cancel: "Cancel",
   apply: "Apply",
+  denied: "Your role here, {{role}}, may not do this. Ask an operator or an admin.",
   save: "Save",
   saved: "Saved",
   conflict: {
@@ -98,6 +99,7 @@ export const zh: Same<typeof en> = {
   copied: "已复制",
   cancel: "取消",
   apply: "确定",
+  denied: "您的角色（{{role}}）无权执行此操作，请联系运维或管理员。",
   save: "保存",
   saved: "已保存",
   conflict: {
