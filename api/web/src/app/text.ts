@@ -9,6 +9,7 @@ import * as cluster from "../views/cluster/text.ts";
 import * as fleet from "../views/fleet/text.ts";
 import * as graph from "../views/graph/text.ts";
 import * as instance from "../views/instance/text.ts";
+import * as map from "../views/map/text.ts";
 import * as nodes from "../views/nodes/text.ts";
 import * as schedule from "../views/schedule/text.ts";
 import * as settings from "../views/settings/text.ts";
@@ -16,7 +17,7 @@ import * as wizard from "../views/wizard/text.ts";
 import * as app from "./words.ts";
 import { language } from "./preferences.ts";
 
-const views = { app, ui, nodes, graph, wizard, backfills, instance, schedule, fleet, cluster, settings };
+const views = { app, ui, nodes, graph, map, wizard, backfills, instance, schedule, fleet, cluster, settings };
 
 type Views = typeof views;
 type Words<L extends "en" | "zh"> = { [K in keyof Views]: Views[K][L] };
