@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"crypto/x509"
@@ -36,6 +37,7 @@ type guest struct {
 	gate   *gate
 	cert   *x509.Certificate     // nil: there is no TLS
 	token  string                // id of the join token that it showed; empty: another credential, or none is asked for
+	hash   []byte                // of that token: another may come to have its id
 	secret string                // of the token file's line that it showed; empty: likewise
 	groups []*wire.GroupSlots    // that it has said its agent has
 	own    map[logstore.Key]bool // logs that it ships and may
@@ -67,7 +69,7 @@ func (g *gate) enter(ctx context.Context) (*guest, error) {
 		if !known || subtle.ConstantTimeCompare(state.TokenHash(secret), t.Token.SecretHash) != 1 {
 			return nil, status.Errorf(codes.Unauthenticated, "join token %q is not known: it was revoked, is of another cluster, or was not copied as a whole; ask for a new one", id)
 		}
-		who.token = id
+		who.token, who.hash = id, t.Token.SecretHash
 		return who, who.stays()
 	}
 	if g.closed {
@@ -185,7 +187,11 @@ func (w *guest) stays() error {
 	if w.token == "" {
 		return nil
 	}
-	switch err := w.gate.state().Admits(w.token, w.groups, w.gate.now().UnixMilli()); fault.CodeOf(err) {
+	st := w.gate.state()
+	if t, known := st.JoinToken(w.token); known && !bytes.Equal(t.Token.SecretHash, w.hash) {
+		return status.Errorf(codes.Unauthenticated, "join token %q was revoked, and is another now: ask for it", w.token)
+	}
+	switch err := st.Admits(w.token, w.groups, w.gate.now().UnixMilli()); fault.CodeOf(err) {
 	case "":
 		return nil
 	case fault.Denied:
