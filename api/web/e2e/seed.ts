@@ -10,6 +10,8 @@ const layers: [string, string[]][] = [
   ["ads", ["sales_report", "finance_report", "marketing_report", "executive_board"]],
 ];
 const names: Record<string, string> = { orders: "订单明细", customers: "客户信息", daily_sales: "每日销售汇总", sales_report: "Sales report", executive_board: "Executive board" };
+/** Of layers that have one, with its priority. */
+const baselines: Record<string, { baseline: string; priority: number } | undefined> = { ads: { baseline: "morning-reports", priority: 7 }, dws: { baseline: "summaries", priority: 5 } };
 const owners = ["ann", "bo", "chen", "dana"];
 
 /** Applies the nodes and submits the backfills; gives the ids of these. */
@@ -25,7 +27,7 @@ export async function seed(): Promise<Record<"done" | "failed" | "running" | "fr
       const upstreams = layer === "ods" ? [] : same ? [same] : [before[i % before.length] ?? "", before[(i * 3 + 1) % before.length] ?? ""].filter((v, j, all) => all.indexOf(v) === j);
       nodes.push({
         id, name: names[table] ?? table.replaceAll("_", " "), workspace: layer === "ods" ? "ingest" : layer === "ads" ? "reports" : "warehouse", owner: owners[n++ % owners.length],
-        description: `One partition of ${layer}.${table} a day.`, priority: [1, 3, 5, 7][n % 4], baseline: layer === "ads" ? "morning-reports" : undefined,
+        description: `One partition of ${layer}.${table} a day.`, ...baselines[layer],
         upstreams: upstreams.map((node) => ({ node })), params: [{ name: "dt", value: "${yyyymmdd}" }],
         schedule: { kind: "daily", at: `0${1 + Math.floor(n / 8)}:${String((n * 7) % 60).padStart(2, "0")}:00`, auto: layer !== "ads" },
         code: codeOf(id, layer, table),
