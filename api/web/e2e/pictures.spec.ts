@@ -38,7 +38,8 @@ for (const [view, path] of Object.entries(views)) {
         for (const locale of ["en-GB", "zh-CN"]) {
           const name = `${width}-${colorScheme}-${locale.slice(0, 2)}`;
           if (looks && !looks.includes(name)) continue;
-          const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, locale, reducedMotion: "reduce" });
+          const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, locale, reducedMotion: "reduce" });
+          const page = await context.newPage();
           const broken: string[] = [];
           page.on("pageerror", (error) => broken.push(error.message));
           await page.goto(path(seeded));
@@ -47,7 +48,7 @@ for (const [view, path] of Object.entries(views)) {
           await page.screenshot({ path: `../../.bin/page/pictures/${view}-${name}.png` });
           if (width === 1440 && locale === "en-GB") await accessible(page);
           expect(broken).toEqual([]);
-          await page.close();
+          await context.close();
         }
       }
     }
