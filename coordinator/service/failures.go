@@ -1,12 +1,14 @@
 package service
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/state"
@@ -117,7 +119,7 @@ func (f *failures) add(i uint64, last *state.Attempt) {
 	key.cause = common(text, f.p.Nodes[at.Node].Spec.Id, agent)
 	g := f.groups[key]
 	if g == nil && len(f.groups) >= failureGroups {
-		key.cause = "…"
+		key.cause = differing
 		g = f.groups[key]
 	}
 	if g == nil {
@@ -156,45 +158,35 @@ func (g *failureGroup) told(p *state.Plan) v1.FailureGroup {
 	return out
 }
 
+// differing stands in a cause for what is not the same in all.
+const differing = "…"
+
 // common is what a cause has in common with others of its kind: words with a digit,
-// and the names given, become "…".
+// and the names given, are left out.
 func common(cause string, names ...string) string {
 	cause = cause[:min(failureText, len(cause))]
-	var out strings.Builder
-	differs := false
-	word := func(w string) {
-		bare := strings.TrimRight(w, ".:")
-		if bare == "" || !strings.ContainsFunc(bare, unicode.IsDigit) && !slices.Contains(names, bare) {
-			out.WriteString(w)
-			differs = false
-			return
-		}
-		if !differs {
-			out.WriteString("…")
-		}
-		out.WriteString(w[len(bare):])
-		differs = len(bare) == len(w)
-	}
+	out := make([]byte, 0, len(cause))
 	for len(cause) > 0 {
 		n := strings.IndexFunc(cause, func(c rune) bool { return !partOfWord(c) })
-		if n < 0 {
+		switch n {
+		case 0:
+			_, n = utf8.DecodeRuneInString(cause)
+			out = append(out, cause[:n]...)
+		case -1:
 			n = len(cause)
+			fallthrough
+		default:
+			bare := strings.TrimRight(cause[:n], ".:")
+			if strings.ContainsFunc(bare, unicode.IsDigit) || bare != "" && slices.Contains(names, bare) {
+				out = bytes.TrimSuffix(out, []byte(differing+" ")) // a date and a time are one thing
+				out = append(append(out, differing...), cause[len(bare):n]...)
+			} else {
+				out = append(out, cause[:n]...)
+			}
 		}
-		if n > 0 {
-			word(cause[:n])
-			cause = cause[n:]
-			continue
-		}
-		n = strings.IndexFunc(cause, partOfWord)
-		if n < 0 {
-			n = len(cause)
-		}
-		between := cause[:n]
 		cause = cause[n:]
-		out.WriteString(between)
-		differs = false
 	}
-	return strings.ToValidUTF8(out.String(), "")
+	return strings.ToValidUTF8(string(out), "")
 }
 
 func partOfWord(c rune) bool {

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"slices"
 
 	"backfleet/api/convert"
 	"backfleet/api/server"
@@ -42,9 +41,8 @@ func (s *Service) Graph(_ context.Context, q server.GraphQuery) (*v1.Graph, erro
 		if at == 0 {
 			continue
 		}
-		ups := g.Upstreams(i)
-		for k, u := range ups {
-			if place[u] > 0 && !slices.Contains(ups[:k], u) {
+		for _, u := range g.Upstreams(i) {
+			if place[u] > 0 {
 				out.Edges = append(out.Edges, place[u]-1, at-1)
 			}
 		}

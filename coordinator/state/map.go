@@ -42,21 +42,29 @@ func (p *Plan) Map(w Window, ranks *Ranks) []uint8 {
 	return cells
 }
 
-// lowest lowers the ranks of rows to those of a position's instances.
+// lowest lowers the ranks of rows to those of a position's instances. Numbers go up
+// with nodes, so that a chunk is looked for once.
 func (p *Plan) lowest(pos, from int, rowOf []int32, ranks *Ranks, rows []uint8) {
 	var k *chunk[Status]
 	at := uint64(1) << 63 // of the chunk at hand: none
-	p.EachRange(pos, from, from+len(rowOf), func(node int, lo, hi uint64) {
-		row := &rows[rowOf[node-from]]
+	first, before := p.Sums(pos)
+	for n, row := range rowOf {
+		var lo, hi uint64
+		if before != nil {
+			lo, hi = first+uint64(before[from+n]), first+uint64(before[from+n+1])
+		} else {
+			lo, hi = p.NodeRange(pos, from+n)
+		}
 		for i := lo; i < hi; i++ {
-			if n := i >> chunkBits; n != at {
-				k, at = p.status.chunk(n), n
+			if i>>chunkBits != at {
+				at = i >> chunkBits
+				k = p.status.chunk(at)
 			}
 			status := Pending
 			if k != nil {
 				status = k.cells[i&chunkMask]
 			}
-			*row = min(*row, ranks[status])
+			rows[row] = min(rows[row], ranks[status])
 		}
-	})
+	}
 }

@@ -293,22 +293,13 @@ func (p *Plan) NodeSize(node int) uint64 {
 	return n
 }
 
-// EachRange calls f with the range of numbers that each of some nodes, a half-open
-// range of indices, has at a position, if it has any.
-func (p *Plan) EachRange(pos, from, to int, f func(node int, lo, hi uint64)) {
-	if len(p.blocks.all) > 1 || p.blocks.all[0].row != nil {
-		for n := from; n < to; n++ {
-			if lo, hi := p.NodeRange(pos, n); lo < hi {
-				f(n, lo, hi)
-			}
-		}
-		return
+// Sums gives, for going through all nodes of a position at once, the first number
+// there and how many come before each node, the total behind the last; nil for a
+// plan that was extended, whose nodes have their numbers apart.
+func (p *Plan) Sums(pos int) (first uint64, before []uint32) {
+	b := &p.blocks.all[0]
+	if len(p.blocks.all) > 1 || b.row != nil {
+		return 0, nil
 	}
-	number := &p.blocks.all[0].number
-	base, sums := number.base[pos], number.shapes[number.shape[pos]]
-	for n := from; n < to; n++ {
-		if sums[n] < sums[n+1] {
-			f(n, base+uint64(sums[n]), base+uint64(sums[n+1]))
-		}
-	}
+	return b.number.base[pos], b.number.shapes[b.number.shape[pos]]
 }
