@@ -15,6 +15,8 @@ export interface Column<T> {
   width: number;
   /** The word by which the list is asked for in its order. */
   sort?: string;
+  /** Stays in sight at the end while the others scroll. */
+  stays?: boolean;
   render: (item: T) => ReactNode;
 }
 
@@ -89,7 +91,7 @@ function More({ load, loading }: { load: () => void; loading: boolean }) {
 
 function Head<T>({ column, sort, onSort }: { column: Column<T>; sort?: string; onSort?: (sort: string) => void }) {
   const word = column.sort;
-  if (!word || !onSort) return <th scope="col">{column.title}</th>;
+  if (!word || !onSort) return <th scope="col" data-stays={column.stays}>{column.title}</th>;
   const way = sort === word ? "ascending" : sort === `-${word}` ? "descending" : undefined;
   return (
     <th scope="col" aria-sort={way}>
@@ -117,7 +119,7 @@ function Row<T>({ item, index, items, columns, selection }: { item: T; index: nu
   return (
     <tr data-row aria-rowindex={index + 2} data-chosen={chosen || undefined} style={{ height }}>
       {selection ? <td><Checkbox aria-label={selection.label(item)} checked={chosen} onChange={(e) => tick(e.target.checked, "shiftKey" in e.nativeEvent && e.nativeEvent.shiftKey === true)} /></td> : null}
-      {columns.map((c) => <td key={c.key}>{c.render(item)}</td>)}
+      {columns.map((c) => <td key={c.key} data-stays={c.stays}>{c.render(item)}</td>)}
     </tr>
   );
 }
