@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -111,8 +110,7 @@ func (h handlers) ForgetAgent(c *gin.Context, id string, p v1.ForgetAgentParams)
 
 // removed answers that something is there no more.
 func (h handlers) removed(c *gin.Context, id string, index uint64) {
-	setIndex(c, index)
-	h.reply(c, http.StatusOK, &v1.Removal{ID: id, Index: index}, nil)
+	h.written(c, index, &v1.Removal{ID: id, Index: index}, nil)
 }
 
 // operatorsWrite is writeFor for what only operators may.
@@ -159,11 +157,7 @@ func (h handlers) CreateJoinToken(c *gin.Context, _ v1.CreateJoinTokenParams) {
 }
 
 func readJoinToken(body v1.JoinTokenRequest) (TokenToMake, error) {
-	const mostText = 1000
 	out := TokenToMake{Description: body.Description, Groups: slices.Compact(slices.Sorted(slices.Values(body.Groups)))}
-	if n := utf8.RuneCountInString(body.Description); n > mostText {
-		return out, fault.Field("description", "%d characters were given: expected at most %d", n, mostText)
-	}
 	if n := len(body.Groups); n > mostAgents {
 		return out, fault.Field("groups", "%d are named: expected at most %d, or none for all", n, mostAgents)
 	}
@@ -173,40 +167,19 @@ func readJoinToken(body v1.JoinTokenRequest) (TokenToMake, error) {
 		}
 	}
 	var err error
-	if out.ExpiresIn, err = seconds("expiresInSeconds", body.ExpiresInSeconds); err != nil {
-		return out, err
-	}
-	if body.ExpiresAt != nil {
-		if out.ExpiresAt = *body.ExpiresAt; out.ExpiresIn > 0 {
-			return out, fault.Field("expiresAt", "expiresInSeconds is given too: leave one of them out")
-		}
-	}
-	return out, nil
+	out.ExpiresIn, out.ExpiresAt, err = readToken(body.Description, body.ExpiresInSeconds, body.ExpiresAt)
+	return out, err
 }
 
 func (h handlers) ListJoinTokens(c *gin.Context, p v1.ListJoinTokensParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err == nil {
-		err = caller(c).operators("", "who may join the cluster")
-	}
-	if err != nil {
+	if err := caller(c).operators("", "who may join the cluster"); err != nil {
 		h.fail(c, err)
 		return
 	}
-	items, next, err := h.Backend.JoinTokens(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.JoinTokenPage{Items: items, Next: next}, err)
+	named[v1.JoinTokenPage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.JoinTokens)
 }
 
 func (h handlers) RevokeJoinToken(c *gin.Context, id string, p v1.RevokeJoinTokenParams) {
 	w, err := operatorsWrite(c, p.Why, "who may join the cluster")
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	index, err := h.Backend.RevokeJoinToken(c.Request.Context(), w, id)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	h.removed(c, id, index)
+	h.remove(c, w, err, id, h.Backend.RevokeJoinToken)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -50,13 +49,7 @@ type NotificationFilter struct {
 }
 
 func (h handlers) ListChannels(c *gin.Context, p v1.ListChannelsParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.Channels(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.ChannelPage{Items: items, Next: next}, err)
+	named[v1.ChannelPage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.Channels)
 }
 
 func (h handlers) GetChannel(c *gin.Context, name string, _ v1.GetChannelParams) {
@@ -70,16 +63,7 @@ func (h handlers) PutChannel(c *gin.Context, name string, p v1.PutChannelParams)
 
 func (h handlers) RemoveChannel(c *gin.Context, name string, p v1.RemoveChannelParams) {
 	w, err := operatorsWrite(c, p.Why, "a channel")
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	index, err := h.Backend.RemoveChannel(c.Request.Context(), w, name)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	h.removed(c, name, index)
+	h.remove(c, w, err, name, h.Backend.RemoveChannel)
 }
 
 func (h handlers) TestChannel(c *gin.Context, name string, p v1.TestChannelParams) {
@@ -89,10 +73,7 @@ func (h handlers) TestChannel(c *gin.Context, name string, p v1.TestChannelParam
 		return
 	}
 	result, index, err := h.Backend.TestChannel(c.Request.Context(), w, name)
-	if err == nil {
-		setIndex(c, index)
-	}
-	h.reply(c, http.StatusOK, result, err)
+	h.written(c, index, result, err)
 }
 
 func (h handlers) ListNotifications(c *gin.Context, p v1.ListNotificationsParams) {
@@ -133,10 +114,7 @@ func (h handlers) RetryNotification(c *gin.Context, text v1.NotificationID, p v1
 		return
 	}
 	result, index, err := h.Backend.RetryNotification(c.Request.Context(), w, id)
-	if err == nil {
-		setIndex(c, index)
-	}
-	h.reply(c, http.StatusOK, result, err)
+	h.written(c, index, result, err)
 }
 
 func (h handlers) RetryNotifications(c *gin.Context, p v1.RetryNotificationsParams) {

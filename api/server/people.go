@@ -134,13 +134,7 @@ func (w Write) User() string {
 }
 
 func (h handlers) ListBaselines(c *gin.Context, p v1.ListBaselinesParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.Baselines(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.BaselinePage{Items: items, Next: next}, err)
+	named[v1.BaselinePage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.Baselines)
 }
 
 func (h handlers) ListUsers(c *gin.Context, p v1.ListUsersParams) {
@@ -182,24 +176,12 @@ func (h handlers) PutUser(c *gin.Context, name string, p v1.PutUserParams) {
 		return
 	}
 	result, index, err := h.Backend.PutUser(c.Request.Context(), w, user)
-	if err == nil {
-		setIndex(c, index)
-	}
-	h.reply(c, http.StatusOK, result, err)
+	h.written(c, index, result, err)
 }
 
 func (h handlers) RemoveUser(c *gin.Context, name string, p v1.RemoveUserParams) {
 	w, err := adminsWrite(c, p.Why)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	index, err := h.Backend.RemoveUser(c.Request.Context(), w, name)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	h.removed(c, name, index)
+	h.remove(c, w, err, name, h.Backend.RemoveUser)
 }
 
 // adminsWrite is writeFor for what only admins may.
@@ -274,38 +256,32 @@ func (h handlers) CreateToken(c *gin.Context, _ v1.CreateTokenParams) {
 }
 
 func readUserToken(body v1.TokenRequest) (UserToken, error) {
-	const mostText = 1000
 	out := UserToken{Description: body.Description, Role: convert.ReadRole(body.Role), Workspaces: slices.Compact(slices.Sorted(slices.Values(body.Workspaces)))}
-	if n := utf8.RuneCountInString(body.Description); n > mostText {
-		return out, fault.Field("description", "%d characters were given: expected at most %d", n, mostText)
+	err := cmp.Or(word("role", body.Role), convert.OfRole(out.Role, body.Workspaces))
+	if err == nil {
+		out.ExpiresIn, out.ExpiresAt, err = readToken(body.Description, body.ExpiresInSeconds, body.ExpiresAt)
 	}
-	if err := cmp.Or(word("role", body.Role), convert.OfRole(out.Role, body.Workspaces)); err != nil {
-		return out, err
+	return out, err
+}
+
+// readToken checks what every token has: a description, and perhaps an end.
+func readToken(description string, inSeconds int64, at *time.Time) (in time.Duration, moment time.Time, err error) {
+	const mostText = 1000
+	if n := utf8.RuneCountInString(description); n > mostText {
+		return 0, moment, fault.Field("description", "%d characters were given: expected at most %d", n, mostText)
 	}
-	var err error
-	if out.ExpiresIn, err = seconds("expiresInSeconds", body.ExpiresInSeconds); err != nil {
-		return out, err
+	if in, err = seconds("expiresInSeconds", inSeconds); err != nil || at == nil {
+		return in, moment, err
 	}
-	if body.ExpiresAt != nil {
-		if out.ExpiresAt = *body.ExpiresAt; out.ExpiresIn > 0 {
-			return out, fault.Field("expiresAt", "expiresInSeconds is given too: leave one of them out")
-		}
+	if in > 0 {
+		return 0, moment, fault.Field("expiresAt", "expiresInSeconds is given too: leave one of them out")
 	}
-	return out, nil
+	return 0, *at, nil
 }
 
 func (h handlers) RevokeToken(c *gin.Context, id string, p v1.RevokeTokenParams) {
 	w, err := writeFor(c, p.Why)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	index, err := h.Backend.RevokeToken(c.Request.Context(), w, id)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	h.removed(c, id, index)
+	h.remove(c, w, err, id, h.Backend.RevokeToken)
 }
 
 func (h handlers) ListAudit(c *gin.Context, p v1.ListAuditParams) {

@@ -33,13 +33,7 @@ func (h handlers) ListSchedule(c *gin.Context, p v1.ListScheduleParams) {
 }
 
 func (h handlers) ListResourceGroups(c *gin.Context, p v1.ListResourceGroupsParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.ResourceGroups(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.ResourceGroupPage{Items: items, Next: next}, err)
+	named[v1.ResourceGroupPage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.ResourceGroups)
 }
 
 func (h handlers) GetResourceGroup(c *gin.Context, name string, _ v1.GetResourceGroupParams) {
@@ -52,13 +46,7 @@ func (h handlers) PutResourceGroup(c *gin.Context, name string, p v1.PutResource
 }
 
 func (h handlers) ListWorkspaces(c *gin.Context, p v1.ListWorkspacesParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.Workspaces(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.WorkspacePage{Items: items, Next: next}, err)
+	named[v1.WorkspacePage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.Workspaces)
 }
 
 func (h handlers) GetWorkspace(c *gin.Context, id string, _ v1.GetWorkspaceParams) {
@@ -71,13 +59,7 @@ func (h handlers) PutWorkspace(c *gin.Context, id string, p v1.PutWorkspaceParam
 }
 
 func (h handlers) ListRegions(c *gin.Context, p v1.ListRegionsParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.Regions(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.RegionPage{Items: items, Next: next}, err)
+	named[v1.RegionPage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.Regions)
 }
 
 func (h handlers) GetRegion(c *gin.Context, id string, _ v1.GetRegionParams) {
@@ -90,13 +72,7 @@ func (h handlers) PutRegion(c *gin.Context, id string, p v1.PutRegionParams) {
 }
 
 func (h handlers) ListDataSources(c *gin.Context, p v1.ListDataSourcesParams) {
-	pg, err := page(p.Cursor, p.Limit)
-	if err != nil {
-		h.fail(c, err)
-		return
-	}
-	items, next, err := h.Backend.DataSources(c.Request.Context(), strings.ToLower(p.Contains), pg)
-	h.reply(c, http.StatusOK, &v1.DataSourcePage{Items: items, Next: next}, err)
+	named[v1.DataSourcePage](h, c, p.Cursor, p.Limit, p.Contains, h.Backend.DataSources)
 }
 
 func (h handlers) GetDataSource(c *gin.Context, name string, _ v1.GetDataSourceParams) {
@@ -110,16 +86,38 @@ func (h handlers) PutDataSource(c *gin.Context, name string, p v1.PutDataSourceP
 
 func (h handlers) RemoveDataSource(c *gin.Context, name string, p v1.RemoveDataSourceParams) {
 	w, err := operatorsWrite(c, p.Why, "what is set for all")
+	h.remove(c, w, err, name, h.Backend.RemoveDataSource)
+}
+
+// named answers with a page of things that have a name.
+func named[P ~struct {
+	Items []T  `json:"items"`
+	Next  Next `json:"next,omitempty"`
+}, T any](h handlers, c *gin.Context, cursor string, limit int, contains string, list func(context.Context, string, Page) ([]T, Next, error)) {
+	pg, err := page(cursor, limit)
 	if err != nil {
 		h.fail(c, err)
 		return
 	}
-	index, err := h.Backend.RemoveDataSource(c.Request.Context(), w, name)
-	if err != nil {
-		h.fail(c, err)
-		return
+	items, next, err := list(c.Request.Context(), strings.ToLower(contains), pg)
+	h.reply(c, http.StatusOK, &P{Items: items, Next: next}, err)
+}
+
+// remove removes what has an id, unless there is an error already, and answers so.
+func (h handlers) remove(c *gin.Context, w Write, err error, id string, remove func(context.Context, Write, string) (uint64, error)) {
+	var index uint64
+	if err == nil {
+		index, err = remove(c.Request.Context(), w, id)
 	}
-	h.removed(c, name, index)
+	h.written(c, index, &v1.Removal{ID: id, Index: index}, err)
+}
+
+// written answers with what an entry of the log made of something.
+func (h handlers) written(c *gin.Context, index uint64, result any, err error) {
+	if err == nil {
+		setIndex(c, index)
+	}
+	h.reply(c, http.StatusOK, result, err)
 }
 
 // put reads a setting from the body, sets it and answers with it.
@@ -142,8 +140,7 @@ func put[B any, W *wire.PutResourceGroup | *wire.PutWorkspace | *wire.PutRegion 
 	}
 	result, index, err := set(c.Request.Context(), w, value)
 	if err == nil {
-		setIndex(c, index)
 		c.Header(headerTag, strconv.Quote(strconv.FormatUint(index, 10)))
 	}
-	h.reply(c, http.StatusOK, result, err)
+	h.written(c, index, result, err)
 }
