@@ -113,7 +113,7 @@ export class Session {
 
   /** Sends a request, again with the same key while it may succeed later. */
   async send(request: Request): Promise<Response> {
-    const prepared = this.prepare(request);
+    const prepared = await this.prepare(request);
     const tries = this.options.tries ?? 5;
     for (let n = 1; ; n++) {
       let response: Response | undefined;
@@ -137,13 +137,15 @@ export class Session {
     }
   }
 
-  private prepare(request: Request): Request {
+  private async prepare(request: Request): Promise<Request> {
     const url = new URL(request.url);
     const reads = request.method === "GET" || url.pathname.endsWith("/preview");
     if (reads && this.index > 0n && url.searchParams.get("consistency") !== "stale" && !url.searchParams.has("min_index")) {
       url.searchParams.set("min_index", String(this.index));
     }
-    const prepared = new Request(url, request);
+    // Bytes, not the request itself: browsers send a body that is a stream over HTTP/2 only.
+    const body = request.body ? await request.arrayBuffer() : undefined;
+    const prepared = new Request(url, { method: request.method, headers: request.headers, signal: request.signal, credentials: request.credentials, body });
     if (this.options.token) {
       prepared.headers.set("Authorization", `Bearer ${this.options.token}`);
     }
