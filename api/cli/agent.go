@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -329,29 +329,34 @@ takes the ids from standard input.`,
 
 // remove takes things away one after the other, and tells of those that are.
 func (o *acting) remove(ctx context.Context, ids []string, done string, one func(*client.Client, context.Context, string, string) (*v1.Removal, error)) error {
+	return oneByOne(o, ids, func(cl *client.Client, id string) (*v1.Removal, error) { return one(cl, ctx, id, o.why) },
+		func(r v1.Removal) (name, text string) { return r.ID, r.ID + " is " + done })
+}
+
+// oneByOne does one thing after the other, up to the first that is refused, and
+// answers with those that were done: each by its name, or with a line.
+func oneByOne[A, T any](o *acting, list []A, do func(*client.Client, A) (*T, error), line func(T) (name, text string)) error {
 	cl, err := o.begin()
 	if err != nil {
 		return err
 	}
-	var removed []v1.Removal
-	for _, id := range ids {
-		var r *v1.Removal
-		if r, err = one(cl, ctx, id, o.why); err != nil {
+	var done []T
+	var names, lines []string
+	for _, one := range list {
+		var result *T
+		if result, err = do(cl, one); err != nil {
 			break
 		}
-		removed = append(removed, *r)
+		name, text := line(*result)
+		done, names, lines = append(done, *result), append(names, name), append(lines, text)
 	}
-	if len(removed) == 0 {
+	if len(done) == 0 {
 		return err
 	}
-	names := slices.Clone(ids[:len(removed)])
-	failed := o.output.answer(removed, names, func(w io.Writer) {
-		for _, r := range removed {
-			fmt.Fprintf(w, "%s is %s\n", r.ID, done)
+	failed := o.output.answer(done, names, func(w io.Writer) {
+		for _, text := range lines {
+			fmt.Fprintln(w, text)
 		}
 	})
-	if err == nil {
-		err = failed
-	}
-	return err
+	return cmp.Or(err, failed)
 }

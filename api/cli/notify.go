@@ -102,7 +102,11 @@ and lower.`,
 		if err != nil {
 			return err
 		}
-		return o.applyChannels(c.Context(), list)
+		return oneByOne(o, list, func(cl *client.Client, one *wire.Channel) (*v1.Channel, error) {
+			return cl.PutChannel(c.Context(), one.Name, convert.ChannelSettings(one), o.why)
+		}, func(c v1.Channel) (name, text string) {
+			return c.Name, fmt.Sprintf("%s is applied: %s %s", c.Name, c.Kind, channelWhere(c))
+		})
 	}
 	return c
 }
@@ -125,33 +129,6 @@ func (o *acting) readChannels(path string) ([]*wire.Channel, error) {
 		return nil, fault.Field("--file", "%s cannot be read: expected a file of channels", path)
 	}
 	return channel.Read(filepath.Base(path), data)
-}
-
-// applyChannels puts one channel after the other, up to the first that is
-// refused.
-func (o *acting) applyChannels(ctx context.Context, list []*wire.Channel) error {
-	cl, err := o.begin()
-	if err != nil {
-		return err
-	}
-	var done []v1.Channel
-	var names []string
-	for _, one := range list {
-		var c *v1.Channel
-		if c, err = cl.PutChannel(ctx, one.Name, convert.ChannelSettings(one), o.why); err != nil {
-			break
-		}
-		done, names = append(done, *c), append(names, c.Name)
-	}
-	if len(done) == 0 {
-		return err
-	}
-	failed := o.output.answer(done, names, func(w io.Writer) {
-		for _, c := range done {
-			fmt.Fprintf(w, "%s is applied: %s %s\n", c.Name, c.Kind, channelWhere(c))
-		}
-	})
-	return cmp.Or(err, failed)
 }
 
 func (a *app) channelTest() *cobra.Command {
@@ -314,7 +291,9 @@ takes the ids from standard input.`,
 		if err != nil {
 			return err
 		}
-		return o.retry(c.Context(), ids)
+		return oneByOne(o, ids, func(cl *client.Client, id string) (*v1.Notification, error) {
+			return cl.RetryNotification(c.Context(), id, o.why)
+		}, func(n v1.Notification) (name, text string) { return n.ID, n.ID + " is tried again, to " + n.Channel })
 	}
 	return c
 }
@@ -331,30 +310,6 @@ func (o *acting) retryDead(ctx context.Context, name string) error {
 	return o.output.answer(r, nil, func(w io.Writer) {
 		fmt.Fprintf(w, "%s of channel %s tried again\n", number(r.Count, "notification"), name)
 	})
-}
-
-func (o *acting) retry(ctx context.Context, ids []string) error {
-	cl, err := o.begin()
-	if err != nil {
-		return err
-	}
-	var done []v1.Notification
-	for _, id := range ids {
-		var n *v1.Notification
-		if n, err = cl.RetryNotification(ctx, id, o.why); err != nil {
-			break
-		}
-		done = append(done, *n)
-	}
-	if len(done) == 0 {
-		return err
-	}
-	failed := o.output.answer(done, ids[:len(done)], func(w io.Writer) {
-		for _, n := range done {
-			fmt.Fprintf(w, "%s is tried again, to %s\n", n.ID, n.Channel)
-		}
-	})
-	return cmp.Or(err, failed)
 }
 
 // readNotify reads subscriptions as flags say them: CHANNEL or

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -90,7 +89,9 @@ A password never stands in a file: the file says where the agent finds it, as
 		if err != nil {
 			return err
 		}
-		return o.applySources(c.Context(), list)
+		return oneByOne(o, list, func(cl *client.Client, d *wire.DataSource) (*v1.DataSource, error) {
+			return cl.PutDataSource(c.Context(), d.Name, convert.DataSourceSettings(d), o.why)
+		}, func(s v1.DataSource) (name, text string) { return s.Name, s.Name + " is applied: " + whereText(s) })
 	}
 	return c
 }
@@ -107,36 +108,6 @@ func readSources(path string) ([]*wire.DataSource, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "the path %q cannot be resolved", path)
 	}
 	return datasource.Read(os.DirFS(filepath.Dir(whole)), filepath.Base(whole))
-}
-
-// applySources puts one data source after the other, up to the first that is
-// refused.
-func (o *acting) applySources(ctx context.Context, list []*wire.DataSource) error {
-	cl, err := o.begin()
-	if err != nil {
-		return err
-	}
-	var done []v1.DataSource
-	var names []string
-	for _, d := range list {
-		var s *v1.DataSource
-		if s, err = cl.PutDataSource(ctx, d.Name, convert.DataSourceSettings(d), o.why); err != nil {
-			break
-		}
-		done, names = append(done, *s), append(names, s.Name)
-	}
-	if len(done) == 0 {
-		return err
-	}
-	failed := o.output.answer(done, names, func(w io.Writer) {
-		for _, s := range done {
-			fmt.Fprintf(w, "%s is applied: %s\n", s.Name, whereText(s))
-		}
-	})
-	if err == nil {
-		err = failed
-	}
-	return err
 }
 
 func (a *app) sourceDelete() *cobra.Command {
