@@ -85,17 +85,17 @@ function useColumns(today: Map<string, State> | undefined): Column<Node>[] {
       return s ? <StateTag state={s} /> : dash;
     };
     return [
-      { key: "node", title: t("column.node"), width: 280, sort: "id", render: (n) => <span title={n.description}><NodeLink id={n.id} />{n.name && n.name !== n.id ? <span className="muted"> {n.name}</span> : null}</span> },
-      { key: "today", title: t("column.today"), width: 120, render: state },
+      { key: "node", title: t("column.node"), width: 230, sort: "id", render: (n) => <span title={n.description}><NodeLink id={n.id} />{n.name && n.name !== n.id ? <span className="muted"> {n.name}</span> : null}</span> },
+      { key: "today", title: t("column.today"), width: 116, render: state },
       { key: "strip", title: t("column.strip"), width: 156, render: (n) => <Strip node={n.id} /> },
-      { key: "schedule", title: t("column.schedule"), width: 190, render: (n) => <Schedule node={n} text={scheduleWords(t, language, n.schedule)} /> },
-      { key: "type", title: t("column.type"), width: 90, render: (n) => n.type ?? "shell" },
-      { key: "workspace", title: t("column.workspace"), width: 110, sort: "workspace", render: (n) => n.workspace || dash },
-      { key: "owner", title: t("column.owner"), width: 90, sort: "owner", render: (n) => n.owner || dash },
-      { key: "group", title: t("column.group"), width: 120, render: (n) => n.resourceGroup || dash },
-      { key: "baseline", title: t("column.baseline"), width: 130, render: (n) => n.baseline || dash },
+      { key: "schedule", title: t("column.schedule"), width: 180, render: (n) => <Schedule node={n} text={scheduleWords(t, language, n.schedule)} /> },
+      { key: "type", title: t("column.type"), width: 84, render: (n) => n.type ?? "shell" },
+      { key: "workspace", title: t("column.workspace"), width: 106, sort: "workspace", render: (n) => n.workspace || dash },
+      { key: "owner", title: t("column.owner"), width: 84, sort: "owner", render: (n) => n.owner || dash },
+      { key: "group", title: t("column.group"), width: 112, render: (n) => n.resourceGroup || dash },
+      { key: "baseline", title: t("column.baseline"), width: 124, render: (n) => n.baseline || dash },
       { key: "priority", title: t("column.priority"), width: 80, sort: "priority", render: (n) => n.priority || 1 },
-      { key: "actions", title: t("column.actions"), width: 70, render: (n) => <NodeMenu node={n}><Button type="text" size="small" icon={<MoreOutlined />} aria-label={t("actionsOf", { node: n.id })} /></NodeMenu> },
+      { key: "actions", title: <span className="hidden">{t("column.actions")}</span>, width: 48, stays: true, render: (n) => <NodeMenu node={n}><Button type="text" size="small" icon={<MoreOutlined />} aria-label={t("actionsOf", { node: n.id })} /></NodeMenu> },
     ];
   }, [t, language, today]);
 }
@@ -104,5 +104,5 @@ function Schedule({ node, text }: { node: Node; text: string }) {
   const { t } = useTranslation("nodes");
   const auto = node.schedule?.auto ?? false;
   const mode = node.mode && node.mode !== "normal" ? t(`mode.${node.mode}`) : "";
-  return <span title={text} className={auto ? undefined : "muted"}>{text}{auto ? "" : ` · ${t("autoOff")}`}{mode ? ` · ${mode}` : ""}</span>;
+  return <span title={`${text} · ${t(auto ? "autoOn" : "autoOff")}`} className={auto ? undefined : "muted"}>{auto ? "" : `${t("off")} · `}{text}{mode ? ` · ${mode}` : ""}</span>;
 }
