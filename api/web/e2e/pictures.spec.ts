@@ -10,6 +10,11 @@ type Seeded = Awaited<ReturnType<typeof seed>>;
 const views: Record<string, (s: Seeded) => string> = {
   nodes: () => "/nodes",
   node: () => "/nodes/dws_daily_sales",
+  nodeCode: () => "/nodes/dws_daily_sales?tab=code&date=2025-01-31",
+  nodeDurations: () => "/nodes/dws_customer_value?tab=durations",
+  nodeCoverage: () => "/nodes/dws_customer_value?tab=coverage&year=2025",
+  nodeInstances: () => "/nodes/dws_customer_value?tab=instances",
+  nodeDefinition: () => "/nodes/dws_daily_sales?tab=definition",
   graph: () => "/graph",
   wizard: () => "/backfills/new?root=ods_orders",
   backfills: () => "/backfills",
