@@ -18,6 +18,7 @@ import (
 const (
 	coverageMost = 1100 // days
 	coverageDays = 366  // unless asked otherwise
+	pastGlances  = 8    // that the past of a cycle costs
 )
 
 // coverage gathers what became of a node's dates.
@@ -133,7 +134,7 @@ func (c *coverage) newest(p *state.Plan, lo, hi uint64, out *v1.CoveredDate) {
 func (c *coverage) past(d calendar.Date) {
 	one := &c.found[d-c.from]
 	for i := range c.node.Schedule.Count(d, c.zone) {
-		if !c.glance() {
+		if c.glances -= pastGlances; c.glances <= 0 {
 			c.whole = false
 			return
 		}

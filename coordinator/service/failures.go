@@ -52,7 +52,10 @@ type failures struct {
 
 // Failures implements server.Overview.
 func (s *Service) Failures(_ context.Context, planID uint64, most int) (*v1.Failures, error) {
-	r := s.read()
+	return s.read().failures(planID, most)
+}
+
+func (r *reading) failures(planID uint64, most int) (*v1.Failures, error) {
 	p, err := r.plan(planID)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func (s *Service) Graph(_ context.Context, q server.GraphQuery) (*v1.Graph, erro
 	if err != nil {
 		return nil, err
 	}
-	out := &v1.Graph{Nodes: []v1.GraphNode{}, Edges: []int{}}
+	out := &v1.Graph{Nodes: make([]v1.GraphNode, 0, min(g.Len(), graphNodes)), Edges: []int{}}
 	place := make([]int, g.Len()) // in the answer, from 1; 0: left out
 	kept := 0
 	for i := range place {

@@ -2,6 +2,9 @@ package service
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"weak"
 
 	"backfleet/api/server"
 	v1 "backfleet/api/v1"
@@ -36,6 +39,10 @@ func (s *Service) Map(_ context.Context, planID uint64, asked server.MapWindow) 
 		return nil, err
 	}
 	w.Rows, w.Columns = min(w.Nodes, asked.Rows), min(w.Dates, asked.Columns)
+	return s.maps.of(p, w, func() *v1.BackfillMap { return draw(p, w) }), nil
+}
+
+func draw(p *state.Plan, w state.Window) *v1.BackfillMap {
 	out := &v1.BackfillMap{
 		Backfill: plan.FormatID(p.ID), Nodes: len(p.Nodes), Dates: len(p.Dates),
 		NodeFrom: w.NodeFrom, NodeCount: w.Nodes, DateFrom: w.DateFrom, DateCount: w.Dates, Rows: w.Rows, Columns: w.Columns,
@@ -49,7 +56,43 @@ func (s *Service) Map(_ context.Context, planID uint64, asked server.MapWindow) 
 		pos := w.Column(c)
 		out.ColumnDates[c], out.ColumnGroups[c] = p.Dates[pos].String(), p.Group(pos)+1
 	}
-	return out, nil
+	return out
+}
+
+// drawn are the maps that were drawn last. A plan is another value as soon as
+// anything of it has changed, so that one that stands still is drawn once for all who
+// look at it again and again.
+type drawn struct {
+	mu   sync.Mutex
+	maps []drawnMap // the newest last
+}
+
+type drawnMap struct {
+	of  weak.Pointer[state.Plan] // not kept alive by this
+	w   state.Window
+	out *v1.BackfillMap
+}
+
+const drawnMost = 4
+
+func (d *drawn) of(p *state.Plan, w state.Window, draw func() *v1.BackfillMap) *v1.BackfillMap {
+	of := weak.Make(p)
+	d.mu.Lock()
+	for _, m := range d.maps {
+		if m.of == of && m.w == w {
+			d.mu.Unlock()
+			return m.out
+		}
+	}
+	d.mu.Unlock()
+	out := draw()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.maps) == drawnMost {
+		d.maps = slices.Delete(d.maps, 0, 1)
+	}
+	d.maps = append(d.maps, drawnMap{of, w, out})
+	return out
 }
 
 // part is how much of a plan's nodes or dates a window has.

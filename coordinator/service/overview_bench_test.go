@@ -26,6 +26,7 @@ func BenchmarkMap(b *testing.B) {
 		b.Run(one.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
+				r.maps = drawn{}
 				m, err := r.Map(b.Context(), id, one.w)
 				if err != nil {
 					b.Fatal(err)

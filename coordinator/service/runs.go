@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -12,35 +13,40 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// Runs implements server.Overview. The cursor names the instance that was looked at
-// last, or the plan that was gone through last.
+// Runs implements server.Overview.
 func (s *Service) Runs(_ context.Context, id string, page server.Page) ([]v1.Run, server.Next, error) {
-	r := s.read()
+	return s.read().runs(id, page)
+}
+
+// runs is a page of them. Its cursor names the instance or the plan that the page
+// after begins with.
+func (r *reading) runs(id string, page server.Page) ([]v1.Run, server.Next, error) {
 	if _, err := r.node(id); err != nil {
 		return nil, "", err
 	}
 	list := listName("run", "", id)
-	last, err := after(page, list)
+	first, err := after(page, list)
 	if err != nil {
 		return nil, "", err
 	}
 	w := &runs{reading: r, node: id, most: page.Limit}
 	below := uint64(0)
-	switch {
-	case strings.Contains(last, "."):
-		w.plan, w.from, err = convert.ParseInstanceID(last)
-		below = w.plan + 1
-	case last != "":
-		below, err = convert.ParsePlanID(last)
-	}
-	if err != nil {
-		return nil, "", badCursor()
+	if first != "" {
+		planID, _, within := strings.Cut(first, ".")
+		if within {
+			w.plan, w.from, err = convert.ParseInstanceID(first)
+		}
+		id, errPlan := convert.ParsePlanID(planID)
+		if cmp.Or(err, errPlan) != nil {
+			return nil, "", badCursor()
+		}
+		below = id + 1
 	}
 	r.st.Plans(below, w.of)
-	if w.last == "" {
+	if w.next == "" {
 		return w.out, "", nil
 	}
-	return w.out, cursor(list, w.last), nil
+	return w.out, cursor(list, w.next), nil
 }
 
 // runs gathers a page of runs of a node.
@@ -48,17 +54,17 @@ type runs struct {
 	*reading
 	node string
 	most int
-	plan uint64 // in which to go on after the instance from; 0: none
+	plan uint64 // that begins with the instance from; 0: none
 	from uint64
 	out  []v1.Run
-	last string // where the page ended; empty: at the end of all
+	next string // what the page after begins with; empty: there is none
 }
 
 // of goes through a plan, from its latest date to its earliest; false: the page
 // ends.
 func (w *runs) of(p *state.Plan) bool {
 	if !w.glance() {
-		w.last = plan.FormatID(p.ID + 1)
+		w.next = plan.FormatID(p.ID)
 		return false
 	}
 	n, ok := p.NodeIndex(w.node)
@@ -82,7 +88,7 @@ func (w *runs) of(p *state.Plan) bool {
 		w.glance()
 		lo, hi := p.NodeRange(pos, n)
 		if resumed && pos == at.Pos {
-			hi = min(hi, w.from)
+			hi = min(hi, w.from+1)
 		}
 		for i := hi; i > lo; i-- {
 			if !w.one(p, i-1) {
@@ -95,22 +101,24 @@ func (w *runs) of(p *state.Plan) bool {
 
 // one adds an instance if it is a run; false: the page ends before it.
 func (w *runs) one(p *state.Plan, i uint64) bool {
+	is := false
 	switch p.Status(i) {
 	case state.Succeeded, state.Failed, state.Stopped:
-	default:
-		w.glance()
-		return true
+		is = true
 	}
-	if len(w.out) == w.most || !w.glance() || !w.spend() {
-		w.last = plan.FormatInstance(p.ID, i+1)
+	if !w.glance() || is && (len(w.out) == w.most || !w.spend()) {
+		w.next = plan.FormatInstance(p.ID, i)
 		return false
+	}
+	if !is {
+		return true
 	}
 	all := w.st.Attempts(p, i)
 	if len(all) == 0 {
 		return true
 	}
-	a, place := &all[len(all)-1], plan.Place{}
-	place, _ = p.Locate(i)
+	a := &all[len(all)-1]
+	place, _ := p.Locate(i)
 	run := v1.Run{
 		Instance: plan.FormatInstance(p.ID, i), Backfill: plan.FormatID(p.ID), Kind: kindWord(p), Date: p.Dates[place.Pos].String(),
 		ScheduledTime: scheduled(p.Plan, place), State: outcomeWords[a.Outcome], StartedAt: maybe(a.StartedMs), EndedAt: maybe(a.EndedMs),

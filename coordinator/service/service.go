@@ -113,6 +113,7 @@ type Service struct {
 	rates       *rates
 	forecasting chan struct{} // holds one element while a forecast runs
 	ordered     atomic.Pointer[ordered]
+	maps        drawn
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // nil: not running
