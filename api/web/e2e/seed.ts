@@ -53,7 +53,7 @@ function codeOf(id: string, layer: string, table: string): string {
   const lines = [`# ${layer}.${table}, partition \${yyyymmdd}`, `echo "writing ${layer}.${table} dt=$dt"`];
   if (id === "dws_customer_value") lines.push('case "$dt" in 2025020[36]) echo "duplicate key customer_id=4711" >&2; exit 3 ;; esac');
   if (id === "dwd_payments") lines.push(waitsFor("payments", "echo paid"));
-  lines.push('for i in 1 2 3; do echo "batch $i of 3: $((RANDOM % 9000 + 1000)) rows"; done');
+  lines.push('for i in 1 2 3; do echo "batch $i of 3: $(($$ % 89 * 101 + i)) rows"; sleep 0.0$(($$ % 7)); done');
   return lines.join("\n") + "\n";
 }
 

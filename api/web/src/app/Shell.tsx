@@ -14,7 +14,7 @@ import { BasketButton } from "./BasketButton.tsx";
 import { useLine, useLiveStream } from "./live.ts";
 import { Login } from "./Login.tsx";
 import { useMe } from "./me.ts";
-import { narrow, useDark, useStored } from "./preferences.ts";
+import { narrow, useStored } from "./preferences.ts";
 import { useInstanceDrawer } from "./url.ts";
 
 const InstanceDrawer = lazy(() => import("../views/instance/InstanceDrawer.tsx"));
@@ -35,21 +35,19 @@ export function Shell() {
 
 function Frame() {
   const { t } = useTranslation();
-  const dark = useDark();
   const [small, setSmall] = useStored(narrow);
   const place = useLocation().pathname.split("/")[1] ?? "";
   const [instance, open] = useInstanceDrawer();
-  const look = dark ? "dark" : "light";
   return (
     <Layout style={{ height: "100%" }}>
       <a className="skip" href="#content">{t("skip")}</a>
-      <Layout.Sider theme={look} width={208} collapsedWidth={56} collapsed={small} breakpoint="lg" onBreakpoint={setSmall} trigger={null} style={{ borderInlineEnd: "1px solid var(--line)", background: "var(--surface)" }}>
+      <Layout.Sider theme="light" width={208} collapsedWidth={56} collapsed={small} breakpoint="xl" onBreakpoint={setSmall} trigger={null} style={{ borderInlineEnd: "1px solid var(--line)", background: "var(--surface)" }}>
         <nav aria-label={t("nav.main")} style={{ height: "100%", display: "flex", flexDirection: "column" }}>
           <Link to="/nodes" className="row" style={{ padding: "12px 16px", textDecoration: "none", color: "inherit", fontWeight: 600, fontSize: 16, flexWrap: "nowrap" }} aria-label={t("name")}>
             <img src="/icon.svg" alt="" width={24} height={24} />{small ? null : t("name")}
           </Link>
           <Menu
-            theme={look} mode="inline" selectedKeys={[place]} style={{ flex: 1, borderInlineEnd: 0, overflow: "auto" }}
+            theme="light" mode="inline" selectedKeys={[place]} style={{ flex: 1, borderInlineEnd: 0, overflow: "auto" }}
             items={places.map(([key, icon]) => ({ key, icon, title: t(`nav.${key}`), label: <Link to={`/${key}`}>{t(`nav.${key}`)}</Link> }))}
           />
           <Button type="text" icon={small ? <DoubleRightOutlined /> : <DoubleLeftOutlined />} onClick={() => setSmall(!small)} aria-label={t(small ? "nav.expand" : "nav.collapse")} />
