@@ -71,15 +71,15 @@ function useColumns(hide: InstanceColumn[] = []): Column<Instance>[] {
       column("id", 100, (i) => <InstanceLink id={i.id} />),
       column("node", 180, (i) => <NodeLink id={i.node} />),
       column("backfill", 80, (i) => <BackfillLink id={i.backfill} />),
-      column("date", 96, (i) => <span className="nowrap">{i.date}</span>),
+      column("date", 122, (i) => <span className="nowrap">{i.date}</span>),
       column("scheduled", 150, (i) => <Moment at={i.scheduledTime} />),
       column("state", 150, (i) => <InstanceState instance={i} />),
-      column("group", 60, (i) => i.group),
-      column("priority", 64, (i) => i.priority),
-      column("attempts", 72, (i) => i.attempts),
-      column("duration", 80, (i) => <Span from={i.startedAt} to={i.endedAt} />),
-      column("agent", 110, (i) => i.agent),
-      column("cause", 200, (i) => <span title={i.cause}>{i.cause ?? (i.dryRun ? t(`dryRunReason.${i.dryRun}`) : "")}</span>),
+      column("group", 64, (i) => i.group),
+      column("priority", 72, (i) => i.priority),
+      column("attempts", 80, (i) => i.attempts),
+      column("duration", 82, (i) => <Span from={i.startedAt} to={i.endedAt} />),
+      column("agent", 80, (i) => i.agent),
+      column("cause", 190, (i) => <span title={i.cause}>{i.cause ?? (i.dryRun ? t(`dryRunReason.${i.dryRun}`) : "")}</span>),
     ];
     const gone = new Set(hidden.split(","));
     return columns.filter((c) => !gone.has(c.key));

@@ -36,7 +36,7 @@ function GroupCard({ backfill, of: g }: { backfill: string; of: Group }) {
   const { t: ui } = useTranslation("ui");
   const may = useMay()("operateInstances");
   const [word, setWord] = useState<Word>();
-  const title = g.cause || t("failures.nocause");
+  const title = g.exitCode === undefined ? g.cause || t("failures.nocause") : g.cause.replace("exit code …", "") || t("failures.exit", { code: g.exitCode });
   const retried = g.retrying === g.instances;
   const hint = !may ? ui("steer.mayNot") : retried ? t("failures.retrying", { count: g.instances }) : "";
   return (

@@ -6,7 +6,7 @@ import { api, data, type Schema } from "../../app/api.ts";
 const most = 10_000;
 
 export async function gather(backfill: string, group: Schema<"FailureGroup">, signal: AbortSignal): Promise<string[]> {
-  const like = likeness(group.cause);
+  const like = likeness(group);
   const node = group.nodes <= group.nodeIds.length ? group.nodeIds : undefined;
   const found: string[] = [];
   let cursor: string | undefined;
@@ -21,7 +21,9 @@ export async function gather(backfill: string, group: Schema<"FailureGroup">, si
 }
 
 /** Whether a cause is of a group: the same but for what stands as `…`, and for its end, which is cut. */
-function likeness(cause: string): (cause: string) => boolean {
+function likeness({ cause: common, exitCode }: Schema<"FailureGroup">): (cause: string) => boolean {
+  // Groups may differ in nothing but the exit code, which their cause does not say.
+  const cause = exitCode === undefined ? common : common.replace("exit code …", `exit code ${exitCode}`);
   if (cause === "") return (other) => other === "";
   const parts = cause.split("…").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const form = new RegExp(`^${parts.join("[^]*?")}`);

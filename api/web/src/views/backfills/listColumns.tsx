@@ -14,17 +14,17 @@ import { useSize, useTimeLeft } from "./read.ts";
 export function useColumns(): Column<BackfillSummary>[] {
   const { t } = useTranslation("backfills");
   return useMemo(() => [
-    { key: "name", title: t("column.name"), width: 240, sort: "name", render: (b) => <span title={b.name}><BackfillLink id={b.id}>{b.name}</BackfillLink> <span className="mono muted">{b.id}</span></span> },
+    { key: "name", title: t("column.name"), width: 210, sort: "name", render: (b) => <span title={b.name}><BackfillLink id={b.id}>{b.name}</BackfillLink> <span className="mono muted">{b.id}</span></span> },
     { key: "state", title: t("column.state"), width: 150, sort: "state", render: (b) => <StateWord of={b} /> },
-    { key: "progress", title: t("column.progress"), width: 190, render: (b) => <Progress of={b} /> },
-    { key: "nodes", title: t("column.nodes"), width: 62, render: (b) => <Size id={b.id} what="nodes" /> },
-    { key: "days", title: t("column.days"), width: 62, render: (b) => <Size id={b.id} what="dates" /> },
-    { key: "range", title: t("column.range"), width: 180, render: (b) => <Size id={b.id} what="range" /> },
-    { key: "by", title: t("column.by"), width: 90, render: (b) => b.createdBy },
+    { key: "progress", title: t("column.progress"), width: 170, render: (b) => <Progress of={b} /> },
+    { key: "nodes", title: t("column.nodes"), width: 58, render: (b) => <Size id={b.id} what="nodes" /> },
+    { key: "days", title: t("column.days"), width: 58, render: (b) => <Size id={b.id} what="dates" /> },
+    { key: "range", title: t("column.range"), width: 176, render: (b) => <Size id={b.id} what="range" /> },
+    { key: "by", title: t("column.by"), width: 92, render: (b) => b.createdBy },
     { key: "created", title: t("column.created"), width: 146, sort: "created", render: (b) => <Moment at={b.createdAt} /> },
-    { key: "duration", title: t("column.duration"), width: 86, render: (b) => <Span from={b.createdAt} to={b.quiet ? b.changedAt : undefined} /> },
-    { key: "left", title: t("column.left"), width: 86, render: (b) => <Left of={b} /> },
-    { key: "actions", title: t("column.actions"), width: 124, render: (b) => <Actions of={b} /> },
+    { key: "duration", title: t("column.duration"), width: 82, render: (b) => <Span from={b.createdAt} to={b.quiet ? b.changedAt : undefined} /> },
+    { key: "left", title: t("column.left"), width: 82, render: (b) => <Left of={b} /> },
+    { key: "actions", title: t("column.actions"), width: 128, stays: true, render: (b) => <Actions of={b} /> },
   ], [t]);
 }
 

@@ -5,7 +5,7 @@ export const en = {
   new: "New backfill",
   tab: { submitted: "Submitted", pending: "Pending", instances: "Instances" },
   filter: {
-    name: "Backfill name or id", nodeText: "Node name or id", node: "Node ids", by: "Created by", created: "Created", dates: "Data timestamps", state: "State", mine: "Initiated by me", myNodes: "My nodes",
+    name: "Backfill name or id", nodeText: "Node name or id", node: "Node ids", by: "Created by", created: "Created", dates: "Dates", state: "State", mine: "Initiated by me", myNodes: "My nodes",
     group: "Group", from: "from", to: "to",
   },
   column: {
