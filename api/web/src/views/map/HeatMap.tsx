@@ -15,6 +15,7 @@ import { Minimap } from "./Minimap.tsx";
 import type { MapState, Picture } from "./picture.ts";
 import { useDescription } from "./useDescription.ts";
 import { instanceAt, useDetail, useExtent, useNodeIds, useOverview } from "./useMap.ts";
+import { useSize } from "./useSize.ts";
 import { asked, clamp, format, parse, whole, zoom, type Size, type View } from "./view.ts";
 
 const fields = { mapNodes: text(), mapDates: text() };
@@ -122,17 +123,6 @@ function useRested<T>(value: T | undefined): T | undefined {
     return () => clearTimeout(timer);
   }, [words, value, rested]);
   return rested.value;
-}
-
-function useSize(): [(element: HTMLDivElement | null) => (() => void) | undefined, Size | undefined] {
-  const [size, setSize] = useState<Size>();
-  const place = useMemo(() => (element: HTMLDivElement | null) => {
-    if (!element) return;
-    const watch = new ResizeObserver(() => setSize({ width: element.clientWidth, height: element.clientHeight }));
-    watch.observe(element);
-    return () => watch.disconnect();
-  }, []);
-  return [place, size];
 }
 
 function Zoom(to: { in: () => void; out: () => void; all: () => void }) {

@@ -1,15 +1,13 @@
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 
-import { useDark } from "../../app/preferences.ts";
-import { mapColours, mapStates, signs, type MapState, type Picture } from "./picture.ts";
+import { mapStates, type MapState, type Picture } from "./picture.ts";
+import { Swatch } from "./StateLegend.tsx";
 
 /** What the colours mean, how often each is on the screen; each can be switched off. */
 export function Legend({ picture, hidden, set }: { picture: Picture | undefined; hidden: ReadonlySet<MapState>; set: (hidden: ReadonlySet<MapState>) => void }) {
   const { t } = useTranslation("map");
   const counts = useMemo(() => picture?.counts() ?? {}, [picture]);
-  useDark(); // the colours below are those of the look
-  const colours = mapColours();
   const toggle = (state: MapState) => {
     const next = new Set(hidden);
     if (!next.delete(state)) next.add(state);
@@ -22,7 +20,7 @@ export function Legend({ picture, hidden, set }: { picture: Picture | undefined;
           key={state} type="button" aria-pressed={!hidden.has(state)} onClick={() => toggle(state)} title={t("states")}
           style={{ font: "inherit", color: "inherit", background: "none", border: "1px solid var(--line)", borderRadius: 4, padding: "2px 8px", cursor: "pointer", opacity: hidden.has(state) ? 0.5 : 1, textDecoration: hidden.has(state) ? "line-through" : "none" }}
         >
-          <span aria-hidden style={{ display: "inline-block", width: 16, textAlign: "center", borderRadius: 3, background: colours[state], color: state === "waiting" || state === "dryRun" ? "var(--text)" : "var(--surface)", marginInlineEnd: 6, fontSize: 11, fontWeight: 700 }}>{signs[state]}</span>
+          <Swatch state={state} />
           {t(`state.${state}`)} <span className="muted">{(counts[state] ?? 0).toLocaleString()}</span>
         </button>
       ))}
