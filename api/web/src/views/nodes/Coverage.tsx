@@ -44,7 +44,7 @@ export function Coverage({ node }: { node: string }) {
         <Button icon={<RightOutlined />} aria-label={t("coverage.after")} onClick={() => turn(year + 1)} />
         <Share year={year} yesterday={today.yesterday} by={by} />
       </div>
-      <section className="panel" style={{ overflow: "auto" }}>
+      <section className="panel" style={{ overflow: "auto", opacity: coverage.isPlaceholderData ? 0.5 : 1 }}>
         <Calendar year={year} late={today.yesterday} by={by} chosen={chosen} choose={choose} open={(date) => { const instance = by.get(date)?.instance; if (instance) open(instance); else choose([date, date]); }} />
       </section>
       <Key />

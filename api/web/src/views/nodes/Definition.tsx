@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 import type { Node } from "../../app/api.ts";
 import { choice, useUrl } from "../../app/url.ts";
 import { Code } from "../../ui/Code.tsx";
-import { yaml } from "./yaml.ts";
+import { yaml } from "../../ui/yaml.ts";
 
 const forms = ["yaml", "json"] as const;
 const fields = { form: choice(forms, "yaml") };

@@ -7,8 +7,8 @@ import { useTranslation } from "react-i18next";
 import { api, data, type Node } from "../../app/api.ts";
 import { FilterText, FilterWord, FilterWords } from "../../ui/filters.tsx";
 import { filtered, kinds, modes, type Change, type NodeFilters } from "./find.ts";
+import { types } from "./types.ts";
 
-export const types = ["shell", "python", "sql", "http", "check", "integration", "logical_dimension", "logical_fact", "logical_aggregate", "virtual"];
 const as = (words: readonly string[]) => words.map((value) => ({ value, label: value }));
 
 /** What is set less often is under "More filters", which is open where any of it is set. */
