@@ -1,11 +1,14 @@
 import { DeleteOutlined, ShoppingCartOutlined } from "@ant-design/icons";
-import { Link, useNavigate } from "@tanstack/react-router";
-import { Badge, Button, Drawer, Space } from "antd";
+import { useNavigate } from "@tanstack/react-router";
+import { Badge, Button, Drawer, Input, Space } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { NodeLink } from "../ui/links.tsx";
 import { useBasket } from "./basket.ts";
+
+/** So many are listed; the others are found by what they are called. */
+const shown = 100;
 
 /** The chosen nodes, wherever one is. */
 export function BasketButton() {
@@ -17,6 +20,10 @@ export function BasketButton() {
     setOpen(false);
     void navigate({ to: "/backfills/new" });
   };
+  const graph = () => {
+    setOpen(false);
+    void navigate({ to: "/graph", search: { node: basket.nodes.map((n) => n.id).join(",") } as never });
+  };
   return (
     <>
       <Badge count={basket.nodes.length} size="small" overflowCount={9999}>
@@ -27,24 +34,34 @@ export function BasketButton() {
         footer={
           <Space wrap>
             <Button type="primary" disabled={!basket.nodes.length} onClick={configure}>{t("basket.configure")}</Button>
-            <Link to="/graph" search={{ node: basket.nodes.map((n) => n.id).join(",") } as never} onClick={() => setOpen(false)}><Button disabled={!basket.nodes.length}>{t("basket.graph")}</Button></Link>
+            <Button disabled={!basket.nodes.length} onClick={graph}>{t("basket.graph")}</Button>
             <Button disabled={!basket.nodes.length} onClick={basket.clear}>{t("basket.clear")}</Button>
           </Space>
         }
       >
-        {basket.nodes.length ? (
-          <ul style={{ listStyle: "none", margin: 0, padding: 0 }}>
-            {basket.nodes.map((node) => (
-              <li key={node.id} className="row" style={{ justifyContent: "space-between", borderBottom: "1px solid var(--line)", padding: "4px 0", flexWrap: "nowrap" }}>
-                <span style={{ overflow: "hidden", textOverflow: "ellipsis" }}><NodeLink id={node.id} />{node.name ? <span className="muted"> {node.name}</span> : null}</span>
-                <Button type="text" icon={<DeleteOutlined />} aria-label={t("basket.remove", { node: node.id })} onClick={() => basket.remove([node.id])} />
-              </li>
-            ))}
-          </ul>
-        ) : (
-          <p className="muted">{t("basket.empty")}</p>
-        )}
+        {basket.nodes.length ? <Nodes /> : <p className="muted">{t("basket.empty")}</p>}
       </Drawer>
+    </>
+  );
+}
+
+function Nodes() {
+  const { t } = useTranslation();
+  const basket = useBasket();
+  const [text, setText] = useState("");
+  const found = basket.nodes.filter((n) => `${n.id} ${n.name ?? ""}`.toLowerCase().includes(text.trim().toLowerCase()));
+  return (
+    <>
+      {basket.nodes.length > 10 ? <Input allowClear value={text} onChange={(e) => setText(e.target.value)} placeholder={t("basket.find")} aria-label={t("basket.find")} style={{ marginBottom: 8 }} /> : null}
+      <ul style={{ listStyle: "none", margin: 0, padding: 0 }}>
+        {found.slice(0, shown).map((node) => (
+          <li key={node.id} className="row" style={{ justifyContent: "space-between", borderBottom: "1px solid var(--line)", padding: "4px 0", flexWrap: "nowrap" }}>
+            <span style={{ overflow: "hidden", textOverflow: "ellipsis" }}><NodeLink id={node.id} />{node.name ? <span className="muted"> {node.name}</span> : null}</span>
+            <Button type="text" icon={<DeleteOutlined />} aria-label={t("basket.remove", { node: node.id })} onClick={() => basket.remove([node.id])} />
+          </li>
+        ))}
+      </ul>
+      {found.length > shown ? <p className="muted">{t("basket.more", { count: found.length - shown })}</p> : null}
     </>
   );
 }

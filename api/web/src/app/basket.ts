@@ -18,14 +18,28 @@ export interface Basket {
   clear: () => void;
 }
 
+let last: { of: Chosen[]; ids: Set<string> } | undefined;
+
+/** Every row asks; there may be ten thousand in it. */
+function idsOf(nodes: Chosen[]): Set<string> {
+  if (last?.of !== nodes) last = { of: nodes, ids: new Set(nodes.map((n) => n.id)) };
+  return last.ids;
+}
+
 export function useBasket(): Basket {
   const [nodes] = useStored(stored);
-  const ids = new Set(nodes.map((n) => n.id));
   return {
     nodes,
-    has: (id) => ids.has(id),
-    add: (more) => stored.set([...stored.get(), ...more.filter((n) => !stored.get().some((have) => have.id === n.id)).map(({ id, name }) => ({ id, name }))]),
-    remove: (gone) => stored.set(stored.get().filter((n) => !gone.includes(n.id))),
+    has: (id) => idsOf(nodes).has(id),
+    add: (more) => {
+      const all = new Map(stored.get().map((n) => [n.id, n]));
+      for (const { id, name } of more) if (!all.has(id)) all.set(id, { id, name });
+      stored.set([...all.values()]);
+    },
+    remove: (ids) => {
+      const gone = new Set(ids);
+      stored.set(stored.get().filter((n) => !gone.has(n.id)));
+    },
     clear: () => stored.set([]),
   };
 }
