@@ -44,7 +44,7 @@ export const en = {
     none: "There is no log yet", noneHint: "Its lines are shown here as soon as it starts, as they are written.", attempt: "Attempt", newest: "newest", follow: "Follow", times: "Times", wrap: "Wrap lines",
     toStart: "To the start", toEnd: "To the end", copy: "Copy the lines", copyHint: "Copies the lines that are loaded; download has all", copied_one: "1 line copied", copied_other: "{{count}} lines copied",
     noCopy: "The browser does not allow copying here. Download the log instead.", download: "Download", find: "Search the whole log", regex: "Regular expression", exact: "Match case",
-    label: "Log of {{id}}, attempt {{attempt}}", held_one: "1 line of {{size}}", held_other: "{{lines}} lines of {{size}}", fromPart: "from {{part}} % on",
+    label: "Log of {{id}}, attempt {{attempt}}", held_one: "1 line loaded of {{size}}", held_other: "{{lines}} lines loaded of {{size}}", fromPart: "from {{part}} % on",
     phase: { loading: "Loading", part: "Part of it", following: "Live", broken: "Connection broken, trying again", complete: "Complete" },
     cleared: "{{size}} were cleared here: logs of finished attempts are cut to 3 MB once a day", dropped_one: "1 line is missing here ({{text}})", dropped_other: "{{count}} lines are missing here ({{text}})",
     stream: { stdout: "stdout", stderr: "stderr" }, partial: "The line goes on", searching: "Searching", matches_zero: "No line matches", matches_one: "1 line matches", matches_other: "{{count}} lines match",
@@ -58,7 +58,7 @@ export const en = {
   },
   operate: {
     title: "Operations", stop: "Stop", rerun: "Rerun", rerunDescendants: "Rerun with descendants", setToSuccess: "Set to success", freeze: "Freeze", unfreeze: "Unfreeze", forceRun: "Force run",
-    removeUpstream: "Remove upstream", setPriority: "Set priority", on: "{{what}}: {{node}} of {{date}}", done: "{{what}}: done, {{count}} instances touched", mayNot: "Your role does not allow operations on instances.",
+    removeUpstream: "Remove upstream", setPriority: "Set priority", on: "{{what}}: {{node}} of {{date}}", done_one: "{{what}}: done, 1 instance touched", done_other: "{{what}}: done, {{count}} instances touched", mayNot: "Your role does not allow operations on instances.",
     cannot: "Not now: {{why}}.", upstream: "Node that it no longer waits for", whyNeeded: "Say why: whoever looks later will want to know.",
     about: {
       stop: "What runs is ended at its agent; what waits fails at once. It can be run again.", rerun: "Runs it again, in a new attempt. What comes after stays as it is.", rerunDescendants: "Runs it again and, in order, all that comes after it in this backfill.",
@@ -107,7 +107,7 @@ export const zh: Same<typeof en> = {
   log: {
     none: "暂无日志", noneHint: "实例启动后，日志会随写入实时显示在这里。", attempt: "运行记录", newest: "最新", follow: "跟随", times: "时间", wrap: "自动换行", toStart: "到开头", toEnd: "到末尾", copy: "复制日志行",
     copyHint: "复制已加载的行，下载可得到全部", copied_one: "已复制 {{count}} 行", copied_other: "已复制 {{count}} 行", noCopy: "浏览器不允许在此复制，请改用下载。", download: "下载", find: "搜索整个日志", regex: "正则表达式", exact: "区分大小写",
-    label: "{{id}} 第 {{attempt}} 次运行的日志", held_one: "{{lines}} 行，共 {{size}}", held_other: "{{lines}} 行，共 {{size}}", fromPart: "从 {{part}} % 处起",
+    label: "{{id}} 第 {{attempt}} 次运行的日志", held_one: "已加载 {{lines}} 行，日志共 {{size}}", held_other: "已加载 {{lines}} 行，日志共 {{size}}", fromPart: "从 {{part}} % 处起",
     phase: { loading: "加载中", part: "部分", following: "实时", broken: "连接断开，正在重试", complete: "完整" },
     cleared: "此处已清理 {{size}}：已结束运行的日志每天裁剪至 3 MB", dropped_one: "此处缺失 {{count}} 行（{{text}}）", dropped_other: "此处缺失 {{count}} 行（{{text}}）", stream: { stdout: "stdout", stderr: "stderr" }, partial: "该行未结束",
     searching: "搜索中", matches_zero: "没有匹配的行", matches_one: "{{count}} 行匹配", matches_other: "{{count}} 行匹配", searchOn: "继续搜索", searchAgain: "重新搜索", found: "匹配的行",
@@ -119,7 +119,7 @@ export const zh: Same<typeof en> = {
   },
   operate: {
     title: "操作", stop: "终止", rerun: "重跑", rerunDescendants: "重跑下游", setToSuccess: "置成功", freeze: "冻结", unfreeze: "解冻", forceRun: "强制运行", removeUpstream: "移除上游依赖", setPriority: "设置优先级",
-    on: "{{what}}：{{node}}，{{date}}", done: "{{what}}完成，涉及 {{count}} 个实例", mayNot: "您的角色不允许操作实例。", cannot: "当前不可用：{{why}}。", upstream: "不再等待的节点", whyNeeded: "请填写原因，以便日后查看。",
+    on: "{{what}}：{{node}}，{{date}}", done_one: "{{what}}完成，涉及 {{count}} 个实例", done_other: "{{what}}完成，涉及 {{count}} 个实例", mayNot: "您的角色不允许操作实例。", cannot: "当前不可用：{{why}}。", upstream: "不再等待的节点", whyNeeded: "请填写原因，以便日后查看。",
     about: {
       stop: "正在运行的将在执行机上终止，等待中的立即置为失败。之后可以重跑。", rerun: "重新运行该实例，下游保持不变。", rerunDescendants: "重新运行该实例，并依次重跑本补数据中的全部下游。", setToSuccess: "不运行即把失败的实例视为成功，下游继续。数据保持失败时的样子。",
       freeze: "挂起该实例及其下游，直到解冻。", unfreeze: "让其继续。若冻结期间本可开始，则置为失败，需要重跑。", forceRun: "不等待上游、分组前一日期、到期时间和执行时段，启动一次。仍需要槽位。", removeUpstream: "不再等待它的一个上游。", setPriority: "调整在资源队列中的位置。",

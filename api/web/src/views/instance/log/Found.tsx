@@ -44,7 +44,7 @@ export function Found({ instance, attempt, search, target, jump }: { instance: s
   return (
     <div>
       <div className="row muted" role="status" style={{ fontSize: 12, marginBottom: 4 }}>
-        {found.isPending ? t("log.searching") : t("log.matches", { count: lines.length })}
+        <span>{found.isPending ? t("log.searching") : t("log.matches", { count: lines.length })}</span>
         {found.hasNextPage ? <Button size="small" type="link" loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>{t("log.searchOn")}</Button> : null}
         {!found.isPending ? <Button size="small" type="link" onClick={() => void found.refetch()}>{t("log.searchAgain")}</Button> : null}
       </div>

@@ -12,14 +12,18 @@ const height = 20;
 /** So near to an end of what is held, more is read. */
 const near = 400;
 
+/** The line to go to and to mark, by its offset; a new one each time one goes there. */
+export interface Target {
+  offset: number;
+}
+
 interface Shown {
   feed: Feed;
   follow: boolean;
   setFollow: (on: boolean) => void;
   times: boolean;
   wrap: boolean;
-  /** Offset of the line to go to and mark. */
-  target?: number;
+  target?: Target;
   find?: RegExp;
   label: string;
 }
@@ -27,7 +31,7 @@ interface Shown {
 export function Lines({ feed, follow, setFollow, times, wrap, target, find, label }: Shown): ReactNode {
   const version = useSyncExternalStore(feed.subscribe, feed.snapshot);
   const box = useRef<HTMLDivElement>(null);
-  const was = useRef({ top: 0, shift: 0, went: -1 });
+  const was = useRef({ top: 0, shift: 0, went: undefined as Target | undefined });
   const rows = useVirtualizer({
     count: feed.count, getScrollElement: () => box.current, estimateSize: () => height, overscan: 30,
     getItemKey: (index) => feed.at(index)?.offset ?? index,
@@ -51,12 +55,11 @@ export function Lines({ feed, follow, setFollow, times, wrap, target, find, labe
 
   // Once to each target, as soon as it is held.
   useLayoutEffect(() => {
-    if (target === undefined) was.current.went = -1;
-    if (target === undefined || was.current.went === target) return;
-    const index = feed.indexOf(target);
+    if (!target || was.current.went === target) return;
+    const index = feed.indexOf(target.offset);
     if (index < 0) return;
     was.current.went = target;
-    rows.scrollToIndex(index, { align: target === 0 ? "start" : "center" });
+    rows.scrollToIndex(index, { align: target.offset === 0 ? "start" : "center" });
   }, [feed, version, target, rows]);
 
   const scrolled = () => {
@@ -86,8 +89,8 @@ export function Lines({ feed, follow, setFollow, times, wrap, target, find, labe
   );
 }
 
-function classOf(line: Line, target: number | undefined): string {
-  return `log-line${gapOf(line) ? " log-gap" : line.stream === "stderr" ? " log-err" : ""}${line.offset === target ? " log-at" : ""}`;
+function classOf(line: Line, target: Target | undefined): string {
+  return `log-line${gapOf(line) ? " log-gap" : line.stream === "stderr" ? " log-err" : ""}${line.offset === target?.offset ? " log-at" : ""}`;
 }
 
 function One({ line, times, find }: { line: Line; times: boolean; find?: RegExp }) {

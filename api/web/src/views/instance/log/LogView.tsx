@@ -13,7 +13,7 @@ import { bytes } from "../say.ts";
 import { plain } from "./ansi.tsx";
 import { Feed } from "./feed.ts";
 import { Found, finder, type Search } from "./Found.tsx";
-import { Lines } from "./Lines.tsx";
+import { Lines, type Target } from "./Lines.tsx";
 import "./log.css";
 
 const yes = (initial: boolean, name: string) => new Stored(`backfleet.log.${name}`, initial, (v) => (typeof v === "boolean" ? v : undefined));
@@ -36,7 +36,7 @@ function LogView({ detail, attempt, last }: { detail: Detail; attempt: number; l
   const feed = useMemo(() => new Feed(id, attempt), [id, attempt]);
   useSyncExternalStore(feed.subscribe, feed.snapshot);
   const [follow, setFollow] = useState(true);
-  const [target, setTarget] = useState<number>();
+  const [target, setTarget] = useState<Target>();
   const [times, setTimes] = useStored(timesShown);
   const [wrap, setWrap] = useStored(wrapped);
   const [options, setOptions] = useState({ regex: false, exact: false });
@@ -53,12 +53,12 @@ function LogView({ detail, attempt, last }: { detail: Detail; attempt: number; l
   };
   const toStart = () => {
     setFollow(false);
-    setTarget(0);
+    setTarget({ offset: 0 });
     if (!feed.fromStart) void feed.start();
   };
   const jump = (offset: number) => {
     setFollow(false);
-    setTarget(offset);
+    setTarget({ offset });
     if (feed.indexOf(offset) < 0) void feed.around(offset);
   };
   return (
@@ -87,7 +87,7 @@ function LogView({ detail, attempt, last }: { detail: Detail; attempt: number; l
         <span style={{ flex: 1 }} />
         <Standing feed={feed} />
       </div>
-      {search.text ? <Found instance={id} attempt={attempt} search={search} target={target} jump={jump} /> : null}
+      {search.text ? <Found instance={id} attempt={attempt} search={search} target={target?.offset} jump={jump} /> : null}
       {feed.error ? <Failure error={feed.error} retry={toEnd} /> : null}
       <Lines feed={feed} follow={follow} setFollow={setFollow} times={times} wrap={wrap} target={target} find={finder(search)} label={t("log.label", { id, attempt })} />
     </div>
