@@ -2,11 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { expect, test, type Locator, type Page } from "@playwright/test";
+import { expect as check, test, type Locator, type Page } from "@playwright/test";
 
 import { apply, leader, member, open, servers, submit, until, waitsFor } from "./cluster.ts";
 
-test.describe.configure({ timeout: 150_000 });
+test.describe.configure({ timeout: 180_000 });
+/** What agents have to do first may take a while where other things run beside. */
+const expect = check.configure({ timeout: 45_000 });
 
 /** Code that fails until a gate is opened. */
 const failsUntil = (gate: string, status: number) => `if [ ! -e '${join(process.env["GATES"] ?? "", gate)}' ]; then echo "no table yet" >&2; exit ${status}; fi\n`;
@@ -38,7 +40,7 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
   await page.goto("/backfills");
   await page.getByRole("textbox", { name: "Backfill name or id" }).fill("bk: four");
   await expect(page).toHaveURL(/q=bk/);
-  await expect(page.getByRole("row", { name })).toContainText("2025-03-01 – 2025-03-04");
+  await expect(page.getByRole("row", { name })).toContainText("2025-03-01 – 03-04");
   await page.getByRole("link", { name, exact: true }).click();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText(name);
   await expect(page.getByRole("group", { name: "Group 2" })).toContainText("of 2 dates");
@@ -108,7 +110,7 @@ test("pause and resume, change it while it runs, freeze instances in batch, set 
 
   // First the difference, then the change.
   await page.getByRole("button", { name: "Actions of bs: six days" }).click();
-  await page.getByRole("menuitem", { name: "Change" }).click();
+  await page.getByRole("menuitem", { name: "Change", exact: true }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("spinbutton", { name: "Parallel groups" }).fill("3");
   await dialog.getByRole("combobox", { name: "Drop dates" }).fill("2025-04-06");

@@ -1,6 +1,6 @@
 // The backfills that people have asked for, and instances across all of them.
 import { PlusOutlined } from "@ant-design/icons";
-import { Link } from "@tanstack/react-router";
+import { useNavigate } from "@tanstack/react-router";
 import { Button, Segmented, Skeleton } from "antd";
 import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -31,12 +31,18 @@ export default function BackfillList() {
     <Page
       fill title={t("title")}
       about={<Segmented value={at.tab} onChange={(tab) => go({ tab, state: [] }, true)} options={tabs.map((value) => ({ value, label: t(`tab.${value}`) }))} />}
-      extra={<Link to="/backfills/new"><Button type="primary" icon={<PlusOutlined />}>{t("new")}</Button></Link>}
+      extra={<New />}
     >
       <Filters at={at} go={go} states={at.tab === "pending" ? begins : undefined} />
       {at.tab === "instances" ? <Instances /> : <Backfills />}
     </Page>
   );
+}
+
+function New() {
+  const { t } = useTranslation("backfills");
+  const navigate = useNavigate();
+  return <Button type="primary" icon={<PlusOutlined />} onClick={() => void navigate({ to: "/backfills/new" })}>{t("new")}</Button>;
 }
 
 /** What both lists are asked for. */
@@ -87,7 +93,7 @@ function Backfills() {
   if (pages.pending) return <Skeleton active />;
   if (pages.items.length === 0 && !pages.more) {
     if (filtered) return <Teach title={t("empty.found")} />;
-    return pending ? <Teach title={t("emptyPending.title")}>{t("emptyPending.text")}</Teach> : <Teach title={t("empty.title")} action={<Link to="/backfills/new"><Button type="primary">{t("new")}</Button></Link>}>{t("empty.text")}</Teach>;
+    return pending ? <Teach title={t("emptyPending.title")}>{t("emptyPending.text")}</Teach> : <Teach title={t("empty.title")} action={<New />}>{t("empty.text")}</Teach>;
   }
   return (
     <>

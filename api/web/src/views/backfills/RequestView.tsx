@@ -1,6 +1,6 @@
 // What was asked for, as a file that the command line takes.
 import { Link } from "@tanstack/react-router";
-import { Button, Typography } from "antd";
+import { Typography } from "antd";
 import { useTranslation } from "react-i18next";
 
 import type { Schema } from "../../app/api.ts";
@@ -18,7 +18,7 @@ export function RequestView({ of: { summary, request } }: { of: Schema<"Backfill
         <span className="muted">{t(auto ? "request.auto" : "request.hint")}</span>
         <span className="row">
           <Typography.Text copyable={{ text, tooltips: [ui("copy"), ui("copied")] }} />
-          {auto ? null : <Link to="/backfills/new" search={{ from: summary.id } as never}><Button size="small">{t("say.again")}</Button></Link>}
+          {auto ? null : <Link to="/backfills/new" search={{ from: summary.id } as never}>{t("say.again")}</Link>}
         </span>
       </div>
       <Code text={text} language="yaml" label={t("request.label")} />

@@ -9,7 +9,7 @@ export const en = {
     group: "Group", from: "from", to: "to",
   },
   column: {
-    name: "Backfill", state: "State", progress: "Progress", nodes: "Nodes", days: "Dates", range: "Data timestamps", by: "Created by", created: "Created", duration: "Duration", left: "Time left", actions: "Actions",
+    name: "Backfill", state: "State", progress: "Progress", nodes: "Nodes", days: "Dates", range: "Data timestamps", by: "By", created: "Created", duration: "Duration", left: "Left", actions: "Actions",
   },
   empty: { title: "No backfill yet", text: "A backfill runs nodes again for days that are past: choose nodes, choose dates, look at the preview, submit.", found: "Nothing is found with these filters" },
   emptyPending: { title: "Nothing waits to begin", text: "Here are backfills of which no instance has started: those that wait for their time (not before, execution period) and those that have just been submitted." },
@@ -98,7 +98,7 @@ export const zh: Same<typeof en> = {
     group: "分组", from: "起", to: "止",
   },
   column: {
-    name: "补数据", state: "状态", progress: "进度", nodes: "节点数", days: "日期数", range: "业务日期", by: "创建人", created: "创建时间", duration: "时长", left: "预计剩余", actions: "操作",
+    name: "补数据", state: "状态", progress: "进度", nodes: "节点数", days: "日期数", range: "业务日期", by: "创建人", created: "创建时间", duration: "时长", left: "剩余", actions: "操作",
   },
   empty: { title: "还没有补数据", text: "补数据为过去的业务日期重新运行节点：选择节点和日期，查看预览，然后提交。", found: "没有符合筛选条件的结果" },
   emptyPending: { title: "没有待运行的补数据", text: "这里显示尚未启动任何实例的补数据：等待时间（最早开始时间、执行时段）的，以及刚刚提交的。" },
