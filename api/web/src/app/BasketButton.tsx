@@ -5,7 +5,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { NodeLink } from "../ui/links.tsx";
-import { useBasket } from "./basket.ts";
+import { inGraph, useBasket } from "./basket.ts";
 
 /** So many are listed; the others are found by what they are called. */
 const shown = 100;
@@ -22,7 +22,7 @@ export function BasketButton() {
   };
   const graph = () => {
     setOpen(false);
-    void navigate({ to: "/graph", search: { node: basket.nodes.map((n) => n.id).join(",") } as never });
+    void navigate({ to: "/graph", search: inGraph(basket.nodes) as never });
   };
   return (
     <>

@@ -43,3 +43,6 @@ export function useBasket(): Basket {
     clear: () => stored.set([]),
   };
 }
+
+/** How an address asks the graph for these; for very many it is the whole graph, in which they are ticked. */
+export const inGraph = (nodes: Chosen[]): { node?: string } => (nodes.length <= 100 ? { node: nodes.map((n) => encodeURIComponent(n.id)).join(",") } : {});

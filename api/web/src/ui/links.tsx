@@ -1,5 +1,5 @@
 import { Button } from "antd";
-import { Link } from "@tanstack/react-router";
+import { createLink, Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
 import { useInstanceDrawer } from "../app/url.ts";
@@ -18,3 +18,6 @@ export function InstanceLink({ id, children }: { id: string; children?: ReactNod
   const [, open] = useInstanceDrawer();
   return <Button type="link" size="small" style={{ padding: 0, height: "auto" }} onClick={() => open(id)}>{children ?? <span className="mono">{id}</span>}</Button>;
 }
+
+/** A link that looks like a button. */
+export const LinkButton = createLink(Button);

@@ -1,15 +1,14 @@
 import { MoreOutlined } from "@ant-design/icons";
-import { Link } from "@tanstack/react-router";
 import { useMutation } from "@tanstack/react-query";
 import { App, Button, Spin, Tooltip } from "antd";
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { Node, State } from "../../app/api.ts";
-import { useBasket } from "../../app/basket.ts";
+import { inGraph, useBasket } from "../../app/basket.ts";
 import { useMay } from "../../app/me.ts";
 import { explain, Failure, Teach } from "../../ui/Failure.tsx";
-import { NodeLink } from "../../ui/links.tsx";
+import { LinkButton, NodeLink } from "../../ui/links.tsx";
 import { Page } from "../../ui/Page.tsx";
 import { StateTag } from "../../ui/State.tsx";
 import { VirtualTable, type Column } from "../../ui/VirtualTable.tsx";
@@ -69,7 +68,7 @@ function Chosen({ at }: { at: Parameters<typeof allThatMatch>[0] }) {
     <>
       {none ? null : <span className="muted">{t("chosen", { count: basket.nodes.length })}</span>}
       <Button onClick={() => all.mutate()} loading={all.isPending}>{t("chooseAll")}</Button>
-      {none ? null : <Link to="/graph" search={{ node: basket.nodes.map((n) => n.id).join(",") } as never}><Button tabIndex={-1}>{t("inGraph")}</Button></Link>}
+      {none ? null : <LinkButton to="/graph" search={inGraph(basket.nodes) as never}>{t("inGraph")}</LinkButton>}
       <Tooltip title={may ? undefined : t("mayNot")}><Button type="primary" disabled={!may} onClick={() => wizard(none ? {} : { mode: "advanced" })}>{t("backfill")}</Button></Tooltip>
     </>
   );

@@ -1,14 +1,15 @@
 import { DownOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import { Button, Spin, Tabs, Tag } from "antd";
 import { lazy, Suspense, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { api, data, type Schema } from "../../app/api.ts";
-import { useBasket } from "../../app/basket.ts";
+import { inGraph, useBasket } from "../../app/basket.ts";
 import { choice, useUrl } from "../../app/url.ts";
 import { Failure } from "../../ui/Failure.tsx";
+import { LinkButton } from "../../ui/links.tsx";
 import { Page } from "../../ui/Page.tsx";
 import { CodeTab } from "./CodeTab.tsx";
 import { Coverage } from "./Coverage.tsx";
@@ -77,7 +78,7 @@ function Actions({ node }: { node: Schema<"Node"> }) {
   return (
     <>
       <Button onClick={() => (inside ? basket.remove([node.id]) : basket.add([node]))}>{t(inside ? "outOf" : "into")}</Button>
-      <Link to="/graph" search={{ node: node.id } as never}><Button tabIndex={-1}>{t("inGraph")}</Button></Link>
+      <LinkButton to="/graph" search={inGraph([node]) as never}>{t("inGraph")}</LinkButton>
       <NodeMenu node={node}><Button type="primary" icon={<DownOutlined />} iconPlacement="end">{t("backfill")}</Button></NodeMenu>
     </>
   );

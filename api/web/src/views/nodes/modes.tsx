@@ -4,7 +4,7 @@ import { Dropdown, type MenuProps } from "antd";
 import { useCallback, type ReactElement } from "react";
 import { useTranslation } from "react-i18next";
 
-import { useBasket } from "../../app/basket.ts";
+import { inGraph, useBasket } from "../../app/basket.ts";
 import { useMay } from "../../app/me.ts";
 
 const ways = ["current", "descendants", "massive", "chain", "advanced"] as const;
@@ -31,7 +31,7 @@ export function NodeMenu({ node, children, further = [] }: { node: { id: string;
     { key: "backfill", type: "group", label: t("backfill"), children: ways.map((mode) => ({ key: mode, label: t(`backfillAs.${mode}`), disabled: !may, title: may ? undefined : t("mayNot"), onClick: () => start(mode) })) },
     { type: "divider" },
     { key: "basket", label: t(inside ? "outOf" : "into"), onClick: () => (inside ? basket.remove([node.id]) : basket.add([node])) },
-    { key: "graph", label: t("inGraph"), onClick: () => void navigate({ to: "/graph", search: { node: node.id } as never }) },
+    { key: "graph", label: t("inGraph"), onClick: () => void navigate({ to: "/graph", search: inGraph([node]) as never }) },
     ...further,
   ];
   return <Dropdown trigger={["click"]} menu={{ items }}>{children}</Dropdown>;

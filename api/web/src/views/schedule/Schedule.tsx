@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Button, Checkbox, Spin } from "antd";
 import { useCallback } from "react";
@@ -11,6 +10,7 @@ import { flag, list, text, useUrl } from "../../app/url.ts";
 import { Failure, Teach } from "../../ui/Failure.tsx";
 import { FilterText, FilterWords } from "../../ui/filters.tsx";
 import { InstanceTable } from "../../ui/InstanceTable.tsx";
+import { LinkButton } from "../../ui/links.tsx";
 import { Page } from "../../ui/Page.tsx";
 import { CountsBar, StateTag, states } from "../../ui/State.tsx";
 import { types } from "../nodes/types.ts";
@@ -47,7 +47,7 @@ export default function Schedule() {
 
 function Nothing() {
   const { t } = useTranslation("schedule");
-  return <div className="panel"><Teach title={t("empty.title")} action={<Link to="/nodes" search={{ auto: "on" } as never}>{t("empty.nodes")}</Link>}>{t("empty.text")}</Teach></div>;
+  return <div className="panel"><Teach title={t("empty.title")} action={<LinkButton to="/nodes" search={{ auto: "on" } as never}>{t("empty.nodes")}</LinkButton>}>{t("empty.text")}</Teach></div>;
 }
 
 type Url = ReturnType<typeof useUrl<typeof fields>>;
@@ -80,8 +80,8 @@ function Head({ day: { date, plan } }: { day: Schema<"ScheduleDay"> }) {
       <CountsBar counts={plan.counts} style={{ width: 160 }} />
       <span className="muted">{t("counts", { done: plan.counts.succeeded, total: plan.counts.total })}{plan.counts.failed ? ` · ${t("failed", { count: plan.counts.failed })}` : ""}</span>
       <span style={{ flex: 1 }} />
-      <Link {...to}><Button tabIndex={-1}>{t("open")}</Button></Link>
-      <Link {...to} search={{ tab: "map" } as never}><Button tabIndex={-1}>{t("map")}</Button></Link>
+      <LinkButton {...to}>{t("open")}</LinkButton>
+      <LinkButton {...to} search={{ tab: "map" } as never}>{t("map")}</LinkButton>
     </div>
   );
 }
