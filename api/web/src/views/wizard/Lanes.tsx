@@ -15,7 +15,7 @@ export function Lanes({ groups, dates }: { groups: Schema<"PreviewGroup">[]; dat
   const x = (share: number) => left + share * (width - left - right);
   const height = groups.length * lane + 20;
   return (
-    <svg viewBox={`0 0 ${width} ${height}`} width="100%" role="img" aria-label={groups.map((g) => t("preview.lane", { group: g.group + 1, first: g.first, last: g.last, count: g.dates })).join("; ")} style={{ maxWidth: 800, display: "block" }}>
+    <svg viewBox={`0 0 ${width} ${height}`} width="100%" role="img" aria-label={groups.map((g) => t("preview.lane", { group: g.group, first: g.first, last: g.last, count: g.dates })).join("; ")} style={{ maxWidth: 800, display: "block" }}>
       <defs>
         <marker id="wz-arrow" viewBox="0 0 8 8" refX={7} refY={4} markerWidth={6} markerHeight={6} orient="auto"><path d="M0 0 L8 4 L0 8 Z" fill="var(--text)" /></marker>
       </defs>
@@ -37,8 +37,8 @@ function Lane({ group, top, dates, whole, x }: { group: Schema<"PreviewGroup">; 
   const ends = begin && end ? [x(begin.at) + 4, x(end.at + end.size) - 4] : undefined;
   return (
     <g data-lane={group.group}>
-      <title>{t("preview.lane", { group: group.group + 1, first: group.first, last: group.last, count: group.dates })}</title>
-      <text x={left - 8} y={top + 16} textAnchor="end" fontSize={12} fill="var(--text)">{group.group + 1}</text>
+      <title>{t("preview.lane", { group: group.group, first: group.first, last: group.last, count: group.dates })}</title>
+      <text x={left - 8} y={top + 16} textAnchor="end" fontSize={12} fill="var(--text)">{group.group}</text>
       {own.map((p) => (
         <rect key={p.from} x={x(p.at)} y={top + 3} width={Math.max(2, x(p.at + p.size) - x(p.at) - 1)} height={lane - 6} rx={3} fill="var(--accent)" fillOpacity={0.3} stroke="var(--accent)"><title>{textOf(p)}</title></rect>
       ))}

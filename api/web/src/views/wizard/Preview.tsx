@@ -1,5 +1,5 @@
 // What the request would run, as the cluster says while one still fills in the form.
-import { Alert, Collapse, Tabs } from "antd";
+import { Alert, Collapse, Spin, Tabs } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -31,18 +31,18 @@ export function Preview({ request, previewed }: { request: Request; previewed: P
   ) : null;
   return (
     <section aria-label={t("preview.title")} aria-busy={!fresh} className="panel wz-preview" data-fresh={fresh}>
+      {fresh || calm ? null : <div className="wz-busy" aria-hidden />}
       {calm}
-      <div className={fresh ? undefined : "wz-old"}>
-        <Tabs
-          size="small"
-          items={[
-            { key: "all", label: t("preview.tabs.all"), children: answer && !missing.length ? <Overview {...answer} /> : null, disabled: !answer },
-            { key: "nodes", label: t("preview.tabs.nodes", { count: answer?.preview.nodes.length ?? 0 }), children: answer ? <PreviewNodes nodes={answer.preview.nodes} /> : null, disabled: !answer },
-            { key: "code", label: t("preview.tabs.code"), children: answer ? <PreviewCode {...answer} /> : null, disabled: !answer },
-            { key: "file", label: t("preview.tabs.file"), children: <AsFile request={request} /> },
-          ]}
-        />
-      </div>
+      {answer || calm ? null : <Spin aria-label={t("preview.loading")} />}
+      <Tabs
+        size="small"
+        items={[
+          { key: "all", label: t("preview.tabs.all"), children: answer && !missing.length ? <Overview {...answer} /> : null, disabled: !answer },
+          { key: "nodes", label: t("preview.tabs.nodes", { count: answer?.preview.nodes.length ?? 0 }), children: answer ? <PreviewNodes nodes={answer.preview.nodes} /> : null, disabled: !answer },
+          { key: "code", label: t("preview.tabs.code"), children: answer ? <PreviewCode {...answer} /> : null, disabled: !answer },
+          { key: "file", label: t("preview.tabs.file"), children: <AsFile request={request} /> },
+        ]}
+      />
     </section>
   );
 }

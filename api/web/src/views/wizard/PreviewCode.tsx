@@ -60,7 +60,7 @@ function Instance({ instance, rendering, overridden, type }: { instance: Schema<
   return (
     <>
       <p className="wz-help">
-        {t("code.scheduled")} <Moment at={instance.scheduledTime} /> · {t("code.due")} <Moment at={instance.due} /> · {t("code.place", { group: instance.group + 1, priority: instance.priority })}
+        {t("code.scheduled")} <Moment at={instance.scheduledTime} /> · {t("code.due")} <Moment at={instance.due} /> · {t("code.place", { group: instance.group, priority: instance.priority })}
         {instance.dryRun ? <span className="muted"> · {t("nodes.dry", { why: t(`dryRunReason.${instance.dryRun}`) })}</span> : null}
       </p>
       {instance.values.length ? (

@@ -30,7 +30,7 @@ export function Sections() {
   const [open, setOpen] = useState<Section[]>([...often]);
   const wrong = (s: Section) => fields[s].flatMap((f) => findingsOf(findings, f)).filter((f) => !f.warning).length;
   const items = (list: readonly Section[]) => list.map((key) => ({
-    key, children: bodies[key], forceRender: true,
+    key, children: bodies[key],
     label: <span className="row"><strong>{t(`section.${key}`)}</strong>{often.includes(key) ? null : <Summary names={fields[key]} />}{wrong(key) ? <Badge count={wrong(key)} title={t("wrong", { count: wrong(key) })} /> : null}</span>,
   }));
   const folded = (list: readonly Section[]) => (

@@ -108,7 +108,7 @@ function usePreview(draft: Draft, request: Request): Previewed {
   const asked = useLater(now, 400);
   const lacks = missing(draft);
   const query = useQuery({
-    queryKey: ["preview", asked], enabled: !lacks.length, placeholderData: undefined, refetchInterval: false, staleTime: 10_000,
+    queryKey: ["preview", asked], enabled: !lacks.length, placeholderData: undefined, refetchInterval: false, staleTime: 10_000, retry: false,
     queryFn: ({ signal }) => data(api.POST("/v1/backfills/preview", { params: { query: { limit: 1 } }, body: JSON.parse(asked) as Request, signal })),
   });
   const [answer, setAnswer] = useState<Previewed["answer"]>();

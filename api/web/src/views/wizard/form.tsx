@@ -30,15 +30,15 @@ export interface Control {
   status?: "error";
 }
 
-/** One field: label, control, a sentence of help, and what the cluster says of it. */
-export function Field({ name, label, children, wide = false }: { name: FieldName; label?: string; children: (control: Control) => ReactNode; wide?: boolean }) {
+/** One field: label, control (or a group of them with names of their own), a sentence of help, and what the cluster says of it. */
+export function Field({ name, label, children, wide = false, group = false }: { name: FieldName; label?: string; children: (control: Control) => ReactNode; wide?: boolean; group?: boolean }) {
   const { t } = useTranslation("wizard");
   const id = useId();
   const found = findingsOf(useForm().findings, name);
   const wrong = found.some((f) => !f.warning);
   return (
     <div className={wide ? "wz-field wz-wide" : "wz-field"} data-field={name}>
-      <label htmlFor={id}>{label ?? t(`field.${name}.label`)}</label>
+      {group ? <span className="wz-label">{t(`field.${name}.label`)}</span> : <label className="wz-label" htmlFor={id}>{label ?? t(`field.${name}.label`)}</label>}
       {children({ id, "aria-describedby": `${id}-help`, ...(wrong ? { status: "error" as const } : {}) })}
       <div id={`${id}-help`}>
         <div className="muted wz-help">{t(`field.${name}.help`)}</div>
@@ -67,10 +67,10 @@ export function Choice<F extends "order" | "gate" | "onFailure" | "overlap" | "o
   const say = (word: string) => t(`word.${name}.${word}` as "word.order.ascending");
   const value: string = draft[name] ?? words[0] ?? "";
   return (
-    <Field name={name}>
+    <Field name={name} group>
       {(control) => (
         <div role="group" aria-label={t(`field.${name}.label`)} aria-describedby={control["aria-describedby"]}>
-          <Segmented id={control.id} name={control.id} value={value} options={words.map((word) => ({ value: word as string, label: say(word) }))} onChange={(word) => set({ [name]: word })} />
+          <Segmented name={control.id} value={value} options={words.map((word) => ({ value: word as string, label: say(word) }))} onChange={(word) => set({ [name]: word })} />
         </div>
       )}
     </Field>
@@ -93,16 +93,16 @@ export function Rows<F extends ListName>({ name, empty, children }: { name: F; e
   const rows: Row<F>[] = draft[name] ?? [];
   const put = (next: Row<F>[]) => set({ [name]: next } as Partial<Draft>);
   return (
-    <Field name={name} wide>
+    <Field name={name} wide group>
       {(control) => (
-        <div>
+        <div role="group" aria-label={t(`field.${name}.label`)} aria-describedby={control["aria-describedby"]}>
           {rows.map((row, n) => (
             <div key={n} className="wz-row" role="group" aria-label={`${t(`field.${name}.label`)} ${n + 1}`}>
               {children(row, (change) => put(rows.map((r, k) => (k === n ? { ...r, ...change } : r))), n)}
               <Button type="text" icon={<CloseOutlined />} aria-label={t("removeRow", { n: n + 1, list: t(`field.${name}.label`) })} onClick={() => put(rows.filter((_, k) => k !== n))} />
             </div>
           ))}
-          <Button id={control.id} size="small" icon={<PlusOutlined />} disabled={rows.some((r) => !said(r))} onClick={() => put([...rows, empty])}>{t(`field.${name}.add`)}</Button>
+          <Button size="small" icon={<PlusOutlined />} disabled={rows.some((r) => !said(r))} onClick={() => put([...rows, empty])}>{t(`field.${name}.add`)}</Button>
         </div>
       )}
     </Field>
