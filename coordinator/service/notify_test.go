@@ -89,7 +89,7 @@ func TestR15_6_NotificationsAreFilteredPageByPage(t *testing.T) {
 				for _, n := range items {
 					got = append(got, n.ID)
 				}
-				page.Cursor = string(next)
+				page.Cursor = next
 			}
 			if !slices.Equal(got, x.want) {
 				t.Errorf("%+v, %d at a time: %v, want %v", x.filter, limit, got, x.want)
