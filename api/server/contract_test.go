@@ -235,6 +235,7 @@ func TestWrongInputIsRefusedByName(t *testing.T) {
 		{"GET", "/v1/backfills/b1/instances?state=lost", "", "state", "notRunning, waitingTime"},
 		{"GET", "/v1/backfills/b1/instances?date_from=2012-13-01", "", "date_from", "no such day"},
 		{"GET", "/v1/nodes?limit=1001", "", "limit", "1000"},
+		{"GET", "/v1/backfills/b1/dates?group=-1", "", "group", "from 1"},
 		{"GET", "/v1/nodes?limit=many", "", "limit", "cannot be read"},
 		{"GET", "/v1/nodes?consistency=perhaps", "", "consistency", "linearizable"},
 		{"GET", "/v1/nodes?min_index=-1", "", "min_index", ""},

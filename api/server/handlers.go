@@ -181,7 +181,11 @@ func (h handlers) ListDates(c *gin.Context, id v1.BackfillID, p v1.ListDatesPara
 	plan, errID := convert.ParsePlanID(id)
 	from, to, errDates := dates(p.DateFrom, p.DateTo)
 	pg, errPage := page(p.Cursor, p.Limit)
-	if err := cmp.Or(errID, errDates, errPage, word("state", p.State)); err != nil {
+	var errGroup error
+	if p.Group < 0 {
+		errGroup = fault.Field("group", "%d is no group: they are counted from 1", p.Group)
+	}
+	if err := cmp.Or(errID, errDates, errPage, errGroup, word("state", p.State)); err != nil {
 		h.fail(c, err)
 		return
 	}
