@@ -39,7 +39,7 @@ export function Account() {
             { key: "who", disabled: true, label: me ? `${me.name} · ${me.role}` : "" },
             ...(me?.via === "open" ? [{ key: "open", disabled: true, label: t("account.open") }] : []),
             { key: "docs", label: <a href="/docs" target="_blank" rel="noreferrer">{t("account.docs")}</a> },
-            ...(me?.session ? [{ key: "out", label: t("account.logout"), onClick: () => leave.mutate() }] : []),
+            ...(me && me.via !== "open" ? [{ key: "out", label: t("account.logout"), onClick: () => leave.mutate() }] : []),
           ],
         }}
       >

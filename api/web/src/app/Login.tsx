@@ -4,22 +4,27 @@ import { useTranslation } from "react-i18next";
 
 import { newKey } from "../api/client.ts";
 import { Failure } from "../ui/Failure.tsx";
-import { api, data } from "./api.ts";
+import { api, data, type Schema } from "./api.ts";
 
 export function Login() {
   const { t } = useTranslation();
   const queries = useQueryClient();
-  const ways = useQuery({ queryKey: ["login"], queryFn: () => data(api.GET("/v1/login")) });
+  const ways = useQuery({ queryKey: ["login"], queryFn: () => data(api.GET("/v1/login")), staleTime: Infinity });
   const enter = useMutation({
     mutationFn: ({ token }: { token: string }) => data(api.POST("/v1/sessions", { params: { header: { "Idempotency-Key": newKey() } }, body: { token: token.trim(), cookie: true } })),
-    onSuccess: () => queries.resetQueries(),
+    // Whoever comes back finds what was shown; somebody else begins anew, at the same address.
+    onSuccess: ({ name }) => {
+      const before = queries.getQueryData<Schema<"Me">>(["me"]);
+      if (before && before.name !== name) location.reload();
+      else void (before ? queries.invalidateQueries() : queries.resetQueries());
+    },
   });
   return (
     <main style={{ minHeight: "100%", display: "grid", placeItems: "center" }}>
       <Card style={{ width: 380, maxWidth: "94vw" }}>
         <h1 style={{ fontSize: 18, marginTop: 0 }}>{t("login.title", { cluster: ways.data?.cluster ?? "Backfleet" })}</h1>
         {ways.error ? <Failure error={ways.error} retry={() => void ways.refetch()} /> : null}
-        {ways.data?.oidc ? <Button type="primary" block size="large" href={`${ways.data.oidc.page}?to=${encodeURIComponent(location.pathname + location.search)}`}>{t("login.provider")}</Button> : null}
+        {ways.data?.oidc ? <Button type="primary" block size="large" href={`${ways.data.oidc.page}?next=${encodeURIComponent(location.pathname + location.search)}`}>{t("login.provider")}</Button> : null}
         {ways.data?.oidc && ways.data.token ? <Divider /> : null}
         {ways.data?.token ? (
           <Form layout="vertical" onFinish={(values: { token: string }) => enter.mutate(values)} requiredMark={false}>

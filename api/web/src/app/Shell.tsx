@@ -7,13 +7,12 @@ import { Alert, Button, Layout, Menu, Spin } from "antd";
 import { lazy, Suspense, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import { ApiError } from "../api/client.ts";
 import { Failure } from "../ui/Failure.tsx";
 import { Account } from "./Account.tsx";
 import { BasketButton } from "./BasketButton.tsx";
 import { useLine, useLiveStream } from "./live.ts";
 import { Login } from "./Login.tsx";
-import { useMe } from "./me.ts";
+import { useMe, useStranger } from "./me.ts";
 import { narrow, useStored } from "./preferences.ts";
 import { useInstanceDrawer } from "./url.ts";
 
@@ -26,11 +25,17 @@ const places = [
 
 export function Shell() {
   const me = useMe();
-  const stranger = me.error instanceof ApiError && me.error.code === "unauthenticated";
+  const stranger = useStranger();
   useLiveStream(Boolean(me.data) && !stranger);
-  if (stranger) return <Login />;
+  if (stranger && !me.data) return <Login />;
   if (!me.data) return me.error ? <div style={{ padding: 48 }}><Failure error={me.error} retry={() => void me.refetch()} /></div> : <Waiting />;
-  return <Frame />;
+  return (
+    <>
+      <div inert={stranger} style={{ height: "100%" }}><Frame /></div>
+      {/* A session that ends while one works: the login is over the page, which waits as it was left. */}
+      {stranger ? <div className="over"><Login /></div> : null}
+    </>
+  );
 }
 
 function Frame() {

@@ -1,5 +1,7 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 
+import { ApiError } from "../api/client.ts";
 import { api, data, type Schema } from "./api.ts";
 
 /** Who one is here, and what one may do; an `unauthenticated` error asks for a login. */
@@ -11,4 +13,25 @@ export function useMe() {
 export function useMay(): (operation: string) => boolean {
   const me: Schema<"Me"> | undefined = useMe().data;
   return (operation) => me?.operations.includes(operation) ?? false;
+}
+
+const isStranger = (error: unknown) => error instanceof ApiError && error.code === "unauthenticated";
+
+/** Whether one has to log in. Whatever is refused so, the page asks at once who one is. */
+export function useStranger(): boolean {
+  const queries = useQueryClient();
+  const stranger = isStranger(useMe().error);
+  useEffect(() => {
+    const ask = (error: unknown, key?: readonly unknown[]) => {
+      if (isStranger(error) && key?.[0] !== "me") void queries.invalidateQueries({ queryKey: ["me"] });
+    };
+    const reads = queries.getQueryCache().subscribe((event) => {
+      if (event.type === "updated" && event.action.type === "error") ask(event.action.error, event.query.queryKey);
+    });
+    const writes = queries.getMutationCache().subscribe((event) => {
+      if (event.type === "updated" && event.action.type === "error") ask(event.action.error);
+    });
+    return () => { reads(); writes(); };
+  }, [queries]);
+  return stranger;
 }
