@@ -36,6 +36,7 @@ export function Root() {
   return (
     <ConfigProvider
       locale={lang === "zh" ? zhCN : enUS}
+      button={{ autoInsertSpace: false }}
       theme={{
         algorithm: dark ? [theme.darkAlgorithm, theme.compactAlgorithm] : [theme.compactAlgorithm],
         token: {
