@@ -26,6 +26,8 @@ const views: Record<string, (s: Seeded) => string> = {
   "backfill-operations": (s) => `/backfills/${s.paused}?tab=operations`,
   "backfill-request": (s) => `/backfills/${s.running}?tab=request`,
   instance: (s) => `/backfills/${s.failed}?instance=${s.failed}.0`,
+  "instance-log": (s) => `/backfills/${s.failed}?instance=${s.failed}.0&instanceTab=log`,
+  "instance-dependencies": (s) => `/backfills/${s.failed}?instance=${s.failed}.0&instanceTab=dependencies`,
   schedule: () => "/schedule",
   fleet: () => "/fleet",
   cluster: () => "/cluster",

@@ -77,7 +77,7 @@ function Near({ own, above, below, showAll }: { own: Instance; above: Side; belo
   return (
     <div className="near" style={{ maxHeight: "100%" }}>
       <div style={{ position: "relative", height, width: 3 * wide + 2 * across + 2 * gap, margin: "0 auto" }}>
-        <svg width="100%" height={height} aria-hidden>
+        <svg className="near-edges" width="100%" height={height} aria-hidden>
           <defs><marker id="near-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8z" fill="var(--muted)" /></marker></defs>
           {places(left).map((y, k) => edge((xs[0] ?? 0) + wide, y, xs[1] ?? 0, middle, left[k]?.dashed))}
           {places(right).map((y, k) => edge((xs[1] ?? 0) + wide, middle, xs[2] ?? 0, y, right[k]?.dashed))}

@@ -29,7 +29,7 @@ export default function InstanceDrawer({ id }: { id: string; close: () => void }
   return (
     <Drawer
       open onClose={() => open("")} size="min(1080px, 94vw)" title={<h2 style={{ margin: 0, fontSize: 16 }}>{t("title", { id })}</h2>} aria-label={t("title", { id })}
-      styles={{ body: { display: "flex", flexDirection: "column", padding: "12px 24px", minHeight: 0 } }}
+      styles={{ section: { background: "var(--surface)" }, body: { display: "flex", flexDirection: "column", padding: "12px 24px", minHeight: 0 } }}
     >
       <Content key={id} id={id} />
     </Drawer>

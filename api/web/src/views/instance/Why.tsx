@@ -13,6 +13,7 @@ import { BackfillLink } from "../../ui/links.tsx";
 import { StateTag } from "../../ui/State.tsx";
 import { Moment, span } from "../../ui/Time.tsx";
 import { usePlace } from "./place.ts";
+import { reasonText } from "./reason.ts";
 import { becauseOf, endOf, useDetail, type Because, type Detail } from "./read.ts";
 
 type Say = TFunction<"instance">;
@@ -34,10 +35,10 @@ export function Why({ detail }: { detail: Detail }) {
 function deed(t: Say, i: Instance): string {
   switch (i.state) {
     case "failed": return (i.attempts > 1 ? t("why.failedAll", { count: i.attempts }) : t("why.failed")) + (i.cause ? `: ${i.cause}` : "");
-    case "running": return (i.agent ? t("why.runsAt", { agent: i.agent }) : t("why.runs")) + (i.startedAt ? ` ${t("why.for", { span: span(Math.max(0, dayjs().diff(i.startedAt))) })}` : "");
+    case "running": return (i.agent ? t("why.runsAt", { agent: i.agent }) : t("why.runs")) + (i.startedAt ? t("why.for", { span: span(Math.max(0, dayjs().diff(i.startedAt))) }) : "");
     case "succeeded": {
       const how = i.setToSuccess ? t("why.set") : i.dryRun ? t("why.dry", { reason: t(`dryRun.${i.dryRun}`) }) : t("why.succeeded");
-      return how + (i.startedAt && i.endedAt ? ` ${t("why.after", { span: span(dayjs(i.endedAt).diff(i.startedAt)) })}` : "");
+      return how + (i.startedAt && i.endedAt ? t("why.after", { span: span(dayjs(i.endedAt).diff(i.startedAt)) }) : "");
     }
     default: return t("why.soon");
   }
@@ -46,7 +47,7 @@ function deed(t: Say, i: Instance): string {
 const full = (t: Say, i: Instance): string => t("why.name", { id: i.id, node: i.node, date: i.date });
 
 function Sentence({ detail }: { detail: Detail }) {
-  const { t } = useTranslation("instance");
+  const { t, i18n } = useTranslation("instance");
   const queries = useQueryClient();
   const { open } = usePlace();
   const i = detail.instance;
@@ -56,9 +57,9 @@ function Sentence({ detail }: { detail: Detail }) {
   return (
     <Alert
       type={last?.instance.state === "failed" ? "error" : "info"} showIcon style={{ marginBottom: 12 }} data-testid="sentence"
-      title={t(i.state === "frozen" ? "why.held" : "why.waits", { name: full(t, i), what: detail.reason.text })}
+      title={t(i.state === "frozen" ? "why.held" : "why.waits", { name: full(t, i), what: reasonText(detail.reason, i18n.language) })}
       description={last ? (
-        <>{t("why.inTheEnd", { name: full(t, last.instance), what: last.reason?.text ?? deed(t, last.instance) })} <Button size="small" onClick={() => open(last.instance.id, "why")}>{t("why.go", { id: last.instance.id })}</Button></>
+        <>{t("why.inTheEnd", { name: full(t, last.instance), what: last.reason ? reasonText(last.reason, i18n.language) : deed(t, last.instance) })} <Button size="small" onClick={() => open(last.instance.id, "why")}>{t("why.go", { id: last.instance.id })}</Button></>
       ) : undefined}
     />
   );
@@ -89,13 +90,13 @@ function Branch({ instance, above, deep = true }: { instance: Instance; above: s
 
 /** What is said of an instance, with links to what holds it. */
 function Said({ detail, instance }: { detail?: Detail; instance: Instance }) {
-  const { t } = useTranslation("instance");
+  const { t, i18n } = useTranslation("instance");
   const r = detail?.reason;
   if (!r) return detail || instance.state === "failed" || instance.state === "running" ? <span>{deed(t, instance)}</span> : null;
   return (
     <>
       <Tag style={{ margin: 0 }}>{t(`reason.${r.code}`)}</Tag>
-      <span>{r.text}</span>
+      <span title={r.text}>{reasonText(r, i18n.language)}</span>
       <Holds reason={r} own={instance.backfill} />
     </>
   );

@@ -23,7 +23,7 @@ export const en = {
   why: {
     tree: "What it waits for", name: "{{id}} ({{node}} of {{date}})", sentence: "{{name}} {{what}}.", waits: "{{name}} waits: {{what}}.", held: "{{name}} is held: {{what}}.",
     inTheEnd: "In the end because {{name}} {{what}}.", go: "Go to {{id}}", failed: "has failed", failedAll: "has failed at all of its {{count}} attempts", runs: "runs", runsAt: "runs at agent {{agent}}",
-    for: "for {{span}}", set: "was set to success", dry: "has succeeded without running ({{reason}})", succeeded: "has succeeded", after: "after {{span}}", soon: "may start at any moment",
+    for: " for {{span}}", set: "was set to success", dry: "has succeeded without running ({{reason}})", succeeded: "has succeeded", after: " after {{span}}", soon: "may start at any moment",
     above: "shown above", fold: "Fold {{name}}", unfold: "Unfold {{name}}", until: "until", backfill: "Backfill {{id}}", group: "Resource group {{group}}", stderr: "The end of stderr", log: "Whole log",
     more_one: "…and 1 more like it", more_other: "…and {{count}} more like it", atLeast_one: "…and at least 1 more like it", atLeast_other: "…and at least {{count}} more like it",
     slots: "Resource group {{group}} uses {{used}} of its {{slots}} slots, backfills {{backfills}} of them", waiting: "{{count}} wait for one", holds_one: "has 1 of them since", holds_other: "has {{count}} of them since",
@@ -118,7 +118,7 @@ export const zh: Same<typeof en> = {
     partition: { written: "已写入", failed: "失败", missing: "未写入" }, outside: "不在本补数据内，不等待", more: "另有 {{count}} 个", noUp: "不等待其他实例。", noDown: "没有其他实例等待它。", first: "仅显示前 {{count}} 个。",
   },
   operate: {
-    title: "操作", stop: "终止", rerun: "重跑", rerunDescendants: "重跑下游", setToSuccess: "置成功", freeze: "冻结", unfreeze: "解冻", forceRun: "强制运行", removeUpstream: "移除上游依赖", setPriority: "设置优先级",
+    title: "操作", stop: "终止", rerun: "重跑", rerunDescendants: "重跑及下游", setToSuccess: "置成功", freeze: "冻结", unfreeze: "解冻", forceRun: "强制运行", removeUpstream: "移除上游依赖", setPriority: "设置优先级",
     on: "{{what}}：{{node}}，{{date}}", done_one: "{{what}}完成，涉及 {{count}} 个实例", done_other: "{{what}}完成，涉及 {{count}} 个实例", mayNot: "您的角色不允许操作实例。", cannot: "当前不可用：{{why}}。", upstream: "不再等待的节点", whyNeeded: "请填写原因，以便日后查看。",
     about: {
       stop: "正在运行的将在执行机上终止，等待中的立即置为失败。之后可以重跑。", rerun: "重新运行该实例，下游保持不变。", rerunDescendants: "重新运行该实例，并依次重跑本补数据中的全部下游。", setToSuccess: "不运行即把失败的实例视为成功，下游继续。数据保持失败时的样子。",
