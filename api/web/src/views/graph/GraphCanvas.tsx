@@ -101,7 +101,7 @@ export function GraphCanvas(props: GraphCanvasProps) {
     if (node !== undefined) props.menu(node, event.clientX, event.clientY);
   };
   return (
-    <div ref={place} className="panel" style={{ position: "relative", flex: 1, minWidth: 0, minHeight: 0, padding: 0, overflow: "hidden" }} data-laid={layout?.x.length ?? -1}>
+    <div ref={place} className="panel" style={{ position: "relative", flex: 1, minWidth: 0, minHeight: 0, padding: 0, overflow: "hidden" }} data-laid={layout?.x.length ?? -1} data-layout-ms={Math.round(board.current?.painter.took.layout ?? 0)}>
       <canvas
         ref={canvas} role="application" aria-label={t("label")} tabIndex={0} style={{ position: "absolute", inset: 0, width: "100%", height: "100%", touchAction: "none", cursor: "grab" }}
         onPointerDown={(event) => {

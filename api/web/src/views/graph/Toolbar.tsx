@@ -29,15 +29,15 @@ export function Toolbar({ model, jump, board }: { model: Model | undefined; jump
         <Search model={model} jump={jump} />
         <Select aria-label={t("grouping")} value={at.group} onChange={(group) => go({ group })} options={groupings.map((value) => ({ value, label: t(`group.${value}`) }))} style={{ width: 140 }} />
         <FilterWords label={t("owners")} value={at.owner} change={(owner) => go({ owner })} options={values("owner")} width={130} />
-        <FilterWords label={t("workspaces")} value={at.workspace} change={(workspace) => go({ workspace })} options={values("workspace")} width={150} />
+        <FilterWords label={t("workspaces")} value={at.workspace} change={(workspace) => go({ workspace })} options={values("workspace")} width={140} />
         <Plan />
         <span style={{ flex: 1 }} />
         <Space.Compact>
           <Tooltip title={t("closer")}><Button icon={<ZoomInOutlined />} aria-label={t("closer")} onClick={() => board.current?.by(1.5)} /></Tooltip>
           <Tooltip title={t("further")}><Button icon={<ZoomOutOutlined />} aria-label={t("further")} onClick={() => board.current?.by(1 / 1.5)} /></Tooltip>
           <Tooltip title={t("fit")}><Button icon={<AimOutlined />} aria-label={t("fit")} onClick={() => board.current?.fit()} /></Tooltip>
+          <Tooltip title={t("export")}><Button icon={<DownloadOutlined />} aria-label={t("export")} onClick={() => void save()} disabled={!model?.nodes.length} /></Tooltip>
         </Space.Compact>
-        <Button icon={<DownloadOutlined />} onClick={() => void save()} disabled={!model?.nodes.length}>{t("export")}</Button>
       </div>
       {at.node.length ? (
         <div className="row">
@@ -79,7 +79,7 @@ function Plan() {
   return (
     <>
       <Select
-        aria-label={t("plan")} value={at.plan} onChange={(plan) => go({ plan, date: "" })} style={{ width: 230 }} popupMatchSelectWidth={false} showSearch={{ optionFilterProp: "label" }}
+        aria-label={t("plan")} value={at.plan} onChange={(plan) => go({ plan, date: "" })} style={{ width: 220 }} popupMatchSelectWidth={false} showSearch={{ optionFilterProp: "label" }}
         options={[
           { value: "auto", label: auto.data ? `${t("plans.auto")}: ${auto.data.date}` : t("plans.auto") },
           { value: "none", label: t("plans.none") },
@@ -109,7 +109,7 @@ function Search({ model, jump }: { model: Model | undefined; jump: (id: string) 
   const found = here.length || words.length < 2 ? here : (beyond.data ?? []);
   return (
     <AutoComplete
-      value={words} onChange={setWords} onSelect={jump} allowClear placeholder={t("search")} aria-label={t("search")} style={{ width: 230 }} popupMatchSelectWidth={false}
+      value={words} onChange={setWords} onSelect={jump} allowClear placeholder={t("search")} aria-label={t("search")} style={{ width: 210 }} popupMatchSelectWidth={false}
       options={found.map((n) => ({ value: n.id, label: n.name && n.name !== n.id ? `${n.id} · ${n.name}` : n.id }))}
     />
   );

@@ -19,7 +19,12 @@ export function mapColours(): Colours {
   };
 }
 
-export const rgb = (hex: string): [number, number, number] => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)) as [number, number, number];
+/** The parts of `#rrggbb`, or of its short form, which style sheets are shrunk to. */
+export function rgb(hex: string): [number, number, number] {
+  const digits = hex.length === 4 ? hex.replace(/[^#]/g, "$&$&") : hex;
+  const part = (i: number) => parseInt(digits.slice(i, i + 2), 16);
+  return [part(1), part(3), part(5)];
+}
 
 /** So much of a colour on a ground. */
 export function mixed(hex: string, ground: string, share: number): string {
