@@ -25,7 +25,7 @@ export function Failures({ backfill }: { backfill: string }) {
   if (items.length === 0) return <Teach title={t("failures.none")}>{t("failures.text")}</Teach>;
   return (
     <div style={{ display: "flex", flexDirection: "column", gap: 12 }}>
-      <span className="muted">{t("failures.count", { instances: instances.toLocaleString(), groups })}{incomplete ? ` · ${ui("incomplete")}` : ""}</span>
+      <span className="muted">{t("failures.count", { instances: instances.toLocaleString(), count: groups })}{incomplete ? ` · ${ui("incomplete")}` : ""}</span>
       {items.map((group) => <GroupCard key={`${group.outcome} ${group.exitCode ?? ""} ${group.cause}`} backfill={backfill} of={group} />)}
     </div>
   );
@@ -66,10 +66,11 @@ function GroupCard({ backfill, of: g }: { backfill: string; of: Group }) {
 
 function Lines({ of: g }: { of: Group }) {
   const { t } = useTranslation("backfills");
+  const { t: ui } = useTranslation("ui");
   const rest = g.nodes - g.nodeIds.length;
   return (
     <dl style={{ display: "grid", gridTemplateColumns: "max-content 1fr", gap: "4px 12px", margin: "12px 0 0" }}>
-      <dt className="muted">{t("column.nodes")}</dt>
+      <dt className="muted">{ui("column.node")}</dt>
       <dd className="row" style={{ margin: 0, gap: 10 }}>{g.nodeIds.map((id) => <NodeLink key={id} id={id} />)}{rest > 0 ? <span className="muted">{t("failures.more", { count: rest })}</span> : null}</dd>
       {g.agents.length > 0 ? <><dt className="muted">{t("failures.agents")}</dt><dd style={{ margin: 0 }}>{g.agents.join(", ")}</dd></> : null}
       <dt className="muted">{t("failures.examples")}</dt>

@@ -21,8 +21,8 @@ export function Operations({ backfill }: { backfill: string }) {
     { key: "who", title: t("operations.who"), width: 110, render: (o) => o.actor },
     { key: "what", title: t("operations.what"), width: 120, render: (o) => t(`operations.kind.${o.operation}`) },
     { key: "count", title: t("operations.count"), width: 80, render: (o) => o.count.toLocaleString() },
-    { key: "detail", title: t("operations.detail"), width: 300, render: (o) => <Detail of={o} /> },
-    { key: "why", title: t("operations.why"), width: 260, render: (o) => <span title={o.why}>{o.why}</span> },
+    { key: "detail", title: t("operations.detail"), width: 220, render: (o) => <Detail of={o} /> },
+    { key: "why", title: t("operations.why"), width: 220, render: (o) => <span title={o.why}>{o.why}</span> },
   ], [t]);
   if (pages.error && pages.items.length === 0) return <Failure error={pages.error} retry={pages.retry} />;
   if (pages.pending) return <Skeleton active />;

@@ -59,7 +59,7 @@ function useColumns(by: By): Column<Row>[] {
   const { t } = useTranslation("backfills");
   return useMemo(() => {
     const number = (key: "generated" | (typeof parts)[number]): Column<Row> => ({
-      key, title: t(`total.${key}`), width: key === "setToSuccess" ? 100 : 78,
+      key, title: t(`total.${key}`), width: key === "setToSuccess" ? 116 : key === "generated" || key === "succeeded" ? 92 : 76,
       render: ({ totals }) => <span className={totals[key] === 0 ? "muted" : undefined} style={key === "failed" && totals.failed > 0 ? { color: "var(--state-failed)" } : undefined}>{totals[key].toLocaleString()}</span>,
     });
     return [

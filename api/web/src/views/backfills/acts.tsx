@@ -106,9 +106,9 @@ export function Actions({ of, words = false }: { of: BackfillSummary; words?: bo
     <span className="row" style={{ gap: words ? 8 : 0, flexWrap: "nowrap" }}>
       {first.map((a) => (words
         ? <ActButton key={a} act={a} hint={hint(a, [of])} ask={setAct} />
-        : <Tooltip key={a} title={hint(a, [of]) || t(`say.${a}`)}><Button size="small" type="text" style={{ width: 24, height: 24 }} icon={icons[a]} disabled={hint(a, [of]) !== ""} aria-label={`${t(`say.${a}`)}: ${of.name}`} onClick={() => setAct(a)} /></Tooltip>))}
+        : <Tooltip key={a} title={hint(a, [of]) || t(`say.${a}`)}><Button size="small" type="text" style={{ width: 25, height: 25, flexShrink: 0 }} icon={icons[a]} disabled={hint(a, [of]) !== ""} aria-label={`${t(`say.${a}`)}: ${of.name}`} onClick={() => setAct(a)} /></Tooltip>))}
       <Dropdown trigger={["click"]} menu={{ items, onClick: ({ key }) => choose(key) }}>
-        <Button size="small" type={words ? "default" : "text"} style={words ? undefined : { width: 24, height: 24 }} icon={<EllipsisOutlined />} aria-label={t("actionsOf", { name: of.name })} />
+        <Button size="small" type={words ? "default" : "text"} style={words ? undefined : { width: 25, height: 25, flexShrink: 0 }} icon={<EllipsisOutlined />} aria-label={t("actionsOf", { name: of.name })} />
       </Dropdown>
       {act ? <Ask act={act} of={[of]} close={() => setAct(undefined)} /> : null}
       {edits ? <EditDialog id={of.id} close={() => setEdits(false)} /> : null}

@@ -1,6 +1,6 @@
 // A backfill in a line of the list.
 import { Tooltip } from "antd";
-import { useMemo } from "react";
+import { useMemo, type CSSProperties, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { BackfillSummary } from "../../app/api.ts";
@@ -14,24 +14,34 @@ import { useSize, useTimeLeft } from "./read.ts";
 export function useColumns(): Column<BackfillSummary>[] {
   const { t } = useTranslation("backfills");
   return useMemo(() => [
-    { key: "name", title: t("column.name"), width: 172, sort: "name", render: (b) => <span title={b.name}><BackfillLink id={b.id}>{b.name}</BackfillLink> <span className="mono muted">{b.id}</span></span> },
-    { key: "state", title: t("column.state"), width: 158, sort: "state", render: (b) => <StateWord of={b} /> },
-    { key: "progress", title: t("column.progress"), width: 140, render: (b) => <Progress of={b} /> },
-    { key: "nodes", title: t("column.nodes"), width: 56, render: (b) => <Size id={b.id} what="nodes" /> },
-    { key: "days", title: t("column.days"), width: 56, render: (b) => <Size id={b.id} what="dates" /> },
-    { key: "range", title: t("column.range"), width: 134, render: (b) => <Size id={b.id} what="range" /> },
-    { key: "by", title: t("column.by"), width: 78, render: (b) => b.createdBy },
-    { key: "created", title: t("column.created"), width: 96, sort: "created", render: (b) => <Moment at={b.createdAt} relative /> },
-    { key: "duration", title: t("column.duration"), width: 70, render: (b) => <Span from={b.createdAt} to={b.quiet ? b.changedAt : undefined} /> },
-    { key: "left", title: t("column.left"), width: 70, render: (b) => <Left of={b} /> },
-    { key: "actions", title: t("column.actions"), width: 110, stays: true, render: (b) => <Actions of={b} /> },
+    { key: "name", title: t("column.name"), width: 220, sort: "name", render: (b) => <Two first={<BackfillLink id={b.id}>{b.name}</BackfillLink>} second={<><span className="mono">{b.id}</span> · {b.createdBy}</>} title={b.name} /> },
+    { key: "state", title: t("column.state"), width: 132, sort: "state", render: (b) => <Two first={<StateTag state={b.state} />} second={<Held of={b} />} /> },
+    { key: "progress", title: t("column.progress"), width: 152, render: (b) => <Progress of={b} /> },
+    { key: "nodes", title: t("column.nodes"), width: 64, render: (b) => <Size id={b.id} what="nodes" /> },
+    { key: "range", title: t("column.range"), width: 160, render: (b) => <Two first={<Size id={b.id} what="range" />} second={<Size id={b.id} what="dates" />} /> },
+    { key: "created", title: t("column.created"), width: 124, sort: "created", render: (b) => <Moment at={b.createdAt} relative /> },
+    { key: "duration", title: t("column.duration"), width: 88, render: (b) => <Span from={b.createdAt} to={b.quiet ? b.changedAt : undefined} /> },
+    { key: "left", title: t("column.left"), width: 88, render: (b) => <Left of={b} /> },
+    { key: "actions", title: t("column.actions"), width: 116, stays: true, render: (b) => <Actions of={b} /> },
   ], [t]);
 }
 
-/** A state, with what holds it beside it. */
-export function StateWord({ of: b }: { of: BackfillSummary }) {
+const line: CSSProperties = { overflow: "hidden", textOverflow: "ellipsis", lineHeight: 1.25 };
+
+/** Two lines of a cell, the second in small letters. */
+function Two({ first, second, title }: { first: ReactNode; second: ReactNode; title?: string }) {
+  return <><div style={line} title={title}>{first}</div><div className="muted" style={{ ...line, fontSize: 12 }}>{second}</div></>;
+}
+
+/** What holds it, beside its state. */
+function Held({ of: b }: { of: BackfillSummary }) {
   const { t } = useTranslation("ui");
-  return <StateTag state={b.state} note={b.stopped ? t("stopped") : b.halted ? t("halted") : b.paused ? t("paused") : undefined} />;
+  return b.stopped ? t("stopped") : b.halted ? t("halted") : b.paused ? t("paused") : null;
+}
+
+/** A state, with what holds it behind. */
+export function StateWord({ of: b }: { of: BackfillSummary }) {
+  return <><StateTag state={b.state} />{b.stopped || b.halted || b.paused ? <span className="muted">· <Held of={b} /></span> : null}</>;
 }
 
 export function Progress({ of: { counts } }: { of: BackfillSummary }) {
@@ -48,9 +58,10 @@ export function Progress({ of: { counts } }: { of: BackfillSummary }) {
 }
 
 function Size({ id, what }: { id: string; what: "nodes" | "dates" | "range" }) {
+  const { t } = useTranslation("backfills");
   const size = useSize(id).data;
   if (!size) return <span className="muted">–</span>;
-  return <span className="nowrap">{what === "range" ? (rangeText(size.first, size.last)) : size[what].toLocaleString()}</span>;
+  return <span className="nowrap">{what === "range" ? rangeText(size.first, size.last) : what === "dates" ? t("page.dates", { count: size.dates }) : size.nodes.toLocaleString()}</span>;
 }
 
 function Left({ of: b }: { of: BackfillSummary }) {

@@ -9,7 +9,7 @@ export const en = {
     group: "Group", from: "from", to: "to",
   },
   column: {
-    name: "Backfill", state: "State", progress: "Progress", nodes: "Nodes", days: "Dates", range: "Data timestamps", by: "By", created: "Created", duration: "Duration", left: "Left", actions: "Actions",
+    name: "Backfill", state: "State", progress: "Progress", nodes: "Nodes", range: "Data timestamps", created: "Created", duration: "Duration", left: "Left", actions: "Actions",
   },
   empty: { title: "No backfill yet", text: "A backfill runs nodes again for days that are past: choose nodes, choose dates, look at the preview, submit.", found: "Nothing is found with these filters" },
   emptyPending: { title: "Nothing waits to begin", text: "Here are backfills of which no instance has started: those that wait for their time (not before, execution period) and those that have just been submitted." },
@@ -45,7 +45,7 @@ export const en = {
   },
   page: {
     tabs: { overview: "Overview", dates: "Dates", instances: "Instances", map: "Map", failures: "Failures", receipt: "Receipt", operations: "Operations", request: "Request" },
-    by: "by {{who}}", auto: "Day of the schedule", rate: "{{rate}} a second", left: "{{left}} left", unknown: "Time left cannot be told yet", nodes: "{{count}} nodes", dates: "{{count}} dates", quiet: "Quiet",
+    by: "by {{who}}", auto: "Day of the schedule", rate: "{{rate}} a second", left: "{{left}} left", unknown: "Time left cannot be told yet", nodes: "{{count}} nodes", dates: "{{count}} dates",
     flag: {
       paused: "Paused: nothing new is started until somebody resumes it.",
       stopped: "Stopped: nothing new is started. Resume lets the rest follow; rerun runs exactly what you name.",
@@ -59,7 +59,7 @@ export const en = {
   },
   overview: {
     groups: "Groups", group: "Group {{group}}", ofDates: "{{done}} of {{count}} dates", current: "now at {{date}}", totals: "Totals", warnings: "Warnings", finished: "all dates done",
-    sum: "Generated = {{parts}}", note: "{{asked}} asked for, {{bridges}} only to keep the order between them",
+    note: "{{asked}} asked for, {{bridges}} only to keep the order between them",
   },
   total: {
     generated: "Generated", succeeded: "Succeeded", setToSuccess: "Set to success", dryRun: "Dry runs", failed: "Failed", stopped: "Stopped", frozen: "Frozen", running: "Running", waiting: "Waiting",
@@ -70,12 +70,12 @@ export const en = {
   },
   failures: {
     none: "Nothing has failed", text: "When instances fail, they are shown here by what they have in common, so that a thousand failures of one cause are one thing to mend.",
-    count: "{{instances}} instances in {{groups}} groups", instances_one: "one instance", instances_other: "{{count}} instances", nodes_one: "one node", nodes_other: "{{count}} nodes", dates_one: "one date", dates_other: "{{count}} dates",
+    count_one: "{{instances}} instances with one thing in common", count_other: "{{instances}} instances in {{count}} groups", instances_one: "one instance", instances_other: "{{count}} instances", nodes_one: "one node", nodes_other: "{{count}} nodes", dates_one: "one date", dates_other: "{{count}} dates",
     exit: "exit code {{code}}", retrying: "{{count}} of them are tried again by themselves", agents: "Agents", examples: "Examples", more: "and {{count}} more", rerun: "Rerun these", setToSuccess: "Set to success", list: "Show in the list",
     nocause: "No cause was told", gathering: "Looking for the instances of this group…", found: "{{found}} found that have failed, of {{count}}.", outcome: { queued: "Queued", failed: "Failed", timedOut: "Timed out", lost: "Lost with its agent", stopped: "Stopped", yielded: "Yielded", drained: "Drained", skipped: "Skipped", succeeded: "Succeeded", running: "Running", recalled: "Recalled" },
   },
   receipt: {
-    by: "A row for each", node: "Node", date: "Date", nodeAndDate: "Node and date", reasons: "Where the rest is, and why", export: "Export as CSV", exportHint: "What is loaded, {{count}} rows", cli: "All of it, in a terminal", adds: "The parts add up to what was generated",
+    by: "A row for each", node: "Node", date: "Date", nodeAndDate: "Node and date", reasons: "Where the rest is, and why", export: "Export as CSV", exportHint: "What is loaded, {{count}} rows", cli: "All of it, in a terminal",
   },
   operations: { number: "No.", at: "When", who: "Who", what: "What", count: "Instances", detail: "Of what", why: "Why", none: "Nobody has done anything to it yet", kind: {
     stop: "Stop", pause: "Pause", resume: "Resume", rerun: "Rerun", rerunFailed: "Rerun failed", setToSuccess: "Set to success", freeze: "Freeze", unfreeze: "Unfreeze", forceRun: "Force run", removeUpstream: "Remove upstream", setPriority: "Set priority", edit: "Change",
@@ -85,7 +85,7 @@ export const en = {
     title: "Change {{name}}", groups: "Parallel groups", maxRunning: "Most at once", maxRunningHint: "0: no bound", resourceGroup: "Resource group", resourceGroupHint: "Empty: each node's own", priority: "Priority", byRules: "By the rules",
     period: "Execution period", anyTime: "At any time", daily: "Every day", weekend: "At weekends", addDates: "Add dates", dropDates: "Drop dates", addNodes: "Add nodes", dropNodes: "Drop nodes", dateHint: "2025-01-01..2025-01-31",
     preview: "Show what changes", apply: "Apply", changed: "What changes", field: "Field", before: "Before", after: "After", added: "{{count}} instances are added", dropped: "{{count}} instances are dropped: they become dry runs", nothing: "Nothing is changed yet",
-    stale: "Somebody has changed it meanwhile. Look at the difference again.", done: "Changed", back: "Back to the form",
+    stale: "Somebody has changed it meanwhile. Look at the difference again.", done: "Changed",
   },
 };
 
@@ -98,7 +98,7 @@ export const zh: Same<typeof en> = {
     group: "分组", from: "起", to: "止",
   },
   column: {
-    name: "补数据", state: "状态", progress: "进度", nodes: "节点数", days: "日期数", range: "业务日期", by: "创建人", created: "创建时间", duration: "时长", left: "剩余", actions: "操作",
+    name: "补数据", state: "状态", progress: "进度", nodes: "节点数", range: "业务日期", created: "创建时间", duration: "时长", left: "剩余", actions: "操作",
   },
   empty: { title: "还没有补数据", text: "补数据为过去的业务日期重新运行节点：选择节点和日期，查看预览，然后提交。", found: "没有符合筛选条件的结果" },
   emptyPending: { title: "没有待运行的补数据", text: "这里显示尚未启动任何实例的补数据：等待时间（最早开始时间、执行时段）的，以及刚刚提交的。" },
@@ -134,7 +134,7 @@ export const zh: Same<typeof en> = {
   },
   page: {
     tabs: { overview: "概览", dates: "日期", instances: "实例", map: "状态图", failures: "失败", receipt: "回执", operations: "操作记录", request: "请求" },
-    by: "由 {{who}} 创建", auto: "周期调度日", rate: "每秒 {{rate}} 个", left: "剩余 {{left}}", unknown: "暂无法预计剩余时间", nodes: "{{count}} 个节点", dates: "{{count}} 个业务日期", quiet: "静止",
+    by: "由 {{who}} 创建", auto: "周期调度日", rate: "每秒 {{rate}} 个", left: "剩余 {{left}}", unknown: "暂无法预计剩余时间", nodes: "{{count}} 个节点", dates: "{{count}} 个业务日期",
     flag: {
       paused: "已暂停：恢复之前不再启动新实例。",
       stopped: "已终止：不再启动新实例。恢复可让其余部分继续；重跑只运行您指定的实例。",
@@ -148,7 +148,7 @@ export const zh: Same<typeof en> = {
   },
   overview: {
     groups: "并行分组", group: "分组 {{group}}", ofDates: "{{count}} 个日期中完成 {{done}} 个", current: "当前 {{date}}", totals: "合计", warnings: "警告", finished: "全部日期已完成",
-    sum: "生成 = {{parts}}", note: "请求 {{asked}} 个，另有 {{bridges}} 个仅用于保持依赖顺序",
+    note: "请求 {{asked}} 个，另有 {{bridges}} 个仅用于保持依赖顺序",
   },
   total: {
     generated: "生成", succeeded: "成功", setToSuccess: "置成功", dryRun: "空跑", failed: "失败", stopped: "已终止", frozen: "冻结", running: "运行中", waiting: "等待",
@@ -159,12 +159,12 @@ export const zh: Same<typeof en> = {
   },
   failures: {
     none: "没有失败", text: "实例失败后按共同原因归类显示在这里：同一原因的一千个失败只需处理一次。",
-    count: "{{groups}} 组共 {{instances}} 个实例", instances_one: "1 个实例", instances_other: "{{count}} 个实例", nodes_one: "1 个节点", nodes_other: "{{count}} 个节点", dates_one: "1 个业务日期", dates_other: "{{count}} 个业务日期",
+    count_one: "{{instances}} 个实例原因相同", count_other: "{{count}} 组共 {{instances}} 个实例", instances_one: "1 个实例", instances_other: "{{count}} 个实例", nodes_one: "1 个节点", nodes_other: "{{count}} 个节点", dates_one: "1 个业务日期", dates_other: "{{count}} 个业务日期",
     exit: "退出码 {{code}}", retrying: "其中 {{count}} 个会自动重试", agents: "执行机", examples: "示例", more: "另有 {{count}} 个", rerun: "重跑这些", setToSuccess: "置成功", list: "在列表中查看",
     nocause: "未给出原因", gathering: "正在查找该组的实例…", found: "{{count}} 个中找到 {{found}} 个失败实例。", outcome: { queued: "已排队", failed: "失败", timedOut: "超时", lost: "随执行机丢失", stopped: "已终止", yielded: "已让出", drained: "已排空", skipped: "已跳过", succeeded: "成功", running: "运行中", recalled: "已召回" },
   },
   receipt: {
-    by: "每行一个", node: "节点", date: "日期", nodeAndDate: "节点与日期", reasons: "其余在哪里、为什么", export: "导出 CSV", exportHint: "已加载的 {{count}} 行", cli: "在终端中获取全部", adds: "各部分之和等于生成数",
+    by: "每行一个", node: "节点", date: "日期", nodeAndDate: "节点与日期", reasons: "其余在哪里、为什么", export: "导出 CSV", exportHint: "已加载的 {{count}} 行", cli: "在终端中获取全部",
   },
   operations: { number: "序号", at: "时间", who: "操作人", what: "操作", count: "实例数", detail: "对象", why: "原因", none: "还没有人对它进行过操作", kind: {
     stop: "终止", pause: "暂停", resume: "恢复", rerun: "重跑", rerunFailed: "重跑失败", setToSuccess: "置成功", freeze: "冻结", unfreeze: "解冻", forceRun: "强制运行", removeUpstream: "移除上游依赖", setPriority: "设置优先级", edit: "修改",
@@ -174,6 +174,6 @@ export const zh: Same<typeof en> = {
     title: "修改 {{name}}", groups: "并行分组数", maxRunning: "最大并行数", maxRunningHint: "0：不限", resourceGroup: "资源组", resourceGroupHint: "留空：各节点自己的资源组", priority: "优先级", byRules: "按规则",
     period: "执行时段", anyTime: "任意时间", daily: "每天", weekend: "周末", addDates: "增加日期", dropDates: "移除日期", addNodes: "增加节点", dropNodes: "移除节点", dateHint: "2025-01-01..2025-01-31",
     preview: "预览变更", apply: "应用", changed: "变更内容", field: "字段", before: "变更前", after: "变更后", added: "增加 {{count}} 个实例", dropped: "移除 {{count}} 个实例（变为空跑）", nothing: "尚未修改",
-    stale: "期间有人修改过，请重新查看变更。", done: "已修改", back: "返回表单",
+    stale: "期间有人修改过，请重新查看变更。", done: "已修改",
   },
 };
