@@ -17,6 +17,7 @@ const views: Record<string, (s: Seeded) => string> = {
   nodeDefinition: () => "/nodes/dws_daily_sales?tab=definition",
   graph: () => "/graph",
   wizard: () => "/backfills/new?root=ods_orders",
+  wizardMassive: () => "/backfills/new?mode=massive&root=ods_customers&dates=2025-01-01..2025-01-20,2025-02-03..2025-03-31",
   backfills: () => "/backfills",
   backfill: (s) => `/backfills/${s.failed}`,
   "backfill-instances": (s) => `/backfills/${s.failed}?tab=instances`,
