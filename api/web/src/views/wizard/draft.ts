@@ -68,9 +68,6 @@ export function missing(draft: Draft): FieldName[] {
   return out;
 }
 
-/** Whether a field says anything that is asked for. */
-export const isSet = (draft: Draft, field: FieldName): boolean => field in requestOf(draft);
-
 /** What is told of fields: the place of a message is the field's path, or below it. */
 export interface Finding {
   field: string;
