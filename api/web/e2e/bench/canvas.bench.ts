@@ -52,7 +52,7 @@ test.beforeAll(async () => {
     }
   }
   await apply(...nodes);
-  backfill = await submit({ name: "bench", mode: "descendants", root: "bench_root", dates: ["2020-01-01..2022-09-26"], groups: 1000 });
+  backfill = await submit({ name: "bench", mode: "descendants", root: "bench_root", dates: ["2020-01-01..2022-09-26"], groups: 10 });
 });
 
 test("graph", async ({ page }) => {
@@ -62,12 +62,15 @@ test("graph", async ({ page }) => {
   console.log(`graph: ${Date.now() - start} ms from the address to the layout, of which the layout itself ${await page.locator("[data-layout-ms]").getAttribute("data-layout-ms")} ms`);
   const canvas = page.getByRole("application");
   await expect(canvas).toHaveAttribute("data-scale", /./);
+  await page.screenshot({ path: "../../.bin/page/bench-graph.png" });
   await panAndZoom(page, canvas, "graph, all of it");
   await page.getByLabel("Find a node and jump to it").fill("bench_12_200");
   await page.locator(".ant-select-item-option", { hasText: "bench_12_200" }).click();
   await panAndZoom(page, canvas, "graph, near");
+  await page.screenshot({ path: "../../.bin/page/bench-near.png" });
   await page.goto(`/graph?plan=${backfill}&group=workspace`);
   await expect(page.locator("[data-laid='10001']")).toBeVisible();
+  await page.screenshot({ path: "../../.bin/page/bench-groups.png" });
   console.log(`graph in groups: layout ${await page.locator("[data-layout-ms]").getAttribute("data-layout-ms")} ms`);
 });
 
@@ -84,6 +87,7 @@ test("heat map", async ({ page }) => {
   await expect(page.locator("[data-settled=yes]")).toBeVisible();
   const first = Date.now() - start;
   console.log(`heat map of 10,001 × 1,000: ${first} ms from the address to the first picture, ${bytes.toLocaleString()} bytes so far, slowest answer ${longest.toFixed(0)} ms`);
+  await page.screenshot({ path: "../../.bin/page/bench-map.png" });
   await panAndZoom(page, page.getByRole("application"), "heat map");
   console.log(`heat map: ${bytes.toLocaleString()} bytes after 6 s of moving`);
 });
