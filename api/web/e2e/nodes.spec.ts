@@ -1,12 +1,14 @@
 // Cycle tasks: nodes are found, kept in the basket, looked at from all sides, and backfilled where they lack dates.
-import { expect, test } from "@playwright/test";
+import { expect as check, test } from "@playwright/test";
 
 import { accessible } from "./accessible.ts";
 import { apply, submit, until } from "./cluster.ts";
 
-test.describe.configure({ timeout: 120_000 });
+test.describe.configure({ timeout: 180_000 });
+/** Where other things run beside, what is asked for may take a while. */
+const expect = check.configure({ timeout: 45_000 });
 
-const many = Array.from({ length: 450 }, (_, i) => ({ id: `cyc_many_${String(i).padStart(3, "0")}`, owner: i % 3 ? "cyc_ann" : "cyc_bo", workspace: "cyc_shop", schedule: { kind: "daily" as const, at: "05:30:00" }, code: "echo one of many\n" }));
+const many = Array.from({ length: 260 }, (_, i) => ({ id: `cyc_many_${String(i).padStart(3, "0")}`, owner: i % 3 ? "cyc_ann" : "cyc_bo", workspace: "cyc_shop", schedule: { kind: "daily" as const, at: "05:30:00" }, code: "echo one of many\n" }));
 
 test("find nodes, keep those that match in the basket, and go from there", async ({ page }) => {
   await apply(...many, { id: "cyc_week", name: "Weekly review", workspace: "cyc_desk", schedule: { kind: "weekly", at: "02:30:00", weekdays: ["mon", "thu"] }, mode: "paused", code: "echo week\n" });
@@ -23,7 +25,7 @@ test("find nodes, keep those that match in the basket, and go from there", async
 
   // The address is all there is to it: it says the same to whoever opens it.
   await page.goto("/nodes?q=cyc&workspace=cyc_shop&owner=cyc_bo&mode=normal&auto=off");
-  await expect(page.getByText("150 nodes")).toBeVisible();
+  await expect(page.getByText("87 nodes")).toBeVisible();
   await expect(page.getByRole("button", { name: "More filters (2)" })).toHaveAttribute("aria-expanded", "true");
   await expect(page.getByRole("row", { name: "cyc_many_001" })).toHaveCount(0);
 
@@ -33,9 +35,9 @@ test("find nodes, keep those that match in the basket, and go from there", async
   const list = page.getByRole("region", { name: "Nodes" });
   await expect(async () => {
     await list.evaluate((e) => e.scrollTo(0, e.scrollHeight));
-    await expect(page.getByRole("row", { name: "cyc_many_449" })).toBeVisible({ timeout: 500 });
+    await expect(page.getByRole("row", { name: "cyc_many_259" })).toBeVisible({ timeout: 500 });
   }).toPass();
-  await expect(page.getByText("450 nodes")).toBeVisible();
+  await expect(page.getByText("260 nodes")).toBeVisible();
   expect(await page.getByRole("row").count()).toBeLessThan(80);
 
   // One by one, a range with Shift, all that match; what is chosen stays while one goes elsewhere.
@@ -44,17 +46,19 @@ test("find nodes, keep those that match in the basket, and go from there", async
   await page.getByRole("checkbox", { name: "Choose cyc_many_005" }).click({ modifiers: ["Shift"] });
   await expect(page.getByText("4 in the basket")).toBeVisible();
   await page.getByRole("button", { name: "Choose all that match" }).click();
-  await expect(page.getByText("450 in the basket")).toBeVisible();
+  await expect(page.getByText("260 in the basket")).toBeVisible();
   await page.getByRole("checkbox", { name: "Choose cyc_many_003" }).uncheck();
   await page.goto("/nodes?q=cyc_week");
   await page.getByRole("checkbox", { name: "Choose cyc_week" }).check();
   await page.getByRole("button", { name: "Basket" }).click();
-  const basket = page.getByRole("dialog", { name: "450 nodes chosen" });
+  const basket = page.getByRole("dialog");
+  await expect(basket).toContainText("260 nodes chosen");
   await basket.getByRole("textbox", { name: "Find in the basket" }).fill("many_00");
   await basket.getByRole("button", { name: "Take cyc_many_004 out of the basket" }).click();
-  await expect(page.getByRole("dialog", { name: "449 nodes chosen" })).toBeVisible();
-  await page.getByRole("dialog").getByRole("button", { name: "Empty the basket" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+  await expect(basket).toContainText("259 nodes chosen");
+  await basket.getByRole("button", { name: "Empty the basket" }).click();
+  await basket.getByRole("button", { name: "Close" }).click();
+  await expect(basket).toBeHidden();
 
   // A node's menu leads into the wizard.
   await page.getByRole("button", { name: "Actions on cyc_week" }).click();
@@ -105,6 +109,7 @@ test("a node from all sides, and its missing dates backfilled", async ({ page })
   await expect(page.getByText("80 %")).toBeVisible();
   await page.getByRole("row", { name: "2025-03-06" }).getByRole("button").click();
   await expect(page).toHaveURL(/instance=b\d+\.\d+/);
+  await expect(page.getByRole("dialog")).toContainText("2025-03-06");
   await page.keyboard.press("Escape");
   await expect(page).not.toHaveURL(/instance=/);
 
@@ -128,5 +133,5 @@ test("a node from all sides, and its missing dates backfilled", async ({ page })
   await expect(page.getByRole("row", { name: "2025-03-06" })).toBeVisible();
   await expect(page.getByRole("row", { name: "2025-03-05" })).toHaveCount(0);
   await page.getByRole("tab", { name: "Definition" }).click();
-  await expect(page.getByLabel("Definition of cyc_node")).toContainText("at: 03:15:00");
+  await expect(page.getByLabel("Definition of cyc_node")).toContainText("at: 03:15");
 });

@@ -1,11 +1,13 @@
 // Auto instances: the schedule's days, and one of them steered as a backfill is.
-import { expect, test } from "@playwright/test";
+import { expect as check, test } from "@playwright/test";
 
 import { accessible } from "./accessible.ts";
 import { api, apply } from "./cluster.ts";
 import { data } from "../src/api/client.ts";
 
-test.describe.configure({ timeout: 120_000 });
+test.describe.configure({ timeout: 180_000 });
+/** Where other things run beside, what is asked for may take a while. */
+const expect = check.configure({ timeout: 45_000 });
 
 test("today's instances are found, frozen and let go, and the day is a plan", async ({ page }) => {
   // In its zone the day is eleven hours behind: what is due at 23:00 there is never past here.
