@@ -2,7 +2,7 @@ import type { Same } from "../../ui/same.ts";
 
 export const en = {
   state: { failed: "Failed", running: "Running", retrying: "To be retried", frozen: "Frozen", waiting: "Waiting", succeeded: "Succeeded", dryRun: "Dry run" },
-  label: "Heat map of nodes and dates. Arrows move the cell, plus and minus zoom, Enter opens the instance, Home shows the whole.",
+  label: "Heat map of nodes and dates. Arrows move the cell, plus and minus zoom, Enter opens the instance, N its node, Home shows the whole.",
   table: "Same as a table",
   search: "Find a node",
   zoomIn: "Closer",
@@ -17,7 +17,7 @@ export const en = {
   cell: "{{node}}, {{date}}: {{state}}",
   bin: "{{node}} and the next, {{count}} nodes, from {{date}} on: most urgent {{state}}",
   nothing: "no instance",
-  hint: "Wheel zooms; over the names or with Alt only nodes, over the dates or with Shift only dates. Drag moves, double click comes closer.",
+  hint: "Wheel zooms; over the names or with Alt only nodes, over the dates or with Shift only dates. Drag moves. A click opens the instance, or comes closer where a cell is several; a click on a name opens the node.",
   gone: "This node has no instance on this date any more.",
   group: "Group {{group}}",
   states: "States; click one to hide or show it",
@@ -25,7 +25,7 @@ export const en = {
 
 export const zh: Same<typeof en> = {
   state: { failed: "失败", running: "运行中", retrying: "待重试", frozen: "已冻结", waiting: "等待", succeeded: "成功", dryRun: "空跑" },
-  label: "节点与业务日期热力图。方向键移动单元格，加减号缩放，回车打开实例，Home 显示全部。",
+  label: "节点与业务日期热力图。方向键移动单元格，加减号缩放，回车打开实例，N 打开节点，Home 显示全部。",
   table: "以表格查看",
   search: "查找节点",
   zoomIn: "放大",
@@ -40,7 +40,7 @@ export const zh: Same<typeof en> = {
   cell: "{{node}}，{{date}}：{{state}}",
   bin: "{{node}} 起共 {{count}} 个节点，自 {{date}} 起：最紧急状态为{{state}}",
   nothing: "无实例",
-  hint: "滚轮缩放：在节点名上或按住 Alt 仅缩放节点，在日期上或按住 Shift 仅缩放日期。拖动平移，双击放大。",
+  hint: "滚轮缩放：在节点名上或按住 Alt 仅缩放节点，在日期上或按住 Shift 仅缩放日期。拖动平移。点击打开实例，单元格代表多个实例时则放大；点击节点名打开节点详情。",
   gone: "该节点在该业务日期已没有实例。",
   group: "分组 {{group}}",
   states: "状态，点击可隐藏或显示",
