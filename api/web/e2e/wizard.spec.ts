@@ -61,7 +61,7 @@ test("current: several ranges, options and overrides arrive as they were meant; 
   await field(page, "order").getByText("Newest first", { exact: true }).click();
   await page.getByRole("button", { name: /Failures and conflicts/ }).click();
   await page.getByRole("spinbutton", { name: "Stop after failures" }).fill("4");
-  await field(page, "overlap").getByText("Refuse", { exact: true }).click();
+  await field(page, "onConflict").getByText("Schedule waits", { exact: true }).click();
   await page.getByRole("button", { name: /When, where/ }).click();
   await page.getByLabel("Not before").fill("2030-01-01T00:00");
   await page.getByRole("button", { name: /Parameters, fields/ }).click();
@@ -78,7 +78,7 @@ test("current: several ranges, options and overrides arrive as they were meant; 
   const file = (await preview(page).getByLabel("request.yaml").last().textContent()) ?? "";
   const { id, request } = await submitted(page);
   expect(request).toMatchObject({
-    name: "Wizard, by hand", mode: "current", root: "wz_a", dates: ["2024-01-01..2024-01-10", "2024-02-29"], groups: 3, order: "descending", stopAfter: 4, overlap: "refuse", notBefore: past,
+    name: "Wizard, by hand", mode: "current", root: "wz_a", dates: ["2024-01-01..2024-01-10", "2024-02-29"], groups: 3, order: "descending", stopAfter: 4, onConflict: "wait", notBefore: past,
     params: [{ node: "wz_a", name: "source", value: "archive: #1" }],
   });
   // The command line reads the file as the same request.
