@@ -20,7 +20,6 @@ export function useMay(): (operation: string) => boolean {
   return (operation) => me?.operations.includes(operation) ?? false;
 }
 
-
 /** Whether one has to log in. Whatever is refused so, the page asks at once who one is. */
 export function useStranger(): boolean {
   const queries = useQueryClient();
