@@ -45,8 +45,16 @@ func Of(dist fs.FS) (http.Handler, error) {
 		if err != nil {
 			return err
 		}
+		if plain, ok := strings.CutSuffix(name, ".br"); ok {
+			f := files["/"+plain]
+			f.brotli = data
+			files["/"+plain] = f
+			return nil
+		}
 		sum := sha256.Sum256(data)
-		files["/"+name] = file{data: data, tag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+		f := files["/"+name]
+		f.data, f.tag = data, `"`+hex.EncodeToString(sum[:12])+`"`
+		files["/"+name] = f
 		return nil
 	})
 	if err != nil {
@@ -56,8 +64,8 @@ func Of(dist fs.FS) (http.Handler, error) {
 }
 
 type file struct {
-	data []byte
-	tag  string
+	data, brotli []byte // brotli may be nil
+	tag          string
 }
 
 type handler map[string]file
@@ -87,5 +95,26 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(f.data))
+	data := f.data
+	if f.brotli != nil {
+		header.Add("Vary", "Accept-Encoding")
+		if takesBrotli(r) {
+			header.Set("Content-Encoding", "br")
+			header.Set("ETag", strings.TrimSuffix(f.tag, `"`)+`-br"`)
+			data = f.brotli
+		}
+	}
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
+}
+
+// takesBrotli says whether a browser unpacks it; they say so where the connection
+// is private.
+func takesBrotli(r *http.Request) bool {
+	for _, part := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.TrimSpace(name) == "br" {
+			return strings.TrimSpace(quality) != "q=0"
+		}
+	}
+	return false
 }

@@ -52,6 +52,13 @@ func TestEveryAddressIsThePage(t *testing.T) {
 			t.Errorf("%s %s: it may load what it likes", c.method, c.path)
 		}
 	}
+	plain, packed := get(t, "GET", script[1]), get(t, "GET", script[1], "Accept-Encoding", "gzip, deflate, br")
+	if got := packed.Header().Get("Content-Encoding"); got != "br" || packed.Body.Len() >= plain.Body.Len()/2 || packed.Header().Get("ETag") == plain.Header().Get("ETag") {
+		t.Errorf("encoding %q, %d bytes of %d", got, packed.Body.Len(), plain.Body.Len())
+	}
+	if w := get(t, "GET", script[1], "Accept-Encoding", "br;q=0, gzip"); w.Header().Get("Content-Encoding") != "" || !strings.Contains(w.Header().Get("Vary"), "Accept-Encoding") {
+		t.Errorf("brotli for one who does not take it: %v", w.Header())
+	}
 	tag := get(t, "GET", "/").Header().Get("ETag")
 	if w := get(t, "GET", "/graph", "If-None-Match", tag); w.Code != http.StatusNotModified {
 		t.Errorf("unchanged: %d", w.Code)

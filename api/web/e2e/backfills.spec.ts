@@ -56,6 +56,7 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
   await expect(group).toContainText("2025-03-01 – 2025-03-04");
   await group.getByRole("button", { name: `${id}.` }).first().click();
   await expect(page).toHaveURL(/instance=b\d+\.\d+/);
+  await expect(page.getByRole("dialog")).toBeVisible();
   await page.keyboard.press("Escape");
   await expect(page).not.toHaveURL(/instance=/);
 

@@ -1,1 +1,0 @@
-import{D as e,Q as t}from"./library-BNAw3uCq.js";var n=t();function r({id:t,close:r}){return(0,n.jsx)(e,{open:!0,onClose:r,size:960,title:t})}export{r as default};

@@ -1,1 +1,0 @@
-import{Q as e,nt as t}from"./library-BNAw3uCq.js";import{t as n}from"./Page-CP70gt9w.js";var r=e();function i(){let{t:e}=t(`schedule`);return(0,r.jsx)(n,{title:e(`title`),children:null})}export{i as default};

@@ -1,0 +1,1 @@
+var e=[`shell`,`python`,`sql`,`http`,`check`,`integration`,`logical_dimension`,`logical_fact`,`logical_aggregate`,`virtual`];export{e as t};
