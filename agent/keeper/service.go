@@ -241,6 +241,9 @@ func (k *Keeper) take(w *watcher) []*wire.KeptAttempt {
 		if !a.running {
 			m.Result, m.Log = a.result, a.log // in the journal, and never changed again
 		}
+		if a.running && len(a.log) > 0 {
+			m.LogBytes = 0 // it has ended, its log is in no file and not yet in the journal
+		}
 		if len(m.Log) == 0 {
 			m.LogDirectory = k.store.log(a.key)
 		}
