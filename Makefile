@@ -151,9 +151,15 @@ check-web: api/web/node_modules linked ## the page's source: types are fresh, it
 	cd api/web && npm run --silent build -- --outDir $(TOOLS)/page/dist --emptyOutDir
 	@diff -rq $(TOOLS)/page/dist api/web/dist || { echo "api/web/dist was not built of this source: commit what \`make web\` makes" >&2; exit 1; }
 
+LOOKS ?= 1440-light-en
+
 .PHONY: check-page
 check-page: api/web/node_modules linked ## the page in Chromium, against a real cluster; ARGS=e2e/graph.spec.ts
-	BACKFLEET_BUILT=$(LINKED)/backfleet $(GO) run ./integration/page -- sh -c 'cd api/web && npx playwright test $(ARGS)'
+	BACKFLEET_BUILT=$(LINKED)/backfleet $(GO) run ./integration/page -- sh -c 'cd api/web && LOOKS=$(LOOKS) npx playwright test $(ARGS)'
+
+.PHONY: pictures
+pictures: ## every view of the page in .bin/page/pictures: both widths, looks and languages; VIEWS=graph
+	$(MAKE) check-page ARGS=pictures LOOKS=
 
 api/web/node_modules: api/web/package-lock.json
 	mkdir -p $(TOOLS)

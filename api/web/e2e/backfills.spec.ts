@@ -2,13 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { expect as check, test, type Locator, type Page } from "@playwright/test";
+import { expect, test, type Locator, type Page } from "@playwright/test";
 
 import { apply, leader, member, open, servers, submit, until, waitsFor } from "./cluster.ts";
 
-test.describe.configure({ timeout: 180_000 });
 /** What agents have to do first may take a while where other things run beside. */
-const expect = check.configure({ timeout: 45_000 });
 
 /** Code that fails until a gate is opened. */
 const failsUntil = (gate: string, status: number) => `if [ ! -e '${join(process.env["GATES"] ?? "", gate)}' ]; then echo "no table yet" >&2; exit ${status}; fi\n`;
@@ -48,7 +46,7 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
 
   // It fails while one watches.
   open("bk_go");
-  await expect(page.locator("[data-flag=failed]")).toBeVisible({ timeout: 45_000 });
+  await expect(page.locator("[data-flag=failed]")).toBeVisible();
   await page.getByRole("button", { name: "Look at the failures" }).click();
   const group = page.getByRole("region", { name: "exit code 7" });
   await expect(group).toContainText("4 instances");
@@ -69,7 +67,7 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
   // Mended: exactly what failed runs again, and what waited for it follows.
   open("bk_mended");
   await steer(page, button(page, "Rerun failed"), "Rerun failed", "the table is there now");
-  await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible({ timeout: 45_000 });
+  await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible();
   await expect(page.locator("[data-flag]")).toHaveCount(0);
   await expect(page.getByRole("row", { name: /bk_merge/ })).toContainText("Succeeded");
   await tab(page, "Failures");
@@ -141,14 +139,14 @@ test("pause and resume, change it while it runs, freeze instances in batch, set 
 
   // What failed is set to success, and what is below goes on.
   open("bs_go");
-  await expect(page.locator("[data-flag=failed]")).toBeVisible({ timeout: 45_000 });
+  await expect(page.locator("[data-flag=failed]")).toBeVisible();
   await tab(page, "Failures");
   const group = page.getByRole("region", { name: "exit code 9" });
   await expect(group).toContainText("5 instances");
   await button(group, "Set to success").click();
   await expect(page.getByRole("dialog").getByRole("status")).toContainText("5 found");
   await button(page.getByRole("dialog"), "Set to success").click();
-  await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible({ timeout: 45_000 });
+  await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible();
   await tab(page, "Receipt");
   await expect(page.locator('[data-total="Set to success"] dd')).toHaveText("5");
   await expect(page.locator('[data-total="Dry runs"] dd')).toHaveText("3");
@@ -180,7 +178,7 @@ test("several at once from the list, and a leader that dies while one watches", 
   await member("kill", name);
   try {
     open("bl_go");
-    await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible({ timeout: 60_000 });
+    await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible();
     await expect(page.locator("[data-line=live]")).toBeVisible();
   } finally {
     await member("start", name);

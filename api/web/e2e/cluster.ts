@@ -44,7 +44,7 @@ export async function submit(request: Schema<"BackfillRequest">): Promise<string
 
 /** Waits until a backfill is in a state, such as "succeeded" or "failed". */
 export async function until(backfill: string, state: Schema<"State">): Promise<void> {
-  await expect.poll(async () => (await data(api.GET("/v1/backfills/{backfill}", { params: { path: { backfill } } }))).summary.state, { timeout: 30_000 }).toBe(state);
+  await expect.poll(async () => (await data(api.GET("/v1/backfills/{backfill}", { params: { path: { backfill } } }))).summary.state).toBe(state);
 }
 
 /** The leader's name and URL, asked of the leader itself. */

@@ -1,14 +1,12 @@
 // The drawer of an instance: why it stands, its attempts, its log as it grows, what can be done to it.
 import { readFile } from "node:fs/promises";
 
-import { expect as patient, test, type Locator, type Page } from "@playwright/test";
+import { expect, test, type Locator, type Page } from "@playwright/test";
 
 import { accessible } from "./accessible.ts";
 import { api, apply, leader, member, open, servers, submit, until, waitsFor } from "./cluster.ts";
 
 // Agents start processes and write logs meanwhile: on a busy machine that takes its time.
-const expect = patient.configure({ timeout: 40_000 });
-test.describe.configure({ timeout: 180_000 });
 
 const drawerOf = (page: Page, id: string): Locator => page.getByRole("dialog", { name: `Instance ${id}` });
 

@@ -1,12 +1,10 @@
 // Cycle tasks: nodes are found, kept in the basket, looked at from all sides, and backfilled where they lack dates.
-import { expect as check, test } from "@playwright/test";
+import { expect, test } from "@playwright/test";
 
 import { accessible } from "./accessible.ts";
 import { apply, submit, until } from "./cluster.ts";
 
-test.describe.configure({ timeout: 180_000 });
 /** Where other things run beside, what is asked for may take a while. */
-const expect = check.configure({ timeout: 45_000 });
 
 const many = Array.from({ length: 260 }, (_, i) => ({ id: `cyc_many_${String(i).padStart(3, "0")}`, owner: i % 3 ? "cyc_ann" : "cyc_bo", workspace: "cyc_shop", schedule: { kind: "daily" as const, at: "05:30:00" }, code: "echo one of many\n" }));
 

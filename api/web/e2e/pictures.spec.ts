@@ -24,11 +24,12 @@ const views: Record<string, (s: Seeded) => string> = {
   "backfill-dates": (s) => `/backfills/${s.failed}?tab=dates&open=2025-02-03`,
   "backfill-failures": (s) => `/backfills/${s.failed}?tab=failures`,
   "backfill-receipt": (s) => `/backfills/${s.failed}?tab=receipt`,
+  "backfill-map": (s) => `/backfills/${s.failed}?tab=map`,
   "backfill-operations": (s) => `/backfills/${s.paused}?tab=operations`,
   "backfill-request": (s) => `/backfills/${s.running}?tab=request`,
-  instance: (s) => `/backfills/${s.failed}?instance=${s.failed}.0`,
-  "instance-log": (s) => `/backfills/${s.failed}?instance=${s.failed}.0&instanceTab=log`,
-  "instance-dependencies": (s) => `/backfills/${s.failed}?instance=${s.failed}.0&instanceTab=dependencies`,
+  instance: (s) => `/backfills/${s.failed}?instance=${s.failed}.16`,
+  "instance-log": (s) => `/backfills/${s.failed}?instance=${s.failed}.16&instanceTab=log`,
+  "instance-dependencies": (s) => `/backfills/${s.failed}?instance=${s.failed}.16&instanceTab=dependencies`,
   schedule: () => "/schedule",
   fleet: () => "/fleet",
   cluster: () => "/cluster",
@@ -46,7 +47,6 @@ test.beforeAll(async () => {
 for (const [view, path] of Object.entries(views)) {
   if (only && !only.includes(view)) continue;
   test(`pictures of ${view}`, async ({ browser }) => {
-    test.setTimeout(180_000);
     for (const width of [1440, 1024]) {
       for (const colorScheme of ["light", "dark"] as const) {
         for (const locale of ["en-GB", "zh-CN"]) {
@@ -59,6 +59,7 @@ for (const [view, path] of Object.entries(views)) {
           await page.goto(path(seeded));
           await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
           await expect(page.locator(".ant-spin-spinning, .ant-skeleton-active")).toHaveCount(0);
+          await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
           await page.screenshot({ path: `../../.bin/page/pictures/${view}-${name}.png` });
           if (width === 1440 && locale === "en-GB") await accessible(page);
           expect(broken).toEqual([]);

@@ -1,13 +1,11 @@
 // Auto instances: the schedule's days, and one of them steered as a backfill is.
-import { expect as check, test } from "@playwright/test";
+import { expect, test } from "@playwright/test";
 
 import { accessible } from "./accessible.ts";
 import { api, apply } from "./cluster.ts";
 import { data } from "../src/api/client.ts";
 
-test.describe.configure({ timeout: 180_000 });
 /** Where other things run beside, what is asked for may take a while. */
-const expect = check.configure({ timeout: 45_000 });
 
 test("today's instances are found, frozen and let go, and the day is a plan", async ({ page }) => {
   // In its zone the day is eleven hours behind: what is due at 23:00 there is never past here.
@@ -19,7 +17,7 @@ test("today's instances are found, frozen and let go, and the day is a plan", as
   const { today } = await data(api.GET("/v1/cluster"));
   const yesterday = new Date(Date.parse(today) - 86_400_000).toISOString().slice(0, 10);
   const made = async () => (await api.GET("/v1/schedule/{date}", { params: { path: { date: yesterday } } }).catch(() => undefined))?.data?.plan;
-  await expect.poll(async () => (await made())?.counts.total ?? 0, { timeout: 45_000 }).toBeGreaterThanOrEqual(2);
+  await expect.poll(async () => (await made())?.counts.total ?? 0).toBeGreaterThanOrEqual(2);
 
   await page.goto("/schedule");
   await expect(page.getByText("Instances are generated through data timestamp")).toBeVisible();

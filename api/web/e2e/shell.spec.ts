@@ -39,5 +39,5 @@ test("a coordinator that dies under the page is said, and healed", async ({ page
   } finally {
     await member("start", name);
   }
-  await expect(page.locator("[data-line=live]")).toBeVisible({ timeout: 30_000 });
+  await expect(page.locator("[data-line=live]")).toBeVisible();
 });

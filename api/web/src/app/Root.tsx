@@ -28,6 +28,7 @@ const queries = new QueryClient({
 export function Root() {
   const [lang] = useStored(language);
   const dark = useDark();
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   useEffect(() => {
     document.documentElement.dataset["look"] = dark ? "dark" : "light";
     document.documentElement.style.colorScheme = dark ? "dark" : "light";
@@ -40,6 +41,7 @@ export function Root() {
       theme={{
         algorithm: dark ? [theme.darkAlgorithm, theme.compactAlgorithm] : [theme.compactAlgorithm],
         token: {
+          motion: !still,
           colorPrimary: dark ? "#5b93f0" : "#1f5fbf", colorLink: dark ? "#6ea2f5" : "#1f5fbf", colorError: dark ? "#f2665b" : "#d92d20", borderRadius: 6, fontSize: 14, fontFamily: "inherit",
           colorBgLayout: dark ? "#0f1319" : "#f4f6f9", colorBgContainer: dark ? "#171c24" : "#ffffff",
           colorTextDescription: dark ? "#9aa5b5" : "#5b6675", colorTextTertiary: dark ? "#9aa5b5" : "#5b6675", colorTextPlaceholder: dark ? "#8b96a8" : "#6b7688",

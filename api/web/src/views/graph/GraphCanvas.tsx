@@ -1,3 +1,4 @@
+import { Spin } from "antd";
 import { useEffect, useRef, useState, type KeyboardEvent, type MouseEvent, type PointerEvent, type RefObject } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -103,7 +104,7 @@ export function GraphCanvas(props: GraphCanvasProps) {
   return (
     <div ref={place} className="panel" style={{ position: "relative", flex: 1, minWidth: 0, minHeight: 0, padding: 0, overflow: "hidden" }} data-laid={layout?.x.length ?? -1} data-layout-ms={Math.round(board.current?.painter.took.layout ?? 0)}>
       <canvas
-        ref={canvas} role="application" aria-label={t("label")} tabIndex={0} style={{ position: "absolute", inset: 0, width: "100%", height: "100%", touchAction: "none", cursor: "grab" }}
+        ref={canvas} role="application" className="drawing" aria-label={t("label")} tabIndex={0} style={{ position: "absolute", inset: 0, width: "100%", height: "100%", touchAction: "none", cursor: "grab" }}
         onPointerDown={(event) => {
           if (!event.shiftKey || event.button !== 0) return;
           event.currentTarget.setPointerCapture(event.pointerId);
@@ -122,6 +123,7 @@ export function GraphCanvas(props: GraphCanvasProps) {
           if (board.current && key(event, board.current, props)) event.preventDefault();
         }}
       />
+      {layout ? null : <Spin style={{ position: "absolute", insetInlineStart: "50%", top: "40%" }} />}
       <canvas
         ref={minimap} role="img" aria-label={t("minimap")} title={t("minimap")} width={small.width} height={small.height}
         style={{ position: "absolute", insetInlineEnd: 8, bottom: 8, border: "1px solid var(--line)", borderRadius: 4, background: "var(--surface)", cursor: "crosshair", touchAction: "none" }}

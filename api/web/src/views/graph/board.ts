@@ -41,6 +41,7 @@ export class Board {
     private readonly ready: (layout: Layout) => void,
   ) {
     this.pen = canvas.getContext("2d", { alpha: false });
+    canvas.ariaBusy = "true"; // until there is a picture
     this.zoom = zoom<HTMLCanvasElement, unknown>()
       .filter((event: MouseEvent) => !event.button && !event.shiftKey && (!event.ctrlKey || event.type === "wheel"))
       .scaleExtent([0.002, nearest])
@@ -207,6 +208,7 @@ export class Board {
       this.place(pen, overview, { x: left, y: top, k });
     }
     if (sheet) this.place(pen, sheet.bitmap, sheet.transform);
+    if (sheet) this.canvas.ariaBusy = "false";
     if (this.rectangle) {
       pen.strokeStyle = ink.accent;
       pen.lineWidth = 1.5;

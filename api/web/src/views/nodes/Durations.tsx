@@ -61,7 +61,7 @@ function Runs({ runs, more }: { runs: Run[]; more?: { load: () => void; loading:
     { key: "state", title: t("durations.state"), width: 110, render: (r) => <span><span aria-hidden style={{ color: stateColor(stateOf(r)) }}>{stateOf(r) === "failed" ? "✕" : "●"}</span> {t(`attempt.${r.state}`)}</span> },
     { key: "took", title: t("durations.took"), width: 90, render: (r) => span(r.seconds * 1000) },
     { key: "attempts", title: t("durations.attempts"), width: 80, render: (r) => r.attempts },
-    { key: "plan", title: t("durations.plan"), width: 160, render: (r) => <>{t(`plan.${r.kind}`)} <BackfillLink id={r.backfill} /></> },
+    { key: "plan", title: t("durations.plan"), width: 160, render: (r) => <BackfillLink id={r.backfill}>{t(`plan.${r.kind}`)} {r.backfill}</BackfillLink> },
     { key: "instance", title: t("durations.instance"), width: 120, render: (r) => <InstanceLink id={r.instance} /> },
     { key: "ended", title: t("durations.ended"), width: 160, render: (r) => <Moment at={r.endedAt} /> },
   ], [t]);
