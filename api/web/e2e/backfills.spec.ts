@@ -6,8 +6,6 @@ import { expect, test, type Locator, type Page } from "@playwright/test";
 
 import { apply, leader, member, open, servers, submit, until, waitsFor } from "./cluster.ts";
 
-/** What agents have to do first may take a while where other things run beside. */
-
 /** Code that fails until a gate is opened. */
 const failsUntil = (gate: string, status: number) => `if [ ! -e '${join(process.env["GATES"] ?? "", gate)}' ]; then echo "no table yet" >&2; exit ${status}; fi\n`;
 const daily = { kind: "daily" as const };

@@ -6,8 +6,6 @@ import { expect, test, type Locator, type Page } from "@playwright/test";
 import { accessible } from "./accessible.ts";
 import { api, apply, leader, member, open, servers, submit, until, waitsFor } from "./cluster.ts";
 
-// Agents start processes and write logs meanwhile: on a busy machine that takes its time.
-
 const drawerOf = (page: Page, id: string): Locator => page.getByRole("dialog", { name: `Instance ${id}` });
 
 /** The instance of a node in a backfill, by its date. */

@@ -4,8 +4,6 @@ import { expect, test } from "@playwright/test";
 import { accessible } from "./accessible.ts";
 import { apply, submit, until } from "./cluster.ts";
 
-/** Where other things run beside, what is asked for may take a while. */
-
 const many = Array.from({ length: 260 }, (_, i) => ({ id: `cyc_many_${String(i).padStart(3, "0")}`, owner: i % 3 ? "cyc_ann" : "cyc_bo", workspace: "cyc_shop", schedule: { kind: "daily" as const, at: "05:30:00" }, code: "echo one of many\n" }));
 
 test("find nodes, keep those that match in the basket, and go from there", async ({ page }) => {
