@@ -5,8 +5,6 @@ import { accessible } from "./accessible.ts";
 import { api, apply } from "./cluster.ts";
 import { data } from "../src/api/client.ts";
 
-/** Where other things run beside, what is asked for may take a while. */
-
 test("today's instances are found, frozen and let go, and the day is a plan", async ({ page }) => {
   // In its zone the day is eleven hours behind: what is due at 23:00 there is never past here.
   const late = { kind: "daily" as const, at: "23:00:00", zone: "Pacific/Pago_Pago", auto: true };

@@ -18,7 +18,7 @@ export const en = {
   changes: { title: "Changes of leadership", none: "None since you opened this view.", line: "{{leader}} leads", lost: "No leader" },
   audit: {
     title: "Audit", actor: "Who", operation: "Operation", target: "Target contains", code: "Outcome", contains: "Any text", from: "From", to: "Until", done: "Done", refused: "Refused",
-    at: "When", number: "Number", via: "Token", by: "Address", what: "To what", why: "Why", outcome: "Outcome", more_one: "and {{count}} more refusal like it, which was only counted", more_other: "and {{count}} more refusals like it, which were only counted", things_one: "{{count}} thing", things_other: "{{count}} things",
+    at: "When", number: "Number", via: "Token", by: "Address", what: "To what", why: "Why", outcome: "Outcome", more_one: "and {{count}} more refusal like it, which was only counted", more_other: "and {{count}} more refusals like it, which were only counted", things_one: "{{count}} item", things_other: "{{count}} items",
     open: "Record {{number}}", none: "Nothing was recorded yet", teach: "Every write by a person is kept here: who, when, from where, with which token, what it was before and after, and why. Begin by changing something.",
     noMatch: "No record is like this", noMatchText: "Widen the filters. The newest 100,000 records are kept.", denied: "The audit is for operators",
     export: "Export", exportWhat: "All records that the filters give, newest first, as JSON, one a line.", download: "Download", cli: "The same from the command line", exporting: "{{count}} records read", exported_one: "{{count}} record saved", exported_other: "{{count}} records saved",

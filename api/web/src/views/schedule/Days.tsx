@@ -23,11 +23,11 @@ export function Days({ days, chosen, today, choose, more }: Props) {
     const due = (date: string) => (shift(date, 1) === today ? t("due.today") : date === today ? t("due.tomorrow") : "");
     return [
       {
-        key: "date", title: t("day"), width: 110, render: ({ date }) => (
+        key: "date", title: t("day"), width: 130, render: ({ date }) => (
           <Button type="link" size="small" aria-current={date === chosen ? "date" : undefined} aria-label={t("choose", { date })} title={due(date)} onClick={() => choose(date)} style={{ padding: 0, fontWeight: date === chosen ? 700 : 400 }}>{date}</Button>
         ),
       },
-      { key: "state", title: t("state"), width: 120, render: ({ date, plan }) => <StateTag state={plan.state} note={due(date) === t("due.today") ? due(date) : undefined} /> },
+      { key: "state", title: t("state"), width: 150, render: ({ date, plan }) => <StateTag state={plan.state} note={due(date) === t("due.today") ? due(date) : undefined} /> },
       { key: "progress", title: t("progress"), width: 90, render: ({ plan }) => <CountsBar counts={plan.counts} style={{ minWidth: 60 }} /> },
     ];
   }, [t, today, chosen, choose]);
