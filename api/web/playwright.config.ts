@@ -8,7 +8,7 @@ export default defineConfig({
   testMatch: "**/*.spec.ts",
   outputDir: "../../.bin/page/results",
   fullyParallel: false,
-  workers: 1,
+  workers: 2,
   retries: 0,
   // What is waited for comes within a second, but not on a machine that has other work.
   timeout: 300_000,

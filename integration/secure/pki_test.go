@@ -263,11 +263,15 @@ func TestEverythingIsRotated(t *testing.T) {
 		t.Helper()
 		leads := leader(t, all, "https://", p.plain)
 		next := all[slices.IndexFunc(all, func(c coordinator) bool { return c.id != leads.id })]
-		before := said(agent, `"session with the leader"`, next.rpc)
+		before := map[string]int{}
+		for _, c := range all {
+			before[c.id] = said(agent, `"session with the leader"`, c.rpc)
+		}
 		c.must("cluster", "transfer", "--to", next.id)
-		until(t, next.id+" leads and has the agent", func() (bool, error) {
+		until(t, "another than "+leads.id+" leads and has the agent", func() (bool, error) {
 			cluster, err := p.plain.cluster("https://" + next.http)
-			return cluster.Leader == next.id && said(agent, `"session with the leader"`, next.rpc) > before, err
+			at := slices.IndexFunc(all, func(c coordinator) bool { return c.id == cluster.Leader && c.id != leads.id })
+			return at >= 0 && said(agent, `"session with the leader"`, all[at].rpc) > before[cluster.Leader], err
 		})
 	}
 	next := filepath.Join(t.TempDir(), "next")
