@@ -23,6 +23,7 @@ import (
 	"backfleet/pkg/obs"
 	"backfleet/pkg/presence"
 	"backfleet/pkg/slack"
+	"backfleet/pkg/wallclock"
 )
 
 // Presence is a directory that a binary offers beside the configured
@@ -154,7 +155,7 @@ func path(cmd *cobra.Command, name string) []string {
 }
 
 func keeperCommand(version string) *cobra.Command {
-	config := keeper.Config{Version: version}
+	config := keeper.Config{Version: version, Wall: wallclock.Drilled()}
 	cmd := &cobra.Command{
 		Use:    "keeper",
 		Short:  "Be the parent of an agent's attempts (started by the agent)",

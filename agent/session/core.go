@@ -37,6 +37,8 @@ type Core struct {
 	started  []*held // granted ahead, with a slot by now, which this stream has not carried yet
 	finished recent
 
+	generation uint64 // newest of the cluster that was served, as in Hello
+
 	keeper    bool // a keeper is there and its attempts are known
 	connected bool // a stream is there
 	welcomed  bool // the leader has answered Hello
@@ -47,6 +49,7 @@ type Core struct {
 	seq       uint64
 	renewals  []renewal // sent on this stream and not yet answered, oldest first
 	renewAt   time.Duration
+	outcomes  map[wire.Outcome]uint64 // of the results that became known
 	draining  bool
 	drainSent uint64 // the seq of the report that says so; 0: not yet
 	drained   bool
@@ -98,7 +101,7 @@ type Effects struct {
 
 // NewCore makes the core of an agent that has no keeper and no stream yet.
 func NewCore(agent *wire.Agent, prepare Preparer) *Core {
-	return &Core{agent: agent, prepare: prepare, attempts: map[attempt.Key]*held{}}
+	return &Core{agent: agent, prepare: prepare, attempts: map[attempt.Key]*held{}, outcomes: map[wire.Outcome]uint64{}}
 }
 
 // Take gives what is to be done since it was last asked, with everything there
@@ -231,6 +234,7 @@ func (c *Core) KeeperChanged(m *wire.KeptAttempt) {
 	}
 	if !m.Running && m.Result != nil && h.result == nil {
 		h.result = c.own(h, m.Result)
+		c.outcomes[h.result.Outcome]++
 		c.unsent = append(c.unsent, h)
 	}
 }
@@ -305,7 +309,7 @@ func (c *Core) Connected(now time.Duration) {
 	c.seq, c.renewals, c.drainSent, c.drained, c.leaveSent = 0, nil, 0, false, 0
 	c.defs = map[uint64]*wire.Definition{}
 	c.out.Send, c.out.Redial = nil, ""
-	hello := &wire.Hello{Agent: c.agent, Ahead: true, Weights: true}
+	hello := &wire.Hello{Agent: c.agent, Ahead: true, Weights: true, Generation: c.generation}
 	c.unsent, c.started = nil, nil
 	for _, key := range c.keys() {
 		h := c.attempts[key]
@@ -499,6 +503,7 @@ func (c *Core) finishHere(h *held, outcome wire.Outcome, cause string) {
 	if outcome == wire.Outcome_FAILED {
 		h.result.ExitCode = 127
 	}
+	c.outcomes[outcome]++
 	c.unsent = append(c.unsent, h)
 	c.out.Ship = append(c.out.Ship, h.key)
 }

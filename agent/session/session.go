@@ -32,6 +32,7 @@ type Config struct {
 	KeeperCommand []string
 	Shipper       Shipper
 	Logger        *slog.Logger
+	Generation    *Generation // nil: none is remembered
 	// Wait has the end of Run's context wait for what runs, as Drain does.
 	// Default: what runs is left to the keeper.
 	Wait bool
@@ -72,8 +73,9 @@ type Session struct {
 	known *keeper.Client // for the loop only: the one whose attempts the core knows
 	calls queue[func() error]
 
-	drain drain // for the loop only
-	ended chan struct{}
+	drain  drain  // for the loop only
+	counts Counts // likewise
+	ended  chan struct{}
 }
 
 // drain is how far the session is with ending by itself. Moments are readings
@@ -405,7 +407,9 @@ func (s *Session) keep(ctx context.Context, backoff *dial.Backoff) error {
 			s.config.Logger.Info("the agent has its keeper", "incarnation", client.Info.Incarnation, "pid", client.Info.Pid, "attempts", len(list))
 			s.setClient(client)
 			s.post(func(time.Duration) {
-				s.known = client
+				if s.known = client; s.core.agent.Incarnation != client.Info.Incarnation {
+					s.counts.Keepers++
+				}
 				s.core.agent.KeeperVersion = client.Info.Version
 				s.core.KeeperSynced(client.Info.Incarnation, list)
 				signal(s.ready)
@@ -514,10 +518,12 @@ func (s *Session) one(ctx context.Context, address string) (welcomed bool, err e
 	if err != nil {
 		return false, err
 	}
+	go s.compareClocks(remote, time.Now())
 	mine := &stream{address: address, out: newQueue[*wire.AgentMessage](), cancel: cancel}
 	s.post(func(now time.Duration) {
 		if s.core.Ready() {
 			s.stream = mine
+			s.core.generation = s.config.Generation.Newest()
 			s.core.Connected(now)
 		} else {
 			cancel()
@@ -529,9 +535,15 @@ func (s *Session) one(ctx context.Context, address string) (welcomed bool, err e
 		if m, err = remote.Recv(); err != nil {
 			break
 		}
+		if w := m.GetWelcome(); w != nil {
+			if err = s.config.Generation.Serve(w.Generation); err != nil {
+				break
+			}
+		}
 		if !welcomed && m.GetWelcome() != nil {
 			welcomed = true
 			patience.Stop()
+			s.post(func(time.Duration) { s.counts.Sessions++ })
 			s.config.Logger.Info("session with the leader", "coordinator", address)
 		}
 		s.post(func(now time.Duration) { s.core.Received(now, m) })
@@ -543,6 +555,22 @@ func (s *Session) one(ctx context.Context, address string) (welcomed bool, err e
 		}
 	})
 	return welcomed, err
+}
+
+// compareClocks learns how far the clock here is ahead of the coordinator's, which
+// tells it as soon as it has heard of the stream.
+func (s *Session) compareClocks(remote grpc.ClientStream, asked time.Time) {
+	header, err := remote.Header()
+	answered := time.Now()
+	if err != nil {
+		return
+	}
+	if said, ok := wire.ClockOf(header); ok {
+		s.post(func(time.Duration) {
+			middle := asked.Add(answered.Sub(asked) / 2)
+			s.counts.ClockOffsetMs, s.counts.ClockKnown = middle.Sub(said).Milliseconds(), true
+		})
+	}
 }
 
 // awaitReady waits until the core knows what its keeper has.

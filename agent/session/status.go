@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"backfleet/agent/attempt"
@@ -23,6 +24,19 @@ type Status struct {
 	StopsInMs int64           `json:"stopsInMs,omitempty"`
 	Keeper    *KeeperStatus   `json:"keeper,omitempty"` // none: there is none at the moment
 	Attempts  []AttemptStatus `json:"attempts"`
+	Counts    Counts          `json:"counts"`
+}
+
+// Counts are of the life of the agent's process.
+type Counts struct {
+	Sessions uint64 `json:"sessions"` // that a leader has welcomed
+	Keepers  uint64 `json:"keepers"`  // that it had
+	// Results are those that became known here, by outcome.
+	Results map[string]uint64 `json:"results,omitempty"`
+	// ClockOffsetMs is how far this host's clock is ahead of the coordinator's that
+	// it connected to last; ClockKnown: one has said.
+	ClockOffsetMs int64 `json:"clockOffsetMs"`
+	ClockKnown    bool  `json:"clockKnown"`
 }
 
 // KeeperStatus is the keeper of the attempts.
@@ -66,6 +80,8 @@ func (s *Session) Status(ctx context.Context) (Status, error) {
 // status is for the loop.
 func (s *Session) status(now time.Duration) Status {
 	out := s.core.status(now)
+	out.Counts = s.counts
+	out.Counts.Results = s.core.results()
 	if s.stream != nil {
 		out.Coordinator = s.stream.address
 	}
@@ -89,6 +105,15 @@ func (c *Core) status(now time.Duration) Status {
 	}
 	for _, key := range c.keys() {
 		out.Attempts = append(out.Attempts, c.attempts[key].status(key, now))
+	}
+	return out
+}
+
+// results counts them by outcome, in lower case.
+func (c *Core) results() map[string]uint64 {
+	out := make(map[string]uint64, len(c.outcomes))
+	for o, n := range c.outcomes {
+		out[strings.ToLower(o.String())] = n
 	}
 	return out
 }

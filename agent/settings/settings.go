@@ -28,6 +28,7 @@ type Settings struct {
 	Secrets      string            `name:"secrets" doc:"Folder with the files that data sources name for their passwords. They may also name variables of the agent that begin with BACKFLEET_SECRET_." default:"none" example:"/etc/backfleet/secrets"`
 	Drain        Drain             `name:"drain" doc:"How the agent ends."`
 	Pprof        string            `name:"pprof" doc:"Serve Go's profiles of the agent at this loopback address, host:port." default:"nowhere" example:"127.0.0.1:6060"`
+	Metrics      string            `name:"metrics" doc:"Serve figures for Prometheus at this address, host:port, under /metrics. Beyond the loopback it takes certificates (tls), and who asks shows one of the same authority." default:"nowhere" example:"127.0.0.1:9470"`
 	Log          Log               `name:"log" doc:"The agent's own log."`
 }
 

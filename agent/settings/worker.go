@@ -26,6 +26,7 @@ func (s *Settings) Worker() worker.Config {
 		Run:          worker.Running{User: s.Run.User, AllowUsers: s.Run.AllowUsers, Cgroup: s.Run.Cgroup, Limits: s.Run.Limits.wire()},
 		Python:       python.Settings{Interpreter: s.Python.Interpreter, Venv: s.Python.Venv, Venvs: s.Python.Venvs},
 		Secrets:      s.Secrets,
+		Metrics:      s.Metrics,
 		Drain:        worker.Drain{Wait: s.Drain.OnStop == Wait, Deadline: s.Drain.Deadline},
 	}
 	if s.TaskProgram != "" {

@@ -1,9 +1,14 @@
 package spool
 
+import "time"
+
 // Backlog is what the coordinators do not have yet.
 type Backlog struct {
 	Logs  int    `json:"logs"`  // of attempts, those included that still grow
 	Bytes uint64 `json:"bytes"` // that are written and not acknowledged
+	// OldestMs is for how long a log with such bytes has made no progress, of all
+	// logs the longest time.
+	OldestMs int64 `json:"oldestMs"`
 }
 
 // Backlog tells how much waits or is on its way.
@@ -12,7 +17,10 @@ func (s *Spool) Backlog() (b Backlog) {
 	defer s.mu.Unlock()
 	b.Logs = len(s.logs)
 	for _, l := range s.logs {
-		b.Bytes += max(l.size, l.acked) - l.acked
+		if l.size > l.acked {
+			b.Bytes += l.size - l.acked
+			b.OldestMs = max(b.OldestMs, time.Since(l.moved).Milliseconds())
+		}
 	}
 	return b
 }

@@ -74,6 +74,7 @@ type log struct {
 	sends  []chunk // in flight, oldest first
 	hint   place
 	pause  time.Time // nothing is sent before it
+	moved  time.Time // when there was last nothing to ship, or some of it was acknowledged
 	// refused is when the coordinators first did not take the log's end, and have
 	// not since; zero: they did not refuse.
 	refused time.Time
@@ -110,6 +111,9 @@ func (s *Spool) Track(m *wire.KeptAttempt) {
 		l = &log{key: key, acked: s.notes.offset(key)}
 		l.sent = l.acked
 		s.logs[key] = l
+	}
+	if l.size <= l.acked {
+		l.moved = time.Now()
 	}
 	l.dir, l.data, l.size, l.ended = m.LogDirectory, m.Log, max(l.size, m.LogBytes), l.ended || !m.Running
 	s.enqueue(l)
@@ -446,7 +450,7 @@ func (s *Spool) acknowledged(m *wire.LogAck) (key attempt.Key, safe bool) {
 	case m.Offset < c.end || m.Offset > l.sent:
 		l.rewind(m.Offset)
 	default:
-		l.acked = m.Offset
+		l.acked, l.moved = m.Offset, time.Now()
 	}
 	s.notes.set(key, l.acked)
 	s.enqueue(l)

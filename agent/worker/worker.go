@@ -94,6 +94,9 @@ type Config struct {
 	DrainNow <-chan os.Signal
 	// Manager is the service manager. nil: none.
 	Manager *notify.Manager
+	// Metrics is where figures are served, host:port. Beyond the loopback it needs
+	// TLS, and who asks a certificate of the authority. Default: nowhere.
+	Metrics string
 	// Boot identifies the time since the host was started: while it stays the
 	// same, processes may have outlived the agent. Default: the kernel's boot id.
 	Boot string
@@ -191,6 +194,7 @@ func (c *Config) Validate() error {
 	}
 	c.checkRunning(add)
 	c.checkTypes(add)
+	c.checkMetrics(add)
 	if len(c.Groups) == 0 {
 		add("groups", "expected at least one resource group with its slots, found none")
 	}
@@ -301,7 +305,12 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	generation, err := session.OpenGeneration(config.DataDir)
+	if err != nil {
+		return err
+	}
 	s = session.New(session.Config{
+		Generation:    generation,
 		Agent:         config.registration(),
 		Prepare:       bounded{config.executors(logger), config.LogMaxBytes},
 		Coordinators:  pool,
@@ -317,11 +326,19 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	figures, err := config.listenMetrics()
+	if err != nil {
+		listener.Close()
+		return err
+	}
 	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wait sync.WaitGroup
 	wait.Go(func() { logs.Run(shipping) })
 	wait.Go(func() { discovery{&config, pool, logger}.run(shipping) }) // who waits for what runs may have to find a new leader
 	wait.Go(func() { control.serve(shipping, listener, logger) })
+	if figures != nil {
+		wait.Go(func() { control.serveMetrics(shipping, figures, logger) })
+	}
 	wait.Go(func() { tell(shipping, ctx, config.Manager, s) })
 	wait.Go(func() { config.heedDrains(shipping, s) })
 	if config.TLS != nil {

@@ -235,3 +235,33 @@ func (a *app) backfillDates() *cobra.Command {
 	}
 	return c
 }
+
+func (a *app) backfillFailures() *cobra.Command {
+	c := &cobra.Command{
+		Use: "failures BACKFILL", Short: "List what failed in a backfill, by what it has in common",
+		Long: `List what failed in a backfill, the largest group first: causes that are alike
+but for numbers, dates and names. The id of a group is for backfill rerun
+--failure and instance list --failure.`,
+		Example: "  backfleet backfill failures b12",
+		Args:    exactly(1),
+	}
+	l := a.lists(c, false)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return listing(c.Context(), l, func(cl *client.Client, ctx context.Context, _ string, limit int) ([]v1.FailureGroup, string, error) {
+			f, err := cl.Failures(ctx, args[0], &v1.GetFailuresParams{Limit: limit})
+			if err != nil {
+				return nil, "", err
+			}
+			return f.Items, "", nil
+		}, func(g v1.FailureGroup) string { return g.ID },
+			[]string{"ID", "INSTANCES", "RETRYING", "NODES", "DATES", "FROM", "TO", "OUTCOME", "EXIT", "CAUSE", "EXAMPLE"},
+			func(_ io.Writer, g v1.FailureGroup) []string {
+				code := ""
+				if g.ExitCode != nil {
+					code = count(*g.ExitCode)
+				}
+				return []string{g.ID, count(g.Instances), count(g.Retrying), count(g.Nodes), count(g.Dates), g.FirstDate, g.LastDate, string(g.Outcome), code, g.Cause, g.Examples[0].Instance}
+			})
+	}
+	return c
+}

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +107,7 @@ func (o *editOptions) run(ctx context.Context, id string) error {
 	if !o.yes {
 		o.show(o.Err, difference)
 		o.warn(difference.Warnings)
-		if !o.agreed() {
+		if !o.app.agreed("Apply this change?") {
 			return errUnchanged
 		}
 	}
@@ -126,20 +124,6 @@ func (o *editOptions) run(ctx context.Context, id string) error {
 		}
 		fmt.Fprintf(w, "%s changed\n", id)
 	})
-}
-
-// agreed asks. Without an answer it is no.
-func (o *editOptions) agreed() bool {
-	fmt.Fprint(o.Err, "Apply this change? [y/N] ")
-	answer, err := bufio.NewReader(o.In).ReadString('\n')
-	if err != nil && answer == "" {
-		fmt.Fprintln(o.Err, "(no answer: give --yes where nobody can be asked)")
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true
-	}
-	return false
 }
 
 func (o *editOptions) show(w io.Writer, d *v1.EditResult) {

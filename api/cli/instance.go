@@ -31,7 +31,7 @@ func (a *app) instanceList() *cobra.Command {
   backfleet instance list b12 --node dwd_orders --date-from 2012-02-01 --date-to 2012-02-29 --limit 0 -o name`,
 		Args: atMostOne,
 	}
-	var from, to, sort, kind string
+	var from, to, sort, kind, failure string
 	var states, agents []string
 	var nodes nodeFlags
 	var plans planFlags
@@ -40,6 +40,7 @@ func (a *app) instanceList() *cobra.Command {
 	dateFlags(c, &from, &to)
 	stateFlag(c, &states)
 	c.Flags().StringSliceVar(&agents, "agent", nil, "only those that these agents ran last, by `id`")
+	c.Flags().StringVar(&failure, "failure", "", "only those of a group of failures of BACKFILL, by its `id` (backfill failures)")
 	c.Flags().StringVar(&sort, "sort", "", "`order` within BACKFILL: number, -number or date")
 	c.Flags().StringVar(&kind, "kind", "", "without BACKFILL: `backfill`, auto (the schedule's) or all")
 	plans.flags(c)
@@ -57,7 +58,7 @@ func (a *app) instanceList() *cobra.Command {
 			if len(args) == 1 {
 				p, err = cl.Instances(ctx, args[0], &v1.ListInstancesParams{
 					Node: nodes.ids, NodeContains: nodes.contains, Type: nodes.types, Owner: nodes.owners, Workspace: nodes.workspaces,
-					ResourceGroup: nodes.groups, MyNodes: nodes.mine, DateFrom: from, DateTo: to, State: only, Agent: agents,
+					ResourceGroup: nodes.groups, MyNodes: nodes.mine, DateFrom: from, DateTo: to, State: only, Agent: agents, Failure: failure,
 					Sort: v1.InstanceSort(sort), Cursor: cursor, Limit: limit,
 				})
 			} else {
@@ -87,6 +88,9 @@ func listsOneOrAll(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		if c.Flags().Changed("sort") {
 			return fault.Field("--sort", "instances of all backfills come by backfill and number: name a backfill, or leave it out")
+		}
+		if c.Flags().Changed("failure") {
+			return fault.Field("--failure", "a group of failures is one backfill's: name it, or leave this out")
 		}
 		return nil
 	}

@@ -295,14 +295,16 @@ func readDescendants(text string) (*v1.Descendants, error) {
 
 func (a *app) backfillRerun() *cobra.Command {
 	var failed bool
-	var descendants string
+	var descendants, failure string
 	c := &cobra.Command{
 		Use: "rerun BACKFILL [INSTANCE...]", Short: "Run instances again, all or nothing",
 		Example: `  backfleet backfill rerun b12 --failed --watch
+  backfleet backfill rerun b12 --failure f3a9c04be1d27785
   backfleet backfill rerun b12 b12.345 b12.346 --descendants`,
 		Args: some("BACKFILL"),
 	}
 	c.Flags().BoolVar(&failed, "failed", false, "exactly the failed ones and what they blocked")
+	c.Flags().StringVar(&failure, "failure", "", "exactly those of a group of failures, by its `id` (backfill failures)")
 	c.Flags().StringVar(&descendants, "descendants", "", "run these descendants again too: `ids` separated by commas, or all of them")
 	c.Flags().Lookup("descendants").NoOptDefVal = "all"
 	o, stay := a.acts(c), a.waits(c, untilQuiet)
@@ -318,7 +320,9 @@ func (a *app) backfillRerun() *cobra.Command {
 		switch {
 		case planID(args[0]) != nil:
 			return planID(args[0])
-		case failed == (len(args) > 1):
+		case failure != "" && (failed || len(args) > 1 || set != nil):
+			return fault.Field("--failure", "it says which instances run again: leave --failed, --descendants and instances out")
+		case failure == "" && failed == (len(args) > 1):
 			return fault.Field("--failed", "expected either --failed or the instances that are to run again")
 		case failed && set != nil:
 			return fault.Field("--descendants", "--failed runs again what the failed ones blocked, too: leave it out")
@@ -332,7 +336,7 @@ func (a *app) backfillRerun() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		result, err := cl.Rerun(c.Context(), args[0], v1.RerunRequest{Instances: args[1:], Failed: failed, Descendants: set, Why: o.why})
+		result, err := rerun(c.Context(), cl, args[0], failure, v1.RerunRequest{Instances: args[1:], Failed: failed, Descendants: set, Why: o.why})
 		if err != nil {
 			return err
 		}
@@ -345,6 +349,28 @@ func (a *app) backfillRerun() *cobra.Command {
 		return stay.quiet(c.Context(), cl, args[:1])
 	}
 	return c
+}
+
+// rerun runs instances again, or those of a group of failures: by as many operations
+// as that takes.
+func rerun(ctx context.Context, cl *client.Client, id, failure string, request v1.RerunRequest) (*v1.Operation, error) {
+	if failure == "" {
+		return cl.Rerun(ctx, id, request)
+	}
+	var out v1.Operation
+	for more := true; more; {
+		result, err := cl.OperateInstances(ctx, v1.InstancesOperation{
+			Operation: v1.InstanceOperationRerun, Failure: &v1.FailureChoice{Backfill: id, Failure: failure}, Why: request.Why,
+		})
+		if err != nil {
+			return nil, err
+		}
+		done := out.Instances
+		out = result.Backfills[0]
+		out.Instances += done
+		more = result.More
+	}
+	return &out, nil
 }
 
 func (a *app) backfillOperations() *cobra.Command {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backfleet/api/client"
 	"backfleet/pkg/fault"
 )
 
@@ -34,7 +35,15 @@ type Options struct {
 	// Commands are mounted beside the client's own. One with the name of a
 	// group here (agent) becomes that group: `agent` runs, `agent list` asks.
 	Commands []*cobra.Command
+	// Cluster and Snapshot are mounted in the groups cluster and cluster snapshot.
+	Cluster, Snapshot []*cobra.Command
+	// Clients make further commands, of those that ask a cluster.
+	Clients []func(Connects) *cobra.Command
 }
+
+// Connects adds the flags by which a command finds the cluster. What it gives
+// is called when the command runs, and says how to ask it.
+type Connects func(*cobra.Command) func() (client.Options, error)
 
 // app is what commands share.
 type app struct {
@@ -128,6 +137,9 @@ contexts; PAGER shows long tables; NO_COLOR turns colours off.`,
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colourWords, cobra.ShellCompDirectiveNoFileComp))
 	for _, c := range o.Commands {
 		mount(root, c)
+	}
+	for _, made := range o.Clients {
+		mount(root, made(func(c *cobra.Command) func() (client.Options, error) { return a.connects(c).options }))
 	}
 	return root
 }

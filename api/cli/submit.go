@@ -19,7 +19,7 @@ func (a *app) backfillCommand() *cobra.Command {
 	return group("backfill", "Preview, submit, watch and steer backfills",
 		a.backfillPreview(), a.backfillSubmit(), a.backfillDiff(), a.backfillExport(), a.backfillExample(), a.backfillSchema(),
 		a.backfillList(), a.backfillShow(), a.backfillExplain(), a.backfillWatch(), a.backfillWait(),
-		a.backfillReceipt(), a.backfillDates(), a.steer("stop"), a.steer("pause"), a.steer("resume"), a.backfillRerun(),
+		a.backfillReceipt(), a.backfillDates(), a.backfillFailures(), a.steer("stop"), a.steer("pause"), a.steer("resume"), a.backfillRerun(),
 		a.steer("freeze"), a.steer("unfreeze"), a.backfillEdit(), a.backfillOperations())
 }
 

@@ -124,6 +124,38 @@ func TestAFollowerPassesOnOnce(t *testing.T) {
 	}
 }
 
+// TestALaterRefusalDoesNotUndoWhatMayHaveHappened: a write whose first try was
+// lost on the way back stays unknown, though those asked after it cannot be
+// reached or have too much to do.
+func TestALaterRefusalDoesNotUndoWhatMayHaveHappened(t *testing.T) {
+	for _, code := range []fault.Code{fault.Unavailable, fault.Overloaded} {
+		b, later := standin.New(), standin.New()
+		b.Fail = func(call string) error {
+			if call == "Submitted" {
+				return fault.New(fault.Unknown, "leadership was lost while it was written")
+			}
+			return nil
+		}
+		var refusals atomic.Int32
+		later.Fail = func(string) error {
+			refusals.Add(1)
+			return fault.New(code, "not now")
+		}
+		first := coordinator(t, b)
+		o := client.Options{Patience: 300 * time.Millisecond, Tries: 1}
+		o.OnRetry = func(server string, _ error) {
+			if server == first.URL {
+				first.CloseClientConnections()
+				first.Listener.Close()
+			}
+		}
+		_, err := connect(t, o, first, coordinator(t, later)).Submit(within(t), request, "")
+		if !fault.Is(err, fault.Unknown) || len(b.Writes) != 1 || refusals.Load() == 0 {
+			t.Errorf("%s after %d writes and %d refusals: %v", code, len(b.Writes), refusals.Load(), err)
+		}
+	}
+}
+
 func TestALeaderThatFallsSilentLeavesTheOutcomeUnknown(t *testing.T) {
 	seen := make(chan string, 1000)
 	breaking := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -161,3 +161,23 @@ func (t *transport) dispatch(e event, handle func(event) error) error {
 	}
 	return &brokenError{convert.ReadProblem(p)}
 }
+
+// SaveSnapshot has a backup of the cluster's facts written as it comes. What breaks off
+// is not begun again: ask anew, into an empty writer. See pkg/backup for what it is.
+func (c *Client) SaveSnapshot(ctx context.Context, w io.Writer) error {
+	response, err := c.api.SaveSnapshot(ctx, nil, asStream)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(w, response.Body); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the backup broke off: ask for it again")
+	}
+	return nil
+}
+
+// RemoveServer takes a coordinator out of the cluster; force: also while fewer than
+// a majority of the others can be reached.
+func (c *Client) RemoveServer(ctx context.Context, id string, force bool, why string) (*v1.Removal, error) {
+	return read[v1.Removal](c.api.RemoveServer(ctx, id, &v1.RemoveServerParams{Force: force, Why: why}))
+}

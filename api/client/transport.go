@@ -49,6 +49,7 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 		giveUp = timer.C
 	}
 	refused := 0
+	var unsure error // of a try that may have taken effect, whatever later ones say
 	for pause := t.Backoff; ; pause = min(2*pause, maxBackoff*t.Backoff) {
 		turn := t.current.Load()
 		server := t.servers[turn%uint64(len(t.servers))]
@@ -56,8 +57,11 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 		if err == nil {
 			return response, nil
 		}
+		if fault.Is(err, fault.Unknown) {
+			unsure = err
+		}
 		if ctx.Err() != nil {
-			return nil, ended(ctx, err)
+			return nil, ended(ctx, untold(unsure, err))
 		}
 		if !again(err) {
 			return nil, err
@@ -66,7 +70,7 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 		rest := pause
 		if fault.Is(err, fault.Overloaded) {
 			if refused++; refused >= t.Tries {
-				return nil, err
+				return nil, untold(unsure, err)
 			}
 			// By chance a little more, so that those who were refused together do
 			// not come back together.
@@ -80,9 +84,9 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ended(ctx, err)
+			return nil, ended(ctx, untold(unsure, err))
 		case <-giveUp:
-			return nil, err
+			return nil, untold(unsure, err)
 		case <-time.After(rest):
 		}
 	}
@@ -131,6 +135,15 @@ func ended(ctx context.Context, last error) error {
 		return last
 	}
 	return ctx.Err()
+}
+
+// untold is what becomes of a request that never had an answer. If one of its
+// tries may have taken effect, that a later one found nobody does not undo it.
+func untold(unsure, last error) error {
+	if unsure == nil || fault.Is(last, fault.Unknown) {
+		return last
+	}
+	return fault.Wrap(unsure, fault.Unknown, "the last try failed (%s), and one before it may have taken effect", last)
 }
 
 // again says whether the same request may succeed, here or elsewhere. Writes

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"time"
 
 	v1 "backfleet/api/v1"
@@ -133,6 +134,9 @@ type LeaderReads interface {
 	Backfill(ctx context.Context, plan uint64) (*v1.Backfill, error)
 	// Instance with its exact reason (RULES R8), values and attempts.
 	Instance(ctx context.Context, plan, number uint64) (*v1.InstanceDetail, error)
+	// SaveSnapshot writes a backup of all facts that were answered before the call
+	// (pkg/backup). Before anything is written, errors are as everywhere.
+	SaveSnapshot(ctx context.Context, w Write, out io.Writer) error
 }
 
 // Writes are called on the leader only, like LeaderReads. Each returns once its
@@ -176,6 +180,11 @@ type Writes interface {
 	// TransferLeadership to the server of that id, empty: the most up to date.
 	// It returns the new leader's id once it is known, or an empty one.
 	TransferLeadership(ctx context.Context, w Write, to string) (leader string, err error)
+	// RemoveServer takes a coordinator out of the cluster and gives the log index.
+	// fault.NotFound: it is no member; fault.Conflict: it is the only voter or, unless
+	// forced, too few of those that are left can be reached. Of the leader itself it
+	// hands leadership over, and is fault.Unavailable: the next leader removes it.
+	RemoveServer(ctx context.Context, w Write, id string, force bool) (uint64, error)
 }
 
 // Write says who asked for a write and makes it repeatable.
@@ -222,6 +231,9 @@ type BatchOperation struct {
 	// Descendants, of a rerun: these run again too. One that is no descendant
 	// of an instance named in its plan is refused by name.
 	Descendants []*wire.Target
+	// Failure is the id of a group of failures of the one target: what has failed
+	// of it is meant, as far as one entry takes it.
+	Failure string
 }
 
 // AgentsAct is what a person does to agents.

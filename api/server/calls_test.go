@@ -44,6 +44,8 @@ var goodCalls = []struct {
 	{"GET", "/v1/data-sources/warehouse", "", 200},
 	{"DELETE", "/v1/data-sources/local?why=old", "", 200},
 	{"GET", "/v1/backfills/b1/instances?node=orders&date_from=2012-01-01&date_to=2012-01-03&state=failed", "", 200},
+	{"GET", "/v1/backfills/b1/instances?failure=f3a9c04be1d27785", "", 200},
+	{"POST", "/v1/instances/operate", `{"operation":"setToSuccess","failure":{"backfill":"b1","failure":"f3a9c04be1d27785"},"why":"loaded by hand"}`, 200},
 	{"GET", "/v1/instances/b1.1", "", 200},
 	{"GET", "/v1/nodes/orders/rendering?date=2012-01-02", "", 200},
 	{"GET", "/v1/backfills/b1/dates/2012-01-04", "", 200},
@@ -97,6 +99,8 @@ var goodCalls = []struct {
 	{"DELETE", "/v1/channels/chat?why=unused", "", 200},
 	{"GET", "/v1/cluster?consistency=stale&standing=true", "", 200},
 	{"POST", "/v1/cluster/transfer", `{"to":"c2"}`, 200},
+	{"DELETE", "/v1/cluster/servers/c2?why=replaced", "", 200},
+	{"GET", "/v1/cluster/snapshot", "", 200},
 	{"GET", "/v1/events?backfill=x", "", 400}, // its stream has no end: TestEventsResume
 	{"GET", "/healthz", "", 200},
 	{"GET", "/readyz", "", 200},

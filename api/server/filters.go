@@ -49,6 +49,7 @@ type InstanceFilter struct {
 	From, To *calendar.Date // data timestamps, inclusive
 	States   []v1.State
 	Agents   []string // that hold or held the newest attempt
+	Failure  string   // id of a group of failures; empty: whatever
 	// Sort is no filter, and previews and receipts never set it. Empty: by number.
 	Sort v1.InstanceSort
 }

@@ -24,6 +24,7 @@ var leaderReads = map[string]bool{
 	"/v1/agents/:agent":                  false,
 	"/v1/resource-groups":                false,
 	"/v1/resource-groups/:resourceGroup": false,
+	pathSnapshot:                         true,
 }
 
 // forAnyone says whether any coordinator may answer.

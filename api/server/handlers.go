@@ -25,7 +25,7 @@ func (h handlers) Health(c *gin.Context) {
 func (h handlers) Ready(c *gin.Context) {
 	err := h.Backend.Ready()
 	if err != nil {
-		err = fault.Wrap(err, fault.Unavailable, "not ready: %s", err)
+		err = fault.New(fault.Unavailable, "not ready: %s", err) // 503, whatever the reason is called
 	}
 	h.reply(c, http.StatusOK, v1.Health{Status: v1.HealthStatusOk}, err)
 }
@@ -211,7 +211,7 @@ func (h handlers) ListInstances(c *gin.Context, id v1.BackfillID, p v1.ListInsta
 		p.Sort = ""
 	}
 	nodes := facets{p.Node, p.NodeContains, p.Type, p.Owner, p.Workspace, p.ResourceGroup, p.MyNodes}.filter(c)
-	filter := InstanceFilter{Nodes: nodes, From: from, To: to, States: p.State, Agents: p.Agent, Sort: p.Sort}
+	filter := InstanceFilter{Nodes: nodes, From: from, To: to, States: p.State, Agents: p.Agent, Failure: p.Failure, Sort: p.Sort}
 	items, next, err := h.Backend.Instances(c.Request.Context(), plan, filter, pg)
 	h.reply(c, http.StatusOK, &v1.InstancePage{Items: items, Next: next, Incomplete: short(items, pg, next)}, err)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -87,6 +88,9 @@ func (s *Server) recover(c *gin.Context) {
 func (s *Server) log(c *gin.Context) {
 	began := time.Now()
 	c.Next()
+	if !isStream(c) {
+		s.Answered(cmp.Or(describedOf(c).id, "page"), c.Writer.Status(), time.Since(began))
+	}
 	level := slog.LevelDebug
 	switch status := c.Writer.Status(); {
 	case status >= 500 && status != http.StatusServiceUnavailable:
@@ -250,7 +254,7 @@ func (w Write) operators(field, what string) error {
 // isStream says that the answer takes as long as it takes.
 func isStream(c *gin.Context) bool {
 	p := c.FullPath()
-	return p == "/v1/events" || exports(c) || strings.HasSuffix(p, "/logs/follow") || strings.HasSuffix(p, "/logs/download")
+	return p == "/v1/events" || p == pathSnapshot || exports(c) || strings.HasSuffix(p, "/logs/follow") || strings.HasSuffix(p, "/logs/download")
 }
 
 // settle lets a read wait until the state here is new enough for it, and tells

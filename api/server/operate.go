@@ -273,10 +273,33 @@ func ofInstances(body v1.InstancesOperation) (BatchOperation, error) {
 	if kind == wire.Operate_SET_PRIORITY && !slices.Contains([]int32{1, 2, 3, 5, 7, 8}, body.Priority) {
 		return o, fault.Field("priority", "%d is no priority: expected 1, 2, 3, 5, 7 or 8", body.Priority)
 	}
+	if body.Failure != nil {
+		return o, o.ofFailure(body)
+	}
 	if o.Targets, err = targets("instances", body.Instances); err != nil {
 		return o, err
 	}
 	return o, o.descend(body.Descendants)
+}
+
+// ofFailure reads an operation on a group of failures.
+func (o *BatchOperation) ofFailure(body v1.InstancesOperation) error {
+	switch {
+	case o.Kind != wire.Operate_RERUN && o.Kind != wire.Operate_SET_TO_SUCCESS:
+		return fault.Field("failure", "it has no meaning for %s: name instances", body.Operation)
+	case len(body.Instances) > 0:
+		return fault.Field("failure", "instances are named, too: leave one of them out")
+	case body.Descendants != nil:
+		return fault.Field("descendants", "it has no meaning for a group of failures: leave it out")
+	case body.Failure.Failure == "":
+		return fault.Field("failure.failure", "it is empty: expected the id of a group, as the backfill's failures tell it")
+	}
+	plan, err := convert.ParsePlanID(body.Failure.Backfill)
+	if err != nil {
+		return fault.Field("failure.backfill", "%s", messageOf(err))
+	}
+	o.Targets, o.Failure = []*wire.Target{{Plan: plan}}, body.Failure.Failure
+	return nil
 }
 
 func (h handlers) EditBackfill(c *gin.Context, id v1.BackfillID, p v1.EditBackfillParams) {

@@ -50,7 +50,7 @@ var leastRole = map[string]wire.Role{
 	"drainAgents": operator, "resumeAgents": operator, "forgetAgent": operator,
 	"createJoinToken": operator, "listJoinTokens": operator, "revokeJoinToken": operator, "listAudit": operator,
 
-	"listUsers": admin, "putUser": admin, "removeUser": admin, "transferLeadership": admin,
+	"listUsers": admin, "putUser": admin, "removeUser": admin, "transferLeadership": admin, "removeServer": admin, "saveSnapshot": admin,
 }
 
 // mayCall lists what a role may call, sorted.

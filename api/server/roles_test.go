@@ -59,7 +59,7 @@ var rights = map[string]string{
 	"operator": `putResourceGroup putWorkspace putRegion putDataSource removeDataSource drainAgents resumeAgents forgetAgent
 		createJoinToken listJoinTokens revokeJoinToken listAudit
 		putChannel removeChannel testChannel retryNotification retryNotifications`,
-	"admin": "listUsers putUser removeUser transferLeadership",
+	"admin": "listUsers putUser removeUser transferLeadership removeServer saveSnapshot",
 }
 
 // TestR15_1_EveryRoleAndOperation tries every cell: each role, and who shows

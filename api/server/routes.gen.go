@@ -117,6 +117,12 @@ type ServerInterface interface {
 	// GetCluster The coordinators as the asked one sees them.
 	// (GET /v1/cluster)
 	GetCluster(c *gin.Context, params GetClusterParams)
+	// RemoveServer Take a coordinator out of the cluster. For admins.
+	// (DELETE /v1/cluster/servers/{id})
+	RemoveServer(c *gin.Context, id string, params RemoveServerParams)
+	// SaveSnapshot A backup of all facts, as a file. For admins.
+	// (GET /v1/cluster/snapshot)
+	SaveSnapshot(c *gin.Context, params SaveSnapshotParams)
 	// TransferLeadership Hand leadership to another coordinator.
 	// (POST /v1/cluster/transfer)
 	TransferLeadership(c *gin.Context, params TransferLeadershipParams)
@@ -1504,6 +1510,14 @@ func (siw *ServerInterfaceWrapper) ListInstances(c *gin.Context) {
 		return
 	}
 
+	// ------------- Optional query parameter "failure" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failure", c.Request.URL.Query(), &params.Failure, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter failure: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "myNodes" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "myNodes", c.Request.URL.Query(), &params.MyNodes, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
@@ -2490,6 +2504,106 @@ func (siw *ServerInterfaceWrapper) GetCluster(c *gin.Context) {
 	}
 
 	siw.Handler.GetCluster(c, params)
+}
+
+// RemoveServer operation middleware
+func (siw *ServerInterfaceWrapper) RemoveServer(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveServerParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", c.Request.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter force: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", c.Request.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter why: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveServer(c, id, params)
+}
+
+// SaveSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) SaveSnapshot(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SaveSnapshotParams
+
+	// ------------- Optional query parameter "min_index" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "min_index", c.Request.URL.Query(), &params.MinIndex, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter min_index: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consistency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consistency", c.Request.URL.Query(), &params.Consistency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consistency: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SaveSnapshot(c, params)
 }
 
 // TransferLeadership operation middleware
@@ -6296,6 +6410,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/v1/sessions/current", wrapper.EndSession)
 	router.GET(options.BaseURL+"/v1/audit", wrapper.ListAudit)
 	router.GET(options.BaseURL+"/v1/cluster", wrapper.GetCluster)
+	router.DELETE(options.BaseURL+"/v1/cluster/servers/:id", wrapper.RemoveServer)
+	router.GET(options.BaseURL+"/v1/cluster/snapshot", wrapper.SaveSnapshot)
 	router.POST(options.BaseURL+"/v1/cluster/transfer", wrapper.TransferLeadership)
 	router.GET(options.BaseURL+"/v1/events", wrapper.StreamEvents)
 	router.GET(options.BaseURL+"/healthz", wrapper.Health)

@@ -37,6 +37,11 @@ type Options struct {
 	Rates        Rates
 	// Metrics answers /metrics. Default: an empty page.
 	Metrics http.Handler
+	// Profiles serves Go's profiles of this process to admins, at /debug/pprof/.
+	Profiles bool
+	// Answered is told how long each request took, by operation of the contract
+	// ("page": none of it), streams excepted. Default: nobody is told.
+	Answered func(operation string, status int, took time.Duration)
 	// Page answers every path that is not the API's. Default: not found.
 	Page http.Handler
 	// Transport reaches the leader. Default: http.DefaultTransport's settings.
@@ -88,6 +93,9 @@ func New(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
 	}
+	if o.Answered == nil {
+		o.Answered = func(string, int, time.Duration) {}
+	}
 	if o.Transport == nil {
 		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
@@ -115,6 +123,7 @@ func (s *Server) routes() http.Handler {
 	e.GET("/openapi.json", s.document("application/json", api.DescribedJSON))
 	e.GET("/docs", s.document("text/html; charset=utf-8", docsPage))
 	e.NoRoute(s.elsewhere)
+	s.serveProfiles(e)
 	e.GET("/metrics", s.authenticate, s.authorize, gin.WrapH(s.Metrics))
 	e.GET(pathLogin, s.admitLogin, s.beginLogin)
 	e.GET(pathCallback, s.admitLogin, s.forward, s.endLogin)

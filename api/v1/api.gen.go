@@ -656,6 +656,51 @@ func (e NotificationState) Valid() bool {
 	}
 }
 
+// Defines values for ObstacleCode.
+const (
+	ObstacleCodeFailed        ObstacleCode = "failed"
+	ObstacleCodeFrozen        ObstacleCode = "frozen"
+	ObstacleCodeNoUpstream    ObstacleCode = "noUpstream"
+	ObstacleCodeNotFailed     ObstacleCode = "notFailed"
+	ObstacleCodeNotFrozen     ObstacleCode = "notFrozen"
+	ObstacleCodeQueuedAtAgent ObstacleCode = "queuedAtAgent"
+	ObstacleCodeRuns          ObstacleCode = "runs"
+	ObstacleCodeRunsAlready   ObstacleCode = "runsAlready"
+	ObstacleCodeStopping      ObstacleCode = "stopping"
+	ObstacleCodeSucceeded     ObstacleCode = "succeeded"
+	ObstacleCodeWaitsAlready  ObstacleCode = "waitsAlready"
+)
+
+// Valid indicates whether the value is a known member of the ObstacleCode enum.
+func (e ObstacleCode) Valid() bool {
+	switch e {
+	case ObstacleCodeFailed:
+		return true
+	case ObstacleCodeFrozen:
+		return true
+	case ObstacleCodeNoUpstream:
+		return true
+	case ObstacleCodeNotFailed:
+		return true
+	case ObstacleCodeNotFrozen:
+		return true
+	case ObstacleCodeQueuedAtAgent:
+		return true
+	case ObstacleCodeRuns:
+		return true
+	case ObstacleCodeRunsAlready:
+		return true
+	case ObstacleCodeStopping:
+		return true
+	case ObstacleCodeSucceeded:
+		return true
+	case ObstacleCodeWaitsAlready:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Occasion.
 const (
 	OccasionFailure  Occasion = "failure"
@@ -1830,6 +1875,12 @@ type BackfillSummary struct {
 	CreatedAt time.Time   `json:"createdAt"`
 	CreatedBy string      `json:"createdBy"`
 
+	// Dates How many dates it has.
+	Dates int `json:"dates,omitempty"`
+
+	// FirstDate The earliest of them.
+	FirstDate Date `json:"firstDate,omitempty"`
+
 	// Halted By `stopAfter`.
 	Halted bool `json:"halted"`
 
@@ -1840,15 +1891,24 @@ type BackfillSummary struct {
 	Incomplete bool `json:"incomplete,omitempty"`
 
 	// Kind Asked for by a person, or a day of the schedule.
-	Kind   PlanKind `json:"kind"`
-	Name   string   `json:"name"`
-	Paused bool     `json:"paused"`
+	Kind PlanKind `json:"kind"`
+
+	// LastDate The latest of them.
+	LastDate Date   `json:"lastDate,omitempty"`
+	Name     string `json:"name"`
+
+	// Nodes How many nodes it has.
+	Nodes  int  `json:"nodes,omitempty"`
+	Paused bool `json:"paused"`
 
 	// Quiet Nothing in it runs or can start without a person (RULES R0).
 	Quiet bool `json:"quiet"`
 
 	// Root Empty where there is none.
 	Root string `json:"root"`
+
+	// SecondsLeft Until it is quiet, at the rate of now; absent when it cannot be told.
+	SecondsLeft *float64 `json:"secondsLeft,omitempty"`
 
 	// State RULES R8.
 	State   State `json:"state"`
@@ -1958,6 +2018,9 @@ type Cluster struct {
 	// Behaviour Version of the rules in force.
 	Behaviour   int      `json:"behaviour,omitempty"`
 	CommitIndex LogIndex `json:"commitIndex"`
+
+	// Generation Of the cluster: another one after a recovery or a restore.
+	Generation string `json:"generation,omitempty"`
 
 	// Leader Its id; empty while there is none.
 	Leader string `json:"leader"`
@@ -2295,6 +2358,17 @@ type Expectation struct {
 	Value *string `json:"value,omitempty"`
 }
 
+// FailureChoice defines model for FailureChoice.
+type FailureChoice struct {
+	// Backfill Examples: b12
+	Backfill BackfillID `json:"backfill"`
+
+	// Failure A group of failures, within its backfill.
+	//
+	// Examples: f3a9c04be1d27785
+	Failure FailureID `json:"failure"`
+}
+
 // FailureExample defines model for FailureExample.
 type FailureExample struct {
 	Cause string `json:"cause"`
@@ -2319,8 +2393,13 @@ type FailureGroup struct {
 	ExitCode *int             `json:"exitCode,omitempty"`
 
 	// FirstDate A calendar date, yyyy-mm-dd.
-	FirstDate Date  `json:"firstDate"`
-	Instances int64 `json:"instances"`
+	FirstDate Date `json:"firstDate"`
+
+	// ID Stays the same as long as there is such a failure. Absent: causes are too many, and these are the rest.
+	//
+	// Examples: f3a9c04be1d27785
+	ID        FailureID `json:"id,omitempty"`
+	Instances int64     `json:"instances"`
 
 	// LastDate A calendar date, yyyy-mm-dd.
 	LastDate Date `json:"lastDate"`
@@ -2337,6 +2416,11 @@ type FailureGroup struct {
 	// Retrying Of them, those that will be tried again by themselves.
 	Retrying int64 `json:"retrying,omitempty"`
 }
+
+// FailureID A group of failures, within its backfill.
+//
+// Examples: f3a9c04be1d27785
+type FailureID = string
 
 // Failures defines model for Failures.
 type Failures struct {
@@ -2566,9 +2650,12 @@ type InstanceSort string
 // InstancesOperation defines model for InstancesOperation.
 type InstancesOperation struct {
 	// Descendants Of a rerun: all descendants in the backfill of the named ones run again too, or those that are named here.
-	Descendants *Descendants      `json:"descendants,omitempty"`
-	Instances   []InstanceID      `json:"instances"`
-	Operation   InstanceOperation `json:"operation"`
+	Descendants *Descendants `json:"descendants,omitempty"`
+
+	// Failure Of rerun and setToSuccess, instead of `instances`: those of a group of failures that have failed by then and are not tried again by themselves, the first 100,000.
+	Failure   *FailureChoice    `json:"failure,omitempty"`
+	Instances []InstanceID      `json:"instances,omitempty"`
+	Operation InstanceOperation `json:"operation"`
 
 	// Priority Of setPriority: 1, 2, 3, 5, 7 or 8.
 	Priority int32 `json:"priority,omitempty"`
@@ -3251,6 +3338,10 @@ type NotificationsRetry struct {
 	Why WhyText `json:"why,omitempty"`
 }
 
+// ObstacleCode Why an operation cannot be done to an instance as it stands (RULES R9). `runsAlready`: what is to be forced to run does; `notFailed`: only what has failed can be
+// set to success; `queuedAtAgent`: it starts there as soon as a slot is free; `noUpstream`: it waits for none that could be removed.
+type ObstacleCode string
+
 // Occasion `failure`: an instance failed and is not tried again. `success`: all of it succeeded. `finished`: nothing of it goes on, however
 // it ended. `stuck`: it is not done, nothing of it ran or ended for a while, and nobody has paused it. `test`: a person tried the
 // channel; nobody can subscribe to it.
@@ -3285,10 +3376,19 @@ type OperationBatch struct {
 
 	// Instances How many it touched.
 	Instances int64 `json:"instances"`
+
+	// More Of `failure`: there are more in the group than one operation takes. Ask again, with another key.
+	More bool `json:"more,omitempty"`
 }
 
 // OperationChance defines model for OperationChance.
 type OperationChance struct {
+	// Agent Of `queuedAtAgent`.
+	Agent string `json:"agent,omitempty"`
+
+	// Code Why an operation cannot be done to an instance as it stands (RULES R9). `runsAlready`: what is to be forced to run does; `notFailed`: only what has failed can be
+	// set to success; `queuedAtAgent`: it starts there as soon as a slot is free; `noUpstream`: it waits for none that could be removed.
+	Code      ObstacleCode      `json:"code,omitempty"`
 	Operation InstanceOperation `json:"operation"`
 	Possible  bool              `json:"possible"`
 
@@ -3890,6 +3990,9 @@ type ServerStanding struct {
 
 	// AttemptLogBytes Of the logs of attempts on disk.
 	AttemptLogBytes int64 `json:"attemptLogBytes,omitempty"`
+
+	// Behaviour Newest version of the rules that it agrees to.
+	Behaviour int `json:"behaviour,omitempty"`
 
 	// Behind Entries that the coordinator which tells of it has applied and it has not.
 	Behind      int64    `json:"behind,omitempty"`
@@ -4546,6 +4649,9 @@ type ListInstancesParams struct {
 	// Agent Only those whose newest attempt one of these agents holds or held.
 	Agent []string `form:"agent,omitempty" json:"agent,omitempty"`
 
+	// Failure Only those of a group of failures, by its id (getFailures).
+	Failure FailureID `form:"failure,omitempty" json:"failure,omitempty"`
+
 	// MyNodes Only of nodes whose owner asks.
 	MyNodes bool `form:"myNodes,omitempty" json:"myNodes,omitempty"`
 
@@ -4766,6 +4872,28 @@ type GetClusterParams struct {
 	// Standing Ask each of them about its log and disk too, for a second at most.
 	Standing bool `form:"standing,omitempty" json:"standing,omitempty"`
 
+	// MinIndex Answer only from a state at least this new.
+	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+
+	// Consistency `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+	// as every write that was answered before this read began.
+	Consistency ConsistencyParam `form:"consistency,omitempty" json:"consistency,omitempty"`
+}
+
+// RemoveServerParams defines parameters for RemoveServer.
+type RemoveServerParams struct {
+	// Force Also while fewer than a majority of the others can be reached.
+	Force bool `form:"force,omitempty" json:"force,omitempty"`
+
+	// Why Why it is done, in the words of who asks.
+	Why Why `form:"why,omitempty" json:"why,omitempty"`
+
+	// IdempotencyKey 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SaveSnapshotParams defines parameters for SaveSnapshot.
+type SaveSnapshotParams struct {
 	// MinIndex Answer only from a state at least this new.
 	MinIndex MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
 
@@ -6202,6 +6330,25 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/cluster (the `GetCluster` operationId).
 	GetCluster(ctx context.Context, params *GetClusterParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RemoveServer Take a coordinator out of the cluster. For admins.
+	//
+	// One that leads hands leadership over first and answers `unavailable`: the
+	// same request then reaches the next leader. `conflict`: it is the only voter,
+	// or of the voters that would be left fewer than a majority can be reached.
+	// A coordinator becomes a member by itself, by starting with `--join`.
+	//
+	// Corresponds with DELETE /v1/cluster/servers/{id} (the `RemoveServer` operationId).
+	RemoveServer(ctx context.Context, id string, params *RemoveServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SaveSnapshot A backup of all facts, as a file. For admins.
+	//
+	// As of a moment after the request came. The file checks itself: `backfleet cluster
+	// snapshot inspect`. Logs of attempts are not in it; of secrets it has hashes.
+	// One that breaks off has no end, and is refused.
+	//
+	// Corresponds with GET /v1/cluster/snapshot (the `SaveSnapshot` operationId).
+	SaveSnapshot(ctx context.Context, params *SaveSnapshotParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// TransferLeadershipWithBody Hand leadership to another coordinator.
 	//
 	// Takes any type of body and a specified content type.
@@ -7460,6 +7607,45 @@ func (c *Client) TestChannel(ctx context.Context, channel string, params *TestCh
 // Corresponds with GET /v1/cluster (the `GetCluster` operationId).
 func (c *Client) GetCluster(ctx context.Context, params *GetClusterParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetClusterRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveServer Take a coordinator out of the cluster. For admins.
+//
+// One that leads hands leadership over first and answers `unavailable`: the
+// same request then reaches the next leader. `conflict`: it is the only voter,
+// or of the voters that would be left fewer than a majority can be reached.
+// A coordinator becomes a member by itself, by starting with `--join`.
+//
+// Corresponds with DELETE /v1/cluster/servers/{id} (the `RemoveServer` operationId).
+func (c *Client) RemoveServer(ctx context.Context, id string, params *RemoveServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveServerRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SaveSnapshot A backup of all facts, as a file. For admins.
+//
+// As of a moment after the request came. The file checks itself: `backfleet cluster
+// snapshot inspect`. Logs of attempts are not in it; of secrets it has hashes.
+// One that breaks off has no end, and is refused.
+//
+// Corresponds with GET /v1/cluster/snapshot (the `SaveSnapshot` operationId).
+func (c *Client) SaveSnapshot(ctx context.Context, params *SaveSnapshotParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSaveSnapshotRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -10236,6 +10422,14 @@ func NewListInstancesRequest(server string, backfill BackfillParam, params *List
 
 		}
 
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "failure", params.Failure, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "myNodes", params.MyNodes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 			return nil, err
 		} else {
@@ -11427,6 +11621,142 @@ func NewGetClusterRequest(server string, params *GetClusterParams) (*http.Reques
 				rawQueryFragments = append(rawQueryFragments, qp)
 			}
 		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveServerRequest constructs an http.Request for the RemoveServer method
+func NewRemoveServerRequest(server string, id string, params *RemoveServerParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/servers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewSaveSnapshotRequest constructs an http.Request for the SaveSnapshot method
+func NewSaveSnapshotRequest(server string, params *SaveSnapshotParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/snapshot")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "min_index", params.MinIndex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 			return nil, err
@@ -16655,6 +16985,29 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/cluster (the `GetCluster` operationId).
 	GetClusterWithResponse(ctx context.Context, params *GetClusterParams, reqEditors ...RequestEditorFn) (*GetClusterResponse, error)
 
+	// RemoveServerWithResponse Take a coordinator out of the cluster. For admins.
+	//
+	// One that leads hands leadership over first and answers `unavailable`: the
+	// same request then reaches the next leader. `conflict`: it is the only voter,
+	// or of the voters that would be left fewer than a majority can be reached.
+	// A coordinator becomes a member by itself, by starting with `--join`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/cluster/servers/{id} (the `RemoveServer` operationId).
+	RemoveServerWithResponse(ctx context.Context, id string, params *RemoveServerParams, reqEditors ...RequestEditorFn) (*RemoveServerResponse, error)
+
+	// SaveSnapshotWithResponse A backup of all facts, as a file. For admins.
+	//
+	// As of a moment after the request came. The file checks itself: `backfleet cluster
+	// snapshot inspect`. Logs of attempts are not in it; of secrets it has hashes.
+	// One that breaks off has no end, and is refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cluster/snapshot (the `SaveSnapshot` operationId).
+	SaveSnapshotWithResponse(ctx context.Context, params *SaveSnapshotParams, reqEditors ...RequestEditorFn) (*SaveSnapshotResponse, error)
+
 	// TransferLeadershipWithBodyWithResponse Hand leadership to another coordinator.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -18517,6 +18870,82 @@ func (r GetClusterResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetClusterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RemoveServerResponse200Headers the declared response headers of an HTTP 200 response for RemoveServer
+type RemoveServerResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// RemoveServerResponseDefaultHeaders the declared response headers of an HTTP default response for RemoveServer
+type RemoveServerResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type RemoveServerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RemoveServerResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RemoveServerResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveServerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveServerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// SaveSnapshotResponse200Headers the declared response headers of an HTTP 200 response for SaveSnapshot
+type SaveSnapshotResponse200Headers struct {
+	BackfleetIndex uint64
+}
+
+// SaveSnapshotResponseDefaultHeaders the declared response headers of an HTTP default response for SaveSnapshot
+type SaveSnapshotResponseDefaultHeaders struct {
+	RetryAfter int
+}
+
+type SaveSnapshotResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SaveSnapshotResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SaveSnapshotResponseDefaultHeaders
+}
+
+// Status returns HTTPResponse.Status
+func (r SaveSnapshotResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SaveSnapshotResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -21305,6 +21734,41 @@ func (c *ClientWithResponses) GetClusterWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseGetClusterResponse(rsp)
+}
+
+// RemoveServerWithResponse Take a coordinator out of the cluster. For admins.
+//
+// One that leads hands leadership over first and answers `unavailable`: the
+// same request then reaches the next leader. `conflict`: it is the only voter,
+// or of the voters that would be left fewer than a majority can be reached.
+// A coordinator becomes a member by itself, by starting with `--join`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/cluster/servers/{id} (the `RemoveServer` operationId).
+func (c *ClientWithResponses) RemoveServerWithResponse(ctx context.Context, id string, params *RemoveServerParams, reqEditors ...RequestEditorFn) (*RemoveServerResponse, error) {
+	rsp, err := c.RemoveServer(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveServerResponse(rsp)
+}
+
+// SaveSnapshotWithResponse A backup of all facts, as a file. For admins.
+//
+// As of a moment after the request came. The file checks itself: `backfleet cluster
+// snapshot inspect`. Logs of attempts are not in it; of secrets it has hashes.
+// One that breaks off has no end, and is refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cluster/snapshot (the `SaveSnapshot` operationId).
+func (c *ClientWithResponses) SaveSnapshotWithResponse(ctx context.Context, params *SaveSnapshotParams, reqEditors ...RequestEditorFn) (*SaveSnapshotResponse, error) {
+	rsp, err := c.SaveSnapshot(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSaveSnapshotResponse(rsp)
 }
 
 // TransferLeadershipWithBodyWithResponse Hand leadership to another coordinator.
@@ -24144,6 +24608,111 @@ func ParseGetClusterResponse(rsp *http.Response) (*GetClusterResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers GetClusterResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveServerResponse parses an HTTP response from a RemoveServerWithResponse call
+func ParseRemoveServerResponse(rsp *http.Response) (*RemoveServerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveServerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RemoveServerResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RemoveServerResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSaveSnapshotResponse parses an HTTP response from a SaveSnapshotWithResponse call
+func ParseSaveSnapshotResponse(rsp *http.Response) (*SaveSnapshotResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SaveSnapshotResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SaveSnapshotResponse200Headers
+		if values := rsp.Header.Values("Backfleet-Index"); len(values) > 0 {
+			var value uint64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Backfleet-Index", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.BackfleetIndex = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers SaveSnapshotResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

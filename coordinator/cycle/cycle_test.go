@@ -54,7 +54,7 @@ func (w *world) write(c *wire.Command) (uint64, *state.Result, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.index++
-	c.NowMs, c.Behaviour = w.clock().UnixMilli(), state.Behaviour
+	c.NowMs, c.Behaviour = w.clock().UnixMilli(), state.First
 	next, r := w.st.Apply(w.index, c)
 	w.st = next
 	return w.index, &r, r.Err

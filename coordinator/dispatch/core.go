@@ -301,6 +301,15 @@ func (c *Core) Report(conn Conn, r *wire.Report, now time.Time) {
 	c.inbox.verify = append(c.inbox.verify, Message{To: conn, Body: ack(&wire.Ack{Seq: r.Seq, Unknown: unknown})})
 }
 
+// left is which part of a lease an agent has left.
+func (c *Core) left(conn Conn, now time.Time) float64 {
+	s, ok := c.sessions[conn]
+	if !ok {
+		return 0
+	}
+	return float64(c.worker(s.agent.Id).deadline.Sub(now)) / float64(c.terms.Lease)
+}
+
 func agentState(draining bool) wire.Agent_State {
 	if draining {
 		return wire.Agent_DRAINING

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/schedule"
@@ -42,6 +43,32 @@ type Config struct {
 	Now    func() time.Time    // the clock; default time.Now
 	Leader func() (rpc string) // rpc address of the leader, empty when not known
 	Logger *slog.Logger
+	Watch  Watch // default: nobody looks on
+}
+
+// Watch looks on while a Server leads. It is called from the loop of turns, so
+// it must neither wait nor take long.
+type Watch interface {
+	// Began is told when the loop begins, with the facts and by the leader's clock.
+	Began(st *state.State, now time.Time)
+	// Turned is told of each turn that has become a fact.
+	Turned(Turned)
+	// Renewed is told which part of a lease was left when an agent renewed: 1 is a
+	// full one, less than 0 one that had ended.
+	Renewed(left float64)
+}
+
+// Turned is a turn that has become a fact.
+type Turned struct {
+	Turn *wire.Turn
+	// Before and After are the facts that it was decided on, and those with it.
+	// Entries of others may lie between them.
+	Before, After *state.State
+	Index         uint64
+	// Waited is for how long each of its grants had been ready, in milliseconds,
+	// by the count of this leader.
+	Waited             []int64
+	Decided, Committed time.Time
 }
 
 // Server keeps the agents' streams and runs a Core while this coordinator
@@ -56,6 +83,7 @@ type Server struct {
 type scope struct {
 	ctx    context.Context
 	now    func() time.Time
+	watch  Watch // nil: nobody looks on
 	events chan func(*Core, time.Time) []Message
 	wake   chan struct{} // receives when an event should not wait
 	// soon: the loop looks at the events within verifyEvery by itself, so that
@@ -145,7 +173,7 @@ func (d *Server) Lead(ctx context.Context) {
 	for ctx.Err() == nil {
 		scoped, cancel := context.WithCancel(ctx)
 		s := &scope{
-			ctx: scoped, now: d.cfg.Now, events: make(chan func(*Core, time.Time) []Message, inFlight), wake: make(chan struct{}, 1),
+			ctx: scoped, now: d.cfg.Now, watch: d.cfg.Watch, events: make(chan func(*Core, time.Time) []Message, inFlight), wake: make(chan struct{}, 1),
 			streams: map[Conn]*stream{},
 		}
 		d.scope.Store(s)
@@ -165,6 +193,9 @@ func (d *Server) run(s *scope) error {
 	feed, st := d.cfg.Facts.Follow()
 	defer feed.Close()
 	core := NewCore(d.cfg.Terms, d.cfg.Sched, st, s.now())
+	if d.cfg.Watch != nil {
+		d.cfg.Watch.Began(st, s.now())
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -220,8 +251,9 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 	if err := d.observe(s, core, feed, 0); err != nil {
 		return err
 	}
-	now := s.now()
+	now, before := s.now(), core.st
 	turn := core.Turn(now)
+	waited := core.sched.Waited()
 	var index uint64
 	leads := false // now, for certain
 	if turn != nil {
@@ -244,7 +276,11 @@ func (d *Server) turn(s *scope, core *Core, feed *machine.Feed) error {
 		s.send(core.Committed(core.st, nil, nil, now))
 		return nil
 	}
-	return d.observe(s, core, feed, index)
+	if err := d.observe(s, core, feed, index); err != nil || d.cfg.Watch == nil {
+		return err
+	}
+	d.cfg.Watch.Turned(Turned{Turn: turn, Before: before, After: core.st, Index: index, Waited: waited, Decided: now, Committed: s.now()})
+	return nil
 }
 
 // propose makes the turn an entry, and has its messages prepared meanwhile.
@@ -486,7 +522,14 @@ func (s *scope) read(rpc grpc.BidiStreamingServer[wire.AgentMessage, wire.Leader
 			st.fail(status.Error(codes.InvalidArgument, err.Error()))
 			return
 		}
-		ev := func(c *Core, now time.Time) []Message { <-places; c.Report(conn, r, now); return nil }
+		ev := func(c *Core, now time.Time) []Message {
+			<-places
+			if r.Renews && s.watch != nil {
+				s.watch.Renewed(c.left(conn, now))
+			}
+			c.Report(conn, r, now)
+			return nil
+		}
 		if err := s.leaveFor(rpc.Context(), ev); err != nil {
 			return
 		}
@@ -542,6 +585,7 @@ func checkHello(h *wire.Hello) error {
 	case len(a.Groups) == 0 || len(a.Groups) > maxGroups:
 		return fmt.Errorf("agent %q: %d resource groups: expected 1 to %d", a.Id, len(a.Groups), maxGroups)
 	}
+	withoutUnknown(a.ProtoReflect())
 	groups := map[string]bool{}
 	for _, g := range a.Groups {
 		if g.Group == "" || len(g.Group) > maxAgentText || g.Slots == 0 || g.Slots > maxSlots || groups[g.Group] {
@@ -550,6 +594,26 @@ func checkHello(h *wire.Hello) error {
 		groups[g.Group] = true
 	}
 	return checkTexts(a)
+}
+
+// withoutUnknown drops what a newer agent says of itself and this binary does not
+// know: a coordinator's facts must hold nothing that it could not read back.
+func withoutUnknown(m protoreflect.Message) {
+	if len(m.GetUnknown()) > 0 {
+		m.SetUnknown(nil)
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil || f.IsMap():
+		case f.IsList():
+			for i := range v.List().Len() {
+				withoutUnknown(v.List().Get(i).Message())
+			}
+		default:
+			withoutUnknown(v.Message())
+		}
+		return true
+	})
 }
 
 // checkTexts bounds what goes into the log with an agent.

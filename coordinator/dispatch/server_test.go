@@ -31,7 +31,7 @@ func (l *alone) Propose(_ context.Context, c *wire.Command) (uint64, *state.Resu
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.index++
-	c.NowMs, c.Behaviour = time.Now().UnixMilli(), state.Behaviour
+	c.NowMs, c.Behaviour = time.Now().UnixMilli(), state.First
 	data, err := proto.Marshal(c)
 	if err != nil {
 		return 0, nil, err

@@ -21,6 +21,8 @@ type FillOptions struct {
 	Ended func(since time.Time, from Key) (some []Key, next Key, more bool)
 	// Every is the pause between two rounds. Default: an hour.
 	Every time.Duration
+	// Filled is told of each log of which something was fetched. Default: nobody is.
+	Filled func()
 	// Logger. Default: none.
 	Logger *slog.Logger
 }
@@ -52,6 +54,9 @@ func NewFiller(reader *Reader, o FillOptions) *Filler {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Filled == nil {
+		o.Filled = func() {}
 	}
 	return &Filler{reader: reader, o: o}
 }
@@ -131,6 +136,7 @@ func (f *Filler) fetch(ctx context.Context, keys []Key) (filled int, failure err
 				mu.Lock()
 				if more {
 					filled++
+					f.o.Filled()
 				}
 				if err != nil {
 					failure = err

@@ -290,16 +290,23 @@ func (f *shipping) judged(l *sender) {
 	if len(acks) > len(l.said) || err == nil && len(acks) < len(l.said) {
 		f.t.Fatalf("%d answers to %d chunks, %v", len(acks), len(l.said), err)
 	}
+	type span struct {
+		key    Key
+		offset uint64
+		size   uint32
+	}
+	read := map[span]bool{} // a flood is of one chunk
 	for i, a := range acks {
 		c := l.said[i].chunk
 		key := KeyOf(c.Ref)
-		switch {
+		switch is := (span{key, c.Offset, c.Size}); {
 		case KeyOf(a.Ref) != key:
 			f.t.Fatalf("answer %d is of %v, the chunk of %v", i, a.Ref, c.Ref)
 		case a.Error != "":
 		case l.said[i].unsound:
 			f.t.Errorf("a chunk was acknowledged that cannot be used: %d bytes at %d of %v", c.Size, c.Offset, key)
-		case l.said[i].true:
+		case l.said[i].true && !read[is]:
+			read[is] = true
 			var text []byte
 			for next := c.Offset; uint32(len(text)) < c.Size; {
 				part, to, _, err := f.r.store.Read(f.t.Context(), key, next, int(c.Size)-len(text))

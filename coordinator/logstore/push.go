@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -232,4 +233,26 @@ func (p *pusher) refuse(err error) {
 	for _, e := range slices.Backward(lost) { // see vote
 		e.vote(err)
 	}
+}
+
+// Copy is how the copies of logs to another coordinator get on.
+type Copy struct {
+	Peer   string
+	Behind int  // bytes that were offered and are not answered
+	Down   bool // it takes none
+}
+
+// Copies tells of every other coordinator that copies were offered to lately,
+// by id.
+func (r *Replicator) Copies() []Copy {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Copy, 0, len(r.pushers))
+	for id, p := range r.pushers {
+		p.mu.Lock()
+		out = append(out, Copy{Peer: id, Behind: p.bytes, Down: p.down != nil})
+		p.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b Copy) int { return cmp.Compare(a.Peer, b.Peer) })
+	return out
 }

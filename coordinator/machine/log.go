@@ -25,12 +25,14 @@ func NewLog(node *raftnode.Node, m *Machine, now func() time.Time) *Log {
 }
 
 // Propose makes a command a fact, and returns once this coordinator's State
-// has it. A refusal by the state machine is returned as its error; the codes
+// has it, under the rules in force. A refusal by the state machine is returned as its error; the codes
 // fault.Unavailable (not applied) and fault.Unknown (perhaps applied) are the
 // log's.
 func (l *Log) Propose(ctx context.Context, c *wire.Command) (index uint64, r *state.Result, err error) {
 	c.NowMs = l.now().UnixMilli()
-	c.Behaviour = state.Behaviour
+	if err := l.State().Stamp(c); err != nil {
+		return 0, nil, err
+	}
 	data, err := proto.Marshal(c)
 	if err != nil {
 		return 0, nil, fault.Wrap(err, fault.Invalid, "the command cannot be written")

@@ -142,3 +142,7 @@ func (f *Feed) Close() {
 	defer f.m.mu.Unlock()
 	delete(f.m.feeds, f)
 }
+
+// Continue moves the facts to a later index, see state.Continued. It is for a
+// machine that no log drives.
+func (m *Machine) Continue(index uint64) { m.current.Store(m.State().Continued(index)) }

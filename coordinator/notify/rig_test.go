@@ -53,7 +53,7 @@ func (w *world) Propose(ctx context.Context, c *wire.Command) (uint64, *state.Re
 
 func (w *world) write(c *wire.Command) (uint64, *state.Result, error) {
 	w.index++
-	c.NowMs, c.Behaviour = w.clock().UnixMilli(), state.Behaviour
+	c.NowMs, c.Behaviour = w.clock().UnixMilli(), state.First
 	data, err := proto.Marshal(c)
 	if err != nil {
 		return 0, nil, err

@@ -182,7 +182,7 @@ func TestTLS(t *testing.T) {
 	refused("nobody", none)
 
 	// One coordinator does not pass for another.
-	layer := &streams{material: material(mtls.CoordinatorName("c1"))}
+	layer := &streams{pass: &passport{}, material: material(mtls.CoordinatorName("c1"))}
 	target := raft.ServerAddress(all[1].Address())
 	layer.expected.Store(target, "c3")
 	if _, err := layer.Dial(target, time.Second); !fault.Is(err, fault.Unauthenticated) || !strings.Contains(err.Error(), "is not coordinator c3") {

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -32,6 +33,14 @@ type identity struct {
 	// CleanEnd is the log's last index at an orderly stop, 0 while running.
 	// A log that ends earlier at the next start has lost acknowledged entries.
 	CleanEnd uint64 `json:"cleanEnd,omitempty"`
+	// Folder names this very folder: a member is its id and its folder.
+	Folder string `json:"folder,omitempty"`
+	// Admitted is set once the coordinator is a member, and Generation is of the
+	// cluster then (wire.Newer).
+	Admitted   bool   `json:"admitted,omitempty"`
+	Generation uint64 `json:"generation,omitempty"`
+	// Retired says why it is a member no more.
+	Retired string `json:"retired,omitempty"`
 }
 
 // Folder is a coordinator's data folder, claimed by this process: nobody else
@@ -41,15 +50,31 @@ type Folder struct {
 	Dir string
 
 	lock *os.File
-	id   identity
 	once sync.Once
+	mu   sync.Mutex
+	id   identity // under mu, once it is claimed
 }
 
 // Claim opens dir for the coordinator with this id, creating it when absent.
 // A folder that holds something else, belongs to another coordinator, is in
 // use or was written by a newer version is refused (fault.Conflict; a broken
 // identity is fault.Corrupt), and nothing in it is changed.
+//
+// One whose coordinator is a member no more is refused, too.
 func Claim(dir, id string) (*Folder, error) {
+	f, err := claim(dir, id)
+	if err != nil {
+		return nil, err
+	}
+	if f.id.Retired != "" {
+		defer f.Close()
+		return nil, fault.New(fault.Conflict, "data folder %s: %s; start on an empty folder with --join to become a member anew", dir, f.id.Retired)
+	}
+	return f, nil
+}
+
+// claim also takes the folder of a former member.
+func claim(dir, id string) (*Folder, error) {
 	if dir == "" || id == "" {
 		return nil, fault.New(fault.Invalid, "a data folder needs a path and the coordinator's id; got %q and %q", dir, id)
 	}
@@ -80,7 +105,7 @@ func (f *Folder) identify(id string) error {
 		if stranger, err := f.stranger(); err != nil || stranger != "" {
 			return fault.Wrap(err, fault.Conflict, "data folder %s: holds %q and no %s, so it is not a coordinator's; choose an empty folder with --data", f.Dir, stranger, identityFile)
 		}
-		f.id = identity{Magic: identityMagic, Format: identityFormat, Server: id}
+		f.id = identity{Magic: identityMagic, Format: identityFormat, Server: id, Folder: rand.Text()}
 		return f.save()
 	case err != nil:
 		return fault.Wrap(err, fault.Corrupt, "data folder %s: %s cannot be read", f.Dir, identityFile)
@@ -98,7 +123,42 @@ func (f *Folder) identify(id string) error {
 	case f.id.Server != id:
 		return fault.New(fault.Conflict, "data folder %s: belongs to coordinator %q, not %q; start with --id %s, or choose another folder with --data", f.Dir, f.id.Server, id, f.id.Server)
 	}
+	if f.id.Folder == "" { // of a version that did not name folders
+		f.id.Folder = rand.Text()
+		return f.save()
+	}
 	return nil
+}
+
+// Name tells this folder from every other, also of the same coordinator.
+func (f *Folder) Name() string { return f.id.Folder }
+
+// Generation is that of the cluster that the folder is of; 0: it has none.
+func (f *Folder) Generation() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.id.Generation
+}
+
+// Found makes the folder that of a new cluster, unless it is a member's already.
+func (f *Folder) Found(generation uint64) error {
+	if f.id.Admitted || f.id.Log {
+		return nil
+	}
+	return f.change(func(id *identity) { id.Admitted, id.Generation = true, generation })
+}
+
+// change alters the identity durably.
+func (f *Folder) change(how func(id *identity)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.id
+	how(&f.id)
+	err := f.save()
+	if err != nil {
+		f.id = before
+	}
+	return err
 }
 
 // stranger names an entry that has no place in a new folder.
@@ -150,6 +210,5 @@ func (f *Folder) markEnd(logs interface{ LastIndex() (uint64, error) }) error {
 	if err != nil {
 		return err
 	}
-	f.id.CleanEnd = last
-	return f.save()
+	return f.change(func(id *identity) { id.CleanEnd = last })
 }

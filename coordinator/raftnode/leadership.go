@@ -163,6 +163,7 @@ func (n *Node) lead(ctx context.Context) {
 	n.leading.publish(s)
 	defer n.leading.withdraw()
 	n.log.Info("leading", "term", term)
+	n.moveSelf(ctx)
 	tick := time.NewTicker(n.timing.heartbeat)
 	defer tick.Stop()
 	for {

@@ -40,6 +40,9 @@ type Config struct {
 	// is empty, and is ignored otherwise. Without it an empty node waits
 	// until a leader adds it.
 	Bootstrap bool
+	// AwaitAdmission has a node with an empty folder neither hear nor answer others
+	// until Admit: who has lost its log must not vote as if it had one.
+	AwaitAdmission bool
 	// TLS secures the transport; nil: plain TCP. Each certificate carries the
 	// DNS name mtls.CoordinatorName(ID).
 	TLS *mtls.Material
@@ -75,6 +78,8 @@ type Node struct {
 	disk    *guardedLog
 	folder  *Folder // nil without a data folder
 	ours    bool    // the folder is ours to close
+	pass    *passport
+	retired atomic.Bool
 	stores  *stores
 
 	flight     chan struct{} // a token per proposal in flight
@@ -139,7 +144,10 @@ func (n *Node) open(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if n.trans, err = openTransport(cfg, n.log); err != nil {
+	if n.pass, err = n.passport(cfg); err != nil {
+		return err
+	}
+	if n.trans, err = openTransport(cfg, n.pass, n.log); err != nil {
 		return err
 	}
 	n.disk = guardLog(n.stores.logs, n.stores.tail, walDir, cfg.DiskPatience, n.fail)
@@ -155,6 +163,7 @@ func (n *Node) open(cfg Config) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Corrupt, "data folder %s: cannot be started from; restore it from a backup, or join a new coordinator, with an id of its own, on an empty one", walDir)
 	}
+	n.trans.own.Store(n.raft)
 	return nil
 }
 

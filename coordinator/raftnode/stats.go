@@ -49,6 +49,10 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
+// HeardOfLeader is when this node, as a follower, last heard of its leader; zero:
+// never since it started.
+func (n *Node) HeardOfLeader() time.Time { return n.raft.LastContact() }
+
 // Kept is a snapshot on disk.
 type Kept struct {
 	Index uint64

@@ -79,8 +79,7 @@ func (s *stores) finish(f *Folder, log *wal.WAL, logger *slog.Logger) (err error
 		return broken(f.Dir, err)
 	}
 	s.logs = log
-	f.id.Log, f.id.CleanEnd = true, 0
-	return f.save()
+	return f.change(func(id *identity) { id.Log, id.CleanEnd = true, 0 })
 }
 
 func broken(dir string, err error) error {

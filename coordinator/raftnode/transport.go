@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -29,7 +30,7 @@ const (
 )
 
 // openTransport gives the injected transport, or listens on TCP.
-func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
+func openTransport(cfg Config, pass *passport, logger *slog.Logger) (*peers, error) {
 	p := &peers{Transport: cfg.Transport, seen: map[raft.ServerID]contact{}, doubt: map[raft.ServerID]bool{}, pipelines: map[raft.ServerID]*pipeline{}, behind: map[raft.ServerID]uint64{}}
 	if p.Transport != nil {
 		if _, ok := p.Transport.(raft.WithPreVote); !ok {
@@ -50,7 +51,7 @@ func openTransport(cfg Config, logger *slog.Logger) (*peers, error) {
 		_ = listener.Close()
 		return nil, fault.New(fault.Invalid, "raft address %s: other coordinators cannot dial it; name the host they shall dial with --advertise-host", advertise)
 	}
-	layer := &streams{Listener: listener, advertise: advertise, material: cfg.TLS}
+	layer := &streams{Listener: listener, advertise: advertise, material: cfg.TLS, pass: pass}
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:                  layer,
 		MaxPool:                 pooledConns,
@@ -70,6 +71,7 @@ type streams struct {
 	advertise string
 	material  *mtls.Material
 	expected  sync.Map // dialed address → coordinator id
+	pass      *passport
 }
 
 type advertised string
@@ -84,8 +86,11 @@ func (s *streams) Addr() net.Addr { return advertised(s.advertise) }
 // connection's own goroutine, so that a silent peer holds up nobody.
 func (s *streams) Accept() (net.Conn, error) {
 	conn, err := s.Listener.Accept()
-	if err != nil || s.material == nil {
-		return conn, err
+	if err != nil {
+		return nil, err
+	}
+	if s.material == nil {
+		return &greeted{Conn: conn, pass: s.pass}, nil
 	}
 	config := s.material.Server()
 	choose := config.GetConfigForClient
@@ -98,7 +103,7 @@ func (s *streams) Accept() (net.Conn, error) {
 		return chosen, err
 	}
 	config.NextProtos = nil
-	return &lazyTLS{Conn: tls.Server(conn, config)}, nil
+	return &greeted{Conn: &lazyTLS{Conn: tls.Server(conn, config)}, pass: s.pass}, nil
 }
 
 func onlyCoordinators(state tls.ConnectionState) error {
@@ -127,7 +132,20 @@ func (c *lazyTLS) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// Dial connects to the coordinator at an address, and shows it the generation.
 func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	conn, err := s.dial(address, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.pass.show(conn); err != nil {
+		_ = conn.Close()
+		return nil, fault.Wrap(err, fault.Denied, "%s does not take this coordinator for one of its cluster", address)
+	}
+	return conn, nil
+}
+
+func (s *streams) dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", string(address))
@@ -164,6 +182,25 @@ type peers struct {
 	pipelines map[raft.ServerID]*pipeline
 	behind    map[raft.ServerID]uint64 // who gets a snapshot: the entry with which it has caught up
 	lastLog   func() uint64            // where the own log ends
+
+	own atomic.Pointer[raft.Raft] // nil until it has begun
+}
+
+var errNewTerm = errors.New("a term begins with an entry, not with a heartbeat: it is awaited")
+
+// SetHeartbeatHandler keeps heartbeats of a newer term from raft, which handles them beside its
+// main loop: a leader that stood still would go on with what it was about to write under the term
+// of another, and two entries would have one index and one term. The term comes by its first
+// entry, or by the answer to a vote, in the main loop.
+func (p *peers) SetHeartbeatHandler(handle func(raft.RPC)) {
+	p.Transport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		beat, ok := rpc.Command.(*raft.AppendEntriesRequest)
+		if r := p.own.Load(); ok && (r == nil || beat.Term > r.CurrentTerm()) {
+			rpc.Respond(nil, errNewTerm)
+			return
+		}
+		handle(rpc)
+	})
 }
 
 // given is in behind while a snapshot is on its way.

@@ -49,6 +49,7 @@ func (s *Scheduler) Grants(free map[string][]Slots) []*wire.Grant {
 // as long as that is so for whoever is first.
 func (s *Scheduler) Fill(o *Offers, most int) []*wire.Grant {
 	s.refill()
+	s.waited = nil
 	g := &granting{s: s, most: most, granted: map[*tracker]int{}, cycles: map[cycle]struct{}{}}
 	g.ask = asker{can: g.can, fits: g.fits}
 	for _, group := range s.groups {
@@ -206,6 +207,7 @@ func (g *granting) fillAhead(group string) {
 func (g *granting) give(x taken, to *wire.Grant) int {
 	g.granted[x.t]++
 	g.out = append(g.out, to)
+	g.s.waited = append(g.s.waited, max(0, g.s.nowMs-x.sinceMs))
 	if x.t.auto {
 		return 0
 	}
@@ -301,6 +303,7 @@ func (g *granting) take(pop func() (taken, bool)) (taken, bool) {
 			return taken{}, false
 		}
 		t := x.t
+		x.sinceMs = t.queued[x.instance]
 		delete(t.queued, x.instance)
 		t.ready--
 		p := s.planOf(t)

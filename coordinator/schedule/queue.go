@@ -65,6 +65,7 @@ type taken struct {
 	demand   *demand
 	rank     rank
 	pace     *Pace
+	sinceMs  int64 // when it became ready
 }
 
 // asker says whom pop may take.

@@ -48,6 +48,7 @@ type Scheduler struct {
 	lazy      int              // of the plans: without gates
 	anchors   *anchors         // those found last
 	failing   int              // of the plans: those whose dates may open after a failure
+	waited    []int64          // see Waited
 }
 
 // cycle is one T of a node, which instances of several plans may stand for.

@@ -59,7 +59,7 @@ func (l clusterLog) TransferLeadership(ctx context.Context, to string) error {
 
 func (l clusterLog) Standing() service.Standing {
 	st := l.s.node.Stats()
-	out := service.Standing{Term: st.Term, Commit: st.Commit, Snapshot: st.LastSnapshot, Err: l.s.node.Err()}
+	out := service.Standing{Term: st.Term, Commit: st.Commit, Snapshot: st.LastSnapshot, Generation: l.s.node.Generation(), Err: l.s.node.Err()}
 	members, err := l.s.node.Servers()
 	if err != nil && out.Err == nil {
 		out.Err = err

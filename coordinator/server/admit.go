@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"crypto/x509"
@@ -30,6 +31,7 @@ type gate struct {
 	state  func() *state.State
 	reach  func(ctx context.Context, index uint64) error // waits until the state knows an entry of the log
 	now    func() time.Time
+	era    func() uint64 // generation of the cluster
 }
 
 // guest is who began a stream.
@@ -85,7 +87,7 @@ func (w *guest) hears(ctx context.Context, message any) error {
 	switch m := message.(type) {
 	case *wire.AgentMessage:
 		if a := m.GetHello().GetAgent(); a != nil {
-			err = w.introduces(a)
+			err = cmp.Or(w.introduces(a), w.serves(m.GetHello().Generation))
 		}
 	case *wire.LogChunk:
 		err = w.ships(ctx, m)
@@ -199,6 +201,23 @@ func (w *guest) stays() error {
 	default:
 		return status.Error(codes.Unauthenticated, err.Error())
 	}
+}
+
+// serves refuses an agent that has served a newer generation of the cluster, or
+// another cluster: what it runs is of that.
+func (w *guest) serves(generation uint64) error {
+	if own := w.gate.era(); generation != 0 && generation != own && !wire.Newer(own, generation) {
+		return status.Errorf(codes.FailedPrecondition, "the agent has served generation %s, and this coordinator is of %s: it is of another cluster, or of one that was recovered or restored since", wire.GenerationText(generation), wire.GenerationText(own))
+	}
+	return nil
+}
+
+// SendMsg says with a welcome of which generation the cluster is.
+func (s guarded) SendMsg(message any) error {
+	if m, ok := message.(*wire.LeaderMessage); ok && m.GetWelcome() != nil {
+		m.GetWelcome().Generation = s.who.gate.era()
+	}
+	return s.ServerStream.SendMsg(message)
 }
 
 // guarded has each message checked.

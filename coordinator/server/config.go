@@ -44,6 +44,18 @@ type Config struct {
 	// Compaction bounds the replicated log on disk. Default:
 	// raftnode.DefaultCompaction.
 	Compaction raftnode.Compaction
+	// BehaviourMax is the newest version of the rules that this coordinator agrees
+	// to. As long as one of them holds it down, the rules stay those that its former
+	// binary knew, and going back to that is possible. Default: what its binary
+	// knows.
+	BehaviourMax uint32
+	// BehaviourAfter is how long all must have agreed to newer rules before they
+	// are put in force. Default: a minute.
+	BehaviourAfter time.Duration
+	// Reserve is how many bytes must be free on the volume of DataDir for new work to
+	// be taken. Default, and the least: 64 MiB, below which it does not lead either
+	// where another can.
+	Reserve uint64
 	// Zone is the cluster's time zone, an IANA name. Default: UTC.
 	Zone string
 	// TLS secures all three listeners.
@@ -67,6 +79,9 @@ type Config struct {
 	SessionHours int
 	// Rates bound what one caller may ask. What is 0 has its default.
 	Rates api.Rates
+	// Profiles serves Go's profiles of the process to admins, at /debug/pprof/ of the
+	// API.
+	Profiles bool
 	// PublicURL is where people's browsers find the cluster, https://host: for links in
 	// notifications, and to come back to from a login. Default: there are no
 	// links, and a login comes back to what was asked for.
@@ -111,6 +126,9 @@ func (c *Config) complete() error {
 	or(&c.Profile, raftnode.ProfileLAN)
 	or(&c.Zone, "UTC")
 	or(&c.Version, "dev")
+	if c.BehaviourAfter <= 0 {
+		c.BehaviourAfter = behaviourAfter
+	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second
 	}
@@ -123,6 +141,9 @@ func (c *Config) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Reserve == 0 {
+		c.Reserve = reserve
 	}
 	if c.free == nil {
 		c.free = freeBytes
@@ -139,6 +160,8 @@ func (c *Config) complete() error {
 		return fault.Field("join", "it cannot be combined with bootstrap: the first coordinator bootstraps, the others join it")
 	case c.SessionHours < 1 || c.SessionHours > 24*366:
 		return fault.Field("session-hours", "%d: expected 1 to %d", c.SessionHours, 24*366)
+	case c.Reserve < reserve:
+		return fault.Field("data-reserve-bytes", "%d: expected at least %d", c.Reserve, reserve)
 	case c.CertifyClients && !c.TLS.Configured():
 		return fault.Field("require-client-cert", "it needs TLS: give %s, %s and %s", mtls.FlagCert, mtls.FlagKey, mtls.FlagCA)
 	}

@@ -359,7 +359,7 @@ func FuzzGate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		d := &door{t: t, st: facts, now: time.UnixMilli(1_800_000_000_000), tokens: map[string]joinable{}}
 		s := words(text)
-		d.gate = &gate{
+		d.gate = &gate{era: func() uint64 { return 0 },
 			closed: s.byte()&1 == 1,
 			// Nobody looks at the disk.
 			file:  &tokenFile{log: slog.New(slog.DiscardHandler), checked: time.Now().Add(time.Hour)},

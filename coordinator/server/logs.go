@@ -69,7 +69,7 @@ func (s *Server) fate(key logstore.Key) (logstore.Fate, bool) {
 
 // filler fetches logs that this coordinator missed.
 func (s *Server) filler() *logstore.Filler {
-	return logstore.NewFiller(s.reader, logstore.FillOptions{Ready: s.current, Ended: s.endedSince, Logger: s.cfg.Logger})
+	return logstore.NewFiller(s.reader, logstore.FillOptions{Ready: s.current, Ended: s.endedSince, Filled: s.metrics.filled.Inc, Logger: s.cfg.Logger})
 }
 
 // current waits until this coordinator knows all that the leader knows now.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
+	"backfleet/coordinator/watch"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/obs/prom"
@@ -34,6 +36,12 @@ type metrics struct {
 	yields    prometheus.Counter
 	cleared   *prometheus.CounterVec
 	told      *prometheus.CounterVec
+	commits   prometheus.Histogram
+	answers   *prometheus.HistogramVec
+	changes   prometheus.Counter
+	filled    prometheus.Counter
+	keeping   *keeping
+	watch     *watch.Watch
 }
 
 func newMetrics(s *Server) *metrics {
@@ -68,8 +76,27 @@ func newMetrics(s *Server) *metrics {
 		m.told.WithLabelValues(outcome)
 	}
 	m.swept(logstore.Swept{})
-	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, m.told, standing{s}, surroundings{s})
+	m.commits = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "backfleet_commit_seconds", Help: "From the proposal of any command here to its commit, of those that were committed.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+	})
+	m.answers = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "backfleet_api_request_seconds", Help: "How long requests took to be answered, by operation of the API and class of the status; streams, whose answers last, are not among them.",
+		Buckets: []float64{0.005, 0.025, 0.1, 0.25, 1, 5, 30},
+	}, []string{"operation", "status"})
+	m.changes = counter("leader_changes_total", "How often another coordinator, or none, was seen to lead than before.")
+	m.filled = counter("logs_fetched_total", "Logs of attempts that this coordinator had missed and fetched from others.")
+	m.keeping = newKeeping(m.registry)
+	m.watch = watch.New(m.registry, s.formerLeader)
+	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, m.told,
+		m.commits, m.answers, m.changes, m.filled, standing{s}, surroundings{s}, kept{s})
 	return m
+}
+
+// answered takes in how long a request took. The names of operations are the
+// contract's, so there are only so many.
+func (m *metrics) answered(operation string, status int, took time.Duration) {
+	m.answers.WithLabelValues(operation, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
 }
 
 func counter(name, help string) prometheus.Counter {
@@ -101,6 +128,9 @@ func (l *measuredLog) Propose(ctx context.Context, c *wire.Command) (uint64, *st
 	began := time.Now()
 	index, r, err := l.Log.Propose(ctx, c)
 	l.m.proposals.WithLabelValues(kindOf(c), outcomeOf(r, err)).Inc()
+	if err == nil || r != nil { // refused by the facts is committed, too
+		l.m.commits.Observe(time.Since(began).Seconds())
+	}
 	if t := c.GetTurn(); t != nil && err == nil {
 		l.m.turns.Observe(time.Since(began).Seconds())
 		l.m.turnSize.Observe(float64(transitions(t)))
@@ -144,6 +174,17 @@ func transitions(t *wire.Turn) int {
 type countedLogs struct {
 	grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]
 	received prometheus.Counter
+	refused  prometheus.Counter
+}
+
+// Send implements grpc.BidiStreamingServer.
+func (c countedLogs) Send(ack *wire.LogAck) error {
+	for _, a := range wire.UngroupAcks(ack) {
+		if a.Error != "" {
+			c.refused.Inc()
+		}
+	}
+	return c.BidiStreamingServer.Send(ack)
 }
 
 func (c countedLogs) Recv() (*wire.LogChunk, error) {
@@ -177,7 +218,8 @@ var (
 	slotUsed     = gauge("slots_used", "Slots whose attempt has a lease, silent agents' included, by resource group.", "group")
 	runningCount = gauge("running_instances", "Leases by resource group and whose they are: the schedule's (auto) or a backfill's.", "group", "kind")
 	leaseCount   = gauge("leases", "Leases: attempts that run or are about to.")
-	readyCount   = gauge("ready_instances", "Instances that wait for nothing but a slot, by resource group; the leader alone knows.", "group")
+	readyCount   = gauge("ready_instances", "Instances that wait for nothing but a slot, by resource group and priority; the leader alone knows.", "group", "priority")
+	readyAge     = gauge("ready_oldest_seconds", "For how long the longest waiter of a resource group has waited for nothing but a slot; the leader alone knows, and counts from when it leads.", "group")
 	diskFree     = gauge("data_free_bytes", "Free bytes on the volume of the data folder; below what a coordinator reserves it takes no new work.")
 	diskReserve  = gauge("data_reserve_bytes", "What must be free on the volume of the data folder.")
 	apiActive    = gauge("api_requests_active", "Requests that hold a place, by class.", "class")
@@ -193,7 +235,7 @@ var (
 func (standing) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		raftLeader, raftTerm, raftCommit, raftApplied, raftSnapshot, raftContact, raftInFlight, raftVoters,
-		agentCount, slotTotal, slotUsed, runningCount, leaseCount, readyCount, diskFree, diskReserve,
+		agentCount, slotTotal, slotUsed, runningCount, leaseCount, readyCount, readyAge, diskFree, diskReserve,
 		apiActive, apiWaiting, apiPlaces, apiAdmitted, apiRefused, notifyCount, notifyAge,
 	} {
 		ch <- d
@@ -212,21 +254,44 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	c.fleet(put)
 	c.notifications(put)
 	c.requests(ch, put)
-	ctx, cancel := context.WithTimeout(context.Background(), readyPatience)
-	defer cancel()
-	var ready map[string]int
-	if c.s.agents.Inspect(ctx, func(s *schedule.Scheduler) { ready = s.Ready() }) == nil {
-		for group, n := range ready {
-			put(readyCount, float64(n), group)
-		}
-	}
+	c.ready(put)
 	if free, ok := c.s.cfg.free(c.s.cfg.DataDir); ok {
 		put(diskFree, float64(free))
 	}
-	put(diskReserve, reserve)
+	put(diskReserve, float64(c.s.cfg.Reserve))
 }
 
 type put func(d *prometheus.Desc, value float64, labels ...string)
+
+// ready tells what waits for a slot.
+func (c standing) ready(put put) {
+	ctx, cancel := context.WithTimeout(context.Background(), readyPatience)
+	defer cancel()
+	var waiting []schedule.Waiting
+	if c.s.agents.Inspect(ctx, func(s *schedule.Scheduler) { waiting = s.Waiting() }) != nil {
+		return
+	}
+	type rank struct {
+		group    string
+		priority int32
+	}
+	names := make([]string, 0, len(waiting))
+	for _, w := range waiting {
+		names = append(names, w.Group)
+	}
+	label, counts, oldest := labelled(names), map[rank]float64{}, map[string]float64{}
+	for _, w := range waiting {
+		group := label(w.Group)
+		counts[rank{group, w.Priority}] += float64(w.Count)
+		oldest[group] = max(oldest[group], float64(w.OldestMs)/1000)
+	}
+	for r, n := range counts {
+		put(readyCount, n, r.group, strconv.Itoa(int(r.priority)))
+	}
+	for group, age := range oldest {
+		put(readyAge, age, group)
+	}
+}
 
 func (c standing) log(put put) {
 	st := c.s.node.Stats()
@@ -277,14 +342,25 @@ func (c standing) fleet(put put) {
 	for _, known := range []wire.Agent_State{wire.Agent_READY, wire.Agent_DRAINING, wire.Agent_LOST, wire.Agent_GONE} {
 		agents[strings.ToLower(known.String())] = 0
 	}
+	var names []string
+	st.Agents(func(a *state.Agent) {
+		for _, g := range a.Groups {
+			if _, known := total[g.Group]; !known {
+				total[g.Group], names = 0, append(names, g.Group)
+			}
+		}
+	})
+	clear(total)
+	label := labelled(names)
 	st.Agents(func(a *state.Agent) {
 		agents[strings.ToLower(a.State.String())]++
 		for i, g := range a.Groups {
-			used[g.Group] += float64(a.Used[i])
-			backfills[g.Group] += float64(a.Backfills[i])
-			total[g.Group] += 0
+			group := label(g.Group)
+			used[group] += float64(a.Used[i])
+			backfills[group] += float64(a.Backfills[i])
+			total[group] += 0
 			if a.Lives() {
-				total[g.Group] += float64(g.Slots)
+				total[group] += float64(g.Slots)
 			}
 		}
 	})

@@ -30,14 +30,19 @@ type agents struct {
 	dispatch *dispatch.Server
 	logs     *logstore.Replicator
 	received prometheus.Counter // bytes of logs
+	refused  prometheus.Counter // pieces of logs
+	now      func() time.Time
 }
 
 func (a *agents) Session(s grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage]) error {
+	if err := s.SendHeader(wire.Clock(a.now())); err != nil {
+		return err
+	}
 	return a.dispatch.Session(s)
 }
 
 func (a *agents) ShipLogs(s grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
-	return a.logs.ShipLogs(countedLogs{s, a.received})
+	return a.logs.ShipLogs(countedLogs{s, a.received, a.refused})
 }
 
 // peer serves wire.Peer.
@@ -49,10 +54,16 @@ type peer struct {
 	peers    *peers
 	standing func() *wire.StandingResponse
 	received prometheus.Counter
+	refused  prometheus.Counter
+	logger   *slog.Logger
+	joining  *sync.Mutex // see Server
+	// refusedOld is when last it was said that a binary is too old to join; under
+	// joining.
+	refusedOld time.Time
 }
 
 func (p *peer) AppendLogs(s grpc.BidiStreamingServer[wire.LogChunk, wire.LogAck]) error {
-	return p.logs.AppendLogs(countedLogs{s, p.received})
+	return p.logs.AppendLogs(countedLogs{s, p.received, p.refused})
 }
 
 func (p *peer) ReadLog(r *wire.ReadLogRequest, s grpc.ServerStreamingServer[wire.LogChunk]) error {
@@ -65,8 +76,23 @@ func (p *peer) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinRespons
 	if v.GetId() == "" || v.RaftAddress == "" || v.RpcAddress == "" || v.HttpAddress == "" {
 		return nil, status.Error(codes.InvalidArgument, "expected the id and the three addresses of the coordinator that joins")
 	}
+	v.ProtoReflect().SetUnknown(nil) // of a newer binary: the log must hold what every coordinator knows
+	if err := p.stranger(r.Generation); err != nil && !r.Fresh {
+		return nil, err
+	}
 	if !p.node.IsLeader() {
 		return p.passOn(ctx, r)
+	}
+	if r.Folder != "" {
+		v.Folder = r.Folder
+	}
+	p.joining.Lock() // nobody joins while newer rules are put in force
+	defer p.joining.Unlock()
+	if err := p.outdated(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := p.admissible(r); err != nil {
+		return nil, err
 	}
 	if err := p.node.AddServer(ctx, v.Id, v.RaftAddress); err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
@@ -74,7 +100,7 @@ func (p *peer) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinRespons
 	if _, _, err := p.log.Propose(ctx, &wire.Command{Actor: v.Id, Body: &wire.Command_PutServer{PutServer: v}}); err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
-	out := &wire.JoinResponse{}
+	out := &wire.JoinResponse{Generation: p.node.Generation()}
 	p.log.State().Servers(func(s *wire.PutServer) { out.Servers = append(out.Servers, s) })
 	return out, nil
 }
@@ -241,29 +267,34 @@ func coordinatorsOnly(ctx context.Context, method string) error {
 	return status.Errorf(codes.PermissionDenied, "%s is for coordinators: expected a certificate with a name %s", method, mtls.CoordinatorName("ID"))
 }
 
-// join asks the given coordinators to make this one a member until one does.
-func join(ctx context.Context, addresses []string, self *wire.PutServer, secure *mtls.Material, options []grpc.DialOption) error {
-	var last error
-	for i := 0; ctx.Err() == nil; i++ {
-		if last = joinVia(ctx, addresses[i%len(addresses)], self, secure, options); last == nil {
-			return nil
+// join asks the given coordinators to make this one a member until one does, or
+// refuses it for good.
+func join(ctx context.Context, addresses []string, r *wire.JoinRequest, secure *mtls.Material, options []grpc.DialOption, logger *slog.Logger) (*wire.JoinResponse, error) {
+	var said string
+	for i := 0; ; i++ {
+		answer, err := joinVia(ctx, addresses[i%len(addresses)], r, secure, options)
+		if err == nil || status.Code(err) == forGood {
+			return answer, err
+		}
+		if text := status.Convert(err).Message(); text != said && ctx.Err() == nil {
+			said = text
+			logger.Warn("not taken in yet; trying again", "by", addresses[i%len(addresses)], "because", text)
 		}
 		select {
 		case <-ctx.Done():
+			return nil, fault.Wrap(err, fault.Unavailable, "no coordinator of %s took this one in", strings.Join(addresses, ", "))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	return fault.Wrap(last, fault.Unavailable, "no coordinator of %s took this one in", strings.Join(addresses, ", "))
 }
 
-func joinVia(ctx context.Context, address string, self *wire.PutServer, secure *mtls.Material, options []grpc.DialOption) error {
+func joinVia(ctx context.Context, address string, r *wire.JoinRequest, secure *mtls.Material, options []grpc.DialOption) (*wire.JoinResponse, error) {
 	cc, err := dial("", address, secure, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer cc.Close()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_, err = wire.NewPeerClient(cc).Join(ctx, &wire.JoinRequest{Server: self})
-	return err
+	return wire.NewPeerClient(cc).Join(ctx, r)
 }

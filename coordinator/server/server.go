@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -58,8 +60,12 @@ type Server struct {
 	api       *api.Server
 	announced chan presence.Member              // newest of what others should know of this one
 	living    atomic.Pointer[[]presence.Member] // agents in the directory; nil: not known
+	ledUntil  atomic.Int64                      // when this one last ceased to lead, in Unix milliseconds; 0: it never led
 	// handedOver is when the disk was last found full; of the leader's scope.
 	handedOver time.Time
+	refused    atomic.Bool                   // the cluster did not take this coordinator in
+	failed     chan struct{}                 // closed when it cannot go on
+	joining    sync.Mutex                    // held while a coordinator joins, and while newer rules are put in force
 	stops      []func(context.Context) error // in the order of starting
 }
 
@@ -69,7 +75,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, announced: make(chan presence.Member, 1)}
+	s := &Server{cfg: cfg, announced: make(chan presence.Member, 1), failed: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		_ = s.Stop(ctx)
 		return nil, err
@@ -84,7 +90,19 @@ func (s *Server) HTTPAddress() string { return s.self.HttpAddress }
 func (s *Server) RPCAddress() string { return s.self.RpcAddress }
 
 // Failed is closed when the coordinator cannot go on; Err then says why.
-func (s *Server) Failed() <-chan struct{} { return s.node.Failed() }
+// One that was removed from the cluster while it ran stays, and says so when it is
+// asked (/readyz).
+func (s *Server) Failed() <-chan struct{} { return s.failed }
+
+func (s *Server) watchFailure(ctx context.Context) {
+	select {
+	case <-s.node.Failed():
+		if !s.node.Retired() || s.refused.Load() {
+			close(s.failed)
+		}
+	case <-ctx.Done():
+	}
+}
 
 // Err is why Failed is closed.
 func (s *Server) Err() error { return s.node.Err() }
@@ -127,6 +145,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 	s.self = &wire.PutServer{
 		Id: s.cfg.ID, RaftAddress: s.node.Address(), RpcAddress: s.cfg.advertised(rpcListener.Addr()),
 		HttpAddress: s.scheme() + s.cfg.advertised(httpListener.Addr()), Version: s.cfg.Version,
+		Folder: s.folder.Name(),
 	}
 	options := []grpc.DialOption{}
 	if s.tokens != nil && s.secure == nil {
@@ -147,14 +166,14 @@ func (s *Server) serve(options []grpc.DialOption) {
 	scope, cancel := context.WithCancel(context.Background())
 	var beside sync.WaitGroup // what must have ended before the rest does
 	go s.node.Lead(scope, s.lead)
-	go s.node.WatchLeader(scope, s.service.LeaderChanged)
+	go s.node.WatchLeader(scope, s.leaderChanged)
+	beside.Go(func() { s.metrics.watch.Run(scope) })
 	if len(s.cfg.Join) > 0 {
-		go func() {
-			if err := join(scope, s.cfg.Join, s.self, s.secure, options); err != nil && scope.Err() == nil {
-				s.cfg.Logger.Error("joining the cluster failed", "error", err)
-			}
-		}()
+		beside.Go(func() { s.enroll(scope, options) })
 	}
+	beside.Go(func() { s.watchMembership(scope) })
+	beside.Go(func() { s.tellSpace(scope) })
+	beside.Go(func() { s.watchFailure(scope) })
 	s.bePresent(scope, &beside)
 	if s.secure != nil {
 		beside.Go(func() { s.secure.Watch(scope, s.cfg.Logger) })
@@ -192,15 +211,21 @@ func (s *Server) openNode(context.Context) (err error) {
 		_, port, _ := net.SplitHostPort(s.cfg.Raft)
 		advertise = net.JoinHostPort(s.cfg.AdvertiseHost, port)
 	}
+	if s.cfg.Bootstrap {
+		if err := s.folder.Found(wire.FirstGeneration(rand.Uint32())); err != nil {
+			return err
+		}
+	}
+	s.metrics = newMetrics(s)
+	s.metrics.registry.MustRegister(rules{s})
 	s.node, err = raftnode.Open(raftnode.Config{
-		ID: s.cfg.ID, Folder: s.folder, Listen: s.cfg.Raft, Advertise: advertise, Bootstrap: s.cfg.Bootstrap,
-		TLS: s.secure, Profile: s.cfg.Profile, Compaction: s.cfg.Compaction, FSM: s.machine, Logger: s.cfg.Logger,
+		ID: s.cfg.ID, Folder: s.folder, Listen: s.cfg.Raft, Advertise: advertise, Bootstrap: s.cfg.Bootstrap, AwaitAdmission: true,
+		TLS: s.secure, Profile: s.cfg.Profile, Compaction: s.cfg.Compaction, FSM: measuredMachine{s.machine, s.metrics.keeping}, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	s.onStop(s.node.Stop)
-	s.metrics = newMetrics(s)
 	s.log = &measuredLog{machine.NewLog(s.node, s.machine, s.cfg.Now), s.metrics}
 	return nil
 }
@@ -211,12 +236,14 @@ func (s *Server) serveRPC(l net.Listener, options []grpc.DialOption) {
 	s.copies.Start()
 	s.agents = dispatch.New(dispatch.Config{
 		Log: s.log, Facts: s.machine, Terms: s.cfg.Terms, Sched: s.cfg.Settings.scheduler(), Now: s.cfg.Now, Logger: s.cfg.Logger,
-		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() },
+		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() }, Watch: s.metrics.watch,
 	})
-	s.rpc = newRPC(s.secure, &gate{closed: s.cfg.closed(), file: s.tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now}, s.cfg.Logger)
-	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent")})
+	s.rpc = newRPC(s.secure, &gate{closed: s.cfg.closed(), file: s.tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now, era: s.node.Generation}, s.cfg.Logger)
+	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent"), refused: s.metrics.keeping.refused.WithLabelValues("agent"), now: s.cfg.Now})
 	wire.RegisterPeerServer(s.rpc, &peer{
 		logs: s.copies, node: s.node, log: s.log, peers: s.peers, standing: s.ownStanding, received: s.metrics.logBytes.WithLabelValues("coordinator"),
+		refused: s.metrics.keeping.refused.WithLabelValues("coordinator"),
+		joining: &s.joining, logger: s.cfg.Logger,
 	})
 	go func() {
 		if err := s.rpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -238,14 +265,14 @@ func (s *Server) serveAPI(l net.Listener) error {
 	}
 	s.reader = logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger)
 	s.service = service.New(service.Config{
-		Machine: s.machine, Log: clusterLog{s}, Logs: s.reader,
+		Machine: s.machine, Log: clusterLog{s}, Logs: measuredReads{s.reader, s.metrics.keeping.read},
 		Settings: s.cfg.Settings.scheduler(), MaxGroups: int32(s.cfg.Settings.MaxGroups),
-		Inspect: s.agents.Inspect, Seen: s.seen, Standings: s.standings, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID,
+		Inspect: s.agents.Inspect, Seen: s.seen, Standings: s.standings, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID, Name: cmp.Or(s.cfg.Cluster, "backfleet"),
 	})
 	s.service.Start()
 	s.onStop(func(context.Context) error { s.service.Stop(); return nil })
 	options := api.Options{
-		Backend: s.service, Logger: s.cfg.Logger, Metrics: s.metrics.handler(), Login: s.login, Rates: s.cfg.Rates, Page: page,
+		Backend: s.service, Logger: s.cfg.Logger, Metrics: s.metrics.handler(), Answered: s.metrics.answered, Profiles: s.cfg.Profiles, Login: s.login, Rates: s.cfg.Rates, Page: page,
 		OnlyLoopback: !s.cfg.closed() && !s.cfg.AllowInsecure, Cluster: s.cfg.Cluster, SessionTime: time.Duration(s.cfg.SessionHours) * time.Hour,
 	}
 	if s.tokens != nil {
@@ -274,6 +301,7 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 	}
 	s.announceLead(term)
 	defer s.announceLead(0)
+	defer func() { s.ledUntil.Store(s.cfg.Now().UnixMilli()) }()
 	changed := make(chan struct{}, 1)
 	days := cycle.New(cycle.Config{
 		Settings: s.cfg.Settings.cycle(s.cfg.Zone), Log: clusterLog{s}, State: s.machine.State, Changed: changed, Now: s.cfg.Now,
@@ -281,18 +309,35 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 	})
 	var beside sync.WaitGroup
 	beside.Go(func() { s.watchSpace(ctx) })
-	beside.Go(func() { s.watchNodes(ctx, changed) })
+	beside.Go(func() { s.upgradeRules(ctx) })
+	beside.Go(func() { s.watchFacts(ctx, state.NodesChanged, changed) })
 	beside.Go(func() { days.Lead(ctx) })
 	beside.Go(func() { s.tell(ctx) })
 	s.agents.Lead(ctx)
 	beside.Wait()
 }
 
-// watchNodes tells when nodes have changed.
-func (s *Server) watchNodes(ctx context.Context, changed chan<- struct{}) {
+// leaderChanged is told who leads.
+func (s *Server) leaderChanged(id string) {
+	s.metrics.changes.Inc()
+	s.service.LeaderChanged(id)
+}
+
+// formerLeader is when a leader before this one was last there, as far as is known
+// here.
+func (s *Server) formerLeader() time.Time {
+	last := s.node.HeardOfLeader()
+	if led := s.ledUntil.Load(); led > 0 && last.Before(time.UnixMilli(led)) {
+		return time.UnixMilli(led)
+	}
+	return last
+}
+
+// watchFacts tells when facts of a kind have changed.
+func (s *Server) watchFacts(ctx context.Context, kind state.ChangeKind, changed chan<- struct{}) {
 	feed, _ := s.machine.Follow()
 	defer feed.Close()
-	is := func(c state.Change) bool { return c.Kind == state.NodesChanged }
+	is := func(c state.Change) bool { return c.Kind == kind }
 	for {
 		select {
 		case <-ctx.Done():

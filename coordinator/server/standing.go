@@ -31,6 +31,7 @@ func (s *Server) ownStanding() *wire.StandingResponse {
 		Term: st.Term, Applied: st.Applied, Commit: st.Commit, FirstLog: st.FirstLog, LastLog: st.LastLog, Snapshot: st.LastSnapshot,
 		LogBytes: folderBytes(filepath.Join(s.cfg.DataDir, "wal")), AttemptLogBytes: folderBytes(filepath.Join(s.cfg.DataDir, "logs")),
 	}
+	out.Behaviour = s.cfg.agrees()
 	if !st.LastContact.IsZero() {
 		out.ContactMs = st.LastContact.UnixMilli()
 	}
@@ -46,17 +47,24 @@ func (s *Server) ownStanding() *wire.StandingResponse {
 	return out
 }
 
-// folderBytes is what the files below a folder take on disk. What goes away
-// meanwhile takes nothing.
-func folderBytes(dir string) (total uint64) {
+// folderBytes is what the files below a folder take on disk.
+func folderBytes(dir string) uint64 {
+	bytes, _ := folderUse(dir)
+	return bytes
+}
+
+// folderUse is what the files below a folder take on disk, and how many there are.
+// What goes away meanwhile takes nothing.
+func folderUse(dir string) (total uint64, files int) {
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		var file unix.Stat_t
 		if err == nil && entry.Type().IsRegular() && unix.Lstat(path, &file) == nil {
 			total += uint64(file.Blocks) * 512
+			files++
 		}
 		return nil
 	})
-	return total
+	return total, files
 }
 
 // standings asks coordinators about themselves, all at once.

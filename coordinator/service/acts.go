@@ -42,9 +42,16 @@ func (r *reading) chances(p *state.Plan, at plan.Place) (out []v1.OperationChanc
 			panic(err) // it is a word of the contract
 		}
 		why := r.st.InTheWay(kind, p, at)
-		out = append(out, v1.OperationChance{Operation: word, Possible: why == "", Why: why})
+		out = append(out, v1.OperationChance{Operation: word, Possible: why.Text == "", Code: obstacleWords[why.Kind], Why: why.Text, Agent: why.Agent})
 	}
 	return out
+}
+
+var obstacleWords = [...]v1.ObstacleCode{
+	state.Runs: v1.ObstacleCodeRuns, state.RunsAlready: v1.ObstacleCodeRunsAlready, state.IsFrozen: v1.ObstacleCodeFrozen,
+	state.IsNotFrozen: v1.ObstacleCodeNotFrozen, state.HasNotFailed: v1.ObstacleCodeNotFailed, state.WaitsAlready: v1.ObstacleCodeWaitsAlready,
+	state.HasFailed: v1.ObstacleCodeFailed, state.HasSucceeded: v1.ObstacleCodeSucceeded, state.IsBeingStopped: v1.ObstacleCodeStopping,
+	state.QueuedAtAgent: v1.ObstacleCodeQueuedAtAgent, state.NoUpstream: v1.ObstacleCodeNoUpstream,
 }
 
 var markTexts = map[wire.Operate_Kind]string{

@@ -258,6 +258,9 @@ func TestTheScheduleIsListedApart(t *testing.T) {
 		var ids []string
 		for _, b := range list {
 			ids = append(ids, b.ID)
+			if b.ID == "b2" && (b.Nodes != 1 || b.Dates != 1 || b.FirstDate != "2021-01-11" || b.LastDate != b.FirstDate) {
+				t.Errorf("%+v", b)
+			}
 			if want := b.ID != "b2"; (b.Kind == v1.PlanKindAuto) != want {
 				t.Errorf("%s is %s", b.ID, b.Kind)
 			}

@@ -24,7 +24,27 @@ const (
 // Backfills implements server.Reads. A page may be short and have a Next: so
 // much was looked at, and there may be more.
 func (s *Service) Backfills(_ context.Context, f server.PlanQuery, page server.Page) ([]v1.BackfillSummary, server.Next, error) {
-	return s.read().summaries("backfill", page, f)
+	r := s.read()
+	list, next, err := r.summaries("backfill", page, f)
+	for i := range list {
+		id, _ := plan.ParseID(list[i].ID)
+		if p, ok := r.st.Plan(id); ok {
+			list[i].SecondsLeft = s.secondsLeft(p, list[i].Quiet)
+		}
+	}
+	return list, next, err
+}
+
+// secondsLeft is how long a plan still takes at the rate of now; nil when that
+// cannot be told.
+func (s *Service) secondsLeft(p *state.Plan, quiet bool) *float64 {
+	rate := s.rates.perSecond(p.ID, s.Now())
+	if rate == 0 || quiet || p.Paused || p.Stopped || p.Halted {
+		return nil
+	}
+	c := p.Total()
+	seconds := float64(c[state.Pending]+c[state.Retrying]+c[state.Again]+c[state.Running]) / rate
+	return &seconds
 }
 
 // Schedule implements server.Reads.
@@ -80,12 +100,17 @@ func kindWord(p *state.Plan) v1.PlanKind {
 // instances wait for their time.
 func (r *reading) summary(m *motion, shown v1.State, timed int64) v1.BackfillSummary {
 	p := m.p
-	return v1.BackfillSummary{
+	out := v1.BackfillSummary{
 		ID: plan.FormatID(p.ID), Kind: kindWord(p), Name: p.Name, Root: p.Request.Root, State: shown, Quiet: m.Quiet(),
 		Paused: p.Paused, Stopped: p.Stopped, Halted: p.Halted,
 		Counts: shownCounts(p.Total(), timed), Incomplete: r.cut,
 		CreatedAt: moment(p.AcceptedMs), CreatedBy: p.Actor, ChangedAt: maybe(p.ChangedMs),
+		Nodes: len(p.Nodes), Dates: len(p.Dates),
 	}
+	if len(p.Dates) > 0 { // in the order in which they run
+		out.FirstDate, out.LastDate = slices.Min(p.Dates).String(), slices.Max(p.Dates).String()
+	}
+	return out
 }
 
 // Backfill implements server.LeaderReads.
@@ -113,10 +138,8 @@ func (s *Service) Backfill(_ context.Context, planID uint64) (*v1.Backfill, erro
 	}
 	out.Summary = r.summary(m, shown, timed)
 	out.Rate.PerSecond = s.rates.perSecond(planID, s.Now())
-	if left := out.Receipt.Waiting + out.Receipt.Running; out.Rate.PerSecond > 0 && !out.Summary.Quiet && !p.Paused && !p.Stopped && !p.Halted {
-		seconds := float64(left) / out.Rate.PerSecond
-		out.Rate.SecondsLeft = &seconds
-	}
+	out.Rate.SecondsLeft = s.secondsLeft(p, out.Summary.Quiet)
+	out.Summary.SecondsLeft = out.Rate.SecondsLeft
 	return out, nil
 }
 

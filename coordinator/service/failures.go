@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/state"
+	"backfleet/pkg/fault"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
@@ -32,7 +36,17 @@ var failing = state.Statuses(0).With(state.Failed).With(state.Stopped).With(stat
 type likeness struct {
 	cause   string
 	outcome v1.AttemptState
-	code    int // -1: none
+	code    int  // -1: none
+	rest    bool // what did not fit into failureGroups
+}
+
+// id names a group for as long as there is such a failure.
+func (l likeness) id() string {
+	if l.rest {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", l.outcome, l.code, l.cause))
+	return hex.EncodeToString(sum[:8])
 }
 
 type failureGroup struct {
@@ -98,31 +112,102 @@ func (f *failures) gather() bool {
 	return true
 }
 
-func (f *failures) add(i uint64, last *state.Attempt) {
-	at, _ := f.p.Locate(i)
-	status := f.p.Status(i)
-	key := likeness{outcome: v1.AttemptStateStopped, code: -1}
-	text, agent := "", ""
+// alike is which group a failure is of, told by its last attempt (nil: none), and
+// what its own cause and agent are.
+func (r *reading) alike(p *state.Plan, i uint64, last *state.Attempt) (key likeness, text, agent string) {
+	at, _ := p.Locate(i)
+	key = likeness{outcome: v1.AttemptStateStopped, code: -1}
 	if last != nil {
 		agent, text, key.outcome = last.Agent, last.Cause, outcomeWords[last.Outcome]
 		if last.Outcome == wire.Outcome_FAILED {
 			key.code = int(last.ExitCode)
 		}
 	}
-	if status == state.Stopped || last == nil {
-		f.glances -= failureGlances
+	if p.Status(i) == state.Stopped || last == nil {
+		r.glances -= failureGlances
 		attempts := 0
 		if last != nil {
 			attempts = int(last.Number)
 		}
-		if by := ended(f.p, i, attempts); by != "" {
+		if by := ended(p, i, attempts); by != "" {
 			text, key.outcome, key.code = by, v1.AttemptStateStopped, -1
 		}
 	}
-	key.cause = common(text, f.p.Nodes[at.Node].Spec.Id, agent)
+	key.cause = common(text, p.Nodes[at.Node].Spec.Id, agent)
+	return key, text, agent
+}
+
+// ofFailure says whether an instance is of a group of failures; an empty id: all
+// are. known: there was a glance left to find out.
+func (r *reading) ofFailure(p *state.Plan, i uint64, id string) (is, known bool) {
+	switch {
+	case id == "":
+		return true, true
+	case r.glances <= 0:
+		return false, false
+	}
+	r.glances -= failureGlances
+	r.st.EachFailed(p, i, i+1, failing, func(_ uint64, last *state.Attempt) bool {
+		key, _, _ := r.alike(p, i, last)
+		is = key.id() == id
+		return false
+	})
+	return is, true
+}
+
+// failed lists the first instances of a group of failures that have failed and are
+// not tried again by themselves. All are looked at, however many: who operates a
+// group means the whole of it.
+func (r *reading) failed(p *state.Plan, id string, most int) (out []uint64) {
+	rested := state.Statuses(0).With(state.Failed).With(state.Stopped)
+	known := map[likeness]bool{} // ids are made once
+	for pos := range p.Dates {
+		if c := p.DateCounts(pos); c[state.Failed]+c[state.Stopped] == 0 {
+			continue
+		}
+		for lo, hi := range p.Ranges(pos) {
+			r.st.EachFailed(p, lo, hi, rested, func(i uint64, last *state.Attempt) bool {
+				key, _, _ := r.alike(p, i, last)
+				is, ok := known[key]
+				if !ok {
+					is = key.id() == id
+					if len(known) < failureGroups {
+						known[key] = is
+					}
+				}
+				if is {
+					out = append(out, i)
+				}
+				return len(out) < most
+			})
+			if len(out) >= most {
+				return out
+			}
+		}
+	}
+	return out
+}
+
+// chosenFailures gives what an operation of a group of failures is about.
+func (r *reading) chosenFailures(planID uint64, id string) ([]*wire.Target, error) {
+	p, err := r.plan(planID)
+	if err != nil {
+		return nil, err
+	}
+	list := r.failed(p, id, state.MaxNamed)
+	if len(list) == 0 {
+		return nil, fault.New(fault.Conflict, "no instance of failure %s of %s has failed by now: look at its failures again", id, plan.FormatID(planID))
+	}
+	return []*wire.Target{{Plan: planID, Instances: list}}, nil
+}
+
+func (f *failures) add(i uint64, last *state.Attempt) {
+	at, _ := f.p.Locate(i)
+	status := f.p.Status(i)
+	key, text, agent := f.alike(f.p, i, last)
 	g := f.groups[key]
 	if g == nil && len(f.groups) >= failureGroups {
-		key.cause = differing
+		key.cause, key.rest = differing, true
 		g = f.groups[key]
 	}
 	if g == nil {
@@ -144,7 +229,7 @@ func (f *failures) add(i uint64, last *state.Attempt) {
 
 func (g *failureGroup) told(p *state.Plan) v1.FailureGroup {
 	out := v1.FailureGroup{
-		Cause: g.cause, Outcome: g.outcome, Instances: g.instances, Retrying: g.retrying, Nodes: len(g.nodes), Dates: len(g.dates),
+		ID: g.id(), Cause: g.cause, Outcome: g.outcome, Instances: g.instances, Retrying: g.retrying, Nodes: len(g.nodes), Dates: len(g.dates),
 		Examples: g.examples, NodeIds: []string{}, Agents: slices.Sorted(maps.Keys(g.agents)),
 	}
 	if g.code >= 0 {

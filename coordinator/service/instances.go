@@ -326,7 +326,7 @@ func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.
 	w := newWalk(p.Plan, f, from, r.holdsNone(p, f, ahead))
 	w.glance, w.since = r.glance, since
 	w.nodes = slices.DeleteFunc(w.nodes, func(n int) bool { return !mayHaveAny(p.NodeCounts(n), f.States, ahead) })
-	if len(f.States) > 0 || len(f.Agents) > 0 {
+	if len(f.States) > 0 || len(f.Agents) > 0 || f.Failure != "" {
 		w.next = r.passOver(p, f, ahead)
 	}
 	var out []v1.Instance
@@ -339,6 +339,9 @@ func (r *reading) instances(p *state.Plan, f server.InstanceFilter, page server.
 		}
 		if is && known {
 			is, known = r.by(p, i, f.Agents)
+		}
+		if is && known {
+			is, known = r.ofFailure(p, i, f.Failure)
 		}
 		switch {
 		case !known:
@@ -397,7 +400,8 @@ func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) f
 		var one state.Counts
 		one[st] = 1
 		never := state.Status(st) == state.Pending && len(f.Agents) > 0 // had an attempt
-		if mayHaveAny(one, f.States, ahead) && !never {
+		fails := f.Failure == "" || failing.Has(state.Status(st))
+		if mayHaveAny(one, f.States, ahead) && !never && fails {
 			in = in.With(state.Status(st))
 		}
 	}
@@ -435,7 +439,7 @@ func (r *reading) passOver(p *state.Plan, f server.InstanceFilter, ahead bool) f
 // the states, or has ever had an agent.
 func (r *reading) holdsNone(p *state.Plan, f server.InstanceFilter, ahead bool) func(pos int) bool {
 	want := f.States
-	if len(want) == 0 && len(f.Agents) == 0 {
+	if len(want) == 0 && len(f.Agents) == 0 && f.Failure == "" {
 		return func(int) bool { return false }
 	}
 	m := r.motion(p)
@@ -443,7 +447,8 @@ func (r *reading) holdsNone(p *state.Plan, f server.InstanceFilter, ahead bool) 
 	return func(pos int) bool {
 		c := p.DateCounts(pos)
 		never := len(f.Agents) > 0 && uint64(c[state.Pending]) == p.DateSize(pos)
-		if never || !mayHaveAny(c, want, ahead) {
+		fails := f.Failure == "" || c[state.Failed]+c[state.Stopped]+c[state.Retrying] > 0
+		if never || !fails || !mayHaveAny(c, want, ahead) {
 			return true
 		}
 		return timed && c[state.Retrying] == 0 && (!m.DueLater(pos) || m.Held(pos))

@@ -376,10 +376,66 @@ func TestFailuresAreGroupedByWhatTheyHaveInCommon(t *testing.T) {
 	if three := f.Items[2]; three.Outcome != v1.AttemptStateStopped || !strings.HasPrefix(three.Cause, "stopped by ann at …") || len(three.Agents) != 0 {
 		t.Errorf("%+v", three)
 	}
+	for _, g := range f.Items {
+		list, _, err := r.Instances(t.Context(), id, server.InstanceFilter{Failure: g.ID}, server.Page{Limit: 10})
+		if err != nil || len(g.ID) != 16 || int64(len(list)) != g.Instances || list[0].ID != g.Examples[0].Instance {
+			t.Errorf("of %s are %+v, %v; expected the %d of %q", g.ID, list, err, g.Instances, g.Cause)
+		}
+	}
 	if f, err := r.Failures(t.Context(), id, 1); err != nil || f.Groups != 3 || len(f.Items) != 1 || f.Items[0].Instances != 3 {
 		t.Errorf("%+v, %v", f, err)
 	}
 	if _, err := r.Failures(t.Context(), id+1, 1); !fault.Is(err, fault.NotFound) {
+		t.Errorf("no backfill: %v", err)
+	}
+}
+
+func TestAGroupOfFailuresIsOperatedAsAWhole(t *testing.T) {
+	r := newRig(t, daily("a"), daily("b", retries(1, time.Hour)))
+	r.agent("a1", "default", 1000, wire.Agent_READY)
+	id := r.submit(backfill("a", "2021-08-01..2021-08-06", ungated))
+	r.start(id, 0, 1, 2, 3, 4)
+	r.finish(id, wire.Outcome_FAILED, "no table t_1", 0, 2, 4)
+	r.finish(id, wire.Outcome_FAILED, "no space", 1, 3)
+	one := func(cause string) string {
+		f, err := r.Failures(t.Context(), id, 10)
+		for _, g := range f.Items {
+			if g.Cause == cause {
+				return g.ID
+			}
+		}
+		t.Fatalf("there is no %q: %+v, %v", cause, f, err)
+		return ""
+	}
+	table, space := one("no table …"), one("no space")
+	again := operation(wire.Operate_RERUN, id)
+	again.Failure = table
+	got, err := r.Operate(t.Context(), write("table"), again)
+	if err != nil || got.Instances != 3 || got.More || len(got.Backfills) != 1 || got.Backfills[0].Instances != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	p, _ := r.m.State().Plan(id)
+	for i, want := range map[uint64]bool{0: false, 1: true, 2: false, 3: true, 4: false} {
+		if p.Status(i).Failure() != want {
+			t.Errorf("%d is %d", i, p.Status(i))
+		}
+	}
+	if retried, err := r.Operate(t.Context(), write("table"), again); err != nil || retried.Instances != 3 {
+		t.Errorf("the same request: %+v, %v", retried, err)
+	}
+	if _, err := r.Operate(t.Context(), write("none left"), again); !fault.Is(err, fault.Conflict) {
+		t.Errorf("none left: %v", err)
+	}
+	set := operation(wire.Operate_SET_TO_SUCCESS, id)
+	set.Failure = space
+	if got, err := r.Operate(t.Context(), write("space"), set); err != nil || got.Instances != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if p, _ = r.m.State().Plan(id); p.Total()[state.SetToSuccess] != 2 || p.Total()[state.Failed] != 0 {
+		t.Errorf("%v", p.Total())
+	}
+	set.Targets[0].Plan++
+	if _, err := r.Operate(t.Context(), write("nowhere"), set); !fault.Is(err, fault.NotFound) {
 		t.Errorf("no backfill: %v", err)
 	}
 }
@@ -428,10 +484,10 @@ func TestR9_WhatMayBeDoneIsWhatIsDone(t *testing.T) {
 				o.Priority = 8
 			}
 			_, result := r.m.State().Apply(r.m.State().Index()+1, &wire.Command{
-				NowMs: r.clock().UnixMilli(), Behaviour: state.Behaviour, Actor: "ann", Body: &wire.Command_Operate{Operate: o},
+				NowMs: r.clock().UnixMilli(), Behaviour: state.First, Actor: "ann", Body: &wire.Command_Operate{Operate: o},
 			})
 			c := chances[k]
-			if c.Possible != (result.Err == nil) || c.Possible == (c.Why != "") {
+			if c.Possible != (result.Err == nil) || c.Possible == (c.Why != "") || c.Possible == (c.Code != "") {
 				t.Errorf("%s of %d, which is %d: %+v, and it was %v", kind, i, p.Status(i), c, result.Err)
 			}
 			if result.Err != nil && kind != wire.Operate_REMOVE_UPSTREAM && !strings.Contains(detailsOf(result.Err), c.Why) {

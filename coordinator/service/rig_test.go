@@ -232,7 +232,7 @@ func (l *localLog) Propose(_ context.Context, c *wire.Command) (uint64, *state.R
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.NowMs, c.Behaviour = l.now().UnixMilli(), state.Behaviour
+	c.NowMs, c.Behaviour = l.now().UnixMilli(), state.First
 	data, err := proto.Marshal(c)
 	if err != nil {
 		return 0, nil, err
@@ -246,6 +246,8 @@ func (l *localLog) Propose(_ context.Context, c *wire.Command) (uint64, *state.R
 func (l *localLog) AppliedIndex() uint64                             { return l.m.State().Index() }
 func (l *localLog) WaitIndex(context.Context, uint64) error          { return nil }
 func (l *localLog) ReadIndex(context.Context) (uint64, error)        { return l.AppliedIndex(), nil }
+func (l *localLog) RemoveServer(context.Context, string, bool) error { return nil }
+
 func (l *localLog) TransferLeadership(context.Context, string) error { l.lead("c2"); return nil }
 func (l *localLog) Leader() (string, bool) {
 	l.mu.Lock()

@@ -38,6 +38,9 @@ type Log interface {
 	// TransferLeadership hands leadership to a server, empty: the most up to
 	// date; it returns when this one no longer leads.
 	TransferLeadership(ctx context.Context, to string) error
+	// RemoveServer takes a coordinator out of the cluster; fault.NotFound: it is no
+	// member. The leader hands leadership over and answers fault.Unavailable.
+	RemoveServer(ctx context.Context, id string, force bool) error
 	// Standing is a moment's figures of the log. It must not wait.
 	Standing() Standing
 }
@@ -45,6 +48,7 @@ type Log interface {
 // Standing says where a coordinator stands in the log.
 type Standing struct {
 	Term, Commit, Snapshot uint64 // Snapshot: index of the last one, 0: none
+	Generation             uint64 // of the cluster, see wire.Newer
 	Members                []Member
 	Err                    error // why this coordinator cannot serve, nil when it can
 }
@@ -102,6 +106,7 @@ type Config struct {
 	Logger    *slog.Logger                              // default: none
 	Version   string                                    // of this binary
 	ServerID  string                                    // of this coordinator
+	Name      string                                    // what the cluster is called, for backups
 }
 
 // Service implements server.Backend on one coordinator. Its methods may be

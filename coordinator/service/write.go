@@ -98,6 +98,9 @@ func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Requ
 func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOperation) (*v1.OperationBatch, error) {
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
 		targets, err := withDescendants(st, o)
+		if o.Failure != "" {
+			targets, err = (&reading{st: st}).chosenFailures(o.Targets[0].Plan, o.Failure)
+		}
 		if err == nil {
 			err = mayOperate(st, w, o.Kind, targets)
 		}
@@ -123,6 +126,9 @@ func (s *Service) Operate(ctx context.Context, w server.Write, o server.BatchOpe
 			Backfill: plan.FormatID(id), Instances: changedBy(p, w, o.Kind), State: r.motion(p).plan(),
 			Paused: p.Paused, Stopped: p.Stopped, Index: answer.Index,
 		})
+		if o.Failure != "" && answer.Instances >= state.MaxNamed {
+			out.More = len(r.failed(p, o.Failure, 1)) > 0
+		}
 	}
 	return out, nil
 }

@@ -101,21 +101,24 @@ func (l *Lease) allows(k wire.Operate_Kind) bool {
 }
 
 // inTheWay says why an operation cannot be done to an instance that was granted
-// ahead; empty when it can.
-func (l *Lease) inTheWay(k wire.Operate_Kind) string {
+// ahead.
+func (l *Lease) inTheWay(k wire.Operate_Kind) Obstacle {
 	switch k {
 	case wire.Operate_STOP:
-		return ""
+		return Obstacle{}
 	case wire.Operate_FREEZE, wire.Operate_UNFREEZE:
 		switch {
 		case l.allows(k):
-			return ""
+			return Obstacle{}
 		case l.Stopping:
-			return "it is being stopped: wait for its end"
+			return Obstacle{Kind: IsBeingStopped, Text: "it is being stopped: wait for its end"}
 		case k == wire.Operate_FREEZE:
 			return present(Frozen, k)
 		}
-		return "it is not frozen"
+		return Obstacle{Kind: IsNotFrozen, Text: "it is not frozen"}
 	}
-	return "it is queued at agent " + l.Agent + " and starts as soon as a slot is free there: stop or freeze it first, or wait for its end"
+	return Obstacle{
+		Kind: QueuedAtAgent, Agent: l.Agent,
+		Text: "it is queued at agent " + l.Agent + " and starts as soon as a slot is free there: stop or freeze it first, or wait for its end",
+	}
 }

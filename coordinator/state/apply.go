@@ -40,8 +40,12 @@ type Refused struct {
 // that was decided under newer rules, is an error of code Corrupt: the caller
 // must stop, since going on would make this coordinator differ from others.
 func (s *State) Apply(index uint64, c *wire.Command) (*State, Result) {
-	if c.Behaviour > Behaviour {
-		return s, Result{Err: fault.New(fault.Corrupt, "log entry %d follows rules of version %d, this binary knows %d: upgrade it", index, c.Behaviour, Behaviour)}
+	if err := s.mayFollow(index, c); err != nil {
+		if fault.Is(err, fault.Corrupt) {
+			return s, Result{Err: err}
+		}
+		next, _ := s.Edit(index, c.NowMs).Done()
+		return next, Result{Err: err}
 	}
 	e := s.Edit(index, c.NowMs)
 	if answer, err := e.repeated(c); answer != nil || err != nil {
@@ -116,6 +120,8 @@ func (e *Edit) carry(c *wire.Command, what subject) (r Result) {
 		e.putServer(b.PutServer)
 	case *wire.Command_RemoveServer:
 		e.removeServer(b.RemoveServer.Id)
+	case *wire.Command_RaiseBehaviour:
+		r.Answer, r.Err = e.raise(b.RaiseBehaviour)
 	default:
 		r.Answer, r.Err = e.people(c)
 	}
@@ -139,7 +145,7 @@ func (e *Edit) people(c *wire.Command) (*wire.Answer, error) {
 		e.refusals(b.Refusals)
 		return &wire.Answer{}, nil
 	}
-	return nil, fault.New(fault.Corrupt, "log entry %d is of a kind that this binary does not know: upgrade it", e.s.index)
+	return nil, fault.New(fault.Corrupt, "log entry %d is of a kind that this binary does not know: start the version that the other coordinators run", e.s.index)
 }
 
 // Turn applies the dispatcher's decisions in their order and says which grants

@@ -5,10 +5,37 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// InTheWay says why an operation cannot be done to an instance as it stands; empty
-// when it can (RULES R9). It is what an operation itself is checked by. Removing an
-// upstream is possible if any of them can be.
-func (s *State) InTheWay(k wire.Operate_Kind, p *Plan, at plan.Place) string {
+// Obstacle is why an operation cannot be done to an instance as it stands; the zero
+// value: it can.
+type Obstacle struct {
+	Kind  ObstacleKind
+	Text  string // for people
+	Agent string // of QueuedAtAgent
+}
+
+// ObstacleKind says an Obstacle for machines.
+type ObstacleKind uint8
+
+// What stands in the way of operations.
+const (
+	NoObstacle ObstacleKind = iota
+	Runs
+	RunsAlready // and is asked to start
+	IsFrozen
+	IsNotFrozen
+	HasNotFailed
+	WaitsAlready
+	HasFailed
+	HasSucceeded
+	IsBeingStopped
+	QueuedAtAgent
+	NoUpstream // that could be removed
+)
+
+// InTheWay says why an operation cannot be done to an instance as it stands (RULES
+// R9). It is what an operation itself is checked by. Removing an upstream is possible
+// if any of them can be.
+func (s *State) InTheWay(k wire.Operate_Kind, p *Plan, at plan.Place) Obstacle {
 	i := p.Instance(at)
 	l, _ := s.Lease(p.ID, i)
 	return p.inTheWay(k, l, i, func() string {

@@ -18,10 +18,10 @@ func (p *Plan) Unfinished() bool {
 	return uint64(c[Pending]+c[Running]+c[Retrying]+c[Again])+c.Frozen() > 0
 }
 
-// maxNamed bounds how many instances one operation may list, maxOffenders how
+// MaxNamed bounds how many instances one operation may list, maxOffenders how
 // many of those in the way an error names.
 const (
-	maxNamed     = 100_000
+	MaxNamed     = 100_000
 	maxOffenders = 100
 )
 
@@ -119,8 +119,8 @@ func checkOperate(o *wire.Operate) (form, error) {
 		}
 		named += len(t.Instances)
 	}
-	if named > maxNamed {
-		return f, fault.New(fault.TooLarge, "%d instances: expected at most %d in one call", named, maxNamed)
+	if named > MaxNamed {
+		return f, fault.New(fault.TooLarge, "%d instances: expected at most %d in one call", named, MaxNamed)
 	}
 	return f, nil
 }
@@ -173,7 +173,7 @@ func (t *target) resolve(o *wire.Operate, no *refusal) {
 	for _, i := range t.named {
 		if at, ok := t.p.Locate(i); !ok {
 			no.add(fault.NotFound, plan.FormatInstance(t.id, i), fmt.Sprintf("there is no such instance: %s has %d, numbered from 0", id, t.p.Size()))
-		} else if why := t.inTheWay(o, at, i); why != "" {
+		} else if why := t.inTheWay(o, at, i).Text; why != "" {
 			no.add(fault.Conflict, plan.FormatInstance(t.id, i), why)
 		}
 	}
@@ -264,16 +264,15 @@ func (p *Plan) refuses(k wire.Operate_Kind) string {
 	return ""
 }
 
-// inTheWay says why an operation cannot be done to an instance; empty when it
-// can (RULES R9).
-func (t *target) inTheWay(o *wire.Operate, at plan.Place, i uint64) string {
+// inTheWay says why an operation cannot be done to an instance (RULES R9).
+func (t *target) inTheWay(o *wire.Operate, at plan.Place, i uint64) Obstacle {
 	l, _ := t.leases.get(t.id, i)
 	return t.p.inTheWay(o.Kind, l, i, func() string { return t.p.keeps(at, i, o.Upstream) })
 }
 
 // inTheWay is told the instance's lease (nil: none), and what keeps the upstream that
 // is to be removed.
-func (p *Plan) inTheWay(k wire.Operate_Kind, l *Lease, i uint64, keeps func() string) string {
+func (p *Plan) inTheWay(k wire.Operate_Kind, l *Lease, i uint64, keeps func() string) Obstacle {
 	if l != nil && l.Ahead {
 		return l.inTheWay(k)
 	}
@@ -281,51 +280,54 @@ func (p *Plan) inTheWay(k wire.Operate_Kind, l *Lease, i uint64, keeps func() st
 	switch k {
 	case wire.Operate_STOP:
 		if st == Running || st.Waits() {
-			return ""
+			return Obstacle{}
 		}
 	case wire.Operate_RERUN:
 		// One that waited when its plan was stopped waits for nobody any more.
 		if st == Pending || st.Success() || st.Failure() || st.Waits() && p.Stopped && !p.Named(i) {
-			return ""
+			return Obstacle{}
 		}
 	case wire.Operate_SET_TO_SUCCESS:
 		if st.Failure() {
-			return ""
+			return Obstacle{}
 		}
 	case wire.Operate_UNFREEZE:
 		if st.Frozen() {
-			return ""
+			return Obstacle{}
 		}
-		return "it is not frozen"
+		return Obstacle{Kind: IsNotFrozen, Text: "it is not frozen"}
 	case wire.Operate_REMOVE_UPSTREAM:
 		if st.Waits() {
-			return keeps()
+			if why := keeps(); why != "" {
+				return Obstacle{Kind: NoUpstream, Text: why}
+			}
+			return Obstacle{}
 		}
 	default: // freeze, force, priority
 		if st.Waits() {
-			return ""
+			return Obstacle{}
 		}
 	}
 	return present(st, k)
 }
 
 // present says what an instance does now, and what to do about it first.
-func present(st Status, k wire.Operate_Kind) string {
+func present(st Status, k wire.Operate_Kind) Obstacle {
 	switch {
 	case st == Running && k == wire.Operate_FORCE_RUN:
-		return "it runs already"
+		return Obstacle{Kind: RunsAlready, Text: "it runs already"}
 	case st == Running:
-		return "it runs: stop it first, or wait for its end"
+		return Obstacle{Kind: Runs, Text: "it runs: stop it first, or wait for its end"}
 	case st.Frozen():
-		return "it is frozen: unfreeze it first"
+		return Obstacle{Kind: IsFrozen, Text: "it is frozen: unfreeze it first"}
 	case st.Waits() && k == wire.Operate_SET_TO_SUCCESS:
-		return "it waits: only what has failed can be set to success"
+		return Obstacle{Kind: HasNotFailed, Text: "it waits: only what has failed can be set to success"}
 	case st.Waits():
-		return "it waits to run already"
+		return Obstacle{Kind: WaitsAlready, Text: "it waits to run already"}
 	case st.Failure():
-		return "it has failed: run it again first"
+		return Obstacle{Kind: HasFailed, Text: "it has failed: run it again first"}
 	default:
-		return "it has succeeded: run it again first"
+		return Obstacle{Kind: HasSucceeded, Text: "it has succeeded: run it again first"}
 	}
 }
 

@@ -163,7 +163,7 @@ func TestR9_WhatIsWrongWithAnOperationByItself(t *testing.T) {
 			t.Errorf("%v: refused for field %q, expected %q: %v", c.c, err.Field, c.field, err)
 		}
 	}
-	m.refused(fault.TooLarge, op(wire.Operate_RERUN, of(1, make([]uint64, maxNamed+1)...)))
+	m.refused(fault.TooLarge, op(wire.Operate_RERUN, of(1, make([]uint64, MaxNamed+1)...)))
 }
 
 // TestR9_ABatchWithOneBadMemberChangesNothing: over plans, and naming each.

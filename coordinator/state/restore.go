@@ -116,8 +116,8 @@ func (d *decoder) take(rec *wire.SnapshotRecord, n uint64) error {
 	case *wire.SnapshotRecord_Header:
 		if h := b.Header; h.Format != Format {
 			return newer("it is of format %d, this binary reads %d", h.Format, Format)
-		} else if h.Behaviour > Behaviour {
-			return newer("it follows rules of version %d, this binary knows %d", h.Behaviour, Behaviour)
+		} else if h.Behaviour > Newest {
+			return newer("it follows rules of version %d, this binary knows %d", h.Behaviour, Newest)
 		}
 		d.header = b.Header
 	case *wire.SnapshotRecord_Node:
@@ -185,6 +185,7 @@ func hasUnknown(m protoreflect.Message) bool {
 func (d *decoder) restore() (*State, error) {
 	s := New()
 	s.index, s.nowMs, s.nextPlan, s.agentNames = d.header.Index, d.header.NowMs, d.header.NextPlan, namesOf(d.header.AgentNames)
+	s.behaviour = max(First, d.header.Behaviour)
 	s.generated, s.generates = calendar.Date(d.header.GeneratedThrough), d.header.Generates
 	s.audit.newest = max(d.header.NextAudit, 1) - 1
 	s.outbox.next = max(1, d.header.NextNotification)

@@ -196,7 +196,7 @@ func TestR9_RerunAllOrNothingNamesEveryOffender(t *testing.T) {
 	m.status(1, 1, Again)
 	m.status(1, 4, Pending)
 	m.refused(fault.Invalid, rerun(1))
-	m.refused(fault.TooLarge, rerun(1, make([]uint64, maxNamed+1)...))
+	m.refused(fault.TooLarge, rerun(1, make([]uint64, MaxNamed+1)...))
 }
 
 func TestR9_RerunFailedTakesExactlyTheFailed(t *testing.T) {
@@ -444,7 +444,7 @@ func submitKey(id, hash string) *wire.Command {
 
 func TestUnknownCommandsStopTheMachine(t *testing.T) {
 	m := ready(t, daily("a"))
-	for _, c := range []*wire.Command{{}, {Behaviour: Behaviour + 1, Body: submit(current("a", 1)).Body}} {
+	for _, c := range []*wire.Command{{}, {Behaviour: Newest + 1, Body: submit(current("a", 1)).Body}} {
 		next, r := m.s.Apply(m.index+1, c)
 		if !fault.Is(r.Err, fault.Corrupt) || next != m.s {
 			t.Errorf("got %v", r.Err)

@@ -92,7 +92,7 @@ func (enc *encoder) put(r *wire.SnapshotRecord) {
 // States give equal bytes.
 func (enc *encoder) state(s *State) {
 	enc.put(&wire.SnapshotRecord{Body: &wire.SnapshotRecord_Header{Header: &wire.SnapshotHeader{
-		Format: Format, Behaviour: Behaviour, Index: s.index, NowMs: s.nowMs, NextPlan: s.nextPlan, AgentNames: s.agentNames.list(),
+		Format: Format, Behaviour: s.behaviour, Index: s.index, NowMs: s.nowMs, NextPlan: s.nextPlan, AgentNames: s.agentNames.list(),
 		GeneratedThrough: int32(s.generated), Generates: s.generates, NextNotification: s.outbox.header(), NextAudit: s.audit.next(),
 	}}})
 	written := enc.nodes(s)

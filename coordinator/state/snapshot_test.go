@@ -313,7 +313,7 @@ func TestReadRefusesWhatItDoesNotKnow(t *testing.T) {
 	}{
 		{"", []*wire.SnapshotRecord{wrap(header)}},
 		{"format 2", []*wire.SnapshotRecord{wrap(&wire.SnapshotHeader{Format: 2})}},
-		{"rules of version 2", []*wire.SnapshotRecord{wrap(&wire.SnapshotHeader{Format: 1, Behaviour: 2})}},
+		{"rules of version 99", []*wire.SnapshotRecord{wrap(&wire.SnapshotHeader{Format: 1, Behaviour: 99})}},
 		{"unknown field", []*wire.SnapshotRecord{wrap(odd)}},
 		{"unknown kind", []*wire.SnapshotRecord{wrap(header), kind}},
 		{"no header", nil},

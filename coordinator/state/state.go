@@ -20,15 +20,12 @@ import (
 	"backfleet/pkg/wire"
 )
 
-// Behaviour is the newest version of the rules that this binary knows. A
-// command of a newer one stops it.
-const Behaviour = 1
-
 // State is the facts after some entry of the log. Its methods do not change
 // it and may be called at the same time.
 type State struct {
 	index       uint64
 	nowMs       int64
+	behaviour   uint32
 	nextPlan    uint64
 	nodes       *iradix.Tree[*Node]
 	graph       *node.Graph
@@ -112,8 +109,8 @@ type request struct {
 func New() *State {
 	g, _ := node.BuildGraph(nil)
 	return &State{
-		nextPlan: 1,
-		nodes:    iradix.New[*Node](), graph: g,
+		behaviour: First, nextPlan: 1,
+		nodes: iradix.New[*Node](), graph: g,
 		plans: iradix.New[*Plan](), bySlot: newColumn[*Node](0), backfills: newColumn[[]uint64](0),
 		autos: iradix.New[uint64](), autosOpen: iradix.New[struct{}](),
 		past:   past{nodes: newColumn[*nodePast](0)},

@@ -16,6 +16,18 @@ import (
 // FlagProfiles is the command line's name for the address of StartProfiles.
 const FlagProfiles = "--pprof"
 
+// Profiles answers with Go's profiles of this process, below /debug/pprof/, to
+// whoever asks.
+func Profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
 // StartProfiles serves Go's profiles of this process at /debug/pprof/ of addr
 // (host:port) until stop is called, which may be twice; an empty addr serves
 // nothing. Profiles show what is in memory, tokens included, and have no
@@ -34,13 +46,7 @@ func StartProfiles(addr string, logger *slog.Logger) (stop func(), err error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "%s %s: cannot be listened on; choose another port", FlagProfiles, addr)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	s := &http.Server{Handler: Profiles(), ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -223,9 +223,10 @@ func (*AgentMessage_Report) isAgentMessage_Body() {}
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agent         *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	Held          []*AttemptRef          `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`        // running, or finished and not yet acknowledged
-	Ahead         bool                   `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`     // it knows Work.ahead; without, nothing is granted ahead
-	Weights       bool                   `protobuf:"varint,4,opt,name=weights,proto3" json:"weights,omitempty"` // it knows Node.slots; without, attempts of one slot only are granted
+	Held          []*AttemptRef          `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`              // running, or finished and not yet acknowledged
+	Ahead         bool                   `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`           // it knows Work.ahead; without, nothing is granted ahead
+	Weights       bool                   `protobuf:"varint,4,opt,name=weights,proto3" json:"weights,omitempty"`       // it knows Node.slots; without, attempts of one slot only are granted
+	Generation    uint64                 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"` // newest of the cluster that it has served; 0: none, or one without
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +287,13 @@ func (x *Hello) GetWeights() bool {
 		return x.Weights
 	}
 	return false
+}
+
+func (x *Hello) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // Report carries whatever the agent has to say. Each one sent renews the
@@ -588,6 +596,7 @@ type Welcome struct {
 	MarginMs      int64                  `protobuf:"varint,3,opt,name=margin_ms,json=marginMs,proto3" json:"margin_ms,omitempty"`
 	Unknown       []*AttemptRef          `protobuf:"bytes,4,rep,name=unknown,proto3" json:"unknown,omitempty"`                 // held by the agent, not by the leader: end them
 	AheadMs       int64                  `protobuf:"varint,5,opt,name=ahead_ms,json=aheadMs,proto3" json:"ahead_ms,omitempty"` // work granted ahead that has not started after this is given back (RECALLED)
+	Generation    uint64                 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`          // of the cluster; an agent that has served a newer one does not serve this
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -653,6 +662,13 @@ func (x *Welcome) GetUnknown() []*AttemptRef {
 func (x *Welcome) GetAheadMs() int64 {
 	if x != nil {
 		return x.AheadMs
+	}
+	return 0
+}
+
+func (x *Welcome) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
 	}
 	return 0
 }
@@ -2353,12 +2369,15 @@ const file_agent_proto_rawDesc = "" +
 	"\fAgentMessage\x12+\n" +
 	"\x05hello\x18\x01 \x01(\v2\x13.backfleet.v1.HelloH\x00R\x05hello\x12.\n" +
 	"\x06report\x18\x02 \x01(\v2\x14.backfleet.v1.ReportH\x00R\x06reportB\x06\n" +
-	"\x04body\"\x90\x01\n" +
+	"\x04body\"\xb0\x01\n" +
 	"\x05Hello\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.backfleet.v1.AgentR\x05agent\x12,\n" +
 	"\x04held\x18\x02 \x03(\v2\x18.backfleet.v1.AttemptRefR\x04held\x12\x14\n" +
 	"\x05ahead\x18\x03 \x01(\bR\x05ahead\x12\x18\n" +
-	"\aweights\x18\x04 \x01(\bR\aweights\"\x81\x02\n" +
+	"\aweights\x18\x04 \x01(\bR\aweights\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x05 \x01(\x04R\n" +
+	"generation\"\x81\x02\n" +
 	"\x06Report\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x125\n" +
 	"\aresults\x18\x02 \x03(\v2\x1b.backfleet.v1.AttemptResultR\aresults\x12,\n" +
@@ -2381,13 +2400,16 @@ const file_agent_proto_rawDesc = "" +
 	"\awelcome\x18\x01 \x01(\v2\x15.backfleet.v1.WelcomeH\x00R\awelcome\x12.\n" +
 	"\x06assign\x18\x02 \x01(\v2\x14.backfleet.v1.AssignH\x00R\x06assign\x12%\n" +
 	"\x03ack\x18\x03 \x01(\v2\x11.backfleet.v1.AckH\x00R\x03ackB\x06\n" +
-	"\x04body\"\xab\x01\n" +
+	"\x04body\"\xcb\x01\n" +
 	"\aWelcome\x12\x19\n" +
 	"\blease_ms\x18\x01 \x01(\x03R\aleaseMs\x12\x19\n" +
 	"\brenew_ms\x18\x02 \x01(\x03R\arenewMs\x12\x1b\n" +
 	"\tmargin_ms\x18\x03 \x01(\x03R\bmarginMs\x122\n" +
 	"\aunknown\x18\x04 \x03(\v2\x18.backfleet.v1.AttemptRefR\aunknown\x12\x19\n" +
-	"\bahead_ms\x18\x05 \x01(\x03R\aaheadMs\"\xb2\x01\n" +
+	"\bahead_ms\x18\x05 \x01(\x03R\aaheadMs\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x04R\n" +
+	"generation\"\xb2\x01\n" +
 	"\x06Assign\x12:\n" +
 	"\vdefinitions\x18\x01 \x03(\v2\x18.backfleet.v1.DefinitionR\vdefinitions\x12&\n" +
 	"\x04work\x18\x02 \x03(\v2\x12.backfleet.v1.WorkR\x04work\x12,\n" +

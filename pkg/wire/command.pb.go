@@ -422,7 +422,7 @@ func (x Agent_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agent_State.Descriptor instead.
 func (Agent_State) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42, 0}
+	return file_command_proto_rawDescGZIP(), []int{43, 0}
 }
 
 type NodeChange_Kind int32
@@ -474,7 +474,7 @@ func (x NodeChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeChange_Kind.Descriptor instead.
 func (NodeChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45, 0}
+	return file_command_proto_rawDescGZIP(), []int{46, 0}
 }
 
 type Command struct {
@@ -519,6 +519,7 @@ type Command struct {
 	//	*Command_Delivery
 	//	*Command_RetryNotifications
 	//	*Command_ForgetTokens
+	//	*Command_RaiseBehaviour
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -883,6 +884,15 @@ func (x *Command) GetForgetTokens() *ForgetTokens {
 	return nil
 }
 
+func (x *Command) GetRaiseBehaviour() *RaiseBehaviour {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RaiseBehaviour); ok {
+			return x.RaiseBehaviour
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -999,6 +1009,10 @@ type Command_ForgetTokens struct {
 	ForgetTokens *ForgetTokens `protobuf:"bytes,40,opt,name=forget_tokens,json=forgetTokens,proto3,oneof"`
 }
 
+type Command_RaiseBehaviour struct {
+	RaiseBehaviour *RaiseBehaviour `protobuf:"bytes,41,opt,name=raise_behaviour,json=raiseBehaviour,proto3,oneof"` // from version 2 on, which it begins
+}
+
 func (*Command_ApplyNodes) isCommand_Body() {}
 
 func (*Command_Submit) isCommand_Body() {}
@@ -1054,6 +1068,8 @@ func (*Command_Delivery) isCommand_Body() {}
 func (*Command_RetryNotifications) isCommand_Body() {}
 
 func (*Command_ForgetTokens) isCommand_Body() {}
+
+func (*Command_RaiseBehaviour) isCommand_Body() {}
 
 // ApplyNodes adds or replaces nodes, all or nothing. The proposer has checked
 // them against the graph; the state machine checks again.
@@ -3759,6 +3775,7 @@ type PutServer struct {
 	RpcAddress    string                 `protobuf:"bytes,3,opt,name=rpc_address,json=rpcAddress,proto3" json:"rpc_address,omitempty"`
 	HttpAddress   string                 `protobuf:"bytes,4,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
 	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Folder        string                 `protobuf:"bytes,6,opt,name=folder,proto3" json:"folder,omitempty"` // of its data folder, made with it; another one is another member (empty: it did not say)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3828,6 +3845,13 @@ func (x *PutServer) GetVersion() string {
 	return ""
 }
 
+func (x *PutServer) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
 type RemoveServer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3872,6 +3896,52 @@ func (x *RemoveServer) GetId() string {
 	return ""
 }
 
+// RaiseBehaviour puts newer rules in force. The leader proposes it once every
+// coordinator's binary knows them.
+type RaiseBehaviour struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            uint32                 `protobuf:"varint,1,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseBehaviour) Reset() {
+	*x = RaiseBehaviour{}
+	mi := &file_command_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseBehaviour) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseBehaviour) ProtoMessage() {}
+
+func (x *RaiseBehaviour) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseBehaviour.ProtoReflect.Descriptor instead.
+func (*RaiseBehaviour) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *RaiseBehaviour) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
 type Agent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3890,7 +3960,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3902,7 +3972,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3915,7 +3985,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Agent) GetId() string {
@@ -3998,7 +4068,7 @@ type GroupSlots struct {
 
 func (x *GroupSlots) Reset() {
 	*x = GroupSlots{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +4080,7 @@ func (x *GroupSlots) String() string {
 func (*GroupSlots) ProtoMessage() {}
 
 func (x *GroupSlots) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +4093,7 @@ func (x *GroupSlots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupSlots.ProtoReflect.Descriptor instead.
 func (*GroupSlots) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GroupSlots) GetGroup() string {
@@ -4056,7 +4126,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4068,7 +4138,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4081,7 +4151,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Answer) GetPlan() uint64 {
@@ -4137,7 +4207,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4149,7 +4219,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4162,7 +4232,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *NodeChange) GetId() string {
@@ -4191,7 +4261,7 @@ var File_command_proto protoreflect.FileDescriptor
 const file_command_proto_rawDesc = "" +
 	"\n" +
 	"\rcommand.proto\x12\fbackfleet.v1\x1a\n" +
-	"node.proto\"\xd9\x0f\n" +
+	"node.proto\"\xa2\x10\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1c\n" +
 	"\tbehaviour\x18\x02 \x01(\rR\tbehaviour\x12\x14\n" +
@@ -4237,7 +4307,8 @@ const file_command_proto_rawDesc = "" +
 	"\x06notify\x18% \x01(\v2\x14.backfleet.v1.NotifyH\x00R\x06notify\x124\n" +
 	"\bdelivery\x18& \x01(\v2\x16.backfleet.v1.DeliveryH\x00R\bdelivery\x12S\n" +
 	"\x13retry_notifications\x18' \x01(\v2 .backfleet.v1.RetryNotificationsH\x00R\x12retryNotifications\x12A\n" +
-	"\rforget_tokens\x18( \x01(\v2\x1a.backfleet.v1.ForgetTokensH\x00R\fforgetTokensB\x06\n" +
+	"\rforget_tokens\x18( \x01(\v2\x1a.backfleet.v1.ForgetTokensH\x00R\fforgetTokens\x12G\n" +
+	"\x0fraise_behaviour\x18) \x01(\v2\x1c.backfleet.v1.RaiseBehaviourH\x00R\x0eraiseBehaviourB\x06\n" +
 	"\x04bodyJ\x04\b\r\x10\x0eJ\x04\b\x0e\x10\x0f\"N\n" +
 	"\n" +
 	"ApplyNodes\x12(\n" +
@@ -4499,16 +4570,19 @@ const file_command_proto_rawDesc = "" +
 	"\aStarted\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\x04R\x04plan\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\x04R\binstance\x12\x14\n" +
-	"\x05fence\x18\x03 \x01(\x04R\x05fence\"\x9c\x01\n" +
+	"\x05fence\x18\x03 \x01(\x04R\x05fence\"\xb4\x01\n" +
 	"\tPutServer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x1f\n" +
 	"\vrpc_address\x18\x03 \x01(\tR\n" +
 	"rpcAddress\x12!\n" +
 	"\fhttp_address\x18\x04 \x01(\tR\vhttpAddress\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"\x1e\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x16\n" +
+	"\x06folder\x18\x06 \x01(\tR\x06folder\"\x1e\n" +
 	"\fRemoveServer\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xa3\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
+	"\x0eRaiseBehaviour\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\rR\x02to\"\xa3\x03\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -4582,7 +4656,7 @@ func file_command_proto_rawDescGZIP() []byte {
 }
 
 var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_command_proto_goTypes = []any{
 	(Role)(0),                  // 0: backfleet.v1.Role
 	(Outcome)(0),               // 1: backfleet.v1.Outcome
@@ -4634,20 +4708,21 @@ var file_command_proto_goTypes = []any{
 	(*Started)(nil),            // 47: backfleet.v1.Started
 	(*PutServer)(nil),          // 48: backfleet.v1.PutServer
 	(*RemoveServer)(nil),       // 49: backfleet.v1.RemoveServer
-	(*Agent)(nil),              // 50: backfleet.v1.Agent
-	(*GroupSlots)(nil),         // 51: backfleet.v1.GroupSlots
-	(*Answer)(nil),             // 52: backfleet.v1.Answer
-	(*NodeChange)(nil),         // 53: backfleet.v1.NodeChange
-	(*Node)(nil),               // 54: backfleet.v1.Node
-	(*Request)(nil),            // 55: backfleet.v1.Request
-	(*Zone)(nil),               // 56: backfleet.v1.Zone
-	(*DateRange)(nil),          // 57: backfleet.v1.DateRange
-	(*Period)(nil),             // 58: backfleet.v1.Period
-	(*DataSource)(nil),         // 59: backfleet.v1.DataSource
-	(*Channel)(nil),            // 60: backfleet.v1.Channel
-	(Occasion)(0),              // 61: backfleet.v1.Occasion
-	(*Metric)(nil),             // 62: backfleet.v1.Metric
-	(*Assignment)(nil),         // 63: backfleet.v1.Assignment
+	(*RaiseBehaviour)(nil),     // 50: backfleet.v1.RaiseBehaviour
+	(*Agent)(nil),              // 51: backfleet.v1.Agent
+	(*GroupSlots)(nil),         // 52: backfleet.v1.GroupSlots
+	(*Answer)(nil),             // 53: backfleet.v1.Answer
+	(*NodeChange)(nil),         // 54: backfleet.v1.NodeChange
+	(*Node)(nil),               // 55: backfleet.v1.Node
+	(*Request)(nil),            // 56: backfleet.v1.Request
+	(*Zone)(nil),               // 57: backfleet.v1.Zone
+	(*DateRange)(nil),          // 58: backfleet.v1.DateRange
+	(*Period)(nil),             // 59: backfleet.v1.Period
+	(*DataSource)(nil),         // 60: backfleet.v1.DataSource
+	(*Channel)(nil),            // 61: backfleet.v1.Channel
+	(Occasion)(0),              // 62: backfleet.v1.Occasion
+	(*Metric)(nil),             // 63: backfleet.v1.Metric
+	(*Assignment)(nil),         // 64: backfleet.v1.Assignment
 }
 var file_command_proto_depIdxs = []int32{
 	9,  // 0: backfleet.v1.Command.apply_nodes:type_name -> backfleet.v1.ApplyNodes
@@ -4678,51 +4753,52 @@ var file_command_proto_depIdxs = []int32{
 	34, // 25: backfleet.v1.Command.delivery:type_name -> backfleet.v1.Delivery
 	36, // 26: backfleet.v1.Command.retry_notifications:type_name -> backfleet.v1.RetryNotifications
 	27, // 27: backfleet.v1.Command.forget_tokens:type_name -> backfleet.v1.ForgetTokens
-	54, // 28: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
-	55, // 29: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
-	56, // 30: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
-	56, // 31: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
-	2,  // 32: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
-	13, // 33: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
-	57, // 34: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
-	58, // 35: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
-	57, // 36: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
-	57, // 37: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
-	56, // 38: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
-	3,  // 39: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
-	4,  // 40: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
-	59, // 41: backfleet.v1.PutDataSource.source:type_name -> backfleet.v1.DataSource
-	23, // 42: backfleet.v1.PutUser.user:type_name -> backfleet.v1.User
-	0,  // 43: backfleet.v1.User.role:type_name -> backfleet.v1.Role
-	0,  // 44: backfleet.v1.PutToken.role:type_name -> backfleet.v1.Role
-	5,  // 45: backfleet.v1.PutToken.kind:type_name -> backfleet.v1.PutToken.Kind
-	23, // 46: backfleet.v1.PutToken.login:type_name -> backfleet.v1.User
-	29, // 47: backfleet.v1.Refusals.refusals:type_name -> backfleet.v1.Refusal
-	60, // 48: backfleet.v1.PutChannel.channel:type_name -> backfleet.v1.Channel
-	33, // 49: backfleet.v1.Notify.notifications:type_name -> backfleet.v1.Notification
-	61, // 50: backfleet.v1.Notification.occasion:type_name -> backfleet.v1.Occasion
-	35, // 51: backfleet.v1.Delivery.tried:type_name -> backfleet.v1.Tried
-	40, // 52: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
-	41, // 53: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
-	42, // 54: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
-	43, // 55: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
-	46, // 56: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
-	50, // 57: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
-	44, // 58: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
-	45, // 59: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
-	47, // 60: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
-	1,  // 61: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
-	62, // 62: backfleet.v1.Finish.metrics:type_name -> backfleet.v1.Metric
-	51, // 63: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
-	63, // 64: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
-	6,  // 65: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
-	53, // 66: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
-	7,  // 67: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	50, // 28: backfleet.v1.Command.raise_behaviour:type_name -> backfleet.v1.RaiseBehaviour
+	55, // 29: backfleet.v1.ApplyNodes.nodes:type_name -> backfleet.v1.Node
+	56, // 30: backfleet.v1.Submit.request:type_name -> backfleet.v1.Request
+	57, // 31: backfleet.v1.Submit.zones:type_name -> backfleet.v1.Zone
+	57, // 32: backfleet.v1.Generate.zones:type_name -> backfleet.v1.Zone
+	2,  // 33: backfleet.v1.Operate.kind:type_name -> backfleet.v1.Operate.Kind
+	13, // 34: backfleet.v1.Operate.targets:type_name -> backfleet.v1.Target
+	58, // 35: backfleet.v1.Target.dates:type_name -> backfleet.v1.DateRange
+	59, // 36: backfleet.v1.EditPlan.period:type_name -> backfleet.v1.Period
+	58, // 37: backfleet.v1.EditPlan.add_dates:type_name -> backfleet.v1.DateRange
+	58, // 38: backfleet.v1.EditPlan.drop_dates:type_name -> backfleet.v1.DateRange
+	57, // 39: backfleet.v1.EditPlan.zones:type_name -> backfleet.v1.Zone
+	3,  // 40: backfleet.v1.PutResourceGroup.kind:type_name -> backfleet.v1.PutResourceGroup.Kind
+	4,  // 41: backfleet.v1.OperateAgents.kind:type_name -> backfleet.v1.OperateAgents.Kind
+	60, // 42: backfleet.v1.PutDataSource.source:type_name -> backfleet.v1.DataSource
+	23, // 43: backfleet.v1.PutUser.user:type_name -> backfleet.v1.User
+	0,  // 44: backfleet.v1.User.role:type_name -> backfleet.v1.Role
+	0,  // 45: backfleet.v1.PutToken.role:type_name -> backfleet.v1.Role
+	5,  // 46: backfleet.v1.PutToken.kind:type_name -> backfleet.v1.PutToken.Kind
+	23, // 47: backfleet.v1.PutToken.login:type_name -> backfleet.v1.User
+	29, // 48: backfleet.v1.Refusals.refusals:type_name -> backfleet.v1.Refusal
+	61, // 49: backfleet.v1.PutChannel.channel:type_name -> backfleet.v1.Channel
+	33, // 50: backfleet.v1.Notify.notifications:type_name -> backfleet.v1.Notification
+	62, // 51: backfleet.v1.Notification.occasion:type_name -> backfleet.v1.Occasion
+	35, // 52: backfleet.v1.Delivery.tried:type_name -> backfleet.v1.Tried
+	40, // 53: backfleet.v1.Turn.finishes:type_name -> backfleet.v1.Finish
+	41, // 54: backfleet.v1.Turn.losses:type_name -> backfleet.v1.Loss
+	42, // 55: backfleet.v1.Turn.opens:type_name -> backfleet.v1.OpenDate
+	43, // 56: backfleet.v1.Turn.dry_runs:type_name -> backfleet.v1.DryRuns
+	46, // 57: backfleet.v1.Turn.grants:type_name -> backfleet.v1.Grant
+	51, // 58: backfleet.v1.Turn.agents:type_name -> backfleet.v1.Agent
+	44, // 59: backfleet.v1.Turn.yields:type_name -> backfleet.v1.Yield
+	45, // 60: backfleet.v1.Turn.missed:type_name -> backfleet.v1.Missed
+	47, // 61: backfleet.v1.Turn.started:type_name -> backfleet.v1.Started
+	1,  // 62: backfleet.v1.Finish.outcome:type_name -> backfleet.v1.Outcome
+	63, // 63: backfleet.v1.Finish.metrics:type_name -> backfleet.v1.Metric
+	52, // 64: backfleet.v1.Agent.groups:type_name -> backfleet.v1.GroupSlots
+	64, // 65: backfleet.v1.Agent.labels:type_name -> backfleet.v1.Assignment
+	6,  // 66: backfleet.v1.Agent.state:type_name -> backfleet.v1.Agent.State
+	54, // 67: backfleet.v1.Answer.nodes:type_name -> backfleet.v1.NodeChange
+	7,  // 68: backfleet.v1.NodeChange.kind:type_name -> backfleet.v1.NodeChange.Kind
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -4760,6 +4836,7 @@ func file_command_proto_init() {
 		(*Command_Delivery)(nil),
 		(*Command_RetryNotifications)(nil),
 		(*Command_ForgetTokens)(nil),
+		(*Command_RaiseBehaviour)(nil),
 	}
 	file_command_proto_msgTypes[6].OneofWrappers = []any{}
 	file_command_proto_msgTypes[29].OneofWrappers = []any{}
@@ -4769,7 +4846,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -73,6 +73,7 @@ type StandingResponse struct {
 	SnapshotMs      int64                  `protobuf:"varint,10,opt,name=snapshot_ms,json=snapshotMs,proto3" json:"snapshot_ms,omitempty"`
 	AttemptLogBytes uint64                 `protobuf:"varint,11,opt,name=attempt_log_bytes,json=attemptLogBytes,proto3" json:"attempt_log_bytes,omitempty"`
 	DiskFree        *uint64                `protobuf:"varint,12,opt,name=disk_free,json=diskFree,proto3,oneof" json:"disk_free,omitempty"`
+	Behaviour       uint32                 `protobuf:"varint,13,opt,name=behaviour,proto3" json:"behaviour,omitempty"` // newest version of the rules that it agrees to; 0: 1, its binary does not say
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -191,6 +192,13 @@ func (x *StandingResponse) GetDiskFree() uint64 {
 	return 0
 }
 
+func (x *StandingResponse) GetBehaviour() uint32 {
+	if x != nil {
+		return x.Behaviour
+	}
+	return 0
+}
+
 type ReadIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -275,6 +283,10 @@ type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Server        *PutServer             `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
 	Forwarded     bool                   `protobuf:"varint,2,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	Fresh         bool                   `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"`           // its folder has never been a member's
+	Generation    uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the cluster that its folder is of; 0: fresh, or one without
+	Folder        string                 `protobuf:"bytes,6,opt,name=folder,proto3" json:"folder,omitempty"`          // of the server; in here, since the leader may be of a binary whose log has no place for it
+	Behaviour     uint32                 `protobuf:"varint,5,opt,name=behaviour,proto3" json:"behaviour,omitempty"`   // newest version of the rules that its binary knows; 0: 1, it does not say
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -323,9 +335,38 @@ func (x *JoinRequest) GetForwarded() bool {
 	return false
 }
 
+func (x *JoinRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *JoinRequest) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *JoinRequest) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetBehaviour() uint32 {
+	if x != nil {
+		return x.Behaviour
+	}
+	return 0
+}
+
 type JoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Servers       []*PutServer           `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +408,125 @@ func (x *JoinResponse) GetServers() []*PutServer {
 	return nil
 }
 
+func (x *JoinResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+type MemberRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Folder        string                 `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
+	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	Forwarded     bool                   `protobuf:"varint,4,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRequest) Reset() {
+	*x = MemberRequest{}
+	mi := &file_peer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRequest) ProtoMessage() {}
+
+func (x *MemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRequest.ProtoReflect.Descriptor instead.
+func (*MemberRequest) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MemberRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MemberRequest) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *MemberRequest) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *MemberRequest) GetForwarded() bool {
+	if x != nil {
+		return x.Forwarded
+	}
+	return false
+}
+
+type MemberResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refused       string                 `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"` // why it is none, for people; empty: it is one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberResponse) Reset() {
+	*x = MemberResponse{}
+	mi := &file_peer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberResponse) ProtoMessage() {}
+
+func (x *MemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberResponse.ProtoReflect.Descriptor instead.
+func (*MemberResponse) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MemberResponse) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 type ReadLogRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -377,7 +537,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_peer_proto_msgTypes[6]
+	mi := &file_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +549,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[6]
+	mi := &file_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +562,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{6}
+	return file_peer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadLogRequest) GetRef() *AttemptRef {
@@ -425,7 +585,7 @@ const file_peer_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"peer.proto\x12\fbackfleet.v1\x1a\vagent.proto\x1a\rcommand.proto\"\x11\n" +
-	"\x0fStandingRequest\"\x8c\x03\n" +
+	"\x0fStandingRequest\"\xaa\x03\n" +
 	"\x10StandingResponse\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +
@@ -441,26 +601,46 @@ const file_peer_proto_rawDesc = "" +
 	" \x01(\x03R\n" +
 	"snapshotMs\x12*\n" +
 	"\x11attempt_log_bytes\x18\v \x01(\x04R\x0fattemptLogBytes\x12 \n" +
-	"\tdisk_free\x18\f \x01(\x04H\x00R\bdiskFree\x88\x01\x01B\f\n" +
+	"\tdisk_free\x18\f \x01(\x04H\x00R\bdiskFree\x88\x01\x01\x12\x1c\n" +
+	"\tbehaviour\x18\r \x01(\rR\tbehaviourB\f\n" +
 	"\n" +
 	"_disk_free\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"\\\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\xc8\x01\n" +
 	"\vJoinRequest\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.backfleet.v1.PutServerR\x06server\x12\x1c\n" +
-	"\tforwarded\x18\x02 \x01(\bR\tforwarded\"A\n" +
+	"\tforwarded\x18\x02 \x01(\bR\tforwarded\x12\x14\n" +
+	"\x05fresh\x18\x03 \x01(\bR\x05fresh\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\x04R\n" +
+	"generation\x12\x16\n" +
+	"\x06folder\x18\x06 \x01(\tR\x06folder\x12\x1c\n" +
+	"\tbehaviour\x18\x05 \x01(\rR\tbehaviour\"a\n" +
 	"\fJoinResponse\x121\n" +
-	"\aservers\x18\x01 \x03(\v2\x17.backfleet.v1.PutServerR\aservers\"T\n" +
+	"\aservers\x18\x01 \x03(\v2\x17.backfleet.v1.PutServerR\aservers\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\"u\n" +
+	"\rMemberRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\x12\x1c\n" +
+	"\tforwarded\x18\x04 \x01(\bR\tforwarded\"*\n" +
+	"\x0eMemberResponse\x12\x18\n" +
+	"\arefused\x18\x01 \x01(\tR\arefused\"T\n" +
 	"\x0eReadLogRequest\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x04R\x06offset2\xe1\x02\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset2\xa6\x03\n" +
 	"\x04Peer\x12=\n" +
 	"\x04Join\x12\x19.backfleet.v1.JoinRequest\x1a\x1a.backfleet.v1.JoinResponse\x12>\n" +
 	"\n" +
 	"AppendLogs\x12\x16.backfleet.v1.LogChunk\x1a\x14.backfleet.v1.LogAck(\x010\x01\x12A\n" +
 	"\aReadLog\x12\x1c.backfleet.v1.ReadLogRequest\x1a\x16.backfleet.v1.LogChunk0\x01\x12L\n" +
-	"\tReadIndex\x12\x1e.backfleet.v1.ReadIndexRequest\x1a\x1f.backfleet.v1.ReadIndexResponse\x12I\n" +
+	"\tReadIndex\x12\x1e.backfleet.v1.ReadIndexRequest\x1a\x1f.backfleet.v1.ReadIndexResponse\x12C\n" +
+	"\x06Member\x12\x1b.backfleet.v1.MemberRequest\x1a\x1c.backfleet.v1.MemberResponse\x12I\n" +
 	"\bStanding\x12\x1d.backfleet.v1.StandingRequest\x1a\x1e.backfleet.v1.StandingResponseB\x14Z\x12backfleet/pkg/wireb\x06proto3"
 
 var (
@@ -475,7 +655,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_peer_proto_goTypes = []any{
 	(*StandingRequest)(nil),   // 0: backfleet.v1.StandingRequest
 	(*StandingResponse)(nil),  // 1: backfleet.v1.StandingResponse
@@ -483,28 +663,32 @@ var file_peer_proto_goTypes = []any{
 	(*ReadIndexResponse)(nil), // 3: backfleet.v1.ReadIndexResponse
 	(*JoinRequest)(nil),       // 4: backfleet.v1.JoinRequest
 	(*JoinResponse)(nil),      // 5: backfleet.v1.JoinResponse
-	(*ReadLogRequest)(nil),    // 6: backfleet.v1.ReadLogRequest
-	(*PutServer)(nil),         // 7: backfleet.v1.PutServer
-	(*AttemptRef)(nil),        // 8: backfleet.v1.AttemptRef
-	(*LogChunk)(nil),          // 9: backfleet.v1.LogChunk
-	(*LogAck)(nil),            // 10: backfleet.v1.LogAck
+	(*MemberRequest)(nil),     // 6: backfleet.v1.MemberRequest
+	(*MemberResponse)(nil),    // 7: backfleet.v1.MemberResponse
+	(*ReadLogRequest)(nil),    // 8: backfleet.v1.ReadLogRequest
+	(*PutServer)(nil),         // 9: backfleet.v1.PutServer
+	(*AttemptRef)(nil),        // 10: backfleet.v1.AttemptRef
+	(*LogChunk)(nil),          // 11: backfleet.v1.LogChunk
+	(*LogAck)(nil),            // 12: backfleet.v1.LogAck
 }
 var file_peer_proto_depIdxs = []int32{
-	7,  // 0: backfleet.v1.JoinRequest.server:type_name -> backfleet.v1.PutServer
-	7,  // 1: backfleet.v1.JoinResponse.servers:type_name -> backfleet.v1.PutServer
-	8,  // 2: backfleet.v1.ReadLogRequest.ref:type_name -> backfleet.v1.AttemptRef
+	9,  // 0: backfleet.v1.JoinRequest.server:type_name -> backfleet.v1.PutServer
+	9,  // 1: backfleet.v1.JoinResponse.servers:type_name -> backfleet.v1.PutServer
+	10, // 2: backfleet.v1.ReadLogRequest.ref:type_name -> backfleet.v1.AttemptRef
 	4,  // 3: backfleet.v1.Peer.Join:input_type -> backfleet.v1.JoinRequest
-	9,  // 4: backfleet.v1.Peer.AppendLogs:input_type -> backfleet.v1.LogChunk
-	6,  // 5: backfleet.v1.Peer.ReadLog:input_type -> backfleet.v1.ReadLogRequest
+	11, // 4: backfleet.v1.Peer.AppendLogs:input_type -> backfleet.v1.LogChunk
+	8,  // 5: backfleet.v1.Peer.ReadLog:input_type -> backfleet.v1.ReadLogRequest
 	2,  // 6: backfleet.v1.Peer.ReadIndex:input_type -> backfleet.v1.ReadIndexRequest
-	0,  // 7: backfleet.v1.Peer.Standing:input_type -> backfleet.v1.StandingRequest
-	5,  // 8: backfleet.v1.Peer.Join:output_type -> backfleet.v1.JoinResponse
-	10, // 9: backfleet.v1.Peer.AppendLogs:output_type -> backfleet.v1.LogAck
-	9,  // 10: backfleet.v1.Peer.ReadLog:output_type -> backfleet.v1.LogChunk
-	3,  // 11: backfleet.v1.Peer.ReadIndex:output_type -> backfleet.v1.ReadIndexResponse
-	1,  // 12: backfleet.v1.Peer.Standing:output_type -> backfleet.v1.StandingResponse
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
+	6,  // 7: backfleet.v1.Peer.Member:input_type -> backfleet.v1.MemberRequest
+	0,  // 8: backfleet.v1.Peer.Standing:input_type -> backfleet.v1.StandingRequest
+	5,  // 9: backfleet.v1.Peer.Join:output_type -> backfleet.v1.JoinResponse
+	12, // 10: backfleet.v1.Peer.AppendLogs:output_type -> backfleet.v1.LogAck
+	11, // 11: backfleet.v1.Peer.ReadLog:output_type -> backfleet.v1.LogChunk
+	3,  // 12: backfleet.v1.Peer.ReadIndex:output_type -> backfleet.v1.ReadIndexResponse
+	7,  // 13: backfleet.v1.Peer.Member:output_type -> backfleet.v1.MemberResponse
+	1,  // 14: backfleet.v1.Peer.Standing:output_type -> backfleet.v1.StandingResponse
+	9,  // [9:15] is the sub-list for method output_type
+	3,  // [3:9] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -524,7 +708,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

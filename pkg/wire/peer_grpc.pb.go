@@ -25,6 +25,7 @@ const (
 	Peer_AppendLogs_FullMethodName = "/backfleet.v1.Peer/AppendLogs"
 	Peer_ReadLog_FullMethodName    = "/backfleet.v1.Peer/ReadLog"
 	Peer_ReadIndex_FullMethodName  = "/backfleet.v1.Peer/ReadIndex"
+	Peer_Member_FullMethodName     = "/backfleet.v1.Peer/Member"
 	Peer_Standing_FullMethodName   = "/backfleet.v1.Peer/Standing"
 )
 
@@ -44,6 +45,9 @@ type PeerClient interface {
 	// ReadIndex is answered by the leader alone: an index at which a read sees
 	// every write that was answered before the call.
 	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
+	// Member asks whether the caller still is one. A newer generation of the
+	// cluster answers for itself, else the leader does; others pass it on once.
+	Member(ctx context.Context, in *MemberRequest, opts ...grpc.CallOption) (*MemberResponse, error)
 	// Standing tells of this coordinator's own log and disk.
 	Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error)
 }
@@ -108,6 +112,16 @@ func (c *peerClient) ReadIndex(ctx context.Context, in *ReadIndexRequest, opts .
 	return out, nil
 }
 
+func (c *peerClient) Member(ctx context.Context, in *MemberRequest, opts ...grpc.CallOption) (*MemberResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MemberResponse)
+	err := c.cc.Invoke(ctx, Peer_Member_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *peerClient) Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StandingResponse)
@@ -134,6 +148,9 @@ type PeerServer interface {
 	// ReadIndex is answered by the leader alone: an index at which a read sees
 	// every write that was answered before the call.
 	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
+	// Member asks whether the caller still is one. A newer generation of the
+	// cluster answers for itself, else the leader does; others pass it on once.
+	Member(context.Context, *MemberRequest) (*MemberResponse, error)
 	// Standing tells of this coordinator's own log and disk.
 	Standing(context.Context, *StandingRequest) (*StandingResponse, error)
 	mustEmbedUnimplementedPeerServer()
@@ -157,6 +174,9 @@ func (UnimplementedPeerServer) ReadLog(*ReadLogRequest, grpc.ServerStreamingServ
 }
 func (UnimplementedPeerServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
+}
+func (UnimplementedPeerServer) Member(context.Context, *MemberRequest) (*MemberResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Member not implemented")
 }
 func (UnimplementedPeerServer) Standing(context.Context, *StandingRequest) (*StandingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Standing not implemented")
@@ -236,6 +256,24 @@ func _Peer_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Member_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MemberRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Member(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Member_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Member(ctx, req.(*MemberRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Peer_Standing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StandingRequest)
 	if err := dec(in); err != nil {
@@ -268,6 +306,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadIndex",
 			Handler:    _Peer_ReadIndex_Handler,
+		},
+		{
+			MethodName: "Member",
+			Handler:    _Peer_Member_Handler,
 		},
 		{
 			MethodName: "Standing",

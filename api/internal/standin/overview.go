@@ -62,7 +62,7 @@ func (b *Backend) Failures(_ context.Context, plan uint64, most int) (*v1.Failur
 	}
 	code := 3
 	return &v1.Failures{Backfill: "b1", Instances: 1, Groups: 1, Items: []v1.FailureGroup{{
-		Cause: "no such table …", Outcome: v1.AttemptStateFailed, ExitCode: &code, Instances: 1, Nodes: 1, NodeIds: []string{"orders"},
+		ID: "f3a9c04be1d27785", Cause: "no such table …", Outcome: v1.AttemptStateFailed, ExitCode: &code, Instances: 1, Nodes: 1, NodeIds: []string{"orders"},
 		Dates: 1, FirstDate: "2012-01-02", LastDate: "2012-01-02", Agents: []string{"a1"},
 		Examples: []v1.FailureExample{{Instance: "b1.1", Cause: "no such table t_20120102"}},
 	}}}, b.fails("Failures")

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"backfleet/api/convert"
 	"backfleet/api/server"
 	v1 "backfleet/api/v1"
+	"backfleet/pkg/backup"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/cri"
 	"backfleet/pkg/fault"
@@ -402,6 +404,25 @@ func (b *Backend) Cluster(_ context.Context, standing bool) (*v1.Cluster, error)
 
 func (b *Backend) TransferLeadership(_ context.Context, _ server.Write, to string) (string, error) {
 	return to, b.fails("TransferLeadership")
+}
+
+// RemoveServer knows c1, which leads, and c2.
+func (b *Backend) RemoveServer(_ context.Context, _ server.Write, id string, _ bool) (uint64, error) {
+	if err := b.fails("RemoveServer"); err != nil {
+		return 0, err
+	}
+	if id != "c2" {
+		return 0, fault.New(fault.NotFound, "coordinator %q is not a member of the cluster", id)
+	}
+	return b.AppliedIndex(), nil
+}
+
+// SaveSnapshot writes a backup without facts.
+func (b *Backend) SaveSnapshot(_ context.Context, _ server.Write, out io.Writer) error {
+	if err := b.fails("SaveSnapshot"); err != nil {
+		return err
+	}
+	return backup.Write(out, backup.Header{Cluster: "backfleet", Index: b.AppliedIndex()}, func(io.Writer) error { return nil })
 }
 
 // piece is how much of a log one call hands over, so that readers must go on,

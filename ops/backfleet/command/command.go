@@ -16,9 +16,11 @@ import (
 	"backfleet/api/cli"
 	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/server"
+	drill "backfleet/ops/drill/command"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/obs"
 	"backfleet/pkg/slack"
+	"backfleet/pkg/wallclock"
 )
 
 // Main runs a command line and gives the exit status. `task` is not for people and
@@ -36,7 +38,10 @@ func Root() *cobra.Command {
 	return cli.NewRoot(cli.Options{
 		Version:   v,
 		Directory: &etcdFinder{},
+		Cluster:   []*cobra.Command{recoverCommand()},
+		Snapshot:  []*cobra.Command{inspectCommand(), restoreCommand()},
 		Commands:  []*cobra.Command{coordinatorCommand(v), devCommand(v), tlsCommand(), agent.Agent(v, agentDirectory{})},
+		Clients:   []func(cli.Connects) *cobra.Command{drill.Drill},
 	})
 }
 
@@ -70,7 +75,7 @@ type coordinatorOptions struct {
 }
 
 func coordinatorCommand(version string) *cobra.Command {
-	o := &coordinatorOptions{config: server.Config{Version: version, Compaction: raftnode.DefaultCompaction()}, settings: settings(server.DefaultSettings())}
+	o := &coordinatorOptions{config: server.Config{Version: version, Now: wallclock.Drilled(), Compaction: raftnode.DefaultCompaction()}, settings: settings(server.DefaultSettings())}
 	o.config.Settings = (*server.Settings)(&o.settings)
 	cmd := &cobra.Command{
 		Use:   "coordinator",
@@ -113,6 +118,9 @@ ends in order.`,
 	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "listen beyond the loopback without TLS and tokens: something else protects the network")
 	f.BoolVar(&c.CertifyClients, "require-client-cert", false, "refuse clients of the API without a certificate of the authority, beside their token")
 	addCompaction(f, &c.Compaction)
+	f.Uint64Var(&c.Reserve, "data-reserve-bytes", 0, "bytes that must be free on the volume of --data for new work to be taken (default 64 MiB, which is the least)")
+	f.Uint32Var(&c.BehaviourMax, "behaviour-max", 0, "newest version of the rules to agree to: holds the whole cluster there, so that going back to the former binary stays possible (default: what this binary knows)")
+	f.DurationVar(&c.BehaviourAfter, "behaviour-after", 0, "how long every coordinator must have agreed to newer rules before they are put in force (default 1m)")
 	o.settings.addFlags(f)
 	addNotifications(f, &c.Notifications, &o.smtpPassword)
 	addTLS(f, &c.TLS)
@@ -120,6 +128,7 @@ ends in order.`,
 	addPeople(f, c)
 	addLog(f, &o.log)
 	addProfiles(f, &o.pprof)
+	f.BoolVar(&c.Profiles, "pprof-admin", false, "serve Go's profiles to admins as well, at /debug/pprof/ of the API")
 	o.etcd.AddFlags(f)
 	return cmd
 }

@@ -44,9 +44,11 @@ type Config struct {
 	// Security is what processes and clients prove themselves with. Default:
 	// nothing.
 	Security *Security
-	// Around gives the command that an agent is run by, such as one that leads
+	// HostOf is the same for each coordinator by its name. Default: Host.
+	HostOf func(coordinator string) string
+	// Around gives the command that a process is run by, such as one that leads
 	// into a network of its own. Default: none.
-	Around func(agent string) []string
+	Around func(name string) []string
 	// AgentBinary is run for agents. Default: Binary with the argument "agent".
 	AgentBinary string
 }
@@ -112,7 +114,7 @@ func (f *Fleet) start(ctx context.Context) error {
 	for i := range f.config.Coordinators {
 		http, rpc, raft := ports[3*i], ports[3*i+1], ports[3*i+2]
 		name := "c" + strconv.Itoa(i+1)
-		args := slices.Concat([]string{"coordinator", "--id", name, "--data", filepath.Join(f.config.Dir, name),
+		args := slices.Concat(f.config.around(name), []string{f.config.Binary, "coordinator", "--id", name, "--data", filepath.Join(f.config.Dir, name),
 			"--http", http, "--rpc", rpc, "--raft", raft}, f.config.security(name), f.config.CoordinatorFlags)
 		if i == 0 {
 			args = append(args, "--bootstrap")
@@ -121,7 +123,7 @@ func (f *Fleet) start(ctx context.Context) error {
 		}
 		rpcs = append(rpcs, rpc)
 		f.Servers = append(f.Servers, f.config.scheme()+http)
-		f.Coordinators = append(f.Coordinators, NewProcess(name, f.config.Dir, f.config.Binary, args...))
+		f.Coordinators = append(f.Coordinators, NewProcess(name, f.config.Dir, args[0], args[1:]...))
 	}
 	if f.client, err = f.Client(f.Servers...); err != nil {
 		return err
@@ -153,8 +155,12 @@ func (f *Fleet) start(ctx context.Context) error {
 func (c *Config) ports() ([]string, error) {
 	ports, err := FreePorts(3 * c.Coordinators)
 	for i, address := range ports {
-		if _, port, _ := net.SplitHostPort(address); c.Host != "" {
-			ports[i] = net.JoinHostPort(c.Host, port)
+		host := c.Host
+		if c.HostOf != nil {
+			host = c.HostOf("c" + strconv.Itoa(i/3+1))
+		}
+		if _, port, _ := net.SplitHostPort(address); host != "" {
+			ports[i] = net.JoinHostPort(host, port)
 		}
 	}
 	return ports, err
@@ -175,14 +181,19 @@ func (c *Config) security(name string) []string {
 }
 
 // agentCommand is what an agent's own flags follow.
-func (c *Config) agentCommand(name string) (argv []string) {
-	if c.Around != nil {
-		argv = c.Around(name)
-	}
+func (c *Config) agentCommand(name string) []string {
+	argv := c.around(name)
 	if c.AgentBinary != "" {
 		return append(argv, c.AgentBinary)
 	}
 	return append(argv, c.Binary, "agent")
+}
+
+func (c *Config) around(name string) []string {
+	if c.Around == nil {
+		return nil
+	}
+	return slices.Clone(c.Around(name))
 }
 
 // members waits until so many coordinators vote and know each other.
@@ -211,6 +222,11 @@ func (c *Config) client(o client.Options) client.Options {
 		o.TLS, o.Token = c.Security.TLS, c.Security.Token
 	}
 	return o
+}
+
+// Options are those of a client that asks these servers, in this order.
+func (f *Fleet) Options(servers ...string) client.Options {
+	return f.config.client(client.Options{Servers: servers})
 }
 
 // Client makes a client that asks these servers, in this order.
