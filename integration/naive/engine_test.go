@@ -26,7 +26,7 @@ func newEngine(t terms, now int64) *engine {
 
 func (e *engine) apply(now int64, c *wire.Command) state.Result {
 	e.index++
-	c.NowMs, c.Behaviour, c.Actor = now, state.Behaviour, "ann"
+	c.NowMs, c.Behaviour, c.Actor = now, state.First, "ann"
 	next, r := e.st.Apply(e.index, c)
 	e.st = next
 	e.sched.Observe(next, r.Changes, now)

@@ -41,7 +41,7 @@ type host struct {
 
 func newHost(w *world, i int) *host {
 	h := &host{w: w, id: fmt.Sprint("a", i), name: fmt.Sprint("a", i), clock: w.newClock(), disk: map[attempt.Key]*wire.KeptAttempt{}}
-	h.slots = []*wire.GroupSlots{{Group: "default", Slots: uint32(1 + w.rnd.IntN(4))}}
+	h.slots = []*wire.GroupSlots{{Group: "default", Slots: uint32(w.many(16, 1+w.rnd.IntN(4)))}}
 	if w.oneIn(2) || i == 0 {
 		h.slots = append(h.slots, &wire.GroupSlots{Group: "big", Slots: uint32(1 + w.rnd.IntN(2))})
 	}
@@ -108,6 +108,7 @@ func (h *host) freezeSession(d time.Duration) {
 		return
 	}
 	h.w.note("%s: session frozen", h.id)
+	h.w.report.Faults[sessionFreeze]++
 	h.frozen = true
 	h.w.after(d, h.thaw)
 }
@@ -130,6 +131,7 @@ func (h *host) restartSession(down time.Duration) {
 		return
 	}
 	h.w.note("%s: session dies", h.id)
+	h.w.report.Faults[sessionRestart]++
 	h.core, h.synced, h.leaving, h.frozen, h.backlog, h.dialing, h.waking, h.life = nil, nil, false, false, nil, false, 0, h.life+1
 	if s := h.stream; s != nil {
 		h.stream = nil
@@ -154,6 +156,7 @@ func (h *host) leave() {
 		return
 	}
 	h.w.note("%s: drains, to end", h.name)
+	h.w.report.Faults[agentLeaves]++
 	h.do(func() {
 		h.leaving = true
 		h.core.Drain()
@@ -174,6 +177,7 @@ func (h *host) goodbye() {
 func (h *host) reboot(down time.Duration) {
 	h.w.note("%s: the machine is restarted", h.name)
 	h.w.report.Reboots++
+	h.w.report.Faults[machineRestart]++
 	h.boots++
 	h.killKeeper()
 	h.restartSession(down)
@@ -185,6 +189,7 @@ func (h *host) killKeeper() {
 		return
 	}
 	h.w.note("%s: keeper dies", h.id)
+	h.w.report.Faults[keeperDeath]++
 	h.keeper.die()
 	h.keeper = nil
 	h.news = max(h.news, h.w.now+h.w.delay())
@@ -212,6 +217,7 @@ func (h *host) repair() {
 
 func (h *host) breakStream() {
 	if h.stream != nil {
+		h.w.report.Faults[streamBreak]++
 		h.stream.broke()
 	}
 }

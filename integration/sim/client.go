@@ -46,7 +46,7 @@ func (c *client) today() calendar.Date {
 
 func newClient(w *world) *client {
 	c := &client{w: w, failRate: []int{0, 3, 10, 35}[w.rnd.IntN(4)], conflicting: w.oneIn(2), held: map[uint64]hold{}, asks: map[uint64]int{}, unanswered: map[uint64]int{}}
-	if w.Days > 0 {
+	if w.Days > 0 || w.Crowd {
 		c.failRate /= 4
 	}
 	w.after(0, func() { c.request(c.nodes(), c.begin) })
@@ -67,6 +67,9 @@ func (c *client) begin(state.Result, uint64) {
 		w.after(w.between(0, faultsEnd*2/3), c.submit)
 	}
 	w.recur(1+w.rnd.IntN(3), 3*time.Second, 30*time.Second, c.operate)
+	if w.Crowd {
+		w.recur(1, 5*time.Second, 15*time.Second, c.mend)
+	}
 	w.recur(w.rate(), 5*time.Second, 60*time.Second, c.drain)
 }
 
@@ -75,9 +78,11 @@ func (c *client) request(m *wire.Command, answered func(r state.Result, index ui
 	c.requests++
 	c.open++
 	m.Actor, m.RequestId = "user", fmt.Sprint("key", c.requests)
+	told := c.w.asked(m)
 	m.RequestHash = state.HashRequest(m)
 	c.try(m, func(r state.Result, index uint64) {
 		c.open--
+		told(r, index)
 		answered(r, index)
 	})
 }
@@ -86,6 +91,7 @@ func (c *client) request(m *wire.Command, answered func(r state.Result, index ui
 // unknown.
 func (c *client) try(m *wire.Command, answered func(r state.Result, index uint64)) {
 	w, over := c.w, false
+	w.tried(m)
 	again := func() {
 		if over {
 			return
@@ -139,7 +145,7 @@ func (c *client) nodes() *wire.Command {
 			DependsOnSelf: w.oneIn(3), ResourceGroup: pick(w, []string{"default", "default", "big"}), Retries: int32(max(0, w.rnd.IntN(4)-1)),
 			Schedule: c.schedule(), Auto: w.oneIn(2),
 		}
-		if w.oneIn(2) {
+		if w.oneIn(2) || w.Crowd && !w.oneIn(3) {
 			n.Owner = quick
 		}
 		if w.oneIn(8) {
@@ -189,7 +195,7 @@ const quick = "quick"
 func (c *client) schedule() *wire.Schedule {
 	w := c.w
 	if w.Days == 0 {
-		if w.oneIn(3) {
+		if w.oneIn(3) || w.Crowd {
 			return &wire.Schedule{Kind: wire.Schedule_MINUTELY, From: int32(60 * w.rnd.IntN(3)), To: int32(60 * (3 + w.rnd.IntN(5))), Every: int32(1 + w.rnd.IntN(3))}
 		}
 		return &wire.Schedule{Kind: wire.Schedule_DAILY, At: int32(60 * w.rnd.IntN(8))}
@@ -223,7 +229,7 @@ func (c *client) submit() {
 	r := &wire.Request{
 		Name: fmt.Sprint("r", c.requests+1), Mode: wire.Request_DESCENDANTS, Root: fmt.Sprint("n", w.rnd.IntN(2)),
 		Groups: int32(1 + w.rnd.IntN(10)), Gate: wire.Request_Gate(w.rnd.IntN(3)), OnFailure: wire.Request_OnFailure(w.rnd.IntN(2)),
-		StopAfter: int32(max(0, w.rnd.IntN(8)-5)), MaxRunning: int32(max(0, w.rnd.IntN(6)-3)), DryRun: w.oneIn(12), PinCode: w.oneIn(2),
+		StopAfter: int32(max(0, w.rnd.IntN(8)-5)), MaxRunning: int32(w.many(4, max(0, w.rnd.IntN(6)-3))), DryRun: w.oneIn(12), PinCode: w.oneIn(2),
 		OnConflict: wire.Request_OnConflict(max(0, w.rnd.IntN(4)-1)),
 	}
 	if w.oneIn(2) {
@@ -245,11 +251,11 @@ func (c *client) submit() {
 	}
 	last := today - 1
 	if !c.conflicting && w.Days == 0 { // dates of its own
-		last -= calendar.Date(10 * len(w.model.plans))
+		last -= calendar.Date(w.many(50, 10*len(w.model.plans)))
 	}
 	for range 1 + w.rnd.IntN(2) {
-		from := last - calendar.Date(w.rnd.IntN(6))
-		r.Dates = append(r.Dates, &wire.DateRange{From: int32(from), To: int32(min(last, from+calendar.Date(w.rnd.IntN(4))))})
+		from := last - calendar.Date(w.many(40, w.rnd.IntN(6)))
+		r.Dates = append(r.Dates, &wire.DateRange{From: int32(from), To: int32(min(last, from+calendar.Date(w.many(40, w.rnd.IntN(4)))))})
 	}
 	zones, err := plan.Zones(r, w.log.truth().Graph(), w.cycle.Zone, today, load(w))
 	if err != nil {

@@ -141,7 +141,10 @@ func (m *model) number(st *state.State, p *planModel) {
 			}
 		}
 	}
-	p.keys = keys
+	p.keys, p.ofDate = keys, map[int32][]uint64{}
+	for i, k := range keys {
+		p.ofDate[k.d] = append(p.ofDate[k.d], uint64(i))
+	}
 	if uint64(rows) != facts.Size() {
 		m.w.violated("R13.6", "b%d has %d instances, expected %d", p.id, facts.Size(), rows)
 	}
@@ -261,7 +264,23 @@ func subDaily(n *wire.Node) bool {
 }
 
 // cycles lists a node's cycles of a D, in order (RULES R1.1, R1.2, R1.5).
+// The list is the model's own: not to be written to.
 func (m *model) cycles(n *wire.Node, d int32) []cycle {
+	key := nodeDay{n, d}
+	if all, known := m.cyclesOf[key]; known {
+		return all
+	}
+	all := m.findCycles(n, d)
+	m.cyclesOf[key] = all
+	return all
+}
+
+type nodeDay struct {
+	n *wire.Node
+	d int32
+}
+
+func (m *model) findCycles(n *wire.Node, d int32) []cycle {
 	loc := m.w.zone(n.Schedule.Zone)
 	if !subDaily(n) {
 		t, _ := instant(loc, d+1, n.Schedule.At)

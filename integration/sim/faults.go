@@ -1,6 +1,55 @@
 package sim
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// fault is a kind of what goes wrong.
+type fault uint8
+
+const (
+	netCut fault = iota
+	coordinatorCrash
+	coordinatorFreeze
+	leaderChange
+	streamBreak
+	sessionFreeze
+	sessionRestart
+	keeperDeath
+	machineRestart
+	agentLeaves
+	impostor
+	allCoordinatorsGone
+	allAgentsGone
+	faultKinds
+)
+
+// tally counts faults that took effect, by kind.
+type tally [faultKinds]int
+
+var faultNames = [faultKinds]string{
+	"networks cut in two", "coordinators crashed", "coordinators frozen", "leaderships handed over", "streams broken",
+	"sessions frozen", "sessions ended", "keepers killed", "machines restarted", "agents left", "ids of agents taken by another machine",
+	"outages of all coordinators", "outages of all agents",
+}
+
+func (t tally) byName() map[string]int {
+	out := map[string]int{}
+	for kind, n := range t {
+		out[faultNames[kind]] = n
+	}
+	return out
+}
+
+func (t tally) String() string {
+	var out []string
+	for kind, n := range t {
+		out = append(out, fmt.Sprint(n, " ", faultNames[kind]))
+	}
+	return strings.Join(out, ", ")
+}
 
 // plague schedules the faults of a run. How many of each kind there are is
 // drawn too, so that some runs know only one kind and some all at once.
@@ -32,6 +81,7 @@ func (w *world) outage() {
 	}
 	w.note("no coordinator for %s", d)
 	w.report.Outages++
+	w.report.Faults[allCoordinatorsGone]++
 	for _, c := range w.log.all {
 		c.restart()
 		c.crash(d)
@@ -42,6 +92,7 @@ func (w *world) outage() {
 func (w *world) idle() {
 	d := w.between(time.Hour, 48*time.Hour)
 	w.note("no agent for %s", d)
+	w.report.Faults[allAgentsGone]++
 	for _, h := range w.hosts {
 		h.restartSession(d)
 	}
@@ -79,6 +130,7 @@ func (w *world) cut() {
 		w.side[h.name] = w.rnd.IntN(2)
 	}
 	w.note("the network is cut: %v", w.side)
+	w.report.Faults[netCut]++
 	w.log.networkChanged()
 	w.after(w.spell(), w.heal)
 }

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -182,9 +181,9 @@ func (p *process) draw(now time.Duration) {
 	d := w.between(20*time.Millisecond, 3*time.Second)
 	switch {
 	case w.calm:
-	case w.oneIn(8):
+	case w.oneIn(w.many(8, 8)):
 		d = w.between(10*time.Second, 70*time.Second)
-	case w.oneIn(3):
+	case w.oneIn(w.many(8, 3)):
 		d = w.between(3*time.Second, 10*time.Second)
 	}
 	d *= w.slow
@@ -383,6 +382,9 @@ func newProcessTable(w *world) *processTable {
 // R13.3, R5.8).
 func (t *processTable) start(p *process) {
 	t.w.report.Processes++
+	if t.w.calm {
+		t.w.report.Calm++
+	}
 	i := p.key.Of()
 	t.w.note("%s: process %s with fence %d starts", p.k.h.id, p.key, p.key.Fence)
 	if other := t.live[i]; other != nil {
@@ -398,14 +400,13 @@ func (t *processTable) start(p *process) {
 		t.w.violated("R5.1", "%s takes %d slots of %s on %s, which has %d, and %d are used", p.key, weight(p.start), p.start.Group, p.k.h.id, slots, used)
 	}
 	cycle, known := t.w.model.cycleOf(i)
-	for _, o := range slices.SortedFunc(maps.Keys(t.live), func(a, b attempt.Instance) int {
-		return cmp.Or(cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.Instance, b.Instance))
-	}) {
+	for o, other := range t.live {
 		if same, ok := t.w.model.cycleOf(o); o != i && ok && known && same == cycle {
-			t.w.violated("R5.8", "%s starts while %s, the same cycle, runs", p.key, t.live[o].key)
+			t.w.violated("R5.8", "%s starts while %s, the same cycle, runs", p.key, other.key)
 		}
 	}
 	t.live[i], t.fence[i] = p, p.key.Fence
+	t.w.process(p, wire.Outcome_OUTCOME_UNSPECIFIED)
 }
 
 // used counts the slots of a group that the processes of a keeper use.
@@ -440,6 +441,7 @@ func (t *processTable) withdrawn(p *process, outcome wire.Outcome) {
 func (t *processTable) stop(p *process, outcome wire.Outcome) {
 	t.w.note("%s: process %s with fence %d ends: %s", p.k.h.id, p.key, p.key.Fence, outcome)
 	p.live = false
+	t.w.process(p, outcome)
 	if t.live[p.key.Of()] == p {
 		delete(t.live, p.key.Of())
 	}

@@ -106,6 +106,7 @@ func (r *replicas) elect() {
 // transfer makes another coordinator the leader while the old one is well.
 func (r *replicas) transfer() {
 	if to := pick(r.w, r.all); r.leader != nil && r.majority(to) {
+		r.w.report.Faults[leaderChange]++
 		r.install(to)
 	}
 }
@@ -260,6 +261,7 @@ func (c *coordinator) freeze(d time.Duration) {
 		return
 	}
 	c.w.note("%s is frozen", c.id)
+	c.w.report.Faults[coordinatorFreeze]++
 	c.frozen = true
 	c.log.networkChanged()
 	c.w.after(d, c.thaw)
@@ -285,6 +287,7 @@ func (c *coordinator) crash(down time.Duration) {
 		return
 	}
 	c.w.note("%s crashes", c.id)
+	c.w.report.Faults[coordinatorCrash]++
 	if c.w.oneIn(3) {
 		c.save()
 	}

@@ -27,7 +27,8 @@ type model struct {
 	runs     map[cycle]map[uint64]uint64 // when each plan last ran it, as an order
 	added    map[uint64]*state.Plan      // as it was when its receipt was added up last
 	briefest map[string]int64            // in ms, by node: of all attempts that have ended
-	drains   map[string]int64            // agents that are drained, until when, in ms; 0: without end
+	cyclesOf map[nodeDay][]cycle
+	drains   map[string]int64 // agents that are drained, until when, in ms; 0: without end
 }
 
 // cycle is one T of a node on a D.
@@ -52,6 +53,7 @@ type planModel struct {
 	group                   []int   // by position
 	keys                    []cycle // by instance number
 	number                  map[cycle]uint64
+	ofDate                  map[int32][]uint64 // instances
 	paused, stopped, halted bool
 	operated                uint64 // index of the last entry that changed it otherwise than a turn
 	changedMs               int64
@@ -81,7 +83,7 @@ func newModel(w *world) *model {
 		w: w, nodes: map[string]*wire.Node{}, since: map[string]int64{}, plans: map[uint64]*planModel{}, autos: map[int32]*planModel{},
 		made: map[made]bool{}, expired: map[uint64]uint64{}, answered: map[string]bool{},
 		runs: map[cycle]map[uint64]uint64{}, asked: map[[2]int]bool{}, added: map[uint64]*state.Plan{},
-		briefest: map[string]int64{}, drains: map[string]int64{},
+		briefest: map[string]int64{}, drains: map[string]int64{}, cyclesOf: map[nodeDay][]cycle{},
 	}
 }
 
@@ -108,6 +110,9 @@ func (m *model) committed(index, basis uint64, c *wire.Command, before, after *s
 	}
 	if c.RequestId != "" {
 		if m.answered[c.RequestId] {
+			if len(r.Changes) > 0 {
+				m.w.violated("R13.1", "request %s has had its effect twice, again at entry %d", c.RequestId, index)
+			}
 			return
 		}
 		m.answered[c.RequestId] = true
@@ -203,6 +208,11 @@ func (m *model) operate(before, after *state.State, o *wire.Operate, t *wire.Tar
 		}
 		if want, fixed := m.operated(p, n, o, was); fixed && is != want {
 			m.w.violated("R9", "%s makes b%d.%d %v, which was %d, %d: expected %d", o.Kind, p.id, n, k, was, is, want)
+		}
+		if l, ahead := before.Lease(p.id, n); o.Kind == wire.Operate_FREEZE && ahead && l.Ahead && !l.Stopping {
+			if now, ok := after.Lease(p.id, n); !ok || !now.Freezing {
+				m.w.violated("R9", "%s of b%d.%d, which waits at an agent, is not remembered: %+v", o.Kind, p.id, n, now)
+			}
 		}
 		facts, _ := after.Plan(p.id)
 		if at, _ := facts.Locate(n); o.Kind == wire.Operate_SET_PRIORITY && facts.PriorityOf(at) != o.Priority {
@@ -503,13 +513,14 @@ func (m *model) gated(st *state.State, p *planModel, n uint64) obstacle {
 	pos := slices.Index(p.dates, key.d)
 	for before := pos - 1; before >= 0 && p.group[before] == p.group[pos]; before-- {
 		some := false
-		for i, k := range p.keys {
-			if k.d != p.dates[before] || p.req.Gate == wire.Request_NODE && k.node != key.node {
+		facts, _ := st.Plan(p.id)
+		for _, i := range p.ofDate[p.dates[before]] {
+			if p.req.Gate == wire.Request_NODE && p.keys[i].node != key.node {
 				continue
 			}
 			some = true
-			if !m.status(st, p, uint64(i)).Success() {
-				return obstacle{rule: "R4.3", kind: "the date before has not succeeded", plan: p.id, instance: uint64(i), pos: before}
+			if !facts.Status(i).Success() {
+				return obstacle{rule: "R4.3", kind: "the date before has not succeeded", plan: p.id, instance: i, pos: before}
 			}
 		}
 		if some {

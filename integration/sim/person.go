@@ -209,7 +209,7 @@ func (c *client) edit(p *planModel) {
 
 // interfere has somebody, now and then, think better of what waits at an agent.
 func (c *client) interfere(l *state.Lease) {
-	if c.w.calm || !c.w.oneIn(4) {
+	if c.w.calm || !c.w.oneIn(c.w.many(25, 4)) {
 		return
 	}
 	id, n := l.Plan, l.Instance
@@ -257,7 +257,8 @@ func (c *client) drain() {
 	})
 }
 
-// mend is somebody who looks after what has failed, once a day.
+// mend is somebody who looks after what has failed, once a day; in a crowd every
+// few seconds, and after what is held.
 func (c *client) mend() {
 	st := c.w.log.truth()
 	for _, p := range c.w.model.order {
@@ -272,7 +273,7 @@ func (c *client) mend() {
 		if p.auto && t.Frozen() > 0 {
 			c.do(operation(p.id, wire.Operate_UNFREEZE))
 		}
-		if p.auto && (facts.Paused || facts.Stopped || facts.Halted) {
+		if (p.auto || c.w.Crowd) && (facts.Paused || facts.Stopped || facts.Halted) {
 			c.do(operation(p.id, wire.Operate_RESUME))
 		}
 	}

@@ -7,6 +7,7 @@ const (
 	seedsByDefault   = 30
 	seasonsByDefault = 1
 	daysByDefault    = 30
+	runsByDefault    = 1 // of a mixture of worlds
 	runsTwice        = 2
 	breaksTried      = 6
 )

@@ -87,8 +87,8 @@ func (m *model) holdsDate(st *state.State, p *planModel, pos int, nowMs int64) b
 		m.asked[date] = true
 		defer delete(m.asked, date)
 	}
-	for n, k := range p.keys {
-		if k.d == p.dates[pos] && m.status(st, p, uint64(n)).Waits() && m.excused(st, p, uint64(n), nowMs) {
+	for _, n := range p.ofDate[p.dates[pos]] {
+		if m.status(st, p, n).Waits() && m.excused(st, p, n, nowMs) {
 			return true
 		}
 	}

@@ -18,6 +18,7 @@ var (
 	nSeasons  = flag.Uint64("sim.seasons", seasonsByDefault, "how many seasons of months to run")
 	days      = flag.Int("sim.days", daysByDefault, "how long a season is")
 	oneSeason = flag.Uint64("sim.season", 0, "run this season only, and tell everything that happens")
+	stop      = flag.Bool("sim.stop", false, "look no further than the first violation")
 	oneSeed   = flag.Uint64("sim.seed", 0, "run this seed only, and tell everything that happens")
 )
 
@@ -47,6 +48,9 @@ func TestR13_FleetsKeepTheirPromises(t *testing.T) {
 		r := bubble(t, Options{Seed: seed})
 		if r.Err != nil {
 			t.Errorf("%v\nreproduce with: go test ./integration/sim -run FleetsKeepTheirPromises -sim.seed %d", r.Err, seed)
+			if *stop {
+				return
+			}
 		}
 		sum.add(r)
 	}
@@ -77,8 +81,11 @@ func TestASeedIsARun(t *testing.T) {
 	traces := map[string]bool{}
 	for seed := range uint64(runsTwice) {
 		o := Options{Seed: seed}
-		if seed%6 == 1 {
+		switch seed % 6 {
+		case 1:
 			o.Days = 20
+		case 2:
+			o.Crowd = true
 		}
 		a, b := bubble(t, o), bubble(t, o)
 		if a.Trace != b.Trace || a.Events != b.Events {
@@ -152,6 +159,9 @@ func TestR10_1_MonthsOfAFleet(t *testing.T) {
 		r := bubble(t, Options{Seed: seed, Days: *days})
 		if r.Err != nil {
 			t.Errorf("%v\nreproduce with: go test ./integration/sim -run MonthsOfAFleet -sim.season %d", r.Err, seed)
+			if *stop {
+				return
+			}
 		}
 		sum.add(r)
 	}

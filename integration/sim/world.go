@@ -18,6 +18,7 @@ import (
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
+	"backfleet/integration/history"
 )
 
 // Options of a run. The zero value, completed, is a run as the tests make it.
@@ -37,9 +38,18 @@ type Options struct {
 	Break Break
 	// Schedule is the scheduler's settings; default: its own.
 	Schedule schedule.Settings
+	// Record is given the run's history, as clients and processes saw it; nil:
+	// none is recorded.
+	Record func(*history.History)
+	// Blind lets a run go on for two minutes after a violation, and not tell of
+	// it: its history is to show what was wrong.
+	Blind bool
 	// Days makes the run a season: so many days, in which everything but the
 	// network takes longer. 0: twelve minutes.
 	Days int
+	// Crowd makes those twelve minutes dense: agents with many slots, backfills
+	// of many dates, mostly of nodes that take milliseconds.
+	Crowd bool
 }
 
 // Break is one way to break a promise on purpose.
@@ -91,84 +101,6 @@ const (
 	slowness  = 120              // of a season
 )
 
-// Report is what a run came to.
-type Report struct {
-	Err       error  // the first violation
-	Trace     string // hash of everything that happened
-	Events    int
-	Entries   int
-	Plans     int
-	Processes int
-	Leaders   int
-	Lost      int // attempts whose lease ended without a result
-	Took      time.Duration
-
-	Operations int
-	Edits      int
-	Autos      int // dates of the schedule
-	Yields     int
-	Expired    int // plans
-	Outages    int // of all coordinators
-	Holds      int // pauses and stops acknowledged
-	Receipts   int // looked at, hour by hour
-
-	Drains   int // of agents, by a person
-	Drained  int // attempts that ended by one
-	Goodbyes int // of agents
-	Reboots  int // of their machines
-	Departed int // agents forgotten
-
-	Heavy    int // leases of several slots
-	Labelled int // of nodes that require labels
-	Skipped  int // attempts that had nothing to do
-
-	Ahead     int // leases granted ahead
-	Queued    int // attempts that waited at their keeper for a slot
-	Recalled  int // of them, by the leader
-	GivenBack int // of them, also because they waited for too long
-}
-
-// add adds another run's numbers.
-func (r *Report) add(o Report) {
-	r.Events += o.Events
-	r.Entries += o.Entries
-	r.Plans += o.Plans
-	r.Processes += o.Processes
-	r.Leaders += o.Leaders
-	r.Lost += o.Lost
-	r.Took += o.Took
-	r.Operations += o.Operations
-	r.Edits += o.Edits
-	r.Autos += o.Autos
-	r.Yields += o.Yields
-	r.Expired += o.Expired
-	r.Outages += o.Outages
-	r.Receipts += o.Receipts
-	r.Holds += o.Holds
-	r.Drains += o.Drains
-	r.Drained += o.Drained
-	r.Goodbyes += o.Goodbyes
-	r.Reboots += o.Reboots
-	r.Departed += o.Departed
-	r.Heavy += o.Heavy
-	r.Labelled += o.Labelled
-	r.Skipped += o.Skipped
-	r.Ahead += o.Ahead
-	r.Queued += o.Queued
-	r.Recalled += o.Recalled
-	r.GivenBack += o.GivenBack
-}
-
-func (r Report) String() string {
-	return fmt.Sprintf("%s of their time, %d events, %d entries, %d leaders, %d outages; %d backfills, %d dates of the schedule, %d processes, "+
-		"%d leases lost, %d yielded; %d operations, %d edits, %d pauses and stops held, %d plans forgotten, %d receipts; "+
-		"%d granted ahead, %d waited at their keeper, %d recalled, %d given back; "+
-		"%d agents drained, %d attempts by it, %d goodbyes, %d machines restarted, %d agents forgotten; %d leases of several slots, %d with labels, %d attempts with nothing to do",
-		r.Took.Round(time.Minute), r.Events, r.Entries, r.Leaders, r.Outages, r.Plans, r.Autos, r.Processes,
-		r.Lost, r.Yields, r.Operations, r.Edits, r.Holds, r.Expired, r.Receipts, r.Ahead, r.Queued, r.Recalled, r.GivenBack,
-		r.Drains, r.Drained, r.Goodbyes, r.Reboots, r.Departed, r.Heavy, r.Labelled, r.Skipped)
-}
-
 // world is one run.
 type world struct {
 	Options
@@ -187,6 +119,8 @@ type world struct {
 	client *client
 	table  *processTable
 	pipes  []*pipe
+	// witness is nil unless somebody wants the history.
+	witness *witness
 
 	epoch time.Time                       // true time 0
 	work  func(*state.Plan) time.Duration // how long an attempt takes; nil: it is drawn
@@ -205,8 +139,13 @@ func Run(o Options) Report {
 	}
 	if w.oneIn(4) {
 		w.hosts = append(w.hosts, newImpostor(pick(w, w.hosts)))
+		w.report.Faults[impostor]++
 	}
 	w.client = newClient(w)
+	if o.Record != nil {
+		w.witness = newWitness(w)
+		defer func() { o.Record(w.witness.end()) }()
+	}
 	w.plague()
 	faults, rest := w.ends()
 	w.at(faults, func() {
@@ -220,6 +159,9 @@ func Run(o Options) Report {
 		w.hourly()
 	}
 	w.live(0)
+	for _, p := range w.model.order {
+		w.report.Instances += len(p.keys)
+	}
 	w.report.Trace = hex.EncodeToString(w.trace.Sum(nil))
 	w.report.Took = w.now
 	return w.report
@@ -331,6 +273,13 @@ func (w *world) rest() {
 
 // violated ends the run with its first violation.
 func (w *world) violated(rule, format string, args ...any) {
+	if w.Blind {
+		if w.witness.broken == "" {
+			w.after(2*time.Minute*w.slow, func() { w.events = nil })
+		}
+		w.witness.broken = rule
+		return
+	}
 	if w.report.Err == nil {
 		w.report.Err = fmt.Errorf("seed %d, at %s: %s: %s", w.Seed, w.now, rule, fmt.Sprintf(format, args...))
 		w.note("VIOLATION %v", w.report.Err)
@@ -391,10 +340,18 @@ func (w *world) delay() time.Duration {
 }
 
 // seldom is how often something is done that takes long when there is much: in
-// a season less often.
+// a season or a crowd less often.
 func (w *world) seldom(n int) int {
 	if w.Days > 0 {
 		n *= 8
+	}
+	return w.many(24, n)
+}
+
+// many is n, in a crowd so many times as much.
+func (w *world) many(times, n int) int {
+	if w.Crowd {
+		return times * n
 	}
 	return n
 }
