@@ -1,27 +1,7 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { brotliCompressSync, constants } from "node:zlib";
-
 import react from "@vitejs/plugin-react";
-import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
-// Compressed once, as well as it goes, rather than by each coordinator for each browser.
-function compressed(): Plugin {
-  let dist = "";
-  return {
-    name: "compressed",
-    apply: "build",
-    configResolved: (config) => void (dist = resolve(config.root, config.build.outDir)),
-    closeBundle() {
-      const assets = join(dist, "assets");
-      for (const name of readdirSync(assets)) {
-        const plain = readFileSync(join(assets, name));
-        writeFileSync(join(assets, `${name}.br`), brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: plain.length } }));
-      }
-    },
-  };
-}
+import { compressed } from "./bundle.ts";
 
 // The page is built into dist/, which is committed and embedded: Go alone builds
 // the product. Names have a hash of their contents, so browsers keep them for good.
@@ -30,17 +10,20 @@ export default defineConfig({
   build: {
     target: "es2022",
     modulePreload: { polyfill: false },
-    license: { fileName: "licenses.json" }, // ops/notices holds them against its list
-    chunkSizeWarningLimit: 1500,
     rolldownOptions: {
       output: {
+        // The first view is one part with all that it stands on, rather than thirty small ones; the
+        // others are split by what they use. What begins to load all that waits for none of it.
         codeSplitting: {
           groups: [
-            { name: "library", test: /node_modules[\\/](antd|@ant-design|@rc-component|rc-[a-z-]+|react|react-dom|scheduler|@tanstack|i18next|react-i18next|dayjs)[\\/]/ },
+            { name: "boot", test: /app[\\/]stored\.ts$|vite[\\/]preload-helper/, priority: 2 },
+            { name: "kit", test: /src[\\/](ui[\\/](say|pages|links|Page|Time|State|VirtualTable|Failure)|app[\\/](api|basket|live|me|preferences|today|url))\.tsx?$/, priority: 1 },
+            { name: "signs", test: /@ant-design[\\/]icons(-svg)?[\\/]/ },
           ],
         },
       },
     },
+    license: { fileName: "licenses.json" }, // ops/notices holds them against its list
   },
   // `npm run dev` beside a coordinator: `BACKFLEET_SERVER=http://127.0.0.1:8080 npm run dev`.
   server: {

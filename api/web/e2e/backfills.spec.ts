@@ -56,6 +56,19 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
   await page.keyboard.press("Escape");
   await expect(page).not.toHaveURL(/instance=/);
 
+  // Exactly those of the group are listed; whoever is sent the address sees them, too.
+  await group.getByRole("link", { name: "Show in the list" }).click();
+  await expect(page).toHaveURL(/failure=[0-9a-f]{16}/);
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await expect(other.getByRole("tab", { name: /^Instances/ })).toHaveAttribute("aria-selected", "true");
+  await expect(other.getByRole("row", { name: /bk_merge/ })).toHaveCount(4);
+  await expect(other.getByRole("row", { name: /bk_load|bk_report/ })).toHaveCount(0);
+  await other.getByRole("button", { name: "Whatever it failed of" }).click();
+  await expect(other).not.toHaveURL(/failure=/);
+  await expect(other.getByRole("row", { name: /bk_load/ })).toHaveCount(4);
+  await other.close();
+
   // Dates open to their nodes.
   await tab(page, "Dates");
   await page.getByRole("button", { name: "Show what is in 2025-03-02" }).click();
@@ -64,7 +77,9 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
 
   // Mended: exactly what failed runs again, and what waited for it follows.
   open("bk_mended");
-  await steer(page, button(page, "Rerun failed"), "Rerun failed", "the table is there now");
+  await tab(page, "Failures");
+  await steer(page, button(group, "Rerun these"), "Rerun", "the table is there now");
+  await tab(page, "Dates");
   await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible();
   await expect(page.locator("[data-flag]")).toHaveCount(0);
   await expect(page.getByRole("row", { name: /bk_merge/ })).toContainText("Succeeded");
@@ -87,7 +102,7 @@ test("watch a backfill fail, see what the failures have in common, mend it, reru
   await expect(page.getByText(`backfleet backfill receipt ${id} --by nodeAndDate --limit 0`)).toBeVisible();
 
   await tab(page, "Operations");
-  await expect(page.getByRole("row", { name: /Rerun failed/ })).toContainText("the table is there now");
+  await expect(page.getByRole("row", { name: /Rerun 4/ })).toContainText("the table is there now");
   await tab(page, "Request");
   await expect(page.getByLabel("Request", { exact: true }).getByText("bk_load")).toBeVisible();
 });
@@ -142,7 +157,7 @@ test("pause and resume, change it while it runs, freeze instances in batch, set 
   const group = page.getByRole("region", { name: "exit code 9" });
   await expect(group).toContainText("5 instances");
   await button(group, "Set to success").click();
-  await expect(page.getByRole("dialog").getByRole("status")).toContainText("5 found");
+  await expect(page.getByRole("dialog")).toContainText("Instances: 5");
   await button(page.getByRole("dialog"), "Set to success").click();
   await expect(page.locator("h1 + *").locator("[data-state=succeeded]")).toBeVisible();
   await tab(page, "Receipt");

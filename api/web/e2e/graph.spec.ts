@@ -1,3 +1,5 @@
+import { pathToFileURL } from "node:url";
+
 import { expect, test, type Page } from "@playwright/test";
 
 import { api, apply, open, submit, waitsFor } from "./cluster.ts";
@@ -73,8 +75,22 @@ test("states are live, groups fill the basket, the picture is saved", async ({ p
   await page.getByRole("checkbox", { name: "cgbo, 2 nodes" }).check();
   await expect(page.getByRole("button", { name: /Basket/ })).toBeVisible();
   await expect.poll(() => page.evaluate(() => localStorage.getItem("backfleet.basket"))).toContain("cg_left");
-  const saved = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Save as PNG" }).click();
-  expect((await saved).suggestedFilename()).toBe("graph.png");
+  const save = async (as: string) => {
+    const saved = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByRole("menuitem", { name: as }).click();
+    return saved;
+  };
+  expect((await save("PNG")).suggestedFilename()).toBe("graph.png");
+  const drawing = await save("SVG");
+  expect(drawing.suggestedFilename()).toBe("graph.svg");
+  const file = test.info().outputPath("graph.svg");
+  await drawing.saveAs(file);
+  const opened = await page.context().newPage();
+  await opened.goto(pathToFileURL(file).href);
+  await expect(opened.getByText("cg_left", { exact: true })).toBeVisible();
+  await expect(opened.locator("g[data-state=failed]")).toHaveCount(1);
+  await expect(opened.locator("path.edge")).toHaveCount(1);
+  await opened.close();
   expect((await data(api.GET("/v1/graph", { params: { query: { workspace: ["cgin", "cgout"] } } }))).edges).toHaveLength(8);
 });

@@ -26,9 +26,11 @@ const current = (root: string, date = "2025-03-01") => submit({ name: `instance 
 
 test("a log is watched while it is written, searched, and downloaded", async ({ page }) => {
   const node = named("log");
+  // As it stands where a coordinator has cut a log.
+  const cut = "backfleet: 4194304 bytes cleared here: the logs of finished attempts are cut to 3145728 bytes";
   await apply({
     id: node, schedule: { kind: "daily" }, params: [{ name: "dt", value: "${yyyymmdd}" }], environment: [{ name: "REGION", value: "eu" }],
-    code: `for i in $(seq 1 20000); do echo "row $i of $dt"; done\necho "spilled to disk" >&2\nprintf '\\033[31mred\\033[0m and \\033]0;title\\007plain\\n'\n${waitsFor(`${node}-1`, "echo first gate")}${waitsFor(`${node}-2`, "echo the end; echo rows=20000 >> \"$BACKFLEET_METRICS\"")}`,
+    code: `for i in $(seq 1 20000); do echo "row $i of $dt"; done\necho "ERROR: the first of two"; echo "ERROR: the second"\necho "spilled to disk" >&2\necho "${cut}" >&2\nprintf '\\033[31mred\\033[0m and \\033]0;title\\007plain\\n'\n${waitsFor(`${node}-1`, "echo first gate")}${waitsFor(`${node}-2`, "echo the end; echo rows=20000 >> \"$BACKFLEET_METRICS\"")}`,
   });
   const id = await instanceOf(await current(node), node);
   await page.goto(`/settings?instance=${id}&instanceTab=log`);
@@ -37,6 +39,7 @@ test("a log is watched while it is written, searched, and downloaded", async ({ 
   await expect(log.getByText("red and plain")).toBeVisible();
   await expect(drawer.locator("[data-phase=following]")).toBeVisible();
   await expect(log.locator(".log-err", { hasText: "spilled to disk" })).toBeVisible();
+  await expect(log.locator(".log-gap")).toHaveText(/were cleared here: logs of finished attempts are cut to 3 MB/);
   open(`${node}-1`);
   await expect(log.getByText("first gate")).toBeVisible();
 
@@ -49,6 +52,8 @@ test("a log is watched while it is written, searched, and downloaded", async ({ 
   open(`${node}-2`);
   await expect(drawer.locator("header [data-state=succeeded]")).toBeVisible();
   await expect(log.getByText("row 1 of 20250301", { exact: true })).toBeVisible();
+  await drawer.getByRole("button", { name: "To the first error" }).click();
+  await expect(log.locator(".log-at")).toHaveText("ERROR: the first of two");
   await drawer.getByRole("button", { name: "To the end" }).click();
   await expect(log.getByText("the end", { exact: true })).toBeVisible();
   await expect(drawer.locator("[data-phase=complete]")).toBeVisible();

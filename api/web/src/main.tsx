@@ -1,17 +1,17 @@
-import "./app/text.ts";
+// What is loaded first and is small: it has everything that the address needs loaded side by
+// side, rather than one thing after the other asking for the next.
 import "./app/theme.css";
-import "dayjs/locale/zh-cn";
+import "./app/frame.css";
 
-import { StrictMode } from "react";
-import { createRoot } from "react-dom/client";
+import { language, look, systemIsDark } from "./app/stored.ts";
+import { loadFor, loadRest } from "./app/views.ts";
 
-import { Root } from "./app/Root.tsx";
+const dark = look.get() === "system" ? systemIsDark.matches : look.get() === "dark";
+document.documentElement.dataset["look"] = dark ? "dark" : "light";
+document.documentElement.lang = language.get() === "zh" ? "zh-CN" : "en";
 
-const place = document.getElementById("root");
-if (place) {
-  createRoot(place).render(
-    <StrictMode>
-      <Root />
-    </StrictMode>,
-  );
-}
+loadFor(location);
+void import("./app/start.tsx").then(({ start }) => {
+  start();
+  loadRest();
+});

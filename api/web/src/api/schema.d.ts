@@ -1319,6 +1319,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/cluster/servers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a coordinator out of the cluster. For admins.
+         * @description One that leads hands leadership over first and answers `unavailable`: the
+         *     same request then reaches the next leader. `conflict`: it is the only voter,
+         *     or of the voters that would be left fewer than a majority can be reached.
+         *     A coordinator becomes a member by itself, by starting with `--join`.
+         */
+        delete: operations["removeServer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cluster/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A backup of all facts, as a file. For admins.
+         * @description As of a moment after the request came. The file checks itself: `backfleet cluster
+         *     snapshot inspect`. Logs of attempts are not in it; of secrets it has hashes.
+         *     One that breaks off has no end, and is refused.
+         */
+        get: operations["saveSnapshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/cluster/transfer": {
         parameters: {
             query?: never;
@@ -1567,6 +1612,12 @@ export interface components {
          * @enum {string}
          */
         ReasonCode: "upstream" | "selfDependency" | "previousCycle" | "schedule" | "gate" | "notDue" | "window" | "slot" | "queued" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "noAgent" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen";
+        /**
+         * @description Why an operation cannot be done to an instance as it stands (RULES R9). `runsAlready`: what is to be forced to run does; `notFailed`: only what has failed can be
+         *     set to success; `queuedAtAgent`: it starts there as soon as a slot is free; `noUpstream`: it waits for none that could be removed.
+         * @enum {string}
+         */
+        ObstacleCode: "runs" | "runsAlready" | "frozen" | "notFrozen" | "notFailed" | "waitsAlready" | "failed" | "succeeded" | "stopping" | "queuedAtAgent" | "noUpstream";
         /**
          * @description Where instances of a receipt stand: why they do not run, as reasons have it (`upstream`: a previous cycle too; `stopped`: the backfill is),
          *     or what became of them. `instanceStopped`: somebody stopped them. `notLookedAt`: so many that they were not asked.
@@ -2377,6 +2428,19 @@ export interface components {
             createdBy: string;
             /** Format: date-time */
             changedAt?: string;
+            /** @description How many nodes it has. */
+            nodes?: number;
+            /** @description How many dates it has. */
+            dates?: number;
+            /** @description The earliest of them. */
+            firstDate?: components["schemas"]["Date"];
+            /** @description The latest of them. */
+            lastDate?: components["schemas"]["Date"];
+            /**
+             * Format: double
+             * @description Until it is quiet, at the rate of now; absent when it cannot be told.
+             */
+            secondsLeft?: number;
         };
         BackfillPage: {
             items: components["schemas"]["BackfillSummary"][];
@@ -2527,6 +2591,8 @@ export interface components {
             incomplete?: boolean;
         };
         FailureGroup: {
+            /** @description Stays the same as long as there is such a failure. Absent: causes are too many, and these are the rest. */
+            id?: components["schemas"]["FailureId"];
             /** @description What they have in common, with `…` for what differs; empty: only the exit code is known. */
             cause: string;
             /** @description How their newest attempts ended; `stopped` too where there was none. */
@@ -2552,6 +2618,15 @@ export interface components {
             /** @description The first three, with what each has to say. */
             examples: components["schemas"]["FailureExample"][];
         };
+        /**
+         * @description A group of failures, within its backfill.
+         * @example f3a9c04be1d27785
+         */
+        FailureId: string;
+        FailureChoice: {
+            backfill: components["schemas"]["BackfillId"];
+            failure: components["schemas"]["FailureId"];
+        };
         FailureExample: {
             instance: components["schemas"]["InstanceId"];
             cause: string;
@@ -2574,6 +2649,8 @@ export interface components {
              * @description How many it touched.
              */
             instances: number;
+            /** @description Of `failure`: there are more in the group than one operation takes. Ask again, with another key. */
+            more?: boolean;
             /** @description Those of which it touched any, by id. */
             backfills: components["schemas"]["Operation"][];
             index: components["schemas"]["LogIndex"];
@@ -2603,7 +2680,9 @@ export interface components {
         };
         InstancesOperation: {
             operation: components["schemas"]["InstanceOperation"];
-            instances: components["schemas"]["InstanceId"][];
+            instances?: components["schemas"]["InstanceId"][];
+            /** @description Of rerun and setToSuccess, instead of `instances`: those of a group of failures that have failed by then and are not tried again by themselves, the first 100,000. */
+            failure?: components["schemas"]["FailureChoice"];
             descendants?: components["schemas"]["Descendants"];
             /** @description Of removeUpstream: id of the node no longer waited for; its own id for its own cycle before. */
             upstream?: string;
@@ -2752,8 +2831,11 @@ export interface components {
         OperationChance: {
             operation: components["schemas"]["InstanceOperation"];
             possible: boolean;
+            code?: components["schemas"]["ObstacleCode"];
             /** @description Why it is not possible, for people. */
             why?: string;
+            /** @description Of `queuedAtAgent`. */
+            agent?: string;
         };
         Mark: {
             /**
@@ -3671,6 +3753,8 @@ export interface components {
             version: string;
             /** @description Version of the rules in force. */
             behaviour?: number;
+            /** @description Of the cluster: another one after a recovery or a restore. */
+            generation?: string;
             zone: string;
             /** @description In the cluster's zone. */
             today: components["schemas"]["Date"];
@@ -3697,6 +3781,8 @@ export interface components {
             /** @description Of the log as it is kept; 0: it is empty. */
             firstIndex: components["schemas"]["LogIndex"];
             lastIndex: components["schemas"]["LogIndex"];
+            /** @description Newest version of the rules that it agrees to. */
+            behaviour?: number;
             /**
              * Format: int64
              * @description Entries that the coordinator which tells of it has applied and it has not.
@@ -4855,6 +4941,8 @@ export interface operations {
                 state?: components["schemas"]["State"][];
                 /** @description Only those whose newest attempt one of these agents holds or held. */
                 agent?: string[];
+                /** @description Only those of a group of failures, by its id (getFailures). */
+                failure?: components["schemas"]["FailureId"];
                 /** @description Only of nodes whose owner asks. */
                 myNodes?: boolean;
                 /** @description By number, from the last with `-number`, or by data timestamp. Default `number`. */
@@ -6911,6 +6999,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeServer: {
+        parameters: {
+            query?: {
+                /** @description Also while fewer than a majority of the others can be reached. */
+                force?: boolean;
+                /** @description Why it is done, in the words of who asks. */
+                why?: components["parameters"]["Why"];
+            };
+            header?: {
+                /** @description 1 to 200 visible characters. The server makes one up when it is absent, and says it in the answer. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Removal"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    saveSnapshot: {
+        parameters: {
+            query?: {
+                /** @description Answer only from a state at least this new. */
+                min_index?: components["parameters"]["MinIndex"];
+                /**
+                 * @description `session` (default): at least as new as `min_index`. `stale`: whatever is here, at once. `linearizable`: at least as new
+                 *     as every write that was answered before this read began.
+                 */
+                consistency?: components["parameters"]["ConsistencyParam"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The backup. */
+            200: {
+                headers: {
+                    "Backfleet-Index": components["headers"]["Index"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             default: components["responses"]["Problem"];

@@ -8,7 +8,7 @@ import { api } from "./api.ts";
 import { useMe } from "./me.ts";
 import { language, look, useStored } from "./preferences.ts";
 
-export function Account() {
+export default function Account() {
   const { t } = useTranslation();
   const me = useMe().data;
   const queries = useQueryClient();

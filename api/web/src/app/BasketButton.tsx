@@ -11,7 +11,7 @@ import { inGraph, useBasket } from "./basket.ts";
 const shown = 100;
 
 /** The chosen nodes, wherever one is. */
-export function BasketButton() {
+export default function BasketButton() {
   const { t } = useTranslation();
   const basket = useBasket();
   const navigate = useNavigate();

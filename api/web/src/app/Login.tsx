@@ -6,7 +6,7 @@ import { newKey } from "../api/client.ts";
 import { Failure } from "../ui/Failure.tsx";
 import { api, data, type Schema } from "./api.ts";
 
-export function Login() {
+export default function Login() {
   const { t } = useTranslation();
   const queries = useQueryClient();
   const ways = useQuery({ queryKey: ["login"], queryFn: () => data(api.GET("/v1/login")), staleTime: Infinity });

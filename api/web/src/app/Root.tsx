@@ -1,15 +1,18 @@
 // Everything around the views: look, language, data, addresses.
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
-import { App, ConfigProvider, theme } from "antd";
+import { ConfigProvider, theme } from "antd";
 import enUS from "antd/locale/en_US";
 import zhCN from "antd/locale/zh_CN";
 import dayjs from "dayjs";
-import { useEffect } from "react";
+import { Suspense, useEffect } from "react";
 
 import { ApiError } from "../api/client.ts";
+import { later } from "./later.ts";
 import { language, useDark, useStored } from "./preferences.ts";
 import { router } from "./router.tsx";
+
+const Says = later(() => import("../ui/Says.tsx"));
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -48,11 +51,10 @@ export function Root() {
         },
       }}
     >
-      <App style={{ height: "100%" }}>
-        <QueryClientProvider client={queries}>
-          <RouterProvider router={router} />
-        </QueryClientProvider>
-      </App>
+      <QueryClientProvider client={queries}>
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+      <Suspense fallback={null}><Says /></Suspense>
     </ConfigProvider>
   );
 }

@@ -3,20 +3,23 @@ import {
   ApartmentOutlined, AuditOutlined, ClusterOutlined, DatabaseOutlined, DoubleLeftOutlined, DoubleRightOutlined, FieldTimeOutlined, HistoryOutlined, SettingOutlined, UnorderedListOutlined,
 } from "@ant-design/icons";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
-import { Alert, Button, Layout, Menu, Spin } from "antd";
-import { lazy, Suspense, type ReactNode } from "react";
+import { Alert, Button, Spin } from "antd";
+import { Suspense, useEffect, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Failure } from "../ui/Failure.tsx";
-import { Account } from "./Account.tsx";
-import { BasketButton } from "./BasketButton.tsx";
+import { later } from "./later.ts";
 import { useLine, useLiveStream } from "./live.ts";
-import { Login } from "./Login.tsx";
 import { useMe, useStranger } from "./me.ts";
 import { narrow, useStored } from "./preferences.ts";
 import { useInstanceDrawer } from "./url.ts";
+import { loadDrawer } from "./views.ts";
 
-const InstanceDrawer = lazy(() => import("../views/instance/InstanceDrawer.tsx"));
+// What the first view does without.
+const InstanceDrawer = later(loadDrawer);
+const Login = later(() => import("./Login.tsx"));
+const Account = later(() => import("./Account.tsx"));
+const BasketButton = later(() => import("./BasketButton.tsx"));
 
 const places = [
   ["nodes", <UnorderedListOutlined key="n" />], ["graph", <ApartmentOutlined key="g" />], ["backfills", <HistoryOutlined key="b" />], ["schedule", <FieldTimeOutlined key="s" />],
@@ -27,52 +30,68 @@ export function Shell() {
   const me = useMe();
   const stranger = useStranger();
   useLiveStream(Boolean(me.data) && !stranger);
-  if (stranger && !me.data) return <Login />;
+  if (stranger && !me.data) return <Suspense fallback={null}><Login /></Suspense>;
   if (!me.data) return me.error ? <div style={{ padding: 48 }}><Failure error={me.error} retry={() => void me.refetch()} /></div> : <Waiting />;
   return (
     <>
       <div inert={stranger} style={{ height: "100%" }}><Frame /></div>
       {/* A session that ends while one works: the login is over the page, which waits as it was left. */}
-      {stranger ? <div className="over"><Login /></div> : null}
+      {stranger ? <div className="over"><Suspense fallback={null}><Login /></Suspense></div> : null}
     </>
   );
 }
 
 function Frame() {
   const { t } = useTranslation();
-  const [small, setSmall] = useStored(narrow);
-  const place = useLocation().pathname.split("/")[1] ?? "";
+  const [small, setSmall] = useFolded();
   const [instance, open] = useInstanceDrawer();
   return (
-    <Layout style={{ height: "100%" }}>
+    <div className="frame" data-narrow={small}>
       <a className="skip" href="#content">{t("skip")}</a>
-      <Layout.Sider theme="light" width={208} collapsedWidth={56} collapsed={small} breakpoint="xl" onBreakpoint={setSmall} trigger={null} style={{ borderInlineEnd: "1px solid var(--line)", background: "var(--surface)" }}>
-        <nav aria-label={t("nav.main")} style={{ height: "100%", display: "flex", flexDirection: "column" }}>
-          <Link to="/nodes" className="row" style={{ padding: "12px 16px", textDecoration: "none", color: "inherit", fontWeight: 600, fontSize: 16, flexWrap: "nowrap" }} aria-label={t("name")}>
-            <img src="/icon.svg" alt="" width={24} height={24} />{small ? null : t("name")}
-          </Link>
-          <Menu
-            theme="light" mode="inline" selectedKeys={[place]} style={{ flex: 1, borderInlineEnd: 0, overflow: "auto" }}
-            items={places.map(([key, icon]) => ({ key, icon, title: t(`nav.${key}`), label: <Link to={`/${key}`}>{t(`nav.${key}`)}</Link> }))}
-          />
-          <Button type="text" icon={small ? <DoubleRightOutlined /> : <DoubleLeftOutlined />} onClick={() => setSmall(!small)} aria-label={t(small ? "nav.expand" : "nav.collapse")} />
-        </nav>
-      </Layout.Sider>
-      <Layout style={{ minWidth: 0 }}>
-        <Layout.Header style={{ height: 48, lineHeight: "normal", padding: "0 16px", background: "var(--surface)", borderBottom: "1px solid var(--line)", display: "flex", gap: 12, alignItems: "center", justifyContent: "flex-end" }}>
-          <LineSign />
-          <span style={{ flex: 1 }} />
-          <BasketButton />
-          <Account />
-        </Layout.Header>
-        <LineBanner />
-        <Layout.Content id="content" role="main" tabIndex={-1} style={{ overflow: "auto", minHeight: 0 }}>
-          <Suspense fallback={<Waiting />}><Outlet /></Suspense>
-        </Layout.Content>
-      </Layout>
+      <nav aria-label={t("nav.main")} className="frame-nav">
+        <Link to="/nodes" className="frame-name" aria-label={t("name")}><img src="/icon.svg" alt="" width={24} height={24} />{small ? null : t("name")}</Link>
+        <Places small={small} />
+        <Button className="frame-fold" type="text" icon={small ? <DoubleRightOutlined /> : <DoubleLeftOutlined />} onClick={() => setSmall(!small)} aria-label={t(small ? "nav.expand" : "nav.collapse")} />
+      </nav>
+      <header className="frame-head">
+        <LineSign />
+        <span style={{ flex: 1 }} />
+        <Suspense fallback={null}><BasketButton /><Account /></Suspense>
+      </header>
+      <LineBanner />
+      <main id="content" tabIndex={-1} className="frame-content">
+        <Suspense fallback={<Waiting />}><Outlet /></Suspense>
+      </main>
       {instance ? <Suspense fallback={null}><InstanceDrawer id={instance} close={() => open("")} /></Suspense> : null}
-    </Layout>
+    </div>
   );
+}
+
+function Places({ small }: { small: boolean }) {
+  const { t } = useTranslation();
+  const place = useLocation().pathname.split("/")[1];
+  return (
+    <ul className="frame-places">
+      {places.map(([key, icon]) => (
+        <li key={key}>
+          <Link to={`/${key}`} aria-current={place === key ? "page" : undefined} title={small ? t(`nav.${key}`) : undefined}><span aria-hidden>{icon}</span><span className="frame-word">{t(`nav.${key}`)}</span></Link>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+const wide = matchMedia("(min-width: 1200px)");
+
+/** Whether the navigation is folded: as it was left, and anew whenever the window becomes narrow or wide. */
+function useFolded(): [boolean, (small: boolean) => void] {
+  const [small, setSmall] = useStored(narrow);
+  useEffect(() => {
+    const follow = () => setSmall(!wide.matches);
+    wide.addEventListener("change", follow);
+    return () => wide.removeEventListener("change", follow);
+  }, [setSmall]);
+  return [small, setSmall];
 }
 
 function Waiting(): ReactNode {
@@ -94,5 +113,5 @@ function LineSign() {
 
 function LineBanner() {
   const { t } = useTranslation();
-  return useLine() === "broken" ? <Alert banner type="warning" role="status" title={t("line.broken")} /> : null;
+  return useLine() === "broken" ? <Alert className="frame-banner" banner type="warning" role="status" title={t("line.broken")} /> : null;
 }

@@ -1,25 +1,19 @@
-// Where each view is. Views are loaded when they are first shown; the address carries their state.
+// The addresses of the page; each carries the state of its view.
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+
+import type { ComponentType } from "react";
 
 import { Broken, NotFound } from "./Lost.tsx";
 import { Shell } from "./Shell.tsx";
+import { patiently } from "./later.ts";
+import { views } from "./views.ts";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
-const at = <P extends string>(path: P, load: Parameters<typeof lazyRouteComponent>[0]) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load) });
+const at = <P extends keyof typeof views>(path: P) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(() => patiently(views[path] as () => Promise<{ default: ComponentType }>)) });
 
 const tree = root.addChildren([
   createRoute({ getParentRoute: () => root, path: "/", beforeLoad: () => { throw redirect({ to: "/nodes" }); } }),
-  at("/nodes", () => import("../views/nodes/NodeList.tsx")),
-  at("/nodes/$node", () => import("../views/nodes/NodePage.tsx")),
-  at("/graph", () => import("../views/graph/Graph.tsx")),
-  at("/backfills", () => import("../views/backfills/BackfillList.tsx")),
-  at("/backfills/new", () => import("../views/wizard/Wizard.tsx")),
-  at("/backfills/$backfill", () => import("../views/backfills/BackfillPage.tsx")),
-  at("/schedule", () => import("../views/schedule/Schedule.tsx")),
-  at("/fleet", () => import("../views/fleet/Fleet.tsx")),
-  at("/cluster", () => import("../views/cluster/Cluster.tsx")),
-  at("/audit", () => import("../views/cluster/Audit.tsx")),
-  at("/settings", () => import("../views/settings/Settings.tsx")),
+  at("/nodes"), at("/nodes/$node"), at("/graph"), at("/backfills"), at("/backfills/new"), at("/backfills/$backfill"), at("/schedule"), at("/fleet"), at("/cluster"), at("/audit"), at("/settings"),
 ]);
 
 export const router = createRouter({

@@ -1,4 +1,4 @@
-import { Alert, Button, Empty as Nothing, Typography } from "antd";
+import { Alert, Button, Empty as Nothing } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -22,7 +22,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
         problem ? (
           <>
             {problem.errors?.map((e, i) => <div key={i}>{e.field ? <code>{e.field}</code> : null} {e.message}</div>)}
-            <Typography.Text type="secondary" className="mono">{t("request", { id: problem.requestId })}</Typography.Text>
+            <span className="muted mono">{t("request", { id: problem.requestId })}</span>
           </>
         ) : undefined
       }
@@ -34,7 +34,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
 /** An empty place that teaches what would be there, and how it gets there. */
 export function Teach({ title, children, action }: { title: string; children?: ReactNode; action?: ReactNode }) {
   return (
-    <Nothing image={Nothing.PRESENTED_IMAGE_SIMPLE} description={<><Typography.Text strong>{title}</Typography.Text><div className="muted" style={{ maxWidth: 560, margin: "8px auto 0" }}>{children}</div></>}>
+    <Nothing image={Nothing.PRESENTED_IMAGE_SIMPLE} description={<><strong style={{ fontWeight: 600, color: "var(--text)" }}>{title}</strong><div className="muted" style={{ maxWidth: 560, margin: "8px auto 0" }}>{children}</div></>}>
       {action}
     </Nothing>
   );

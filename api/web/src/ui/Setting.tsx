@@ -1,12 +1,13 @@
 // A form for something that has a tag: it is written only if it is still what was read.
 // If somebody was faster, it is shown what they have changed, and nothing is lost.
 import { useQuery, useQueryClient, type QueryKey } from "@tanstack/react-query";
-import { Alert, App, Button, Drawer, Form, Input, Skeleton, Space } from "antd";
+import { Alert, Button, Drawer, Form, Input, Skeleton, Space } from "antd";
 import { useEffect, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { ApiError, newKey } from "../api/client.ts";
 import { Failure } from "./Failure.tsx";
+import { say } from "./say.ts";
 
 /** What was read, as the form has it, with the tag it had. */
 export interface Tagged<F> {
@@ -50,7 +51,6 @@ const shown = (value: unknown) => (value === undefined || value === "" ? "–" :
 
 export function SettingDrawer<F extends object>({ title, close, about, read, fresh, write, labels, children }: Props<F>) {
   const { t } = useTranslation("ui");
-  const { message } = App.useApp();
   const queries = useQueryClient();
   const [form] = Form.useForm<F & { why?: string }>();
   const values = (Form.useWatch([], form) ?? fresh ?? {}) as Partial<F>;
@@ -69,7 +69,7 @@ export function SettingDrawer<F extends object>({ title, close, about, read, fre
     setError(undefined);
     try {
       await write(rest as F, { header: { "Idempotency-Key": newKey(), ...condition(base?.tag) }, query: { why: why || undefined } });
-      void message.success(t("saved"));
+      say("success", t("saved"));
       void queries.invalidateQueries();
       close();
     } catch (failed) {

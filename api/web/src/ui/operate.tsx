@@ -1,10 +1,10 @@
 // Writes: each has one key, with which it is repeated until its outcome is known.
 import { useMutation, useQueryClient, type UseMutationResult } from "@tanstack/react-query";
-import { App } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { newKey } from "../api/client.ts";
 import { explain } from "./Failure.tsx";
+import { say } from "./say.ts";
 
 /**
  * A write that says how it went and makes what is shown fresh. `run` is given the header with
@@ -12,16 +12,15 @@ import { explain } from "./Failure.tsx";
  * to show what went wrong.
  */
 export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string }) => Promise<R>, done?: (result: R, value: V) => string | void, { quiet = false } = {}): UseMutationResult<R, Error, V> {
-  const { notification, message } = App.useApp();
   const { t } = useTranslation("ui");
   const queries = useQueryClient();
   return useMutation<R, Error, V>({
     mutationFn: (value) => run(value, { "Idempotency-Key": newKey() }),
     onSuccess: (result, value) => {
       const said = done?.(result, value);
-      if (said) void message.success(said);
+      if (said) say("success", said);
       void queries.invalidateQueries();
     },
-    onError: (error) => quiet || notification.error({ title: t("failed"), description: explain(error), duration: 0 }),
+    onError: (error) => quiet || say("error", t("failed"), { detail: explain(error), stays: true }),
   });
 }

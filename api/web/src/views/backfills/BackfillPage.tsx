@@ -1,9 +1,10 @@
 // One backfill, or one day of the schedule: where it stands, and everything that is in it.
 import { useParams } from "@tanstack/react-router";
 import { Alert, Button, Skeleton, Tabs } from "antd";
-import { lazy, Suspense, type ReactNode } from "react";
+import { Suspense, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
+import { later } from "../../app/later.ts";
 import type { Schema } from "../../app/api.ts";
 import { choice, useUrl } from "../../app/url.ts";
 import { Failure } from "../../ui/Failure.tsx";
@@ -17,11 +18,11 @@ import { BackfillInstances } from "./Instances.tsx";
 import { StateWord } from "./listColumns.tsx";
 import { Operations } from "./Operations.tsx";
 import { Overview } from "./Overview.tsx";
-import { useBackfill, useSize } from "./read.ts";
+import { useBackfill } from "./read.ts";
 import { Receipt } from "./Receipt.tsx";
 import { RequestView } from "./RequestView.tsx";
 
-const HeatMap = lazy(() => import("../map/HeatMap.tsx"));
+const HeatMap = later(() => import("../map/HeatMap.tsx"));
 
 const tabs = ["overview", "dates", "instances", "map", "failures", "receipt", "operations", "request"] as const;
 const fields = { tab: choice(tabs, "overview") };
@@ -59,7 +60,6 @@ function About({ of: b }: { of: Schema<"BackfillSummary"> }) {
 /** Progress, pace and time left; and what holds it, with what to do about that. */
 function Head({ of: { summary: b, rate } }: { of: Schema<"Backfill"> }) {
   const { t } = useTranslation("backfills");
-  const size = useSize(b.id).data;
   const { counts } = b;
   const percent = counts.total === 0 ? 0 : Math.floor((counts.succeeded / counts.total) * 100);
   const runs = !b.quiet && !b.stopped && !b.paused;
@@ -69,7 +69,7 @@ function Head({ of: { summary: b, rate } }: { of: Schema<"Backfill"> }) {
         <CountsBar counts={counts} style={{ flex: "1 1 240px", height: 12 }} />
         <strong className="nowrap">{t("done", { percent })}</strong>
         <span className="muted nowrap">{t("progress", { done: counts.succeeded.toLocaleString(), total: counts.total.toLocaleString() })}</span>
-        {size ? <span className="muted nowrap">{t("page.nodes", { count: size.nodes })} × {t("page.dates", { count: size.dates })}</span> : null}
+        {b.nodes !== undefined && b.dates !== undefined ? <span className="muted nowrap">{t("page.nodes", { count: b.nodes })} × {t("page.dates", { count: b.dates })}</span> : null}
         <span className="muted nowrap"><Span from={b.createdAt} to={b.quiet ? b.changedAt : undefined} /></span>
         {runs ? <span className="muted nowrap">{t("page.rate", { rate: rate.perSecond.toLocaleString(undefined, { maximumFractionDigits: 1 }) })} · {rate.secondsLeft === undefined ? t("page.unknown") : t("page.left", { left: span(rate.secondsLeft * 1000) })}</span> : null}
       </div>

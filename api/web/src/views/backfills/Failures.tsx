@@ -11,7 +11,6 @@ import { useMay } from "../../app/me.ts";
 import { Failure, Teach } from "../../ui/Failure.tsx";
 import { InstanceLink, NodeLink } from "../../ui/links.tsx";
 import { Steer } from "../../ui/Steer.tsx";
-import { gather } from "./gather.ts";
 
 type Group = Schema<"FailureGroup">;
 type Word = "rerun" | "setToSuccess";
@@ -26,7 +25,7 @@ export function Failures({ backfill }: { backfill: string }) {
   return (
     <div style={{ display: "flex", flexDirection: "column", gap: 12 }}>
       <span className="muted">{t("failures.count", { instances: instances.toLocaleString(), count: groups })}{incomplete ? ` · ${ui("incomplete")}` : ""}</span>
-      {items.map((group) => <GroupCard key={`${group.outcome} ${group.exitCode ?? ""} ${group.cause}`} backfill={backfill} of={group} />)}
+      {items.map((group) => <GroupCard key={group.id ?? "rest"} backfill={backfill} of={group} />)}
     </div>
   );
 }
@@ -38,7 +37,7 @@ function GroupCard({ backfill, of: g }: { backfill: string; of: Group }) {
   const [word, setWord] = useState<Word>();
   const title = g.exitCode === undefined ? g.cause || t("failures.nocause") : g.cause.replace("exit code …", "") || t("failures.exit", { code: g.exitCode });
   const retried = g.retrying === g.instances;
-  const hint = !may ? ui("steer.mayNot") : retried ? t("failures.retrying", { count: g.instances }) : "";
+  const hint = !may ? ui("steer.mayNot") : !g.id ? t("failures.rest") : retried ? t("failures.retrying", { count: g.instances }) : "";
   return (
     <section className="panel" aria-label={title}>
       <div className="row" style={{ justifyContent: "space-between", alignItems: "flex-start", flexWrap: "nowrap" }}>
@@ -55,11 +54,11 @@ function GroupCard({ backfill, of: g }: { backfill: string; of: Group }) {
         <div className="row" style={{ flexWrap: "nowrap" }}>
           <Tooltip title={hint}><Button size="small" type="primary" ghost icon={<RedoOutlined />} disabled={hint !== ""} onClick={() => setWord("rerun")}>{t("failures.rerun")}</Button></Tooltip>
           <Tooltip title={hint}><Button size="small" disabled={hint !== ""} onClick={() => setWord("setToSuccess")}>{t("failures.setToSuccess")}</Button></Tooltip>
-          <Link to="/backfills/$backfill" params={{ backfill }} search={{ tab: "instances", state: "failed", from: g.firstDate, to: g.lastDate, ...(g.nodes <= g.nodeIds.length ? { node: g.nodeIds.map(encodeURIComponent).join(",") } : {}) } as never}>{t("failures.list")}</Link>
+          <Link to="/backfills/$backfill" params={{ backfill }} search={{ tab: "instances", ...(g.id ? { failure: g.id } : { state: "failed", from: g.firstDate, to: g.lastDate }) } as never}>{t("failures.list")}</Link>
         </div>
       </div>
       <Lines of={g} />
-      {word ? <Act word={word} backfill={backfill} of={g} close={() => setWord(undefined)} /> : null}
+      {word && g.id ? <Act word={word} backfill={backfill} failure={g.id} count={g.instances - (g.retrying ?? 0)} close={() => setWord(undefined)} /> : null}
     </section>
   );
 }
@@ -79,23 +78,29 @@ function Lines({ of: g }: { of: Group }) {
   );
 }
 
-/** Does it to those of the group that have failed by now; they are looked up when one asks. */
-function Act({ word, backfill, of: g, close }: { word: Word; backfill: string; of: Group; close: () => void }) {
+/** Does it to those of the group that have failed by then: the coordinator knows which, however many. */
+function Act({ word, backfill, failure, count, close }: { word: Word; backfill: string; failure: string; count: number; close: () => void }) {
   const { t } = useTranslation("backfills");
   const { t: ui } = useTranslation("ui");
-  const [group] = useState(g);
-  const found = useQuery({ queryKey: ["gathered", backfill, group], queryFn: ({ signal }) => gather(backfill, group, signal), staleTime: Infinity, gcTime: 0, refetchInterval: false, placeholderData: undefined });
-  const instances = found.data ?? [];
+  const [meant] = useState(count);
   return (
-    <Steer<Schema<"OperationBatch">>
-      title={ui(`steer.do.${word}`)} close={close} count={instances.length} disabled={instances.length === 0}
-      what={ui(`steer.what.${word}`, { count: instances.length })}
-      run={(why, key, without) => data(api.POST("/v1/instances/operate", { params: { header: key }, body: { operation: word, instances: instances.filter((id) => !without.has(id)), why } }))}
-      said={(r) => ui("steer.said", { what: ui(`steer.do.${word}`), count: r.instances, backfills: backfill })}
+    <Steer<number>
+      title={ui(`steer.do.${word}`)} close={close} what={ui(`steer.what.${word}`, { count: meant })}
+      run={(why, key) => whole({ operation: word, failure: { backfill, failure }, why }, key)}
+      said={(instances) => ui("steer.said", { what: ui(`steer.do.${word}`), count: instances, backfills: backfill })}
     >
-      {found.error ? <Failure error={found.error} retry={() => void found.refetch()} /> : (
-        <Typography.Paragraph type="secondary" role="status">{found.data ? t("failures.found", { found: instances.length.toLocaleString(), count: group.instances.toLocaleString() }) : t("failures.gathering")}</Typography.Paragraph>
-      )}
+      <Typography.Paragraph type="secondary">{t("failures.meant")}</Typography.Paragraph>
     </Steer>
   );
+}
+
+/** One operation takes so many; a large group takes several, each with a key of its own. */
+async function whole(body: Schema<"InstancesOperation">, key: { "Idempotency-Key": string }): Promise<number> {
+  let done = 0;
+  for (let n = 0; ; n++) {
+    const header = n === 0 ? key : { "Idempotency-Key": `${key["Idempotency-Key"]}-${n}` };
+    const result = await data(api.POST("/v1/instances/operate", { params: { header }, body }));
+    done += result.instances;
+    if (!result.more) return done;
+  }
 }

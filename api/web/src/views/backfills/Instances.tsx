@@ -1,5 +1,5 @@
 // All instances of one backfill, with filters in the address.
-import { Button, Checkbox } from "antd";
+import { Button, Checkbox, Tag } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { api, data, type State } from "../../app/api.ts";
@@ -10,14 +10,14 @@ import { InstanceTable } from "../../ui/InstanceTable.tsx";
 import { states } from "../../ui/State.tsx";
 import { FilterDates } from "./Filters.tsx";
 
-const fields = { nodeText: text(), node: list(), state: list<State>(), from: text(), to: text(), agent: list(), myNodes: flag() };
+const fields = { nodeText: text(), node: list(), state: list<State>(), from: text(), to: text(), agent: list(), failure: text(), myNodes: flag() };
 
 export function BackfillInstances({ backfill }: { backfill: string }) {
   const { t } = useTranslation("backfills");
   const { t: ui } = useTranslation("ui");
   const [at, go] = useUrl(fields);
-  const asked = { nodeContains: at.nodeText || undefined, node: at.node, state: at.state, date_from: at.from || undefined, date_to: at.to || undefined, agent: at.agent, myNodes: at.myNodes || undefined, limit: 200 };
-  const some = Boolean(at.nodeText || at.node.length || at.state.length || at.from || at.to || at.agent.length || at.myNodes);
+  const asked = { nodeContains: at.nodeText || undefined, node: at.node, state: at.state, date_from: at.from || undefined, date_to: at.to || undefined, agent: at.agent, failure: at.failure || undefined, myNodes: at.myNodes || undefined, limit: 200 };
+  const some = Boolean(at.nodeText || at.node.length || at.state.length || at.from || at.to || at.agent.length || at.failure || at.myNodes);
   return (
     <>
       <div className="row" role="search" style={{ marginBottom: 4 }}>
@@ -26,8 +26,9 @@ export function BackfillInstances({ backfill }: { backfill: string }) {
         <FilterWords label={t("filter.state")} value={at.state} change={(state) => go({ state })} options={states.map((value) => ({ value, label: ui(`state.${value}`) }))} width={170} />
         <FilterDates label={t("filter.dates")} from={at.from} to={at.to} change={(from, to) => go({ from, to })} />
         <FilterWords free label={ui("column.agent")} value={at.agent} change={(agent) => go({ agent })} options={[]} width={130} />
+        {at.failure ? <Tag closable={{ "aria-label": t("filter.anyFailure") }} onClose={() => go({ failure: "" })}>{t("filter.failure")} <span className="mono">{at.failure}</span></Tag> : null}
         <Checkbox checked={at.myNodes} onChange={(e) => go({ myNodes: e.target.checked })}>{t("filter.myNodes")}</Checkbox>
-        {some ? <Button size="small" type="link" onClick={() => go({ nodeText: "", node: [], state: [], from: "", to: "", agent: [], myNodes: false })}>{ui("clearFilters")}</Button> : null}
+        {some ? <Button size="small" type="link" onClick={() => go({ nodeText: "", node: [], state: [], from: "", to: "", agent: [], failure: "", myNodes: false })}>{ui("clearFilters")}</Button> : null}
       </div>
       <InstanceTable
         queryKey={["instances", backfill, asked]} hide={["backfill"]} empty={<Teach title={t("empty.found")} />} minHeight={240}

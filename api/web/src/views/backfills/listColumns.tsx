@@ -9,7 +9,6 @@ import { CountsBar, StateTag } from "../../ui/State.tsx";
 import { Moment, Span, span } from "../../ui/Time.tsx";
 import type { Column } from "../../ui/VirtualTable.tsx";
 import { Actions } from "./acts.tsx";
-import { useSize, useTimeLeft } from "./read.ts";
 
 export function useColumns(): Column<BackfillSummary>[] {
   const { t } = useTranslation("backfills");
@@ -17,11 +16,11 @@ export function useColumns(): Column<BackfillSummary>[] {
     { key: "name", title: t("column.name"), width: 220, sort: "name", render: (b) => <Two first={<BackfillLink id={b.id}>{b.name}</BackfillLink>} second={<><span className="mono">{b.id}</span> · {b.createdBy}</>} title={b.name} /> },
     { key: "state", title: t("column.state"), width: 132, sort: "state", render: (b) => <Two first={<StateTag state={b.state} />} second={<Held of={b} />} /> },
     { key: "progress", title: t("column.progress"), width: 152, render: (b) => <Progress of={b} /> },
-    { key: "nodes", title: t("column.nodes"), width: 64, render: (b) => <Size id={b.id} what="nodes" /> },
-    { key: "range", title: t("column.range"), width: 160, render: (b) => <Two first={<Size id={b.id} what="range" />} second={<Size id={b.id} what="dates" />} /> },
+    { key: "nodes", title: t("column.nodes"), width: 64, render: (b) => count(b.nodes) },
+    { key: "range", title: t("column.range"), width: 160, render: (b) => <Two first={rangeText(b)} second={b.dates === undefined ? null : t("page.dates", { count: b.dates })} /> },
     { key: "created", title: t("column.created"), width: 124, sort: "created", render: (b) => <Moment at={b.createdAt} relative /> },
     { key: "duration", title: t("column.duration"), width: 88, render: (b) => <Span from={b.createdAt} to={b.quiet ? b.changedAt : undefined} /> },
-    { key: "left", title: t("column.left"), width: 88, render: (b) => <Left of={b} /> },
+    { key: "left", title: t("column.left"), width: 88, render: (b) => (b.secondsLeft === undefined ? count(undefined) : <span className="nowrap">{span(b.secondsLeft * 1000)}</span>) },
     { key: "actions", title: t("column.actions"), width: 116, stays: true, render: (b) => <Actions of={b} /> },
   ], [t]);
 }
@@ -57,17 +56,9 @@ export function Progress({ of: { counts } }: { of: BackfillSummary }) {
   );
 }
 
-function Size({ id, what }: { id: string; what: "nodes" | "dates" | "range" }) {
-  const { t } = useTranslation("backfills");
-  const size = useSize(id).data;
-  if (!size) return <span className="muted">–</span>;
-  return <span className="nowrap">{what === "range" ? rangeText(size.first, size.last) : what === "dates" ? t("page.dates", { count: size.dates }) : size.nodes.toLocaleString()}</span>;
-}
+const count = (n?: number) => <span className={n === undefined ? "muted" : "nowrap"}>{n?.toLocaleString() ?? "–"}</span>;
 
-function Left({ of: b }: { of: BackfillSummary }) {
-  const left = useTimeLeft(b.id, b.state === "running" && !b.quiet && !b.paused && !b.stopped).data;
-  return left === undefined || left === null ? <span className="muted">–</span> : <span className="nowrap">{span(left * 1000)}</span>;
+/** The first and the last date; a year is said once. */
+export function rangeText({ firstDate: first = "–", lastDate: last = first }: BackfillSummary): string {
+  return first === last ? first : `${first} – ${first.slice(0, 4) === last.slice(0, 4) ? last.slice(5) : last}`;
 }
-
-/** Two dates; a year is said once. */
-const rangeText = (first: string, last: string): string => (first === last ? first : `${first} – ${first.slice(0, 4) === last.slice(0, 4) ? last.slice(5) : last}`);

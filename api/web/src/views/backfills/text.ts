@@ -6,7 +6,7 @@ export const en = {
   tab: { submitted: "Submitted", pending: "Pending", instances: "Instances" },
   filter: {
     name: "Backfill name or id", nodeText: "Node name or id", node: "Node ids", by: "Created by", created: "Created", dates: "Dates", state: "State", mine: "Initiated by me", myNodes: "My nodes",
-    group: "Group", from: "from", to: "to",
+    group: "Group", from: "from", to: "to", failure: "Failure", anyFailure: "Whatever it failed of",
   },
   column: {
     name: "Backfill", state: "State", progress: "Progress", nodes: "Nodes", range: "Data timestamps", created: "Created", duration: "Duration", left: "Left", actions: "Actions",
@@ -72,7 +72,7 @@ export const en = {
     none: "Nothing has failed", text: "When instances fail, they are shown here by what they have in common, so that a thousand failures of one cause are one thing to mend.",
     count_one: "{{instances}} instances with one thing in common", count_other: "{{instances}} instances in {{count}} groups", instances_one: "one instance", instances_other: "{{count}} instances", nodes_one: "one node", nodes_other: "{{count}} nodes", dates_one: "one date", dates_other: "{{count}} dates",
     exit: "exit code {{code}}", retrying: "{{count}} of them are tried again by themselves", agents: "Agents", examples: "Examples", more: "and {{count}} more", rerun: "Rerun these", setToSuccess: "Set to success", list: "Show in the list",
-    nocause: "No cause was told", gathering: "Looking for the instances of this group…", found: "{{found}} found that have failed, of {{count}}.", outcome: { queued: "Queued", failed: "Failed", timedOut: "Timed out", lost: "Lost with its agent", stopped: "Stopped", yielded: "Yielded", drained: "Drained", skipped: "Skipped", succeeded: "Succeeded", running: "Running", recalled: "Recalled" },
+    nocause: "No cause was told", meant: "It is done to every instance of this group that has failed by then, and to no other.", rest: "What these failed of is too varied to be one group: choose them in the list.", outcome: { queued: "Queued", failed: "Failed", timedOut: "Timed out", lost: "Lost with its agent", stopped: "Stopped", yielded: "Yielded", drained: "Drained", skipped: "Skipped", succeeded: "Succeeded", running: "Running", recalled: "Recalled" },
   },
   receipt: {
     by: "A row for each", node: "Node", date: "Date", nodeAndDate: "Node and date", reasons: "Where the rest is, and why", export: "Export as CSV", exportHint: "What is loaded, {{count}} rows", cli: "All of it, in a terminal",
@@ -95,7 +95,7 @@ export const zh: Same<typeof en> = {
   tab: { submitted: "已提交", pending: "待运行", instances: "实例" },
   filter: {
     name: "补数据名称或 ID", nodeText: "节点名称或 ID", node: "节点 ID", by: "创建人", created: "创建日期", dates: "业务日期", state: "状态", mine: "我发起的", myNodes: "我的节点",
-    group: "分组", from: "起", to: "止",
+    group: "分组", from: "起", to: "止", failure: "失败分组", anyFailure: "不限失败分组",
   },
   column: {
     name: "补数据", state: "状态", progress: "进度", nodes: "节点数", range: "业务日期", created: "创建时间", duration: "时长", left: "剩余", actions: "操作",
@@ -161,7 +161,7 @@ export const zh: Same<typeof en> = {
     none: "没有失败", text: "实例失败后按共同原因归类显示在这里：同一原因的一千个失败只需处理一次。",
     count_one: "{{instances}} 个实例原因相同", count_other: "{{count}} 组共 {{instances}} 个实例", instances_one: "1 个实例", instances_other: "{{count}} 个实例", nodes_one: "1 个节点", nodes_other: "{{count}} 个节点", dates_one: "1 个业务日期", dates_other: "{{count}} 个业务日期",
     exit: "退出码 {{code}}", retrying: "其中 {{count}} 个会自动重试", agents: "执行机", examples: "示例", more: "另有 {{count}} 个", rerun: "重跑这些", setToSuccess: "置成功", list: "在列表中查看",
-    nocause: "未给出原因", gathering: "正在查找该组的实例…", found: "{{count}} 个中找到 {{found}} 个失败实例。", outcome: { queued: "已排队", failed: "失败", timedOut: "超时", lost: "随执行机丢失", stopped: "已终止", yielded: "已让出", drained: "已排空", skipped: "已跳过", succeeded: "成功", running: "运行中", recalled: "已召回" },
+    nocause: "未给出原因", meant: "对届时该组中全部已失败的实例执行，不涉及其他实例。", rest: "这些失败的原因过于分散，无法作为一组：请在列表中选择。", outcome: { queued: "已排队", failed: "失败", timedOut: "超时", lost: "随执行机丢失", stopped: "已终止", yielded: "已让出", drained: "已排空", skipped: "已跳过", succeeded: "成功", running: "运行中", recalled: "已召回" },
   },
   receipt: {
     by: "每行一个", node: "节点", date: "日期", nodeAndDate: "节点与日期", reasons: "其余在哪里、为什么", export: "导出 CSV", exportHint: "已加载的 {{count}} 行", cli: "在终端中获取全部",

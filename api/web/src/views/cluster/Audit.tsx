@@ -1,4 +1,5 @@
-import { Button, Input, Space } from "antd";
+import { Button, DatePicker, Space } from "antd";
+import dayjs from "dayjs";
 import { useTranslation } from "react-i18next";
 
 import { useMay, useMe } from "../../app/me.ts";
@@ -18,8 +19,12 @@ const filters = ["actor", "operation", "target", "code", "contains"] as const;
 const fields = { actor: text(), operation: text(), target: text(), code: text(), contains: text(), from: text(), to: text(), record: number(0) };
 const none = { actor: "", operation: "", target: "", code: "", contains: "", from: "", to: "" };
 
-/** A moment as a field of the browser has it, in its zone, for the API. */
-const moment = (local: string) => (local && !Number.isNaN(Date.parse(local)) ? new Date(local).toISOString() : undefined);
+/** How a moment stands in the address, in the zone of the browser, and how it is shown. */
+const local = "YYYY-MM-DDTHH:mm";
+const form = "YYYY-MM-DD HH:mm";
+
+/** The same for the API. */
+const moment = (said: string) => (said && !Number.isNaN(Date.parse(said)) ? new Date(said).toISOString() : undefined);
 
 export default function Audit() {
   const { t } = useTranslation("cluster");
@@ -40,9 +45,10 @@ function Records() {
     <Space orientation="vertical" style={{ width: "100%" }}>
       <div className="row">
         {filters.map((name) => <FilterText key={name} label={t(`audit.${name}`)} value={at[name]} change={(value) => go({ [name]: value })} width={160} />)}
-        {(["from", "to"] as const).map((name) => (
-          <label key={name} className="row" style={{ gap: 4 }}><span className="muted">{t(`audit.${name}`)}</span><Input type="datetime-local" value={at[name]} onChange={(e) => go({ [name]: e.target.value })} style={{ width: 190 }} /></label>
-        ))}
+        <DatePicker.RangePicker
+          showTime={{ format: "HH:mm" }} format={form} allowEmpty={[true, true]} aria-label={t("audit.when")} placeholder={[t("audit.from"), t("audit.to")]} style={{ width: 300 }}
+          value={[at.from ? dayjs(at.from) : null, at.to ? dayjs(at.to) : null]} onChange={(range) => go({ from: range?.[0]?.format(local) ?? "", to: range?.[1]?.format(local) ?? "" })}
+        />
         {filtered ? <Button type="text" onClick={() => go(none)}>{u("clearFilters")}</Button> : null}
         <AuditExport query={query} />
       </div>

@@ -8,6 +8,7 @@ import { api, data, type Schema } from "../../app/api.ts";
 import { useEvents } from "../../app/live.ts";
 import { Failure } from "../../ui/Failure.tsx";
 import { Page } from "../../ui/Page.tsx";
+import { Backup } from "./Backup.tsx";
 import { Moment } from "../../ui/Time.tsx";
 import { Members } from "./Members.tsx";
 
@@ -18,7 +19,7 @@ export default function ClusterView() {
   // How far each has come has no event; it is asked for anew.
   const cluster = useQuery({ queryKey: ["cluster", "standing"], queryFn: () => data(api.GET("/v1/cluster", { params: { query: { standing: true } } })), refetchInterval: 3_000 });
   return (
-    <Page title={t("title")}>
+    <Page title={t("title")} extra={cluster.data ? <Backup name={cluster.data.today} /> : null}>
       {cluster.error ? <Failure error={cluster.error} retry={() => void cluster.refetch()} /> : null}
       {cluster.data ? (
         <Space orientation="vertical" size="middle" style={{ width: "100%" }}>

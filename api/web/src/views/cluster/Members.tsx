@@ -1,11 +1,12 @@
 import { CrownFilled, DisconnectOutlined } from "@ant-design/icons";
-import { Modal, Table, Tag, Tooltip } from "antd";
+import { Checkbox, Modal, Table, Tag, Tooltip } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { api, data, type Schema } from "../../app/api.ts";
 import { Act } from "../../ui/Act.tsx";
 import { useWrite } from "../../ui/operate.tsx";
+import { Steer } from "../../ui/Steer.tsx";
 import { Moment } from "../../ui/Time.tsx";
 
 type Server = Schema<"ClusterServer">;
@@ -23,6 +24,8 @@ export function Members({ cluster }: { cluster: Schema<"Cluster"> }) {
   const { t } = useTranslation("cluster");
   const { t: u } = useTranslation("ui");
   const [to, setTo] = useState("");
+  const [gone, setGone] = useState("");
+  const voters = cluster.servers.filter((s) => s.role !== "nonVoter").length;
   const transfer = useWrite(
     (id: string, header) => data(api.POST("/v1/cluster/transfer", { params: { header }, body: { to: id } })),
     ({ leader }) => { setTo(""); return leader ? t("member.transferred", { id: leader }) : t("member.transferredUnknown"); },
@@ -41,13 +44,32 @@ export function Members({ cluster }: { cluster: Schema<"Cluster"> }) {
           { title: t("member.snapshot"), render: (_, s) => (s.standing?.snapshotIndex ? <span className="nowrap">{bytes(s.standing.snapshotBytes)} · <Moment at={s.standing.snapshotAt} relative /></span> : <span className="muted">{t("member.none")}</span>) },
           { title: t("member.attempts"), align: "right", render: (_, s) => bytes(s.standing?.attemptLogBytes) },
           { title: t("member.disk"), align: "right", render: (_, s) => bytes(s.standing?.diskFree) },
-          { title: t("member.version"), render: (_, s) => s.version ?? "–" },
-          { key: "act", width: 130, render: (_, s) => <Act may="transferLeadership" size="small" why={s.role === "leader" ? t("member.isLeader") : s.role === "nonVoter" ? t("member.notVoter") : undefined} onClick={() => setTo(s.id)} aria-label={t("member.transferTitle", { id: s.id })}>{t("member.transfer")}</Act> },
+          { title: t("member.version"), render: (_, s) => <>{s.version ?? "–"}{s.standing?.behaviour ? <span className="muted nowrap"> · {t("fact.rules", { n: s.standing.behaviour })}</span> : null}</> },
+          { key: "act", width: 210, render: (_, s) => <span className="row" style={{ flexWrap: "nowrap", gap: 6 }}><Act may="transferLeadership" size="small" why={s.role === "leader" ? t("member.isLeader") : s.role === "nonVoter" ? t("member.notVoter") : undefined} onClick={() => setTo(s.id)} aria-label={t("member.transferTitle", { id: s.id })}>{t("member.transfer")}</Act><Act may="removeServer" size="small" danger why={s.role !== "nonVoter" && voters === 1 ? t("member.onlyVoter") : undefined} onClick={() => setGone(s.id)} aria-label={t("member.removeTitle", { id: s.id })}>{t("member.remove")}</Act></span> },
         ]}
       />
       <Modal open={to !== ""} title={t("member.transferTitle", { id: to })} okText={t("member.transfer")} cancelText={u("cancel")} confirmLoading={transfer.isPending} onOk={() => transfer.mutate(to)} onCancel={() => setTo("")}>
         {t("member.transferText")}
       </Modal>
+      {gone ? <Remove server={gone} voters={voters} leads={cluster.leader === gone} votes={cluster.servers.some((s) => s.id === gone && s.role !== "nonVoter")} close={() => setGone("")} /> : null}
     </>
+  );
+}
+
+/** Takes a coordinator out, after having said what that leaves. */
+function Remove({ server, voters, leads, votes, close }: { server: string; voters: number; leads: boolean; votes: boolean; close: () => void }) {
+  const { t } = useTranslation("cluster");
+  const [force, setForce] = useState(false);
+  const left = voters - (votes ? 1 : 0);
+  const spare = left - (Math.floor(left / 2) + 1);
+  return (
+    <Steer<Schema<"Removal">>
+      title={t("member.removeTitle", { id: server })} danger close={close}
+      what={<>{t("member.removeText")} {t(`member.leaves`, { count: left })} {t("member.spare", { count: spare })}{leads ? ` ${t("member.handsOver")}` : ""}</>}
+      run={(why, header) => data(api.DELETE("/v1/cluster/servers/{id}", { params: { path: { id: server }, query: { why, force: force || undefined }, header } }))}
+      said={() => t("member.removed", { id: server })}
+    >
+      <Checkbox checked={force} onChange={(e) => setForce(e.target.checked)} style={{ marginBottom: 12 }}>{t("member.force")}</Checkbox>
+    </Steer>
   );
 }

@@ -1,4 +1,4 @@
-import { EditOutlined, PlusOutlined, WarningFilled } from "@ant-design/icons";
+import { CloseOutlined, EditOutlined, PlusOutlined, WarningFilled } from "@ant-design/icons";
 import { Link } from "@tanstack/react-router";
 import { Alert, Skeleton, Space, Table, Tag, Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
@@ -11,7 +11,7 @@ import { GroupForm } from "./GroupForm.tsx";
 import { useGroups, type Group } from "./groups.ts";
 import { StartAgent } from "./StartAgent.tsx";
 
-const fields = { group: text(), new: flag() };
+const fields = { group: text(), new: flag(), show: text() };
 
 export function Groups() {
   const { t } = useTranslation("fleet");
@@ -20,13 +20,17 @@ export function Groups() {
   if (groups.error && !groups.data) return <Failure error={groups.error} retry={() => void groups.refetch()} />;
   if (!groups.data) return <Skeleton active />;
   const close = () => go({ group: "", new: false });
+  const shown = groups.data.filter((g) => !at.show || g.name === at.show);
   const unserved = groups.data.filter((g) => g.unserved);
   return (
     <Space orientation="vertical" style={{ width: "100%" }}>
       {unserved.map((g) => <Alert key={g.name} type="warning" showIcon title={`${g.name}: ${t("group.unserved", { name: g.name })}`} />)}
-      <div className="row" style={{ justifyContent: "flex-end" }}><Act may="putResourceGroup" icon={<PlusOutlined />} onClick={() => go({ new: true }, true)}>{t("group.create")}</Act></div>
+      <div className="row">
+        {at.show ? <Tag closable onClose={() => go({ show: "" })} closeIcon={<CloseOutlined aria-label={t("group.showAll")} />}>{t("group.only", { name: at.show })}</Tag> : null}
+        <span style={{ flex: 1 }} /><Act may="putResourceGroup" icon={<PlusOutlined />} onClick={() => go({ new: true }, true)}>{t("group.create")}</Act>
+      </div>
       <Table<Group>
-        size="small" rowKey="name" pagination={false} dataSource={groups.data} aria-label={t("tab.groups")} scroll={{ x: 860 }}
+        size="small" rowKey="name" pagination={false} dataSource={shown} aria-label={t("tab.groups")} scroll={{ x: 860 }}
         locale={{ emptyText: <Teach title={t("group.none0")}>{t("group.teach")}<StartAgent /></Teach> }}
         columns={[
           { title: t("group.name"), dataIndex: "name", width: 200, render: (name: string, g) => <><strong>{name}</strong>{g.unserved ? <Tooltip title={t("group.unserved", { name })}><WarningFilled style={{ color: "var(--state-waitingTime)", marginInlineStart: 6 }} aria-label={t("group.unserved", { name })} /></Tooltip> : null}<div className="muted">{g.description}</div></> },

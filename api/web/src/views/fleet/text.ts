@@ -11,6 +11,7 @@ export const en = {
   },
   agents_one: "{{count}} agent", agents_other: "{{count}} agents",
   group: {
+    only: "Only group {{name}}", showAll: "Show all groups",
     name: "Resource group", kind: "Kind", use: "Slots in use", queue: "Queue by priority", agents: "Agents", limits: "Limits", edit: "Edit {{name}}", create: "New group",
     used: "{{used}} of {{slots}} in use: schedule {{auto}}, backfills {{backfills}}",
     auto: "Schedule", backfills: "Backfills", free: "Free",
@@ -67,6 +68,7 @@ export const zh: Same<typeof en> = {
   },
   agents_one: "{{count}} 台执行机", agents_other: "{{count}} 台执行机",
   group: {
+    only: "仅资源组 {{name}}", showAll: "显示全部资源组",
     name: "资源组", kind: "类型", use: "槽位使用", queue: "按优先级排队", agents: "执行机", limits: "限制", edit: "编辑 {{name}}", create: "新建资源组",
     used: "共 {{slots}} 个槽位，已用 {{used}}：周期调度 {{auto}}，补数据 {{backfills}}",
     auto: "周期调度", backfills: "补数据", free: "空闲",

@@ -1,6 +1,6 @@
 import { AimOutlined, DownloadOutlined, ZoomInOutlined, ZoomOutOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { AutoComplete, Button, Select, Space, Tag, Tooltip } from "antd";
+import { AutoComplete, Button, Dropdown, Select, Space, Tag, Tooltip } from "antd";
 import { useMemo, useState, type RefObject } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -9,18 +9,21 @@ import { useUrl } from "../../app/url.ts";
 import { FilterWords } from "../../ui/filters.tsx";
 import { address } from "./address.ts";
 import type { Board } from "./board.ts";
+import type { Form } from "./messages.ts";
 import { groupings, type Model } from "./model.ts";
 import { usePlanDates, usePlans } from "./useStates.ts";
+
+const forms: readonly Form[] = ["png", "svg"];
 
 export function Toolbar({ model, jump, board }: { model: Model | undefined; jump: (id: string) => void; board: RefObject<Board | null> }) {
   const { t } = useTranslation("graph");
   const [at, go] = useUrl(address);
   const values = (of: "owner" | "workspace") => [...new Set([...at[of], ...(model?.nodes.map((n) => n[of] ?? "") ?? [])])].filter(Boolean).sort().map((value) => ({ value, label: value }));
-  const save = async () => {
-    const blob = await board.current?.painter.export();
+  const save = async (form: Form) => {
+    const blob = await board.current?.painter.export(form);
     if (!blob) return;
     const url = URL.createObjectURL(blob);
-    Object.assign(document.createElement("a"), { href: url, download: "graph.png" }).click();
+    Object.assign(document.createElement("a"), { href: url, download: `graph.${form}` }).click();
     URL.revokeObjectURL(url);
   };
   return (
@@ -36,7 +39,9 @@ export function Toolbar({ model, jump, board }: { model: Model | undefined; jump
           <Tooltip title={t("closer")}><Button icon={<ZoomInOutlined />} aria-label={t("closer")} onClick={() => board.current?.by(1.5)} /></Tooltip>
           <Tooltip title={t("further")}><Button icon={<ZoomOutOutlined />} aria-label={t("further")} onClick={() => board.current?.by(1 / 1.5)} /></Tooltip>
           <Tooltip title={t("fit")}><Button icon={<AimOutlined />} aria-label={t("fit")} onClick={() => board.current?.fit()} /></Tooltip>
-          <Tooltip title={t("export")}><Button icon={<DownloadOutlined />} aria-label={t("export")} onClick={() => void save()} disabled={!model?.nodes.length} /></Tooltip>
+          <Dropdown trigger={["click"]} disabled={!model?.nodes.length} menu={{ items: forms.map((form) => ({ key: form, label: t(`exportAs.${form}`), onClick: () => void save(form) })) }}>
+            <Button icon={<DownloadOutlined />} aria-label={t("export")} />
+          </Dropdown>
         </Space.Compact>
       </div>
       {at.node.length ? (

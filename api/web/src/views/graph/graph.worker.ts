@@ -2,6 +2,7 @@
 import { layout, type Layout } from "./layout.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { paint, type Scene, type Transform } from "./paint.ts";
+import { svg } from "./svg.ts";
 
 // The types of a worker and those of a page cannot be had at once.
 const say = (message: FromWorker, transfer: Transferable[] = []) => (postMessage as (message: FromWorker, transfer: Transferable[]) => void)(message, transfer);
@@ -27,6 +28,12 @@ function whole(): OffscreenCanvas {
   return drawn({ x: 40 * k, y: 40 * k, k }, width * k, height * k, 1);
 }
 
+async function drawing(): Promise<Blob> {
+  const pen = new OffscreenCanvas(1, 1).getContext("2d");
+  const { ink } = scene;
+  return pen && ink ? svg({ ...scene, ink }, pen) : new Blob();
+}
+
 onmessage = ({ data: message }: MessageEvent<ToWorker>) => {
   const start = performance.now();
   switch (message.kind) {
@@ -47,6 +54,6 @@ onmessage = ({ data: message }: MessageEvent<ToWorker>) => {
       break;
     }
     case "export":
-      void whole().convertToBlob({ type: "image/png" }).then((blob) => say({ kind: "exported", blob }));
+      void (message.form === "svg" ? drawing() : whole().convertToBlob({ type: "image/png" })).then((blob) => say({ kind: "exported", blob }));
   }
 };

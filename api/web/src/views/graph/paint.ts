@@ -228,7 +228,8 @@ function words(pen: Pen, { faces, ink }: Scene, v: number, x: number, y: number,
 
 const lengths = new Map<string, string>();
 
-function shortened(pen: Pen, text: string, room: number): string {
+/** A text that fits, measured in the pen's font. */
+export function shortened(pen: Pen, text: string, room: number): string {
   const key = `${pen.font}|${room}|${text}`;
   let short = lengths.get(key);
   if (short === undefined) {

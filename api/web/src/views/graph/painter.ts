@@ -1,6 +1,6 @@
 // The page's side of the worker: one drawing at a time is asked for, the newest.
 import type { Layout } from "./layout.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { Form, FromWorker, ToWorker } from "./messages.ts";
 import type { Scene, Transform } from "./paint.ts";
 import type { Groups, Model } from "./model.ts";
 
@@ -58,8 +58,8 @@ export class Painter {
     this.say({ kind: "paint", what: "overview", transform: { x: (width - layout.width * k) / 2, y: (height - layout.height * k) / 2, k }, width, height, dots: devicePixelRatio });
   }
 
-  export(): Promise<Blob> {
-    this.say({ kind: "export" });
+  export(form: Form): Promise<Blob> {
+    this.say({ kind: "export", form });
     return new Promise((done) => this.exporting.push(done));
   }
 

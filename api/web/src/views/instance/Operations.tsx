@@ -31,7 +31,9 @@ export function Operations({ detail }: { detail: Detail }) {
     <div className="row" role="toolbar" aria-label={t("operate.title")} style={{ marginBottom: 4, gap: 6 }}>
       {deeds.map((d) => {
         const chance = detail.operations?.find((o) => o.operation === operationOf(d));
-        const why = !may ? t("operate.mayNot") : chance && !chance.possible ? t("operate.cannot", { why: chance.why ?? "" }) : undefined;
+        // A coordinator that is older than the page says it in English only.
+        const obstacle = chance?.code ? t(`operate.obstacle.${chance.code}`, { agent: chance.agent }) : chance?.why;
+        const why = !may ? t("operate.mayNot") : chance && !chance.possible ? t("operate.cannot", { why: obstacle }) : undefined;
         return (
           <Tooltip key={d} title={why ?? t(`operate.about.${d}`)} trigger={["hover", "focus"]}>
             <Button size="small" danger={d === "stop" && !why} aria-disabled={Boolean(why)} aria-description={why} className={why ? "grey" : undefined} onClick={() => !why && setDeed(d)}>{t(`operate.${d}`)}</Button>

@@ -92,7 +92,7 @@ function Branch({ instance, above, deep = true }: { instance: Instance; above: s
 function Said({ detail, instance }: { detail?: Detail; instance: Instance }) {
   const { t, i18n } = useTranslation("instance");
   const r = detail?.reason;
-  if (!r) return detail || instance.state === "failed" || instance.state === "running" ? <span>{deed(t, instance)}</span> : null;
+  if (!r) return detail || instance.state === "failed" || instance.state === "running" ? <><span>{deed(t, instance)}</span>{instance.state === "running" && instance.agent ? <AgentLink id={instance.agent} /> : null}</> : null;
   return (
     <>
       <Tag style={{ margin: 0 }}>{t(`reason.${r.code}`)}</Tag>
@@ -102,13 +102,19 @@ function Said({ detail, instance }: { detail?: Detail; instance: Instance }) {
   );
 }
 
+function AgentLink({ id }: { id: string }) {
+  const { t } = useTranslation("instance");
+  return <Link to="/fleet" search={{ tab: "agents", agent: id } as never}>{t("why.agent", { agent: id })}</Link>;
+}
+
 function Holds({ reason: r, own }: { reason: Schema<"Reason">; own: string }) {
   const { t } = useTranslation("instance");
   return (
     <>
       {r.until ? <span className="muted">{t("why.until")} <Moment at={r.until} /></span> : null}
       {r.backfill && (r.backfill !== own || ["paused", "stopped", "halted", "window", "maxRunning"].includes(r.code)) ? <BackfillLink id={r.backfill}>{t("why.backfill", { id: r.backfill })}</BackfillLink> : null}
-      {r.resourceGroup ? <Link to="/fleet">{t("why.group", { group: r.resourceGroup })}</Link> : null}
+      {r.resourceGroup ? <Link to="/fleet" search={{ show: r.resourceGroup } as never}>{t("why.group", { group: r.resourceGroup })}</Link> : null}
+      {r.agent ? <AgentLink id={r.agent} /> : null}
     </>
   );
 }

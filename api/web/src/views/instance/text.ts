@@ -24,7 +24,7 @@ export const en = {
     tree: "What it waits for", name: "{{id}} ({{node}} of {{date}})", sentence: "{{name}} {{what}}.", waits: "{{name}} waits: {{what}}.", held: "{{name}} is held: {{what}}.",
     inTheEnd: "In the end because {{name}} {{what}}.", go: "Go to {{id}}", failed: "has failed", failedAll: "has failed at all of its {{count}} attempts", runs: "runs", runsAt: "runs at agent {{agent}}",
     for: " for {{span}}", set: "was set to success", dry: "has succeeded without running ({{reason}})", succeeded: "has succeeded", after: " after {{span}}", soon: "may start at any moment",
-    above: "shown above", fold: "Fold {{name}}", unfold: "Unfold {{name}}", until: "until", backfill: "Backfill {{id}}", group: "Resource group {{group}}", stderr: "The end of stderr", log: "Whole log",
+    above: "shown above", fold: "Fold {{name}}", unfold: "Unfold {{name}}", until: "until", backfill: "Backfill {{id}}", group: "Resource group {{group}}", agent: "Agent {{agent}}", stderr: "The end of stderr", log: "Whole log",
     more_one: "…and 1 more like it", more_other: "…and {{count}} more like it", atLeast_one: "…and at least 1 more like it", atLeast_other: "…and at least {{count}} more like it",
     slots: "Resource group {{group}} uses {{used}} of its {{slots}} slots, backfills {{backfills}} of them", waiting: "{{count}} wait for one", holds_one: "has 1 of them since", holds_other: "has {{count}} of them since",
     stopping: "is being stopped", marks: "What people did",
@@ -42,7 +42,7 @@ export const en = {
   },
   log: {
     none: "There is no log yet", noneHint: "Its lines are shown here as soon as it starts, as they are written.", attempt: "Attempt", newest: "newest", follow: "Follow", times: "Times", wrap: "Wrap lines",
-    toStart: "To the start", toEnd: "To the end", copy: "Copy the lines", copyHint: "Copies the lines that are loaded; download has all", copied_one: "1 line copied", copied_other: "{{count}} lines copied",
+    toStart: "To the start", toEnd: "To the end", toError: "To the first error", noError: "No line looks like an error", copy: "Copy the lines", copyHint: "Copies the lines that are loaded; download has all", copied_one: "1 line copied", copied_other: "{{count}} lines copied",
     noCopy: "The browser does not allow copying here. Download the log instead.", download: "Download", find: "Search the whole log", regex: "Regular expression", exact: "Match case",
     label: "Log of {{id}}, attempt {{attempt}}", held_one: "1 line loaded of {{size}}", held_other: "{{lines}} lines loaded of {{size}}", fromPart: "from {{part}} % on",
     phase: { loading: "Loading", part: "Part of it", following: "Live", broken: "Connection broken, trying again", complete: "Complete" },
@@ -67,6 +67,12 @@ export const en = {
       removeUpstream: "It no longer waits for one of its upstreams.", setPriority: "Its place in the line for slots.",
     },
     highest: "8, the highest", lowest: "1, the lowest",
+    obstacle: {
+      runs: "it runs: stop it first, or wait for its end", runsAlready: "it runs already", frozen: "it is frozen: unfreeze it first", notFrozen: "it is not frozen",
+      notFailed: "it waits: only what has failed can be set to success", waitsAlready: "it waits to run already", failed: "it has failed: run it again first",
+      succeeded: "it has succeeded: run it again first", stopping: "it is being stopped: wait for its end", noUpstream: "it waits for no upstream",
+      queuedAtAgent: "it is queued at agent {{agent}} and starts as soon as a slot is free there: stop or freeze it first, or wait for its end",
+    },
   },
 };
 
@@ -91,7 +97,7 @@ export const zh: Same<typeof en> = {
   why: {
     tree: "等待的对象", name: "{{id}}（{{node}}，{{date}}）", sentence: "{{name}}{{what}}。", waits: "{{name}}正在等待：{{what}}。", held: "{{name}}被挂起：{{what}}。", inTheEnd: "根本原因：{{name}}{{what}}。", go: "前往 {{id}}",
     failed: "已失败", failedAll: "{{count}} 次运行全部失败", runs: "正在运行", runsAt: "正在执行机 {{agent}} 上运行", for: "，已 {{span}}", set: "已置成功", dry: "未实际运行即成功（{{reason}}）", succeeded: "已成功", after: "，耗时 {{span}}",
-    soon: "随时可能开始", above: "见上文", fold: "收起 {{name}}", unfold: "展开 {{name}}", until: "直到", backfill: "补数据 {{id}}", group: "资源组 {{group}}", stderr: "stderr 末尾", log: "完整日志",
+    soon: "随时可能开始", above: "见上文", fold: "收起 {{name}}", unfold: "展开 {{name}}", until: "直到", backfill: "补数据 {{id}}", group: "资源组 {{group}}", agent: "执行机 {{agent}}", stderr: "stderr 末尾", log: "完整日志",
     more_one: "……另有 {{count}} 个类似", more_other: "……另有 {{count}} 个类似", atLeast_one: "……另有至少 {{count}} 个类似", atLeast_other: "……另有至少 {{count}} 个类似",
     slots: "资源组 {{group}} 已用 {{used}}/{{slots}} 个槽位，其中补数据占 {{backfills}} 个", waiting: "{{count}} 个在等待", holds_one: "占用 {{count}} 个，自", holds_other: "占用 {{count}} 个，自", stopping: "正在终止", marks: "人工操作记录",
   },
@@ -105,7 +111,7 @@ export const zh: Same<typeof en> = {
     expression: "表达式", environment: "环境变量", environmentHint: "仅显示名称，值可能是机密。", noEnvironment: "该节点未设置环境变量。",
   },
   log: {
-    none: "暂无日志", noneHint: "实例启动后，日志会随写入实时显示在这里。", attempt: "运行记录", newest: "最新", follow: "跟随", times: "时间", wrap: "自动换行", toStart: "到开头", toEnd: "到末尾", copy: "复制日志行",
+    none: "暂无日志", noneHint: "实例启动后，日志会随写入实时显示在这里。", attempt: "运行记录", newest: "最新", follow: "跟随", times: "时间", wrap: "自动换行", toStart: "到开头", toEnd: "到末尾", toError: "到第一个错误", noError: "没有疑似错误的行", copy: "复制日志行",
     copyHint: "复制已加载的行，下载可得到全部", copied_one: "已复制 {{count}} 行", copied_other: "已复制 {{count}} 行", noCopy: "浏览器不允许在此复制，请改用下载。", download: "下载", find: "搜索整个日志", regex: "正则表达式", exact: "区分大小写",
     label: "{{id}} 第 {{attempt}} 次运行的日志", held_one: "已加载 {{lines}} 行，日志共 {{size}}", held_other: "已加载 {{lines}} 行，日志共 {{size}}", fromPart: "从 {{part}} % 处起",
     phase: { loading: "加载中", part: "部分", following: "实时", broken: "连接断开，正在重试", complete: "完整" },
@@ -125,5 +131,10 @@ export const zh: Same<typeof en> = {
       freeze: "挂起该实例及其下游，直到解冻。", unfreeze: "让其继续。若冻结期间本可开始，则置为失败，需要重跑。", forceRun: "不等待上游、分组前一日期、到期时间和执行时段，启动一次。仍需要槽位。", removeUpstream: "不再等待它的一个上游。", setPriority: "调整在资源队列中的位置。",
     },
     highest: "8，最高", lowest: "1，最低",
+    obstacle: {
+      runs: "实例正在运行，请先终止或等待其结束", runsAlready: "实例已在运行", frozen: "实例已冻结，请先解冻", notFrozen: "实例未冻结", notFailed: "实例在等待，只有失败的实例可以置成功",
+      waitsAlready: "实例已在等待运行", failed: "实例已失败，请先重跑", succeeded: "实例已成功，请先重跑", stopping: "实例正在终止，请等待其结束", noUpstream: "实例没有等待任何上游",
+      queuedAtAgent: "实例在执行机 {{agent}} 上排队，有空闲槽位即开始，请先终止或冻结，或等待其结束",
+    },
   },
 };

@@ -2,12 +2,13 @@
 // the screen, in no more cells than can be seen; until that is there, what was there is shown scaled.
 import { AimOutlined, TableOutlined, ZoomInOutlined, ZoomOutOutlined } from "@ant-design/icons";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { App, AutoComplete, Button, Space, Tooltip } from "antd";
+import { AutoComplete, Button, Space, Tooltip } from "antd";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { text, useInstanceDrawer, useUrl } from "../../app/url.ts";
 import { explain, Failure } from "../../ui/Failure.tsx";
+import { say } from "../../ui/say.ts";
 import type { Cell } from "./draw.ts";
 import { Legend } from "./Legend.tsx";
 import { MapCanvas } from "./MapCanvas.tsx";
@@ -28,7 +29,6 @@ export default function HeatMap({ backfill }: { backfill: string }) {
 
 function Shown({ backfill, nodes, dates }: { backfill: string; nodes: number; dates: number }) {
   const { t } = useTranslation("map");
-  const { message } = App.useApp();
   const navigate = useNavigate();
   const [, openInstance] = useInstanceDrawer();
   const all = useMemo(() => ({ nodes, dates }), [nodes, dates]);
@@ -52,8 +52,8 @@ function Shown({ backfill, nodes, dates }: { backfill: string; nodes: number; da
     const node = picture.map.rowNodes[picture.rowOf(cell.node)] ?? "";
     const date = picture.map.columnDates[picture.columnOf(cell.date)] ?? "";
     instanceAt(backfill, node, date).then(
-      (id) => void (id ? openInstance(id) : message.info(t("gone"))),
-      (error: unknown) => void message.error(explain(error)),
+      (id) => (id ? openInstance(id) : say("info", t("gone"))),
+      (error: unknown) => say("error", explain(error)),
     );
   };
   const openNode = (n: number) => {

@@ -12,7 +12,7 @@ import { Failure } from "../../ui/Failure.tsx";
 import { stateColor, states } from "../../ui/State.tsx";
 import { Calendar, sign, type Covered } from "./Calendar.tsx";
 import { between, ranges } from "./dates.ts";
-import { useWizard } from "./modes.tsx";
+import { useWizard } from "./modes.ts";
 
 const fields = { year: number(0) };
 

@@ -1,10 +1,11 @@
-import { App, Button, Segmented } from "antd";
+import { Button, Segmented } from "antd";
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { Node } from "../../app/api.ts";
 import { choice, useUrl } from "../../app/url.ts";
 import { Code } from "../../ui/Code.tsx";
+import { say } from "../../ui/say.ts";
 import { yaml } from "../../ui/yaml.ts";
 
 const forms = ["yaml", "json"] as const;
@@ -12,10 +13,9 @@ const fields = { form: choice(forms, "yaml") };
 
 export function Definition({ node }: { node: Node }) {
   const { t } = useTranslation("nodes");
-  const { message } = App.useApp();
   const [{ form }, go] = useUrl(fields);
   const text = useMemo(() => (form === "yaml" ? yaml(node) : JSON.stringify(node, null, 2)), [node, form]);
-  const copy = () => void navigator.clipboard.writeText(text).then(() => message.success(t("definition.copied")));
+  const copy = () => void navigator.clipboard.writeText(text).then(() => say("success", t("definition.copied")));
   return (
     <div style={{ overflow: "auto", paddingBottom: 16 }}>
       <div className="row" style={{ marginBottom: 12 }}>

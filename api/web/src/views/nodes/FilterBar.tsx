@@ -12,7 +12,7 @@ import { types } from "./types.ts";
 const as = (words: readonly string[]) => words.map((value) => ({ value, label: value }));
 
 /** What is set less often is under "More filters", which is open where any of it is set. */
-export function FilterBar({ at, go, seen }: { at: NodeFilters; go: Change; seen: Node[] }) {
+export default function FilterBar({ at, go, seen }: { at: NodeFilters; go: Change; seen: Node[] }) {
   const { t } = useTranslation("nodes");
   const ui = useTranslation("ui").t;
   const workspaces = useQuery({ queryKey: ["nodes", "workspaces"], queryFn: () => data(api.GET("/v1/workspaces", { params: { query: { limit: 1000 } } })), staleTime: 60_000 });

@@ -1,22 +1,27 @@
 import { MoreOutlined } from "@ant-design/icons";
 import { useMutation } from "@tanstack/react-query";
-import { App, Button, Spin, Tooltip } from "antd";
-import { useMemo } from "react";
+import { Button, Spin, Tooltip } from "antd";
+import { Suspense, useMemo } from "react";
 import { useTranslation } from "react-i18next";
 
+import { later } from "../../app/later.ts";
 import type { Node, State } from "../../app/api.ts";
 import { inGraph, useBasket } from "../../app/basket.ts";
 import { useMay } from "../../app/me.ts";
 import { explain, Failure, Teach } from "../../ui/Failure.tsx";
 import { LinkButton, NodeLink } from "../../ui/links.tsx";
 import { Page } from "../../ui/Page.tsx";
+import { say } from "../../ui/say.ts";
 import { StateTag } from "../../ui/State.tsx";
 import { VirtualTable, type Column } from "../../ui/VirtualTable.tsx";
-import { FilterBar } from "./FilterBar.tsx";
 import { allThatMatch, filtered, sorts, useNodeFilters, useNodes } from "./find.ts";
-import { NodeMenu, useWizard } from "./modes.tsx";
+import { useWizard } from "./modes.ts";
 import { Strip, useTodayStates } from "./states.tsx";
 import { scheduleWords } from "./words.ts";
+
+// What the first view does without: its filters and the menus of its rows come a moment later.
+const FilterBar = later(() => import("./FilterBar.tsx"));
+const NodeMenu = later(() => import("./NodeMenu.tsx"));
 
 export default function NodeList() {
   const { t } = useTranslation("nodes");
@@ -29,7 +34,7 @@ export default function NodeList() {
   const count = nodes.more ? t("countMore", { count: items.length }) : t("count", { count: items.length });
   return (
     <Page fill title={t("title")} about={!nodes.pending ? <span className="muted" role="status">{count}</span> : null} extra={<Chosen at={at} />}>
-      <FilterBar at={at} go={go} seen={items} />
+      <Suspense fallback={<div style={{ height: 24, marginBottom: 12 }} />}><FilterBar at={at} go={go} seen={items} /></Suspense>
       {nodes.error ? <div style={{ marginBottom: 12 }}><Failure error={nodes.error} retry={() => nodes.retry()} /></div> : null}
       {nodes.pending ? <div style={{ padding: 64, textAlign: "center" }}><Spin /></div> : items.length === 0 ? <None filtered={filtered(at)} /> : (
         <VirtualTable
@@ -51,7 +56,6 @@ function None({ filtered }: { filtered: boolean }) {
 /** What can be done with those that are in the basket, and how all that match get there. */
 function Chosen({ at }: { at: Parameters<typeof allThatMatch>[0] }) {
   const { t } = useTranslation("nodes");
-  const { notification } = App.useApp();
   const basket = useBasket();
   const may = useMay()("submitBackfill");
   const wizard = useWizard();
@@ -59,9 +63,9 @@ function Chosen({ at }: { at: Parameters<typeof allThatMatch>[0] }) {
     mutationFn: () => allThatMatch(at),
     onSuccess: ({ nodes, more }) => {
       basket.add(nodes);
-      if (more) notification.warning({ title: t("tooMany", { count: nodes.length }) });
+      if (more) say("warning", t("tooMany", { count: nodes.length }));
     },
-    onError: (error) => notification.error({ title: explain(error) }),
+    onError: (error) => say("error", explain(error), { stays: true }),
   });
   const none = basket.nodes.length === 0;
   return (
@@ -91,12 +95,17 @@ function useColumns(today: Map<string, State> | undefined): Column<Node>[] {
       { key: "type", title: t("column.type"), width: 84, render: (n) => n.type ?? "shell" },
       { key: "workspace", title: t("column.workspace"), width: 106, sort: "workspace", render: (n) => n.workspace || dash },
       { key: "owner", title: t("column.owner"), width: 84, sort: "owner", render: (n) => n.owner || dash },
-      { key: "group", title: t("column.group"), width: 112, render: (n) => n.resourceGroup || dash },
+      { key: "group", title: t("column.group"), width: 128, render: (n) => n.resourceGroup || dash },
       { key: "baseline", title: t("column.baseline"), width: 124, render: (n) => n.baseline || dash },
       { key: "priority", title: t("column.priority"), width: 80, sort: "priority", render: (n) => n.priority || 1 },
-      { key: "actions", title: <span className="hidden">{t("column.actions")}</span>, width: 48, stays: true, render: (n) => <NodeMenu node={n}><Button type="text" size="small" icon={<MoreOutlined />} aria-label={t("actionsOf", { node: n.id })} /></NodeMenu> },
+      { key: "actions", title: <span className="hidden">{t("column.actions")}</span>, width: 48, stays: true, render: (n) => <Actions node={n} label={t("actionsOf", { node: n.id })} /> },
     ];
   }, [t, language, today]);
+}
+
+function Actions({ node, label }: { node: Node; label: string }) {
+  const button = <Button type="text" size="small" icon={<MoreOutlined />} aria-label={label} />;
+  return <Suspense fallback={button}><NodeMenu node={node}>{button}</NodeMenu></Suspense>;
 }
 
 function Schedule({ node, text }: { node: Node; text: string }) {

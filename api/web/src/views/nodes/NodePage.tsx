@@ -2,9 +2,10 @@ import { DownOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { Button, Spin, Tabs, Tag } from "antd";
-import { lazy, Suspense, type ReactNode } from "react";
+import { Suspense, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
+import { later } from "../../app/later.ts";
 import { api, data, type Schema } from "../../app/api.ts";
 import { inGraph, useBasket } from "../../app/basket.ts";
 import { choice, useUrl } from "../../app/url.ts";
@@ -15,10 +16,10 @@ import { CodeTab } from "./CodeTab.tsx";
 import { Coverage } from "./Coverage.tsx";
 import { Definition } from "./Definition.tsx";
 import { Instances } from "./Instances.tsx";
-import { NodeMenu } from "./modes.tsx";
+import NodeMenu from "./NodeMenu.tsx";
 import { Overview } from "./Overview.tsx";
 
-const Durations = lazy(() => import("./Durations.tsx"));
+const Durations = later(() => import("./Durations.tsx"));
 
 const tabs = ["overview", "code", "durations", "coverage", "instances", "definition"] as const;
 const fields = { tab: choice(tabs, "overview") };

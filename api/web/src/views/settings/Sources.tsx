@@ -52,14 +52,14 @@ export function Sources() {
           <Form.Item name="type" label={labels.type}><Select options={["postgres", "mysql", "sqlite"].map((value) => ({ value, label: value }))} /></Form.Item>
           {values.type === "sqlite" ? null : (
             <>
-              <Form.Item name="host" label={labels.host}><Input /></Form.Item>
+              <Form.Item name="host" label={labels.host} rules={[{ required: true }]}><Input /></Form.Item>
               <Form.Item name="port" label={labels.port} extra={t("help.port")}><InputNumber min={0} max={65535} precision={0} /></Form.Item>
             </>
           )}
           <Form.Item name="database" label={labels.database} extra={values.type === "sqlite" ? t("help.database") : undefined} rules={[{ required: true }]}><Input /></Form.Item>
           {values.type === "sqlite" ? null : (
             <>
-              <Form.Item name="user" label={labels.user}><Input autoComplete="off" /></Form.Item>
+              <Form.Item name="user" label={labels.user} rules={[{ required: true }]}><Input autoComplete="off" /></Form.Item>
               <SecretField name="password" label={labels.password} value={values.password} />
               <Form.Item name="tls" label={labels.tls}><Select allowClear options={["verify", "require", "disable"].map((value) => ({ value, label: value }))} /></Form.Item>
               <SecretField name="ca" label={labels.ca} value={values.ca} />

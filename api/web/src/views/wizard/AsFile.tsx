@@ -1,9 +1,10 @@
 import { CopyOutlined, DownloadOutlined } from "@ant-design/icons";
-import { App, Button, Segmented } from "antd";
+import { Button, Segmented } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Code } from "../../ui/Code.tsx";
+import { say } from "../../ui/say.ts";
 import type { Request } from "./draft.ts";
 import { commandOf, yamlOf } from "./yaml.ts";
 
@@ -30,14 +31,13 @@ export function AsFile({ request }: { request: Request }) {
 
 function Copy({ text, label }: { text: string; label: string }) {
   const { t } = useTranslation("ui");
-  const { message } = App.useApp();
   // Not to be had where the page did not come over TLS or from this machine.
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      void message.success(t("copied"));
+      say("success", t("copied"));
     } catch (error) {
-      void message.error(String(error));
+      say("error", String(error));
     }
   };
   return <Button size="small" icon={<CopyOutlined />} onClick={() => void copy()}>{label}</Button>;

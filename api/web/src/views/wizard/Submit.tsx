@@ -1,13 +1,14 @@
 // The bar at the bottom: how much would run, and the button that lets it.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { App, Button, Tooltip } from "antd";
+import { Button, Modal, Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { ApiError } from "../../api/client.ts";
 import { api, data } from "../../app/api.ts";
 import { useMay } from "../../app/me.ts";
 import { Failure } from "../../ui/Failure.tsx";
+import { say } from "../../ui/say.ts";
 import type { Request } from "./draft.ts";
 import { keyOf, settled } from "./kept.ts";
 import type { Previewed } from "./Preview.tsx";
@@ -17,7 +18,6 @@ const big = 100_000; // instances that are asked about
 /** A submission; one whose outcome is unknown is repeated under its key, also after a reload. */
 export function useSubmit(done: () => void) {
   const { t } = useTranslation("wizard");
-  const { message } = App.useApp();
   const queries = useQueryClient();
   const navigate = useNavigate();
   return useMutation({
@@ -26,7 +26,7 @@ export function useSubmit(done: () => void) {
       settled();
       done();
       void queries.invalidateQueries({ queryKey: ["backfills"] });
-      void message.success(t("submitted", { name: submission.name }));
+      say("success", t("submitted", { name: submission.name }));
       void navigate({ to: "/backfills/$backfill", params: { backfill: submission.id } });
     },
     onError: (error) => {
@@ -37,7 +37,7 @@ export function useSubmit(done: () => void) {
 
 export function SubmitBar({ request, previewed, submission, restart }: { request: Request; previewed: Previewed; submission: ReturnType<typeof useSubmit>; restart: () => void }) {
   const { t } = useTranslation("wizard");
-  const { modal } = App.useApp();
+  const [modal, asks] = Modal.useModal();
   const may = useMay()("submitBackfill");
   const { answer, fresh, error, missing } = previewed;
   const known = fresh ? answer?.preview : undefined;
@@ -53,6 +53,7 @@ export function SubmitBar({ request, previewed, submission, restart }: { request
   const why = !may ? t("mayNot") : missing.length ? missing.map((f) => t(`missing.${f}` as "missing.root")).join(" · ") : !known && !error ? t("preview.loading") : undefined;
   return (
     <div className="wz-submit">
+      {asks}
       {submission.error ? <Failure error={submission.error} /> : null}
       <div className="row" style={{ justifyContent: "flex-end" }}>
         <span className="muted" role="status">{why ?? (known ? t("preview.summary", { count: known.dates, nodes: known.nodes.length, groups: known.groups.length }) : "")}</span>

@@ -1,11 +1,14 @@
 // The log of an attempt: as it grows, however long, from any part of it.
-import { CopyOutlined, DownloadOutlined, VerticalAlignBottomOutlined, VerticalAlignTopOutlined } from "@ant-design/icons";
-import { App, Button, Checkbox, Input, Select, Switch, Tooltip } from "antd";
+import { CopyOutlined, DownloadOutlined, ExclamationCircleOutlined, VerticalAlignBottomOutlined, VerticalAlignTopOutlined } from "@ant-design/icons";
+import { useMutation } from "@tanstack/react-query";
+import { Button, Checkbox, Input, Select, Switch, Tooltip } from "antd";
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
 
+import { api, data } from "../../../app/api.ts";
 import { Stored, useStored } from "../../../app/preferences.ts";
-import { Failure, Teach } from "../../../ui/Failure.tsx";
+import { explain, Failure, Teach } from "../../../ui/Failure.tsx";
+import { say } from "../../../ui/say.ts";
 import { usePlace } from "../place.ts";
 import type { Detail } from "../read.ts";
 import { newest } from "../read.ts";
@@ -73,6 +76,7 @@ function LogView({ detail, attempt, last }: { detail: Detail; attempt: number; l
         <Checkbox checked={wrap} onChange={(e) => setWrap(e.target.checked)}>{t("log.wrap")}</Checkbox>
         <span style={{ flex: 1 }} />
         <Tooltip title={t("log.toStart")}><Button size="small" icon={<VerticalAlignTopOutlined />} aria-label={t("log.toStart")} onClick={toStart} /></Tooltip>
+        <ToError instance={id} attempt={attempt} jump={jump} />
         <Tooltip title={t("log.toEnd")}><Button size="small" icon={<VerticalAlignBottomOutlined />} aria-label={t("log.toEnd")} onClick={toEnd} /></Tooltip>
         <CopyLines feed={feed} />
         <Button size="small" icon={<DownloadOutlined />} href={`/v1/instances/${encodeURIComponent(id)}/logs/download?attempt=${attempt}${times ? "&timestamps=true" : ""}`} download>{t("log.download")}</Button>
@@ -94,6 +98,27 @@ function LogView({ detail, attempt, last }: { detail: Detail; attempt: number; l
   );
 }
 
+/** What programs begin the line with that says why they failed. */
+const errors = String.raw`\b(error|exception|fatal|panic|traceback)\b`;
+
+/** Finds the first line that looks like an error, wherever it is in the log. */
+function ToError({ instance, attempt, jump }: { instance: string; attempt: number; jump: (offset: number) => void }) {
+  const { t } = useTranslation("instance");
+  const find = useMutation({
+    mutationFn: async () => {
+      for (let offset = 0; ; ) {
+        const page = await data(api.GET("/v1/instances/{instance}/logs/search", { params: { path: { instance }, query: { text: errors, regex: true, ignoreCase: true, attempt, offset, limit: 1 } } }));
+        const line = page.passages.flatMap((p) => p.lines).find((l) => l.match);
+        if (line || !page.incomplete || page.next <= offset) return line?.offset;
+        offset = page.next;
+      }
+    },
+    onSuccess: (offset) => (offset === undefined ? say("info", t("log.noError")) : jump(offset)),
+    onError: (error) => say("error", explain(error)),
+  });
+  return <Tooltip title={t("log.toError")}><Button size="small" icon={<ExclamationCircleOutlined />} loading={find.isPending} aria-label={t("log.toError")} onClick={() => find.mutate()} /></Tooltip>;
+}
+
 /** How much is shown of how much, and whether it grows. */
 function Standing({ feed }: { feed: Feed }) {
   const { t } = useTranslation("instance");
@@ -108,13 +133,12 @@ function Standing({ feed }: { feed: Feed }) {
 
 function CopyLines({ feed }: { feed: Feed }) {
   const { t } = useTranslation("instance");
-  const { message } = App.useApp();
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(plain(feed.text()));
-      void message.success(t("log.copied", { count: feed.count }));
+      say("success", t("log.copied", { count: feed.count }));
     } catch {
-      void message.warning(t("log.noCopy"));
+      say("warning", t("log.noCopy"));
     }
   };
   return <Tooltip title={t("log.copyHint")}><Button size="small" icon={<CopyOutlined />} aria-label={t("log.copy")} onClick={() => void copy()} /></Tooltip>;

@@ -1,1 +1,0 @@
-import{St as e,gt as t,on as n,un as r}from"./library-BdjCitiy.js";import{_ as i,v as a}from"./index-DiQvi9FP.js";var o=n();function s({may:n,why:s,disabled:c,...l}){let{t:u}=r(`ui`),d=i()(n),f=a().data?.role??``,p=d?s:u(`denied`,{role:f});return(0,o.jsx)(e,{title:p,children:(0,o.jsx)(t,{...l,disabled:c||!!p})})}export{s as t};
