@@ -56,9 +56,10 @@ dev: build ## one coordinator and one agent here, to play with
 
 # Where the race detector would cost five times the work and find nothing: what has no goroutines by its lint rules (the
 # core) or by its making (simulations of it), and tests of programs, which are built without it. The longest first.
-PLAIN := ./integration/sim ./integration/e2e ./integration/faults ./integration/secure ./api/cli ./ops/examples/... ./integration/naive \
-	./coordinator/state ./coordinator/schedule/... ./pkg/plan ./pkg/node ./integration/script ./integration/deps ./integration/deploy \
-	./pkg/calendar ./pkg/params
+PLAIN := ./integration/sim ./integration/e2e ./integration/runbooks ./integration/upgrade ./integration/history \
+	./integration/faults ./ops/drill ./integration/secure ./api/cli ./ops/examples/... ./integration/naive \
+	./integration/mutations/... ./integration/peers ./coordinator/state ./coordinator/schedule/... ./pkg/plan ./pkg/node \
+	./integration/script ./integration/deps ./integration/deploy ./pkg/calendar ./pkg/params
 
 # go test looks with a part of what lint looks with.
 TEST := test -vet=off -timeout 15m
@@ -76,7 +77,8 @@ test-race:
 
 .PHONY: test-plain
 test-plain: linked
-	BACKFLEET_BUILT=$(LINKED)/backfleet $(GO) $(TEST) $(PLAIN)
+	@# Programs that are tested from outside mostly wait.
+	BACKFLEET_BUILT=$(LINKED)/backfleet $(GO) $(TEST) -p 4 $(PLAIN)
 
 # Built once for all who look at them or start them. With symbols.
 .PHONY: linked
@@ -188,11 +190,44 @@ seeds: ## the simulation, and engine against rules, over many seeds
 	$(GO) test -timeout 0 ./integration/sim -sim.seeds $(SEEDS) -sim.seasons $$(($(SEEDS) / 200 + 1))
 	$(GO) test -timeout 0 ./integration/naive -naive.seeds $(SEEDS)
 
-# Losses of leaders and agents, again and again; `make drill TIMES=20` for longer.
-TIMES ?= 3
+RUNS ?= 10000000
+
+.PHONY: ten-million
+ten-million: ## so many instances run under faults, in the simulation; goes on where it was ended; RUNS=100000
+	mkdir -p figures
+	$(GO) test -timeout 0 ./integration/sim -run ByTheMillion -v -sim.runs $(RUNS) -sim.ledger $(CURDIR)/figures/simulation.json -sim.commit "$$(git describe --always --dirty)"
+
+# Histories of clients and processes, judged by models; `make histories SEEDS=100000 ROUNDS=100` for longer.
+ROUNDS ?= 10
+
+.PHONY: histories
+histories: ## what clients saw of simulated fleets, of real ones and of cut networks, against models
+	$(GO) test -timeout 0 -v -run 'Simulated' ./integration/history -history.seeds $(SEEDS)
+	$(GO) test -timeout 0 -v -run 'HistoriesOf' ./integration/history -history.rounds $(ROUNDS)
+
+.PHONY: mutations
+mutations: ## take out one guard at a time and want the test that is there for it to fail; ONLY=regexp
+	GO="$(GO)" $(GO) run ./integration/mutations -o integration/mutations/MUTATIONS.md $(if $(ONLY),-only '$(ONLY)')
+
+# How often the leader is killed, paused and cut off; the other faults a tenth of the kills.
+KILLS      ?= 100
+PAUSES     ?= 50
+PARTITIONS ?= 50
 
 .PHONY: drill
-drill: ## kill, freeze, cut off and fill up real processes, again and again
+drill: linked ## kill, pause and cut off leaders of real fleets again and again, and judge what became of the work; the report is in figures/
+	mkdir -p figures
+	$(LINKED)/backfleet drill leader-kill --times $(KILLS) --report figures/drill.md
+	$(LINKED)/backfleet drill leader-pause --times $(PAUSES) --report figures/drill.md
+	$(LINKED)/backfleet drill partition --times $(PARTITIONS) --report figures/drill.md
+	for each in disk-full disk-slow agent-loss rolling-restart clock-jump; do \
+		$(LINKED)/backfleet drill $$each --times $$(( $(KILLS) / 10 + 1 )) --report figures/drill.md || exit 1; done
+
+# Losses of leaders and agents in tests, again and again; `make drill-tests TIMES=20` for longer.
+TIMES ?= 3
+
+.PHONY: drill-tests
+drill-tests: ## the tests that kill, freeze, cut off and fill up real processes, again and again
 	$(GO) test -timeout 0 -count $(TIMES) -v -run 'Killed|Restarted|Stops|Outlives|LeaderChange' ./integration/e2e
 	$(GO) test -timeout 0 -count $(TIMES) -v ./integration/faults
 
@@ -211,6 +246,10 @@ $(NFPM):
 .PHONY: check-deploy
 check-deploy: ## lint scripts, units, Containerfile and manifests (needs Python)
 	GO="$(GO)" nice ops/deploy/check.sh $(TOOLS)
+
+.PHONY: check-observe
+check-observe: ## alerts, each seen to fire and not to, and every expression of the dashboards (needs promtool and Python)
+	ops/observe/check.sh
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 

@@ -37,7 +37,7 @@ var memoryToday = calendar.DateOf(2021, 8, 24)
 func (f *facts) apply(c *wire.Command) (state.Result, error) {
 	f.index++
 	f.nowMs += 10
-	c.NowMs, c.Behaviour = f.nowMs, state.Behaviour
+	c.NowMs, c.Behaviour = f.nowMs, state.First
 	next, res := f.st.Apply(f.index, c)
 	f.st = next
 	if res.Err == nil && len(res.Refused) > 0 {
