@@ -48,6 +48,11 @@ test("the graph is searched, walked and expanded, and leads to a backfill", asyn
   await page.getByLabel("Find a node and jump to it").fill("cg_right");
   await option(page, "cg_right").click();
   await expect(panel(page).getByRole("heading", { name: "cg_right" })).toBeVisible();
+  // Others add nodes meanwhile: what is in the middle stays there.
+  const laid = async () => Number(await page.locator("[data-laid]").getAttribute("data-laid"));
+  const before = await laid();
+  await apply({ id: "ca_new1", code: "true\n" }, ...["ca_new2", "ca_new3"].map((id) => ({ id, code: "true\n", upstreams: [{ node: "ca_new1" }] })));
+  await expect.poll(laid).toBeGreaterThanOrEqual(before + 3);
   await canvas(page).click({ button: "right" });
   await page.getByRole("menuitem", { name: "Chain from here to …" }).click();
   await expect(page.getByText("Chain from cg_right")).toBeVisible();

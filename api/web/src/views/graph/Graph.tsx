@@ -27,8 +27,9 @@ const levels = (text: string) => (text === "all" ? undefined : Number(text));
 function useGraph() {
   const [{ node, up, down, owner, workspace }] = useUrl(address);
   const query = { ...(node.length ? { root: node, up: levels(up), down: levels(down) } : {}), owner, workspace };
+  const question = JSON.stringify(query);
   const graph = useQuery<Schema<"Graph">>({ queryKey: ["graph", query], queryFn: ({ signal }) => data(api.GET("/v1/graph", { params: { query }, signal })) });
-  const model = useMemo(() => (graph.data ? modelOf(graph.data) : undefined), [graph.data]);
+  const model = useMemo(() => (graph.data ? modelOf(graph.data, question) : undefined), [graph.data, question]);
   return { ...graph, model };
 }
 

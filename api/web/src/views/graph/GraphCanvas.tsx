@@ -137,7 +137,7 @@ export function GraphCanvas(props: GraphCanvasProps) {
 /** What a key does; whether it does anything. */
 function key(event: KeyboardEvent, board: Board, { model, at, choose, open, menu }: GraphCanvasProps): boolean {
   const { layout } = board;
-  if (!layout) return false;
+  if (!layout || !board.isSettled) return false;
   const here = at ?? board.nodeAt(board.placeOf(0).x + 1, board.placeOf(0).y + 1) ?? 0;
   const near = (nodes: number[]) => nodes.sort((a, b) => Math.abs((layout.y[a] ?? 0) - (layout.y[here] ?? 0)) - Math.abs((layout.y[b] ?? 0) - (layout.y[here] ?? 0)))[0];
   const go = (node: number | undefined) => {

@@ -33,7 +33,14 @@ export class Board {
   private frame = 0;
   private rest: ReturnType<typeof setTimeout> | undefined;
   private ink: Scene["ink"] | undefined;
-  private target: number | undefined;
+  private model: Model | undefined;
+  private grouping: Groups["by"] | undefined;
+  /** Whose layout this is: an older one's until the newest is laid. */
+  private drawn: Model | undefined;
+  private isAwaited = false;
+  /** Who is to be in the middle once the newest is laid; or who stays where it is. */
+  private target: string | undefined;
+  private kept: { id: string; x: number; y: number } | undefined;
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -56,8 +63,14 @@ export class Board {
     this.painter.close();
   }
 
-  /** Another graph, or the same in other groups. */
+  /** Another graph, or the same in other groups; or as it is now: then what is in the middle stays there. */
   set(model: Model, groups: Groups | undefined): void {
+    const isSame = this.model?.question === model.question && this.grouping === groups?.by;
+    if (!isSame) this.kept = undefined;
+    else if (!this.isAwaited) this.kept = this.middle();
+    this.model = model;
+    this.grouping = groups?.by;
+    this.isAwaited = true;
     this.painter.graph(model, groups);
   }
 
@@ -85,11 +98,16 @@ export class Board {
 
   /** Brings a node to the middle, near enough to read it; once the drawing is there. */
   jump(node: number): void {
-    this.target = node;
-    if (!this.layout || this.layout.x[node] === undefined) return;
+    this.target = this.model?.nodes[node]?.id;
+    if (this.isAwaited || !this.layout) return;
     this.target = undefined;
     const k = Math.max(this.transform.k, 0.8);
     this.go({ k, x: this.size.width / 2 - ((this.layout.x[node] ?? 0) + box.width / 2) * k, y: this.size.height / 2 - ((this.layout.y[node] ?? 0) + box.height / 2) * k });
+  }
+
+  /** Whether the drawing is of the newest graph. */
+  get isSettled(): boolean {
+    return this.model === this.drawn;
   }
 
   /** Moves no further than is needed to see a node. */
@@ -112,13 +130,26 @@ export class Board {
   nodeAt(x: number, y: number): number | undefined {
     const near = Math.max(0, 4 / this.transform.k - box.height / 2);
     const [wx, wy] = this.world(x, y);
-    return this.index?.search(wx - near, wy - near, wx + near, wy + near)[0];
+    return this.newest(this.index?.search(wx - near, wy - near, wx + near, wy + near) ?? [])[0];
   }
 
   nodesIn({ x, y, width, height }: Rectangle): number[] {
     const [left, top] = this.world(x, y);
     const [right, bottom] = this.world(x + width, y + height);
-    return this.index?.search(left, top, right, bottom) ?? [];
+    return this.newest(this.index?.search(left, top, right, bottom) ?? []);
+  }
+
+  /** What has been drawn, as the newest graph counts it. */
+  private newest(drawn: number[]): number[] {
+    if (this.isSettled) return drawn;
+    return drawn.flatMap((v) => this.model?.index.get(this.drawn?.nodes[v]?.id ?? "") ?? []);
+  }
+
+  /** The node nearest to the middle of the screen, and where it is. */
+  private middle(): typeof this.kept {
+    const [node] = this.index?.neighbors(...this.world(this.size.width / 2, this.size.height / 2), 1) ?? [];
+    const id = node === undefined ? undefined : this.drawn?.nodes[node]?.id;
+    return node === undefined || id === undefined ? undefined : { id, ...this.placeOf(node) };
   }
 
   /** The group whose check box is there. */
@@ -146,6 +177,10 @@ export class Board {
 
   private laid(layout: Layout): void {
     const isFirst = !this.layout;
+    const { model, target, kept } = this;
+    this.drawn = model;
+    this.isAwaited = false;
+    this.target = this.kept = undefined;
     this.layout = layout;
     this.index = undefined;
     if (layout.x.length) {
@@ -154,9 +189,13 @@ export class Board {
       this.index.finish();
     }
     this.ready(layout);
-    if (this.target !== undefined && layout.x[this.target] !== undefined) {
+    const [jumped, stays] = [target, kept?.id].map((id) => (id === undefined ? undefined : model?.index.get(id)));
+    if (jumped !== undefined) {
       if (isFirst) this.fit();
-      this.jump(this.target);
+      this.jump(jumped);
+    } else if (kept && stays !== undefined) {
+      const { x, y } = this.placeOf(stays);
+      this.go({ k: this.transform.k, x: this.transform.x + kept.x - x, y: this.transform.y + kept.y - y });
     } else this.fit();
     this.repaint();
   }

@@ -12,12 +12,14 @@ export interface Model {
   ups: Ties;
   downs: Ties;
   index: Map<string, number>;
+  /** What was asked for: models of one question are one graph at different times. */
+  question: string;
 }
 
-export function modelOf(graph: Schema<"Graph">): Model {
+export function modelOf(graph: Schema<"Graph">, question: string): Model {
   const edges = Int32Array.from(graph.edges);
   const count = graph.nodes.length;
-  return { nodes: graph.nodes, edges, ups: ties(count, edges, true), downs: ties(count, edges), index: new Map(graph.nodes.map((n, i) => [n.id, i])) };
+  return { nodes: graph.nodes, edges, ups: ties(count, edges, true), downs: ties(count, edges), index: new Map(graph.nodes.map((n, i) => [n.id, i])), question };
 }
 
 export function neighbours(of: Ties, node: number): number[] {
@@ -39,6 +41,7 @@ export function reach(of: Ties, from: Iterable<number>): Set<number> {
 }
 
 export interface Groups {
+  by: Grouping;
   names: string[];
   /** The group of each node. */
   of: Int32Array;
@@ -54,5 +57,5 @@ export function groupsOf(model: Model, by: Grouping): Groups | undefined {
   const of = Int32Array.from(model.nodes, (n) => place.get(value(n)) ?? 0);
   const members: number[][] = names.map(() => []);
   of.forEach((g, v) => members[g]?.push(v));
-  return { names, of, members };
+  return { by, names, of, members };
 }
