@@ -58,29 +58,14 @@ func until(t *testing.T, what string, holds func() (bool, error)) {
 	}
 }
 
-const firstPort, portCount = 20000, 12000
-
-var ports atomic.Uint32
-
-// free finds addresses on the loopback that nobody listens on. They lie below
-// the range of outgoing connections, so that a process that comes back finds
-// its own again; no two tests get the same.
+// free finds addresses on the loopback that nobody listens on.
 func free(t *testing.T, n int) []string {
 	t.Helper()
-	var found []string
-	for range portCount {
-		port := firstPort + (uint32(os.Getpid())*97+ports.Add(1))%portCount
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		if found = append(found, l.Addr().String()); len(found) == n {
-			return found
-		}
+	found, err := fleet.FreePorts(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no %d free ports", n)
-	return nil
+	return found
 }
 
 // start runs a process until the test ends; what it wrote is shown when the

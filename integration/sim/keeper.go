@@ -126,7 +126,7 @@ func weight(m *wire.StartAttempt) int { return max(1, int(m.Weight)) }
 // begin starts the process.
 func (p *process) begin() {
 	now := p.k.h.clock.mono()
-	p.queued, p.live, p.started = false, true, p.k.h.clock.wall()
+	p.queued, p.live, p.started, p.giveBack = false, true, p.k.h.clock.wall(), 0
 	p.draw(now)
 	if ms := p.start.TimeoutMs; ms > 0 {
 		p.timeout = now + time.Duration(ms)*time.Millisecond

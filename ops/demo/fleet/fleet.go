@@ -16,7 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
@@ -347,26 +347,41 @@ func Until(ctx context.Context, what string, holds func(context.Context) (bool, 
 	}
 }
 
-// portsGiven counts what FreePorts has looked at. Processes begin far apart.
-var portsGiven atomic.Int64
+// ports is what this process takes addresses from.
+var ports struct {
+	sync.Mutex
+	block, left int
+	claims      []net.Listener // never closed: they end with the process
+}
 
 // FreePorts finds loopback addresses that nobody listens on, and never gives
 // one twice. They lie below the range from which the system takes ports for
-// outgoing connections, so that a killed process finds its own again.
+// outgoing connections, so that a killed process finds its own again. Processes
+// side by side get different ones: each takes blocks of ports whose first it
+// listens on for as long as it lives.
 func FreePorts(n int) ([]string, error) {
-	const first, many = 20000, 12000
+	const first, blocks, size = 20000, 120, 100
+	at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	ports.Lock()
+	defer ports.Unlock()
 	var found []string
-	for range many {
-		port := first + (int64(os.Getpid()%12)*997+portsGiven.Add(1))%many
-		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(port, 10))
-		l, err := net.Listen("tcp", address)
-		if err != nil {
+	for len(found) < n {
+		if ports.left == 0 {
+			if ports.block == blocks {
+				return nil, fault.New(fault.Unavailable, "no %d free ports between %d and %d on the loopback", n, first, first+blocks*size)
+			}
+			if l, err := net.Listen("tcp", at(first+ports.block*size)); err == nil {
+				ports.claims, ports.left = append(ports.claims, l), size-1
+			}
+			ports.block++
 			continue
 		}
-		l.Close()
-		if found = append(found, address); len(found) == n {
-			return found, nil
+		address := at(first + ports.block*size - ports.left)
+		ports.left--
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			found = append(found, address)
 		}
 	}
-	return nil, fault.New(fault.Unavailable, "no %d free ports between %d and %d on the loopback", n, first, first+many)
+	return found, nil
 }
