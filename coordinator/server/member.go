@@ -95,7 +95,12 @@ func (p *peer) Member(ctx context.Context, r *wire.MemberRequest) (*wire.MemberR
 	}
 	if err = p.stranger(r.Generation); err == nil {
 		if !p.node.IsLeader() {
-			return p.passMember(ctx, r)
+			leader, err := p.leader(r.Forwarded)
+			if err != nil {
+				return nil, err
+			}
+			r.Forwarded = true
+			return leader.Member(ctx, r)
 		}
 		if _, err := p.node.ReadIndex(ctx); err != nil { // who was deposed knows an old membership
 			return nil, status.Error(codes.Unavailable, err.Error())
@@ -109,20 +114,6 @@ func (p *peer) Member(ctx context.Context, r *wire.MemberRequest) (*wire.MemberR
 		return &wire.MemberResponse{Refused: status.Convert(err).Message()}, nil
 	}
 	return nil, err
-}
-
-func (p *peer) passMember(ctx context.Context, r *wire.MemberRequest) (*wire.MemberResponse, error) {
-	leader, _ := p.node.Leader()
-	s, ok := p.log.State().Server(leader)
-	if r.Forwarded || !ok {
-		return nil, status.Error(codes.Unavailable, "there is no leader now: try again")
-	}
-	client, err := p.peers.dial(s.Id, s.RpcAddress)
-	if err != nil {
-		return nil, err
-	}
-	r.Forwarded = true
-	return client.Member(ctx, r)
 }
 
 // enroll makes this coordinator a member, or retires it when the cluster says

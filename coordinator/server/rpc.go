@@ -81,7 +81,12 @@ func (p *peer) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinRespons
 		return nil, err
 	}
 	if !p.node.IsLeader() {
-		return p.passOn(ctx, r)
+		leader, err := p.leader(r.Forwarded)
+		if err != nil {
+			return nil, err
+		}
+		r.Forwarded = true
+		return leader.Join(ctx, r)
 	}
 	if r.Folder != "" {
 		v.Folder = r.Folder
@@ -114,18 +119,14 @@ func (p *peer) ReadIndex(ctx context.Context, _ *wire.ReadIndexRequest) (*wire.R
 	return &wire.ReadIndexResponse{Index: index}, nil
 }
 
-func (p *peer) passOn(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
-	leader, _ := p.node.Leader()
-	s, ok := p.log.State().Server(leader)
-	if r.Forwarded || !ok {
+// leader is to be asked instead, once.
+func (p *peer) leader(forwarded bool) (wire.PeerClient, error) {
+	id, _ := p.node.Leader()
+	s, ok := p.log.State().Server(id)
+	if forwarded || !ok {
 		return nil, status.Error(codes.Unavailable, "there is no leader now: try again")
 	}
-	client, err := p.peers.dial(s.Id, s.RpcAddress)
-	if err != nil {
-		return nil, err
-	}
-	r.Forwarded = true
-	return client.Join(ctx, r)
+	return p.peers.dial(s.Id, s.RpcAddress)
 }
 
 // peers keeps one connection to each other coordinator.
@@ -278,7 +279,7 @@ func join(ctx context.Context, addresses []string, r *wire.JoinRequest, secure *
 		}
 		if text := status.Convert(err).Message(); text != said && ctx.Err() == nil {
 			said = text
-			logger.Warn("not taken in yet; trying again", "by", addresses[i%len(addresses)], "because", text)
+			logger.Warn("not taken in yet; trying again", "address", addresses[i%len(addresses)], "reason", text)
 		}
 		select {
 		case <-ctx.Done():
