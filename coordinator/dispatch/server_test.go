@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -167,4 +168,34 @@ func TestWhoDoesNotLeadKnowsNoContacts(t *testing.T) {
 	if _, err := d.Contacts(t.Context()); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestR13_7_ALeaderWhoseFactsAreReplacedLeadsNoMore by what it knew: it begins
+// anew from the facts, and agents say anew what they hold.
+func TestR13_7_ALeaderWhoseFactsAreReplacedLeadsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, log, ctx := leading(t)
+		l, over := call(ctx, d, "x")
+		<-l.out
+		var snapshot bytes.Buffer
+		if _, err := log.State().WriteTo(&snapshot); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Restore(&snapshot); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		select {
+		case err := <-over:
+			if err == nil {
+				t.Error("its stream ended without a reason")
+			}
+		default:
+			t.Error("its stream goes on")
+		}
+		again, _ := call(ctx, d, "x")
+		if m := <-again.out; m.GetWelcome() == nil {
+			t.Errorf("who comes back is told %v", m)
+		}
+	})
 }

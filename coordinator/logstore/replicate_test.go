@@ -207,6 +207,31 @@ func TestADeadPeerStopsNothingAndTwoStopAll(t *testing.T) {
 	}
 }
 
+// TestR13_1_WhoIsNotAliveCountsForTheMajority: a coordinator that sees nobody is
+// none of three.
+func TestR13_1_WhoIsNotAliveCountsForTheMajority(t *testing.T) {
+	all := cluster(t, 2, ReplicatorOptions{})
+	everybody := all[0].rep.peers
+	all[0].rep.Stop()
+	var alone atomic.Bool
+	alone.Store(true)
+	all[0].rep = NewReplicator(all[0].store, func() ([]Peer, int) {
+		if alone.Load() {
+			return nil, 3
+		}
+		live, _ := everybody()
+		return live, 3
+	}, ReplicatorOptions{AckTimeout: 20 * time.Second})
+	all[0].rep.Start()
+	key, stream := Key{Plan: 4}, noise(4, 64<<10)
+	s, chunks := ship(t, all[0]), chunksOf(key, stream, 64<<10)
+	if a := shipAll(t, s, chunks[0])[0]; a.Offset != 0 || !strings.Contains(a.Error, "of 3 coordinators") {
+		t.Errorf("alone it answers %v", a)
+	}
+	alone.Store(false)
+	wantAcked(t, shipAll(t, s, chunks...), len(stream))
+}
+
 // eventually is for real sockets that come back when they do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()

@@ -116,8 +116,8 @@ func TestR15_6_AChannelThatRefusesIsTriedForADay(t *testing.T) {
 		w.run(1, 0, wire.Outcome_SUCCEEDED)
 		time.Sleep(30 * time.Hour) //nolint:forbidigo // virtual
 		synctest.Wait()
-		if last := tried[len(tried)-1]; last < 16*time.Hour || last > 32*time.Hour || len(tried) < 12 || len(tried) > 25 {
-			t.Errorf("tried %d times, the last after %v", len(tried), last)
+		if n := len(tried); n < 12 || n > 25 || tried[n-1] < 16*time.Hour || tried[n-1] > 32*time.Hour {
+			t.Fatalf("tried %d times, after %v", n, tried)
 		}
 		for i := 2; i < 9; i++ {
 			if tried[i]-tried[i-1] <= (tried[i-1]-tried[i-2])*11/10 {

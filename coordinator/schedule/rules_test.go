@@ -570,3 +570,16 @@ func TestR6_ATurnStaysSmall(t *testing.T) {
 		t.Errorf("%d of %d dry runs were noted", noted, 50*1440)
 	}
 }
+
+// TestR6_ADryRunHoldsNoOtherPlansCycle: a later plan runs beside it, however long
+// it waits.
+func TestR6_ADryRunHoldsNoOtherPlansCycle(t *testing.T) {
+	f := newFacts(t, daily("a"))
+	dry := one("a")
+	dry.DryRun = true
+	f.operate(f.submit(1, dry), wire.Operate_PAUSE)
+	later := f.submit(1, one("a"))
+	if got := f.grants(9); len(got) != 1 || got[0] != (name{later, 0}) {
+		t.Fatalf("%v start, expected the later plan's", got)
+	}
+}

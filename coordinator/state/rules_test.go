@@ -429,7 +429,12 @@ func TestIdempotencyKeysAreKeptForADay(t *testing.T) {
 		t.Fatalf("answered %v, before %v", again, first)
 	}
 	m.refused(fault.Conflict, submitKey("k", "other"))
-	m.now += requestAge
+	m.now += requestAge - 60_000
+	m.must(submitKey("k1", "h")) // forgets what is old
+	if again := m.must(submitKey("k", "h")); again.Plan != first.Plan {
+		t.Fatal("the key was kept for less than a day")
+	}
+	m.now += 60_000
 	m.must(submitKey("k2", "h"))
 	if again := m.must(submitKey("k", "other")); again.Plan == first.Plan {
 		t.Fatal("the key was kept for more than a day")
