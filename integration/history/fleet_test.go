@@ -251,6 +251,45 @@ func TestR13_HistoriesOfProcesses(t *testing.T) {
 	})
 }
 
+// losses ends agents, with their keepers or without, or freezes them for longer than a lease, now
+// and then while a coordinator goes as well.
+func losses(s *site) {
+	if s.rnd.IntN(4) == 0 {
+		kills(s)
+	}
+	s.last(200*time.Millisecond, time.Second)
+	a := s.Agents[s.rnd.IntN(len(s.Agents))]
+	switch s.rnd.IntN(3) {
+	case 0:
+		s.rec.Fault("the session of %s is killed", a.Name)
+		s.Must(a.Kill())
+	case 1:
+		s.rec.Fault("%s is killed, and its keeper", a.Name)
+		s.Must(s.KillAgent(s.Ctx, a))
+	default:
+		s.rec.Fault("%s is frozen", a.Name)
+		s.Must(a.Signal(syscall.SIGSTOP))
+		s.last(shortLease/2, 2*shortLease)
+		s.Must(a.Signal(syscall.SIGCONT))
+		s.rec.Fault("%s is awake", a.Name)
+		return
+	}
+	s.last(100*time.Millisecond, time.Second)
+	s.Must(a.Start())
+}
+
+// shortLease is that of fleets whose agents are lost.
+const shortLease = 3 * time.Second
+
+// TestR13_HistoriesOfAgents: real processes, agents that are killed and frozen.
+func TestR13_HistoriesOfAgents(t *testing.T) {
+	again(t, "agents", func(t *testing.T, name string, seed uint64) *history.Verdict {
+		s := start(t, seed, fleet.Config{CoordinatorFlags: []string{"--lease", shortLease.String()}})
+		s.faults, s.quiet = losses, false
+		return s.round(name)
+	})
+}
+
 // again runs rounds, each with a seed that is told.
 func again(t *testing.T, name string, f func(t *testing.T, name string, seed uint64) *history.Verdict) {
 	from := *seed
