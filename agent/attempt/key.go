@@ -5,6 +5,7 @@ package attempt
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 
 	"backfleet/pkg/wire"
 )
@@ -36,6 +37,9 @@ func (k Key) Of() Instance { return Instance{k.Plan, k.Instance} }
 
 // String gives the form people see: "b12.345.1".
 func (k Key) String() string { return fmt.Sprintf("b%d.%d.%d", k.Plan, k.Instance, k.Attempt) }
+
+// LogValue is how logs name the attempt, coordinators' ones too: as Folder.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.Folder()) }
 
 // Folder is the attempt's name on disk: String and the fence, "b12.345.1-f77".
 func (k Key) Folder() string { return fmt.Sprintf("%s-f%d", k.String(), k.Fence) }

@@ -244,7 +244,7 @@ func open(config Config, lock *os.File, from *handover, thread func(loop func())
 	go k.store.syncer(k.quit)
 	k.wakeSaver()
 	config.Logger.Info("keeper started", "incarnation", k.incarnation, "pid", os.Getpid(),
-		"finished", len(finished), "lost", len(lost), "taken over", len(from.keys()))
+		"finished", len(finished), "lost", len(lost), "taken_over", len(from.keys()))
 	return k, nil
 }
 

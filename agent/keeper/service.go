@@ -61,7 +61,11 @@ type service struct {
 }
 
 func (s service) Info(context.Context, *wire.KeeperInfoRequest) (*wire.KeeperInfo, error) {
-	return &wire.KeeperInfo{Incarnation: s.incarnation, Version: s.config.Version, Pid: int64(os.Getpid()), StartedWith: Binary()}, nil
+	dropped := s.runner.Dropped()
+	return &wire.KeeperInfo{
+		Incarnation: s.incarnation, Version: s.config.Version, Pid: int64(os.Getpid()), StartedWith: Binary(),
+		Dropped: &wire.DroppedLines{Limit: dropped.Limit, Disk: dropped.Disk},
+	}, nil
 }
 
 func (s service) Start(_ context.Context, m *wire.StartAttempt) (*wire.StartedAttempt, error) {

@@ -91,6 +91,7 @@ func (r *Runner) states() map[*Process]State {
 func (r *Runner) Adopt(s State, events Events) (*Process, error) {
 	p := &Process{events: events, pid: s.Pid, pipes: s.Pipes, pidfd: s.Pidfd, status: syscall.WaitStatus(s.Status), ended: monotonic.Moment(s.Ended),
 		reaped: s.Pidfd < 0, log: resumeLog(s.Log), mark: s.Mark, report: report{s.Metrics, s.MetricsOf}, outOfMemory: s.OutOfMemory}
+	p.log.files.drops = &r.drops
 	if s.Group.Dir != "" && r.config.Cgroups != nil {
 		var err error
 		if p.group, err = r.config.Cgroups.Adopt(s.Group); err != nil {

@@ -203,7 +203,8 @@ func TestUnfinishedLinesAreMarked(t *testing.T) {
 
 func TestR10_3_BeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "log")
-	w := newDirect(base, 1000)
+	w, r := newDirect(base, 1000), &Runner{}
+	w.files.drops = &r.drops
 	for range 100 {
 		w.take(0, []byte("0123456789\n"), noon)
 	}
@@ -214,6 +215,9 @@ func TestR10_3_BeyondItsLimitALogDropsLinesAndSaysHowMany(t *testing.T) {
 	want := fmt.Sprintf("backfleet: %d lines dropped: the log reached its limit of 1000 bytes", 100-kept)
 	if kept < 10 || !strings.HasSuffix(lines[kept], want) {
 		t.Errorf("%d lines kept, then %q; want %q at its end", kept, lines[kept], want)
+	}
+	if got := r.Dropped(); got != (Dropped{Limit: uint64(100 - kept)}) {
+		t.Errorf("counted are %+v, expected %d for the limit", got, 100-kept)
 	}
 }
 
@@ -231,7 +235,8 @@ func TestR10_3_NothingSlipsInBehindADroppedLine(t *testing.T) {
 }
 
 func TestAFullDiskDropsWholeLines(t *testing.T) {
-	w := newDirect(filepath.Join(t.TempDir(), "log"), DefaultLogBytes)
+	w, r := newDirect(filepath.Join(t.TempDir(), "log"), DefaultLogBytes), &Runner{}
+	w.files.drops = &r.drops
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -241,6 +246,9 @@ func TestAFullDiskDropsWholeLines(t *testing.T) {
 	w.flush(noon)
 	if w.files.lost != 2 || w.files.written != 0 {
 		t.Fatalf("dropped %d lines and wrote %d bytes, want 2 and 0", w.files.lost, w.files.written)
+	}
+	if got := r.Dropped(); got != (Dropped{Disk: 2}) {
+		t.Errorf("counted are %+v, expected 2 for the disk", got)
 	}
 	w.take(0, []byte("kept\n"), noon) // there is room again
 	w.close(noon, false)
@@ -253,11 +261,15 @@ func TestAFullDiskDropsWholeLines(t *testing.T) {
 }
 
 func TestR10_3_AShortLogInMemoryTellsOfDroppedLines(t *testing.T) {
-	w := newDirect(filepath.Join(t.TempDir(), "log"), 300)
+	w, r := newDirect(filepath.Join(t.TempDir(), "log"), 300), &Runner{}
+	w.files.drops = &r.drops
 	for range 20 {
 		w.take(0, []byte("0123456789\n"), noon)
 	}
 	log := w.close(noon, true)
+	if got := r.Dropped(); got != (Dropped{Limit: 20 - uint64(bytes.Count(log, []byte("0123456789")))}) {
+		t.Errorf("counted are %+v of 20 lines", got)
+	}
 	if !bytes.HasSuffix(log, []byte("lines dropped: the log reached its limit of 300 bytes\n")) || int(w.files.written) != len(log) {
 		t.Errorf("the log is %q, of %d bytes; want the count of the dropped lines at its end", log, w.files.written)
 	}

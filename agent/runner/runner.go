@@ -108,6 +108,7 @@ type Runner struct {
 	done   chan struct{}
 	disk   *disk
 	held   atomic.Int64 // bytes of log in no file and not on their way to one
+	drops  drops
 
 	mu      sync.Mutex
 	queue   []fork
@@ -323,6 +324,7 @@ func (r *Runner) fork(f fork) (*Process, error) {
 		return nil, err
 	}
 	p.log = newLog(f.spec.Log, f.spec.LogMax, f.spec.Masked)
+	p.log.files.drops = &r.drops
 	if err := r.follow(p); err != nil { // nobody would see its end
 		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 		r.config.Groups.Remove(p.pid)

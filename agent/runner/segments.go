@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +44,31 @@ type segments struct {
 	full    bool  // the bound was reached: nothing is added any more
 	lost    int   // lines dropped since the last one that was written
 	cause   string
+	drops   *drops // nil: nobody counts them
+}
+
+// Dropped counts lines that processes wrote and that are in no log.
+type Dropped struct {
+	Limit uint64 // a log had reached its limit
+	Disk  uint64 // the disk took nothing for too long, or nothing more
+}
+
+// drops counts them over all logs.
+type drops struct{ limit, disk atomic.Uint64 }
+
+func (d *drops) count(lines int, cause error) {
+	switch {
+	case d == nil:
+	case errors.Is(cause, errLimit):
+		d.limit.Add(uint64(lines))
+	default:
+		d.disk.Add(uint64(lines))
+	}
+}
+
+// Dropped tells how many lines were dropped since the runner began.
+func (r *Runner) Dropped() Dropped {
+	return Dropped{Limit: r.drops.limit.Load(), Disk: r.drops.disk.Load()}
 }
 
 // put adds whole lines, behind some that were lost before them.
@@ -92,9 +118,9 @@ func (s *segments) fit(lines []byte) int {
 	}
 }
 
-func (s *segments) limit() error {
-	return fmt.Errorf("the log reached its limit of %d bytes", s.max)
-}
+var errLimit = errors.New("the log reached its limit")
+
+func (s *segments) limit() error { return fmt.Errorf("%w of %d bytes", errLimit, s.max) }
 
 func (s *segments) drop(lines []byte, cause error) { s.miss(bytes.Count(lines, []byte{'\n'}), cause) }
 
@@ -108,6 +134,7 @@ func (s *segments) miss(lines int, cause error) {
 		}
 	}
 	s.lost += lines
+	s.drops.count(lines, cause)
 }
 
 // note is the line that stands where lines are missing.
@@ -222,14 +249,16 @@ func (s *segments) close(at time.Time) {
 // in its files; false, and nothing is done: it is longer than may be in memory.
 func (s *segments) short(lines []byte, at time.Time) ([]byte, bool) {
 	var note []byte
+	var cut segments
 	n := s.fit(lines)
 	if n < len(lines) {
-		cut := segments{lost: bytes.Count(lines[n:], []byte{'\n'}), cause: s.limit().Error()}
+		cut.drop(lines[n:], s.limit())
 		note = cut.note(at)
 	}
 	if n+len(note) > ShortLogBytes {
 		return nil, false
 	}
+	s.drops.count(cut.lost, s.limit())
 	s.written = int64(n + len(note))
 	return append(bytes.Clone(lines[:n]), note...), true // without the room that lines grew by
 }

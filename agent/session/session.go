@@ -121,7 +121,7 @@ func (s *Session) beginDrain(now, deadline time.Duration) {
 		s.drain.stopAt = now + deadline
 		s.drain.endAt = s.drain.stopAt + stopGrace + stopGrace/2
 	}
-	s.config.Logger.Info("the agent takes no more work and ends when nothing runs", "running", s.core.Running(), "deadline", deadline)
+	s.config.Logger.Info("the agent takes no more work and ends when nothing runs", "running", s.core.Running(), "after", deadline)
 }
 
 // LogSafe says that an attempt's whole log is kept by the coordinators. Nothing
@@ -477,7 +477,7 @@ func (s *Session) streams(ctx context.Context) {
 			return
 		}
 		hint = leaderIn(err)
-		s.config.Logger.Info("no session with the leader", "coordinator", address, "leader", hint, "error", err)
+		s.config.Logger.Info("no session with the leader", "address", address, "leader", hint, "error", err)
 		if welcomed {
 			backoff.Reset()
 		}
@@ -544,7 +544,7 @@ func (s *Session) one(ctx context.Context, address string) (welcomed bool, err e
 			welcomed = true
 			patience.Stop()
 			s.post(func(time.Duration) { s.counts.Sessions++ })
-			s.config.Logger.Info("session with the leader", "coordinator", address)
+			s.config.Logger.Info("session with the leader", "address", address)
 		}
 		s.post(func(now time.Duration) { s.core.Received(now, m) })
 	}

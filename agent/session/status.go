@@ -10,6 +10,7 @@ import (
 	"backfleet/agent/keeper"
 	"backfleet/agent/monotonic"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/wire"
 )
 
 // Status is how a session stands, for who is on its host.
@@ -47,6 +48,16 @@ type KeeperStatus struct {
 	Binary      string `json:"binary"` // SHA-256 of its program
 	// Outdated says why it is not of the agent's own program; empty: it is.
 	Outdated string `json:"outdated,omitempty"`
+	// Dropped are lines that attempts wrote and that are in no log, since the
+	// keeper's process began.
+	Dropped DroppedLines `json:"droppedLines,omitzero"`
+}
+
+// DroppedLines says how many, by why: a log had reached its limit, or the disk
+// took nothing more.
+type DroppedLines struct {
+	Limit uint64 `json:"limit"`
+	Disk  uint64 `json:"disk"`
 }
 
 // AttemptStatus is an attempt that is here.
@@ -62,13 +73,23 @@ type AttemptStatus struct {
 	Outcome string `json:"outcome,omitempty"`
 }
 
-// Status asks the loop, so it also tells that the loop is alive. It fails with
-// ctx, or when the session has ended.
+// Status asks the loop, so it also tells that the loop is alive, and the keeper
+// what only it counts. It fails with ctx, or when the session has ended.
 func (s *Session) Status(ctx context.Context) (Status, error) {
+	var known *keeper.Client
 	answer := make(chan Status, 1)
-	s.post(func(now time.Duration) { answer <- s.status(now) })
+	s.post(func(now time.Duration) {
+		known = s.known
+		answer <- s.status(now)
+	})
 	select {
 	case status := <-answer:
+		if known == nil {
+			return status, nil
+		}
+		if info, err := known.KeeperClient.Info(ctx, &wire.KeeperInfoRequest{}); err == nil { // else it is just going
+			status.Keeper.Dropped = DroppedLines{Limit: info.GetDropped().GetLimit(), Disk: info.GetDropped().GetDisk()}
+		}
 		return status, nil
 	case <-s.ended:
 		return Status{}, fault.New(fault.Unavailable, "the agent is ending")

@@ -151,7 +151,7 @@ func (s *Spool) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.config.Logger.Info("logs wait: no coordinator takes them", "coordinator", address, "error", err)
+		s.config.Logger.Info("logs wait: no coordinator takes them", "address", address, "error", err)
 		if progress {
 			backoff.Reset()
 		}

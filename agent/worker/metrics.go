@@ -128,6 +128,11 @@ func (c control) sessionFigures(p *expose.Page, s *Status, least float64) {
 	p.Counter("backfleet_agent_sessions_total", "Sessions with a leader since the agent's process started.", float64(n.Sessions))
 	p.Gauge("backfleet_agent_keeper", "1 while the agent has its keeper, the parent of the attempts.", yes(s.Keeper != nil))
 	p.Counter("backfleet_agent_keeper_restarts_total", "Keepers beyond the first since the agent's process started: those before died, or were of another binary.", float64(max(n.Keepers, 1)-1))
+	if k := s.Keeper; k != nil {
+		const help = "Lines that attempts wrote and that are in no log, since the keeper started, by why: limit (the log was as long as it may be), disk (it took nothing more)."
+		p.Counter("backfleet_agent_log_lines_dropped_total", help, float64(k.Dropped.Limit), "why", "limit")
+		p.Counter("backfleet_agent_log_lines_dropped_total", help, float64(k.Dropped.Disk), "why", "disk")
+	}
 	for _, o := range outcomes {
 		p.Counter("backfleet_agent_results_total", "Results of attempts that became known here since the agent's process started, by outcome.", float64(n.Results[o]), "outcome", o)
 	}

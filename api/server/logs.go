@@ -212,7 +212,7 @@ func (h handlers) DownloadLog(c *gin.Context, id v1.InstanceID, p v1.DownloadLog
 			return
 		}
 		if got, err = h.Backend.ReadLog(ctx, ref, got.Offset+uint64(len(got.Data)), logLimit); err != nil {
-			h.Logger.Info("a download broke off", "instance", id, "requestId", requestID(c), "error", err)
+			h.Logger.Info("a download broke off", "instance", id, "request_id", requestID(c), "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}

@@ -78,7 +78,7 @@ func (s *Server) recover(c *gin.Context) {
 		case http.ErrAbortHandler:
 			panic(p) // the proxy's way to cut a connection whose answer broke off
 		default:
-			s.Logger.Error("a request panicked", "requestId", requestID(c), "panic", p, "stack", string(debug.Stack()))
+			s.Logger.Error("a request panicked", "request_id", requestID(c), "panic", p, "stack", string(debug.Stack()))
 			s.fail(c, fault.New(fault.Internal, "the coordinator failed at this; its log has the request id"))
 		}
 	}()
@@ -101,7 +101,7 @@ func (s *Server) log(c *gin.Context) {
 	s.Logger.LogAttrs(c.Request.Context(), level, "request",
 		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path),
 		slog.Int("status", c.Writer.Status()), slog.Duration("took", time.Since(began)),
-		slog.String("requestId", requestID(c)), slog.String("actor", c.GetString(keyActor)))
+		slog.String("request_id", requestID(c)), slog.String("actor", c.GetString(keyActor)))
 }
 
 // receive reads the whole body, bounded in bytes and time, and sets the bounds

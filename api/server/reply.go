@@ -34,7 +34,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	s.refused(c, err)
 	p := convert.Problem(err, requestID(c))
 	if p.Status >= http.StatusInternalServerError {
-		s.Logger.Warn("a request failed", "requestId", p.RequestID, "path", c.Request.URL.Path, "error", err)
+		s.Logger.Warn("a request failed", "request_id", p.RequestID, "path", c.Request.URL.Path, "error", err)
 	}
 	c.Abort()
 	if c.Writer.Written() {

@@ -52,7 +52,7 @@ func (s *Server) stream(c *gin.Context, produce func(context.Context, *stream) e
 		s.fail(c, err)
 		return
 	}
-	s.Logger.Info("a stream ended early", "path", c.Request.URL.Path, "requestId", requestID(c), "error", err)
+	s.Logger.Info("a stream ended early", "path", c.Request.URL.Path, "request_id", requestID(c), "error", err)
 	_ = out.send("error", "", convert.Problem(err, requestID(c))) // the client may be gone
 }
 

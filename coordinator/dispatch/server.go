@@ -329,9 +329,17 @@ func (d *Server) tell(st *state.State, changes []state.Change) {
 		case a.State == wire.Agent_LOST:
 			d.cfg.Logger.Warn("an agent is lost: it was silent for a lease", "agent", a.Id, "host", a.Host, "attempts", a.Leases)
 		case a.Drain != nil && a.Drain.SinceMs == st.NowMs():
-			d.cfg.Logger.Info("an agent is drained", "agent", a.Id, "by", a.Drain.Actor, "why", a.Drain.Why, "deadline_ms", a.Drain.DeadlineMs)
+			d.cfg.Logger.Info("an agent is drained", "agent", a.Id, "actor", a.Drain.Actor, "reason", a.Drain.Why, "deadline", deadline(a.Drain))
 		}
 	}
+}
+
+// deadline is when a drained agent is to be empty, as a log tells it.
+func deadline(d *wire.Drain) string {
+	if d.DeadlineMs == 0 {
+		return "none"
+	}
+	return time.UnixMilli(d.DeadlineMs).UTC().Format(time.RFC3339)
 }
 
 // Inspect runs f on the scheduler between two turns; fault.Unavailable when

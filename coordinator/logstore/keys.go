@@ -3,6 +3,7 @@ package logstore
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"backfleet/pkg/fault"
@@ -30,6 +31,11 @@ func (k Key) Ref() *wire.AttemptRef {
 // String gives the attempt's id as people see it, with its fence.
 func (k Key) String() string {
 	return fmt.Sprintf("b%d.%d.%d (fence %d)", k.Plan, k.Instance, k.Attempt, k.Fence)
+}
+
+// LogValue is how logs name the attempt, agents' ones too: "b12.345.1-f77".
+func (k Key) LogValue() slog.Value {
+	return slog.StringValue(fmt.Sprintf("b%d.%d.%d-f%d", k.Plan, k.Instance, k.Attempt, k.Fence))
 }
 
 // Two kinds of entries are stored, beside those that say when they were last

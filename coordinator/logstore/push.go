@@ -32,7 +32,7 @@ type pusher struct {
 }
 
 func newPusher(p Peer, limit int, stall time.Duration, log *slog.Logger) *pusher {
-	return &pusher{peer: p, limit: limit, stall: stall, log: log.With("peer", p.ID), wake: make(chan struct{}, 1)}
+	return &pusher{peer: p, limit: limit, stall: stall, log: log.With("coordinator", p.ID), wake: make(chan struct{}, 1)}
 }
 
 // offer takes the entries, or votes no for the peer.

@@ -135,7 +135,7 @@ func (r *Reader) Follow(ctx context.Context, key Key, offset uint64, fn func(fro
 				}
 			}
 			if err != nil {
-				r.log.Debug("following a log: peers could not be asked", "attempt", key.String(), "error", err)
+				r.log.Debug("following a log: peers could not be asked", "attempt", key, "error", err)
 			}
 		}
 		select {

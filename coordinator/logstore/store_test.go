@@ -432,3 +432,10 @@ func TestFramesOfAnyEncoder(t *testing.T) {
 		t.Fatalf("a bomb is answered %q", acks[0].Error)
 	}
 }
+
+// TestLogsNameAnAttemptAsAgentsDo: pkg/obs/DESIGN.md promises one form.
+func TestLogsNameAnAttemptAsAgentsDo(t *testing.T) {
+	if got := (Key{Plan: 16, Instance: 203, Attempt: 1, Fence: 385}).LogValue().String(); got != "b16.203.1-f385" {
+		t.Errorf("an attempt is logged as %q", got)
+	}
+}

@@ -271,7 +271,7 @@ func (w *Sweeper) cut(ctx context.Context, key Key, r *record) (bytes uint64, er
 			if ctx.Err() != nil {
 				return 0, err
 			}
-			w.o.Logger.Debug("a log is cut another day", "attempt", key.String(), "error", err)
+			w.o.Logger.Debug("a log is cut another day", "attempt", key, "error", err)
 			return 0, nil
 		}
 		if more, err := w.reader.has(ctx, key, lacking.offset); err != nil || !more {

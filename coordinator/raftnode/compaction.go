@@ -82,7 +82,7 @@ func (n *Node) compact() {
 		}
 		stagger = rand.Float64()
 		if err := n.snapshot(context.Background()); err != nil && n.unavailable() == nil {
-			n.log.Error("the log could not be shortened; it goes on growing", "error", err, "again in", snapshotRetry)
+			n.log.Error("the log could not be shortened; it goes on growing", "error", err, "retry_in", snapshotRetry)
 			select {
 			case <-time.After(snapshotRetry):
 			case <-n.stopping:

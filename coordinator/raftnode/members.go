@@ -151,10 +151,10 @@ func (n *Node) promote(ctx context.Context) {
 		}
 		future := n.raft.AddVoter(s.ID, s.Address, prev, n.timing.election)
 		if err := await(ctx, n.dead, future); err != nil {
-			n.log.Warn("promotion failed; trying again", "server", s.ID, "error", err)
+			n.log.Warn("promotion failed; trying again", "coordinator", s.ID, "error", err)
 			return
 		}
-		n.log.Info("caught up and has a vote now", "server", s.ID)
+		n.log.Info("caught up and has a vote now", "coordinator", s.ID)
 		return // the index has moved
 	}
 }

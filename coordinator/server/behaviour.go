@@ -105,7 +105,7 @@ func (p *peer) outdated(ctx context.Context, r *wire.JoinRequest) error {
 		r.Server.Id, r.Server.Version, knows, inForce)
 	if time.Since(p.refusedOld) > time.Minute { // it goes on asking, and the first binaries do not say what they were told
 		p.refusedOld = time.Now()
-		p.logger.Warn("a coordinator was not taken in", "because", status.Convert(err).Message())
+		p.logger.Warn("a coordinator was not taken in", "reason", status.Convert(err).Message())
 	}
 	return err
 }

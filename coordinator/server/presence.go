@@ -50,7 +50,7 @@ func (s *Server) watchAgents(ctx context.Context) {
 	}
 	for list := range lists {
 		s.living.Store(&list)
-		s.cfg.Logger.Debug("agents in the directory", "count", len(list))
+		s.cfg.Logger.Debug("agents in the directory", "agents", len(list))
 	}
 }
 

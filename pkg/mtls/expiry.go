@@ -89,7 +89,7 @@ func (w *watch) look(now time.Time) {
 	current, broken := w.m.look()
 	if current != w.seen {
 		if w.seen != nil {
-			w.log.Info("new certificate files are in use", w.attributes(current)...)
+			w.about(current).Info("new certificate files are in use")
 		}
 		w.seen, w.reminded = current, map[string]reminder{}
 	}
@@ -108,12 +108,13 @@ func (w *watch) look(now time.Time) {
 	w.remind(last(current.authorities), w.m.flags.ca, w.m.files.CA, now)
 }
 
-func (w *watch) attributes(l *loaded) []any {
-	list := []any{"authorities", len(l.authorities), "authority_ends", when(last(l.authorities).NotAfter)}
+// about is a log that says which files are in use, and until when they hold.
+func (w *watch) about(l *loaded) *slog.Logger {
+	log := w.log.With("authorities", len(l.authorities), "authority_ends", when(last(l.authorities).NotAfter))
 	if l.pair != nil {
-		list = append(list, "certificate", w.m.files.Cert, "certificate_ends", when(l.pair.Leaf.NotAfter))
+		log = log.With("file", w.m.files.Cert, "ends", when(l.pair.Leaf.NotAfter))
 	}
-	return list
+	return log
 }
 
 func (w *watch) remind(cert *x509.Certificate, flag, file string, now time.Time) {
@@ -122,10 +123,10 @@ func (w *watch) remind(cert *x509.Certificate, flag, file string, now time.Time)
 		return
 	}
 	w.reminded[flag] = reminder{now, expired}
-	attributes := []any{"flag", flag, "file", file, "of", cert.Subject.CommonName, "ends", when(cert.NotAfter)}
+	log := w.log.With("flag", flag, "file", file, "subject", cert.Subject.CommonName, "ends", when(cert.NotAfter))
 	if expired {
-		w.log.Error("a certificate has expired: others refuse it; put a new one in its place, no restart is needed", attributes...)
+		log.Error("a certificate has expired: others refuse it; put a new one in its place, no restart is needed")
 		return
 	}
-	w.log.Warn("a certificate expires soon: put a new one in its place, no restart is needed", attributes...)
+	log.Warn("a certificate expires soon: put a new one in its place, no restart is needed")
 }

@@ -166,7 +166,7 @@ func (s *serving) turnedAway(from net.Addr, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.told) >= tellEvery {
-		s.log.Warn("a connection was turned away", "from", from, "error", err, "others_before", s.silent)
+		s.log.Warn("a connection was turned away", "address", from, "error", err, "others_before", s.silent)
 		s.told, s.silent = now, 0
 		return
 	}

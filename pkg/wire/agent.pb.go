@@ -1457,6 +1457,7 @@ type KeeperInfo struct {
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Pid           int64                  `protobuf:"varint,3,opt,name=pid,proto3" json:"pid,omitempty"`
 	StartedWith   string                 `protobuf:"bytes,4,opt,name=started_with,json=startedWith,proto3" json:"started_with,omitempty"` // SHA-256 of the binary it was started from, in hex
+	Dropped       *DroppedLines          `protobuf:"bytes,5,opt,name=dropped,proto3" json:"dropped,omitempty"`                            // since its process began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1519,6 +1520,66 @@ func (x *KeeperInfo) GetStartedWith() string {
 	return ""
 }
 
+func (x *KeeperInfo) GetDropped() *DroppedLines {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+// DroppedLines are lines that attempts wrote and that are in no log.
+type DroppedLines struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         uint64                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"` // a log had reached its limit
+	Disk          uint64                 `protobuf:"varint,2,opt,name=disk,proto3" json:"disk,omitempty"`   // the disk took nothing for too long, or nothing more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DroppedLines) Reset() {
+	*x = DroppedLines{}
+	mi := &file_agent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DroppedLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DroppedLines) ProtoMessage() {}
+
+func (x *DroppedLines) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DroppedLines.ProtoReflect.Descriptor instead.
+func (*DroppedLines) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DroppedLines) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *DroppedLines) GetDisk() uint64 {
+	if x != nil {
+		return x.Disk
+	}
+	return 0
+}
+
 type StartAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *AttemptRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1546,7 +1607,7 @@ type StartAttempt struct {
 
 func (x *StartAttempt) Reset() {
 	*x = StartAttempt{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1619,7 @@ func (x *StartAttempt) String() string {
 func (*StartAttempt) ProtoMessage() {}
 
 func (x *StartAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1632,7 @@ func (x *StartAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartAttempt.ProtoReflect.Descriptor instead.
 func (*StartAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StartAttempt) GetRef() *AttemptRef {
@@ -1715,7 +1776,7 @@ type StartedAttempt struct {
 
 func (x *StartedAttempt) Reset() {
 	*x = StartedAttempt{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1788,7 @@ func (x *StartedAttempt) String() string {
 func (*StartedAttempt) ProtoMessage() {}
 
 func (x *StartedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1801,7 @@ func (x *StartedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedAttempt.ProtoReflect.Descriptor instead.
 func (*StartedAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 type StartAttempts struct {
@@ -1753,7 +1814,7 @@ type StartAttempts struct {
 
 func (x *StartAttempts) Reset() {
 	*x = StartAttempts{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1826,7 @@ func (x *StartAttempts) String() string {
 func (*StartAttempts) ProtoMessage() {}
 
 func (x *StartAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1839,7 @@ func (x *StartAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartAttempts.ProtoReflect.Descriptor instead.
 func (*StartAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartAttempts) GetAttempts() []*StartAttempt {
@@ -1804,7 +1865,7 @@ type StartedAttempts struct {
 
 func (x *StartedAttempts) Reset() {
 	*x = StartedAttempts{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1877,7 @@ func (x *StartedAttempts) String() string {
 func (*StartedAttempts) ProtoMessage() {}
 
 func (x *StartedAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1890,7 @@ func (x *StartedAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedAttempts.ProtoReflect.Descriptor instead.
 func (*StartedAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StartedAttempts) GetRefusals() []string {
@@ -1851,7 +1912,7 @@ type StopAttempt struct {
 
 func (x *StopAttempt) Reset() {
 	*x = StopAttempt{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +1924,7 @@ func (x *StopAttempt) String() string {
 func (*StopAttempt) ProtoMessage() {}
 
 func (x *StopAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1937,7 @@ func (x *StopAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttempt.ProtoReflect.Descriptor instead.
 func (*StopAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StopAttempt) GetRef() *AttemptRef {
@@ -1915,7 +1976,7 @@ type StoppedAttempt struct {
 
 func (x *StoppedAttempt) Reset() {
 	*x = StoppedAttempt{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +1988,7 @@ func (x *StoppedAttempt) String() string {
 func (*StoppedAttempt) ProtoMessage() {}
 
 func (x *StoppedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2001,7 @@ func (x *StoppedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoppedAttempt.ProtoReflect.Descriptor instead.
 func (*StoppedAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 type ExtendAttempts struct {
@@ -1954,7 +2015,7 @@ type ExtendAttempts struct {
 
 func (x *ExtendAttempts) Reset() {
 	*x = ExtendAttempts{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2027,7 @@ func (x *ExtendAttempts) String() string {
 func (*ExtendAttempts) ProtoMessage() {}
 
 func (x *ExtendAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2040,7 @@ func (x *ExtendAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendAttempts.ProtoReflect.Descriptor instead.
 func (*ExtendAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExtendAttempts) GetRefs() []*AttemptRef {
@@ -2011,7 +2072,7 @@ type ExtendedAttempts struct {
 
 func (x *ExtendedAttempts) Reset() {
 	*x = ExtendedAttempts{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2084,7 @@ func (x *ExtendedAttempts) String() string {
 func (*ExtendedAttempts) ProtoMessage() {}
 
 func (x *ExtendedAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2097,7 @@ func (x *ExtendedAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendedAttempts.ProtoReflect.Descriptor instead.
 func (*ExtendedAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 type WatchAttempts struct {
@@ -2047,7 +2108,7 @@ type WatchAttempts struct {
 
 func (x *WatchAttempts) Reset() {
 	*x = WatchAttempts{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2120,7 @@ func (x *WatchAttempts) String() string {
 func (*WatchAttempts) ProtoMessage() {}
 
 func (x *WatchAttempts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2133,7 @@ func (x *WatchAttempts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAttempts.ProtoReflect.Descriptor instead.
 func (*WatchAttempts) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 // KeptAttempt is an attempt as the keeper knows it.
@@ -2094,7 +2155,7 @@ type KeptAttempt struct {
 
 func (x *KeptAttempt) Reset() {
 	*x = KeptAttempt{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2167,7 @@ func (x *KeptAttempt) String() string {
 func (*KeptAttempt) ProtoMessage() {}
 
 func (x *KeptAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2180,7 @@ func (x *KeptAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptAttempt.ProtoReflect.Descriptor instead.
 func (*KeptAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KeptAttempt) GetRef() *AttemptRef {
@@ -2202,7 +2263,7 @@ type ForgetAttempt struct {
 
 func (x *ForgetAttempt) Reset() {
 	*x = ForgetAttempt{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2275,7 @@ func (x *ForgetAttempt) String() string {
 func (*ForgetAttempt) ProtoMessage() {}
 
 func (x *ForgetAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2288,7 @@ func (x *ForgetAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetAttempt.ProtoReflect.Descriptor instead.
 func (*ForgetAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ForgetAttempt) GetRef() *AttemptRef {
@@ -2252,7 +2313,7 @@ type ForgottenAttempt struct {
 
 func (x *ForgottenAttempt) Reset() {
 	*x = ForgottenAttempt{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2325,7 @@ func (x *ForgottenAttempt) String() string {
 func (*ForgottenAttempt) ProtoMessage() {}
 
 func (x *ForgottenAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2338,7 @@ func (x *ForgottenAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgottenAttempt.ProtoReflect.Descriptor instead.
 func (*ForgottenAttempt) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 type QuitKeeper struct {
@@ -2288,7 +2349,7 @@ type QuitKeeper struct {
 
 func (x *QuitKeeper) Reset() {
 	*x = QuitKeeper{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2361,7 @@ func (x *QuitKeeper) String() string {
 func (*QuitKeeper) ProtoMessage() {}
 
 func (x *QuitKeeper) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2374,7 @@ func (x *QuitKeeper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuitKeeper.ProtoReflect.Descriptor instead.
 func (*QuitKeeper) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 type QuittingKeeper struct {
@@ -2324,7 +2385,7 @@ type QuittingKeeper struct {
 
 func (x *QuittingKeeper) Reset() {
 	*x = QuittingKeeper{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2397,7 @@ func (x *QuittingKeeper) String() string {
 func (*QuittingKeeper) ProtoMessage() {}
 
 func (x *QuittingKeeper) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2410,7 @@ func (x *QuittingKeeper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuittingKeeper.ProtoReflect.Descriptor instead.
 func (*QuittingKeeper) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{33}
 }
 
 var File_agent_proto protoreflect.FileDescriptor
@@ -2473,13 +2534,17 @@ const file_agent_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12(\n" +
 	"\x04more\x18\x04 \x03(\v2\x14.backfleet.v1.LogAckR\x04more\x12\x1a\n" +
 	"\bgrouping\x18\x05 \x01(\bR\bgrouping\"\x13\n" +
-	"\x11KeeperInfoRequest\"}\n" +
+	"\x11KeeperInfoRequest\"\xb3\x01\n" +
 	"\n" +
 	"KeeperInfo\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x03 \x01(\x03R\x03pid\x12!\n" +
-	"\fstarted_with\x18\x04 \x01(\tR\vstartedWith\"\xce\x04\n" +
+	"\fstarted_with\x18\x04 \x01(\tR\vstartedWith\x124\n" +
+	"\adropped\x18\x05 \x01(\v2\x1a.backfleet.v1.DroppedLinesR\adropped\"8\n" +
+	"\fDroppedLines\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x04R\x05limit\x12\x12\n" +
+	"\x04disk\x18\x02 \x01(\x04R\x04disk\"\xce\x04\n" +
 	"\fStartAttempt\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.backfleet.v1.AttemptRefR\x03ref\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x12\x18\n" +
@@ -2566,7 +2631,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_agent_proto_goTypes = []any{
 	(*NotLeader)(nil),         // 0: backfleet.v1.NotLeader
 	(*AttemptRef)(nil),        // 1: backfleet.v1.AttemptRef
@@ -2587,39 +2652,40 @@ var file_agent_proto_goTypes = []any{
 	(*LogAck)(nil),            // 16: backfleet.v1.LogAck
 	(*KeeperInfoRequest)(nil), // 17: backfleet.v1.KeeperInfoRequest
 	(*KeeperInfo)(nil),        // 18: backfleet.v1.KeeperInfo
-	(*StartAttempt)(nil),      // 19: backfleet.v1.StartAttempt
-	(*StartedAttempt)(nil),    // 20: backfleet.v1.StartedAttempt
-	(*StartAttempts)(nil),     // 21: backfleet.v1.StartAttempts
-	(*StartedAttempts)(nil),   // 22: backfleet.v1.StartedAttempts
-	(*StopAttempt)(nil),       // 23: backfleet.v1.StopAttempt
-	(*StoppedAttempt)(nil),    // 24: backfleet.v1.StoppedAttempt
-	(*ExtendAttempts)(nil),    // 25: backfleet.v1.ExtendAttempts
-	(*ExtendedAttempts)(nil),  // 26: backfleet.v1.ExtendedAttempts
-	(*WatchAttempts)(nil),     // 27: backfleet.v1.WatchAttempts
-	(*KeptAttempt)(nil),       // 28: backfleet.v1.KeptAttempt
-	(*ForgetAttempt)(nil),     // 29: backfleet.v1.ForgetAttempt
-	(*ForgottenAttempt)(nil),  // 30: backfleet.v1.ForgottenAttempt
-	(*QuitKeeper)(nil),        // 31: backfleet.v1.QuitKeeper
-	(*QuittingKeeper)(nil),    // 32: backfleet.v1.QuittingKeeper
-	(*Agent)(nil),             // 33: backfleet.v1.Agent
-	(Outcome)(0),              // 34: backfleet.v1.Outcome
-	(*Metric)(nil),            // 35: backfleet.v1.Metric
-	(*Node)(nil),              // 36: backfleet.v1.Node
-	(*DataSource)(nil),        // 37: backfleet.v1.DataSource
-	(*Assignment)(nil),        // 38: backfleet.v1.Assignment
-	(*Limits)(nil),            // 39: backfleet.v1.Limits
+	(*DroppedLines)(nil),      // 19: backfleet.v1.DroppedLines
+	(*StartAttempt)(nil),      // 20: backfleet.v1.StartAttempt
+	(*StartedAttempt)(nil),    // 21: backfleet.v1.StartedAttempt
+	(*StartAttempts)(nil),     // 22: backfleet.v1.StartAttempts
+	(*StartedAttempts)(nil),   // 23: backfleet.v1.StartedAttempts
+	(*StopAttempt)(nil),       // 24: backfleet.v1.StopAttempt
+	(*StoppedAttempt)(nil),    // 25: backfleet.v1.StoppedAttempt
+	(*ExtendAttempts)(nil),    // 26: backfleet.v1.ExtendAttempts
+	(*ExtendedAttempts)(nil),  // 27: backfleet.v1.ExtendedAttempts
+	(*WatchAttempts)(nil),     // 28: backfleet.v1.WatchAttempts
+	(*KeptAttempt)(nil),       // 29: backfleet.v1.KeptAttempt
+	(*ForgetAttempt)(nil),     // 30: backfleet.v1.ForgetAttempt
+	(*ForgottenAttempt)(nil),  // 31: backfleet.v1.ForgottenAttempt
+	(*QuitKeeper)(nil),        // 32: backfleet.v1.QuitKeeper
+	(*QuittingKeeper)(nil),    // 33: backfleet.v1.QuittingKeeper
+	(*Agent)(nil),             // 34: backfleet.v1.Agent
+	(Outcome)(0),              // 35: backfleet.v1.Outcome
+	(*Metric)(nil),            // 36: backfleet.v1.Metric
+	(*Node)(nil),              // 37: backfleet.v1.Node
+	(*DataSource)(nil),        // 38: backfleet.v1.DataSource
+	(*Assignment)(nil),        // 39: backfleet.v1.Assignment
+	(*Limits)(nil),            // 40: backfleet.v1.Limits
 }
 var file_agent_proto_depIdxs = []int32{
 	3,  // 0: backfleet.v1.AgentMessage.hello:type_name -> backfleet.v1.Hello
 	4,  // 1: backfleet.v1.AgentMessage.report:type_name -> backfleet.v1.Report
-	33, // 2: backfleet.v1.Hello.agent:type_name -> backfleet.v1.Agent
+	34, // 2: backfleet.v1.Hello.agent:type_name -> backfleet.v1.Agent
 	1,  // 3: backfleet.v1.Hello.held:type_name -> backfleet.v1.AttemptRef
 	5,  // 4: backfleet.v1.Report.results:type_name -> backfleet.v1.AttemptResult
 	1,  // 5: backfleet.v1.Report.held:type_name -> backfleet.v1.AttemptRef
 	1,  // 6: backfleet.v1.Report.started:type_name -> backfleet.v1.AttemptRef
 	1,  // 7: backfleet.v1.AttemptResult.ref:type_name -> backfleet.v1.AttemptRef
-	34, // 8: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
-	35, // 9: backfleet.v1.AttemptResult.metrics:type_name -> backfleet.v1.Metric
+	35, // 8: backfleet.v1.AttemptResult.outcome:type_name -> backfleet.v1.Outcome
+	36, // 9: backfleet.v1.AttemptResult.metrics:type_name -> backfleet.v1.Metric
 	7,  // 10: backfleet.v1.LeaderMessage.welcome:type_name -> backfleet.v1.Welcome
 	8,  // 11: backfleet.v1.LeaderMessage.assign:type_name -> backfleet.v1.Assign
 	14, // 12: backfleet.v1.LeaderMessage.ack:type_name -> backfleet.v1.Ack
@@ -2627,13 +2693,13 @@ var file_agent_proto_depIdxs = []int32{
 	9,  // 14: backfleet.v1.Assign.definitions:type_name -> backfleet.v1.Definition
 	12, // 15: backfleet.v1.Assign.work:type_name -> backfleet.v1.Work
 	13, // 16: backfleet.v1.Assign.stops:type_name -> backfleet.v1.StopWork
-	36, // 17: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
-	37, // 18: backfleet.v1.Definition.sources:type_name -> backfleet.v1.DataSource
-	36, // 19: backfleet.v1.Task.node:type_name -> backfleet.v1.Node
+	37, // 17: backfleet.v1.Definition.node:type_name -> backfleet.v1.Node
+	38, // 18: backfleet.v1.Definition.sources:type_name -> backfleet.v1.DataSource
+	37, // 19: backfleet.v1.Task.node:type_name -> backfleet.v1.Node
 	11, // 20: backfleet.v1.Task.sources:type_name -> backfleet.v1.OpenSource
-	37, // 21: backfleet.v1.OpenSource.source:type_name -> backfleet.v1.DataSource
+	38, // 21: backfleet.v1.OpenSource.source:type_name -> backfleet.v1.DataSource
 	1,  // 22: backfleet.v1.Work.ref:type_name -> backfleet.v1.AttemptRef
-	38, // 23: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
+	39, // 23: backfleet.v1.Work.values:type_name -> backfleet.v1.Assignment
 	1,  // 24: backfleet.v1.StopWork.ref:type_name -> backfleet.v1.AttemptRef
 	1,  // 25: backfleet.v1.Ack.results:type_name -> backfleet.v1.AttemptRef
 	1,  // 26: backfleet.v1.Ack.unknown:type_name -> backfleet.v1.AttemptRef
@@ -2641,43 +2707,44 @@ var file_agent_proto_depIdxs = []int32{
 	15, // 28: backfleet.v1.LogChunk.more:type_name -> backfleet.v1.LogChunk
 	1,  // 29: backfleet.v1.LogAck.ref:type_name -> backfleet.v1.AttemptRef
 	16, // 30: backfleet.v1.LogAck.more:type_name -> backfleet.v1.LogAck
-	1,  // 31: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	38, // 32: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
-	39, // 33: backfleet.v1.StartAttempt.limits:type_name -> backfleet.v1.Limits
-	19, // 34: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
-	1,  // 35: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
-	1,  // 36: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 37: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
-	1,  // 38: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	5,  // 39: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
-	28, // 40: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
-	1,  // 41: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
-	1,  // 42: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
-	2,  // 43: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
-	15, // 44: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
-	17, // 45: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
-	19, // 46: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
-	21, // 47: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
-	23, // 48: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
-	25, // 49: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
-	27, // 50: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
-	29, // 51: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
-	31, // 52: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
-	6,  // 53: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
-	16, // 54: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
-	18, // 55: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
-	20, // 56: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
-	22, // 57: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
-	24, // 58: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
-	26, // 59: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
-	28, // 60: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
-	30, // 61: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
-	32, // 62: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
-	53, // [53:63] is the sub-list for method output_type
-	43, // [43:53] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	19, // 31: backfleet.v1.KeeperInfo.dropped:type_name -> backfleet.v1.DroppedLines
+	1,  // 32: backfleet.v1.StartAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	39, // 33: backfleet.v1.StartAttempt.environment:type_name -> backfleet.v1.Assignment
+	40, // 34: backfleet.v1.StartAttempt.limits:type_name -> backfleet.v1.Limits
+	20, // 35: backfleet.v1.StartAttempts.attempts:type_name -> backfleet.v1.StartAttempt
+	1,  // 36: backfleet.v1.StartAttempts.forget:type_name -> backfleet.v1.AttemptRef
+	1,  // 37: backfleet.v1.StopAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 38: backfleet.v1.ExtendAttempts.refs:type_name -> backfleet.v1.AttemptRef
+	1,  // 39: backfleet.v1.KeptAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	5,  // 40: backfleet.v1.KeptAttempt.result:type_name -> backfleet.v1.AttemptResult
+	29, // 41: backfleet.v1.KeptAttempt.more:type_name -> backfleet.v1.KeptAttempt
+	1,  // 42: backfleet.v1.ForgetAttempt.ref:type_name -> backfleet.v1.AttemptRef
+	1,  // 43: backfleet.v1.ForgetAttempt.refs:type_name -> backfleet.v1.AttemptRef
+	2,  // 44: backfleet.v1.Agents.Session:input_type -> backfleet.v1.AgentMessage
+	15, // 45: backfleet.v1.Agents.ShipLogs:input_type -> backfleet.v1.LogChunk
+	17, // 46: backfleet.v1.Keeper.Info:input_type -> backfleet.v1.KeeperInfoRequest
+	20, // 47: backfleet.v1.Keeper.Start:input_type -> backfleet.v1.StartAttempt
+	22, // 48: backfleet.v1.Keeper.StartAll:input_type -> backfleet.v1.StartAttempts
+	24, // 49: backfleet.v1.Keeper.Stop:input_type -> backfleet.v1.StopAttempt
+	26, // 50: backfleet.v1.Keeper.Extend:input_type -> backfleet.v1.ExtendAttempts
+	28, // 51: backfleet.v1.Keeper.Watch:input_type -> backfleet.v1.WatchAttempts
+	30, // 52: backfleet.v1.Keeper.Forget:input_type -> backfleet.v1.ForgetAttempt
+	32, // 53: backfleet.v1.Keeper.Quit:input_type -> backfleet.v1.QuitKeeper
+	6,  // 54: backfleet.v1.Agents.Session:output_type -> backfleet.v1.LeaderMessage
+	16, // 55: backfleet.v1.Agents.ShipLogs:output_type -> backfleet.v1.LogAck
+	18, // 56: backfleet.v1.Keeper.Info:output_type -> backfleet.v1.KeeperInfo
+	21, // 57: backfleet.v1.Keeper.Start:output_type -> backfleet.v1.StartedAttempt
+	23, // 58: backfleet.v1.Keeper.StartAll:output_type -> backfleet.v1.StartedAttempts
+	25, // 59: backfleet.v1.Keeper.Stop:output_type -> backfleet.v1.StoppedAttempt
+	27, // 60: backfleet.v1.Keeper.Extend:output_type -> backfleet.v1.ExtendedAttempts
+	29, // 61: backfleet.v1.Keeper.Watch:output_type -> backfleet.v1.KeptAttempt
+	31, // 62: backfleet.v1.Keeper.Forget:output_type -> backfleet.v1.ForgottenAttempt
+	33, // 63: backfleet.v1.Keeper.Quit:output_type -> backfleet.v1.QuittingKeeper
+	54, // [54:64] is the sub-list for method output_type
+	44, // [44:54] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2702,7 +2769,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -168,7 +168,7 @@ func (r *Registry) Announce(ctx context.Context, m presence.Member, changes <-ch
 	if err := check(m); err != nil {
 		return err
 	}
-	away := outage{log: r.cfg.Logger.With("kind", m.Kind, "id", m.ID), what: "being registered in etcd"}
+	away := outage{log: r.cfg.Logger.With("kind", m.Kind, "member", m.ID), what: "being registered in etcd"}
 	pause := r.cfg.Retry / 16
 	for {
 		began := time.Now()
