@@ -118,21 +118,8 @@ func (a *app) agentShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show AGENT", Short: "Show an agent and the attempts that it holds",
 		Example: "  backfleet agent show worker-1",
-		Args:    exactly(1),
 	}
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		d, err := cl.Agent(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return out.answer(d, []string{d.Agent.ID}, func(w io.Writer) { a.showAgent(w, d) })
-	}
-	return c
+	return showsOne(a, c, (*client.Client).Agent, func(d *v1.AgentDetail) string { return d.Agent.ID }, a.showAgent)
 }
 
 func (a *app) showAgent(w io.Writer, d *v1.AgentDetail) {

@@ -77,21 +77,8 @@ func (a *app) backfillShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show BACKFILL", Short: "Show a backfill, its groups and totals",
 		Example: "  backfleet backfill show b12",
-		Args:    exactly(1),
 	}
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		b, err := cl.Backfill(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return out.answer(b, []string{b.Summary.ID}, func(w io.Writer) { a.showBackfill(w, b) })
-	}
-	return c
+	return showsOne(a, c, (*client.Client).Backfill, func(b *v1.Backfill) string { return b.Summary.ID }, a.showBackfill)
 }
 
 func (a *app) showBackfill(w io.Writer, b *v1.Backfill) {

@@ -136,21 +136,8 @@ func (a *app) instanceShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show INSTANCE", Short: "Show an instance, why it waits, and its attempts",
 		Example: "  backfleet instance show b12.345",
-		Args:    exactly(1),
 	}
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		d, err := cl.Instance(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return out.answer(d, []string{d.Instance.ID}, func(w io.Writer) { a.showInstance(w, d) })
-	}
-	return c
+	return showsOne(a, c, (*client.Client).Instance, func(d *v1.InstanceDetail) string { return d.Instance.ID }, a.showInstance)
 }
 
 func (a *app) showInstance(w io.Writer, d *v1.InstanceDetail) {

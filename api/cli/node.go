@@ -308,21 +308,8 @@ func (a *app) nodeShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show NODE", Short: "Show a node and its code",
 		Example: "  backfleet node show dwd_orders\n  backfleet node show dwd_orders -o yaml",
-		Args:    exactly(1),
 	}
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		d, err := cl.Node(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return out.answer(d, []string{d.Node.ID}, func(w io.Writer) { a.showNode(w, d) })
-	}
-	return c
+	return showsOne(a, c, (*client.Client).Node, func(d *v1.NodeDetail) string { return d.Node.ID }, a.showNode)
 }
 
 func (a *app) showNode(w io.Writer, d *v1.NodeDetail) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"backfleet/api/client"
 	v1 "backfleet/api/v1"
 	"backfleet/pkg/fault"
 )
@@ -30,6 +32,24 @@ func (a *app) prints(c *cobra.Command) *output {
 	c.Flags().StringVarP(&o.format, flagOutput, "o", o.format, "`form` of the answer: table, wide (all of a table), json, yaml or name (ids only)")
 	fills(c.Flags(), flagOutput)
 	return o
+}
+
+// showsOne has a command ask for the one thing that its argument names, and show it.
+func showsOne[T any](a *app, c *cobra.Command, ask func(*client.Client, context.Context, string) (T, error), id func(T) string, show func(io.Writer, T)) *cobra.Command {
+	c.Args = exactly(1)
+	k, out := a.connects(c), a.prints(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cl, err := k.client()
+		if err != nil {
+			return err
+		}
+		what, err := ask(cl, c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return out.answer(what, []string{id(what)}, func(w io.Writer) { show(w, what) })
+	}
+	return c
 }
 
 // outputForms are those that --output takes.

@@ -86,24 +86,12 @@ func getUser(ctx context.Context, cl *client.Client, name string) (*v1.User, err
 }
 
 func (a *app) userShow() *cobra.Command {
-	c := &cobra.Command{Use: "show USER", Short: "Show a user", Example: "  backfleet user show olga", Args: exactly(1)}
-	k, out := a.connects(c), a.prints(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := k.client()
-		if err != nil {
-			return err
-		}
-		u, err := cl.User(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return out.answer(u, []string{u.Name}, func(w io.Writer) {
-			sheet(w, "User", u.Name, "Name", u.DisplayName, "Email", u.Email, "Description", u.Description, "Role", string(u.Role),
-				"Workspaces", workspacesText(u.Role, u.Workspaces), "State", a.word(w, disabledText(*u)), "Origin", strings.TrimSpace(string(u.Origin)+" "+u.Issuer),
-				"Tokens", count(u.Tokens), "Last login", moment(u.LastLogin), "Created", moment(&u.CreatedAt)+" by "+u.CreatedBy)
-		})
-	}
-	return c
+	c := &cobra.Command{Use: "show USER", Short: "Show a user", Example: "  backfleet user show olga"}
+	return showsOne(a, c, (*client.Client).User, func(u *v1.User) string { return u.Name }, func(w io.Writer, u *v1.User) {
+		sheet(w, "User", u.Name, "Name", u.DisplayName, "Email", u.Email, "Description", u.Description, "Role", string(u.Role),
+			"Workspaces", workspacesText(u.Role, u.Workspaces), "State", a.word(w, disabledText(*u)), "Origin", strings.TrimSpace(string(u.Origin)+" "+u.Issuer),
+			"Tokens", count(u.Tokens), "Last login", moment(u.LastLogin), "Created", moment(&u.CreatedAt)+" by "+u.CreatedBy)
+	})
 }
 
 // userSettings are what is set of a user.
