@@ -57,7 +57,7 @@ dev: build ## one coordinator and one agent here, to play with
 # Where the race detector would cost five times the work and find nothing: what has no goroutines by its lint rules (the
 # core) or by its making (simulations of it), and tests of programs, which are built without it. The longest first.
 PLAIN := ./integration/sim ./integration/e2e ./integration/runbooks ./integration/upgrade ./integration/history \
-	./integration/faults ./ops/drill ./integration/secure ./api/cli ./ops/examples/... ./integration/naive \
+	./integration/faults ./integration/traces ./ops/drill ./integration/secure ./api/cli ./ops/examples/... ./integration/naive \
 	./integration/mutations/... ./integration/peers ./coordinator/state ./coordinator/schedule/... ./pkg/plan ./pkg/node \
 	./integration/script ./integration/deps ./integration/deploy ./pkg/calendar ./pkg/params
 

@@ -11,6 +11,7 @@ import (
 	"backfleet/agent/attempt"
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/fault"
+	"backfleet/pkg/trace"
 	"backfleet/pkg/wire"
 )
 
@@ -32,6 +33,9 @@ type Settings struct {
 	AllowUsers []string
 	// Limits of attempts whose nodes set none. nil: none.
 	Limits *wire.Limits
+	// Parent gives the span that an attempt's own are part of, as trace.Variable has it;
+	// empty: nothing is traced. Default: nothing is.
+	Parent func(*wire.Work) string
 	// Logger is told, once, what a node may want to know and does not make its
 	// attempts fail. Default: slog's default.
 	Logger *slog.Logger
@@ -157,8 +161,8 @@ func (c *Common) user(node *wire.Node) (string, error) {
 }
 
 // environment is an attempt's, the later winning over the earlier: the base, the
-// assigned values (PARAMS: `shell` code sees them as variables too), the node's
-// own, and what identifies the attempt.
+// assigned values (PARAMS: `shell` code sees them as variables too), the span that
+// it is part of, the node's own, and what identifies the attempt.
 func (c *Common) environment(user string, d *wire.Definition, w *wire.Work) []*wire.Assignment {
 	key := attempt.KeyOf(w.Ref)
 	scheduled := calendar.Wall{Date: calendar.Date(w.ScheduledDate), Clock: calendar.Clock(w.ScheduledClock)}
@@ -172,7 +176,7 @@ func (c *Common) environment(user string, d *wire.Definition, w *wire.Work) []*w
 		{Name: "BACKFLEET_SCHEDULED_TIME", Value: scheduled.String()},
 		{Name: "BACKFLEET_RESOURCE_GROUP", Value: d.ResourceGroup},
 	}
-	all := slices.Concat(c.base, w.Values, d.Node.Environment, own)
+	all := slices.Concat(c.base, w.Values, c.parent(w), d.Node.Environment, own)
 	last := make(map[string]int, len(all))
 	for i, e := range all {
 		last[e.Name] = i
@@ -184,6 +188,16 @@ func (c *Common) environment(user string, d *wire.Definition, w *wire.Work) []*w
 		}
 	}
 	return kept
+}
+
+func (c *Common) parent(w *wire.Work) []*wire.Assignment {
+	if c.settings.Parent == nil {
+		return nil
+	}
+	if p := c.settings.Parent(w); p != "" {
+		return []*wire.Assignment{{Name: trace.Variable, Value: p}}
+	}
+	return nil
 }
 
 // personal tells what attempts inherit from the agent and is no other user's.

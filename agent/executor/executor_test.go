@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -176,5 +177,27 @@ func TestATypeThatIsNotKnownHereIsRefused(t *testing.T) {
 	_, err := executor.ByType{shell.Type: nil}.Prepare(&wire.Definition{Node: &wire.Node{Id: "n", Type: "spark"}}, &wire.Work{})
 	if fault.CodeOf(err) != fault.Invalid || !strings.Contains(err.Error(), "spark") || !strings.Contains(err.Error(), "shell") {
 		t.Errorf("%v: want the type, and those that there are", err)
+	}
+}
+
+// A node's code goes on with the trace of its attempt, unless the node says
+// otherwise; what the agent itself is part of is not for it.
+func TestAnAttemptKnowsItsSpan(t *testing.T) {
+	common := executor.New(executor.Settings{
+		Environ: []string{"TRACEPARENT=the agent's"}, Inherit: []string{"*"},
+		Parent: func(w *wire.Work) string { return "of attempt " + strconv.FormatUint(w.Ref.Plan, 10) },
+	})
+	for _, x := range []struct {
+		own  []*wire.Assignment
+		want string
+	}{{nil, "of attempt 1"}, {assigned("TRACEPARENT=the node's"), "the node's"}} {
+		start := &wire.StartAttempt{}
+		d := &wire.Definition{Node: &wire.Node{Id: "n", Environment: x.own}}
+		if err := common.Complete(start, d, &wire.Work{Ref: &wire.AttemptRef{Plan: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := environment(t, start)["TRACEPARENT"]; got != x.want {
+			t.Errorf("got %q, want %q", got, x.want)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"backfleet/agent/dial"
 	"backfleet/agent/keeper"
 	"backfleet/agent/monotonic"
+	"backfleet/pkg/trace"
 	"backfleet/pkg/wire"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	Shipper       Shipper
 	Logger        *slog.Logger
 	Generation    *Generation // nil: none is remembered
+	// Traced is told how the leader traces before anything of it runs. Default: nobody.
+	Traced func(trace.Cluster)
 	// Wait has the end of Run's context wait for what runs, as Drain does.
 	// Default: what runs is left to the keeper.
 	Wait bool
@@ -538,6 +541,9 @@ func (s *Session) one(ctx context.Context, address string) (welcomed bool, err e
 		if w := m.GetWelcome(); w != nil {
 			if err = s.config.Generation.Serve(w.Generation); err != nil {
 				break
+			}
+			if header, err := remote.Header(); err == nil && s.config.Traced != nil { // it is there: a message has come
+				s.config.Traced(trace.Of(header))
 			}
 		}
 		if !welcomed && m.GetWelcome() != nil {

@@ -7,12 +7,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"backfleet/agent/executor"
 	"backfleet/agent/executor/python"
 	"backfleet/agent/executor/shell"
 	"backfleet/agent/executor/task"
+	"backfleet/pkg/calendar"
 	"backfleet/pkg/node"
+	"backfleet/pkg/trace"
 	"backfleet/pkg/wire"
 )
 
@@ -37,7 +40,26 @@ func (c *Config) checkTypes(add func(field, message string)) {
 // common is what the settings say of all attempts.
 func (c *Config) common(logger *slog.Logger) *executor.Common {
 	return executor.New(executor.Settings{Environ: os.Environ(), Inherit: c.Inherit, Set: c.Environment, User: c.Run.User,
-		AllowUsers: c.Run.AllowUsers, Limits: c.Run.Limits, Logger: logger})
+		AllowUsers: c.Run.AllowUsers, Limits: c.Run.Limits, Parent: c.traced.parent, Logger: logger})
+}
+
+// traced is how the cluster traces, as its leader said last.
+type traced struct{ atomic.Pointer[trace.Cluster] }
+
+func (t *traced) told(c trace.Cluster) { t.Store(&c) }
+
+// parent gives the span of an attempt's process, as the leader will tell of it; empty:
+// nothing is traced.
+func (t *traced) parent(w *wire.Work) string {
+	if t == nil {
+		return ""
+	}
+	c := t.Load()
+	if c == nil || !c.On() {
+		return ""
+	}
+	id := c.Date(w.Ref.Plan, calendar.Date(w.DataTimestamp))
+	return c.Parent(id, id.Span(trace.Process, w.Ref.Instance, w.Ref.Fence))
 }
 
 // executors are those of the types of nodes that this host can run.

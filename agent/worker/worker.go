@@ -104,6 +104,8 @@ type Config struct {
 	Version string
 	// Logger. Default: slog's default.
 	Logger *slog.Logger
+
+	traced *traced // nil: nothing is
 }
 
 // Running is how attempts run, as far as their nodes say nothing else.
@@ -309,8 +311,10 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	config.traced = &traced{}
 	s = session.New(session.Config{
 		Generation:    generation,
+		Traced:        config.traced.told,
 		Agent:         config.registration(),
 		Prepare:       bounded{config.executors(logger), config.LogMaxBytes},
 		Coordinators:  pool,

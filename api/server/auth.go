@@ -74,7 +74,7 @@ func (s *Server) authenticate(c *gin.Context) {
 		s.failIdentity(c, err)
 		return
 	}
-	who.From, who.Operation = from, operation
+	who.From, who.Operation, who.Traceparent = from, operation, c.GetHeader("traceparent")
 	c.Set(keyActor, who.Actor)
 	c.Set(keyIdentity, who)
 }

@@ -210,6 +210,10 @@ type Write struct {
 	// (RULES R15.5), IfNone: there must be no such thing yet; empty: whatever it is.
 	// When it is another, the error is fault.Precondition.
 	IfMatch string
+
+	// Traceparent is the header of that name: the span that the request is part of,
+	// as its caller says. It may be anything.
+	Traceparent string
 }
 
 // What Write.Via is of those who show no user's token.

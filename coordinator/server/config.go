@@ -14,6 +14,7 @@ import (
 	api "backfleet/api/server"
 	"backfleet/coordinator/dispatch"
 	"backfleet/coordinator/raftnode"
+	"backfleet/coordinator/spans"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
 	"backfleet/pkg/presence"
@@ -94,6 +95,8 @@ type Config struct {
 	// Directory shows which agents live, for figures and the log; nothing is
 	// decided by it. Default: none.
 	Directory presence.Directory
+	// Traces say where spans go (OpenTelemetry). Default: nowhere.
+	Traces spans.Settings
 	// AllowInsecure lets it listen beyond the loopback without TLS and tokens.
 	AllowInsecure bool
 	// Settings are what the rules leave to the operator; every coordinator of a
@@ -166,6 +169,9 @@ func (c *Config) complete() error {
 		return fault.Field("require-client-cert", "it needs TLS: give %s, %s and %s", mtls.FlagCert, mtls.FlagKey, mtls.FlagCA)
 	}
 	if err := c.Settings.check(); err != nil {
+		return err
+	}
+	if err := c.Traces.Check(c.TLS.Configured(), c.AllowInsecure); err != nil {
 		return err
 	}
 	if err := checkCompaction(c.Compaction); err != nil {

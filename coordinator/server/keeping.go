@@ -51,10 +51,29 @@ func newKeeping(r prometheus.Registerer) *keeping {
 	return k
 }
 
-// measuredMachine is the facts behind the log, with their snapshots timed.
+// measuredMachine is the facts behind the log, with their snapshots timed, and the
+// plans that are built.
 type measuredMachine struct {
 	*machine.Machine
-	k *keeping
+	k     *keeping
+	built func(planID uint64, took time.Duration) // nil: nobody wants to know
+}
+
+// Apply implements raftnode.FSM.
+func (m measuredMachine) Apply(index uint64, data []byte) any {
+	if m.built == nil {
+		return m.Machine.Apply(index, data)
+	}
+	began := time.Now()
+	out := m.Machine.Apply(index, data)
+	if r, ok := out.(*state.Result); ok && r.Answer != nil { // a turn, which has many changes, has no answer
+		for _, ch := range r.Changes {
+			if ch.Kind == state.PlanAccepted {
+				m.built(ch.Plan, time.Since(began))
+			}
+		}
+	}
+	return out
 }
 
 // Snapshot implements raftnode.FSM.

@@ -13,6 +13,7 @@ import (
 	"backfleet/coordinator/logstore"
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/schedule"
+	"backfleet/coordinator/spans"
 	"backfleet/coordinator/state"
 	"backfleet/coordinator/watch"
 	"backfleet/pkg/calendar"
@@ -42,6 +43,7 @@ type metrics struct {
 	filled    prometheus.Counter
 	keeping   *keeping
 	watch     *watch.Watch
+	spans     *prometheus.CounterVec
 }
 
 func newMetrics(s *Server) *metrics {
@@ -87,7 +89,8 @@ func newMetrics(s *Server) *metrics {
 	m.changes = counter("leader_changes_total", "How often another coordinator, or none, was seen to lead than before.")
 	m.filled = counter("logs_fetched_total", "Logs of attempts that this coordinator had missed and fetched from others.")
 	m.keeping = newKeeping(m.registry)
-	m.watch = watch.New(m.registry, s.formerLeader)
+	m.watch = watch.New(m.registry, s.formerLeader, s.turned)
+	m.spans = spans.Count(m.registry)
 	m.registry.MustRegister(m.proposals, m.turns, m.turnSize, m.logBytes, m.dates, m.instances, m.forgotten, m.yields, m.cleared, m.told,
 		m.commits, m.answers, m.changes, m.filled, standing{s}, surroundings{s}, kept{s})
 	return m

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"backfleet/coordinator/dispatch"
@@ -21,6 +22,7 @@ import (
 	"backfleet/coordinator/raftnode"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
+	"backfleet/pkg/trace"
 	"backfleet/pkg/wire"
 )
 
@@ -32,10 +34,11 @@ type agents struct {
 	received prometheus.Counter // bytes of logs
 	refused  prometheus.Counter // pieces of logs
 	now      func() time.Time
+	traced   func() trace.Cluster
 }
 
 func (a *agents) Session(s grpc.BidiStreamingServer[wire.AgentMessage, wire.LeaderMessage]) error {
-	if err := s.SendHeader(wire.Clock(a.now())); err != nil {
+	if err := s.SendHeader(metadata.Join(wire.Clock(a.now()), a.traced().Header())); err != nil {
 		return err
 	}
 	return a.dispatch.Session(s)

@@ -26,6 +26,7 @@ import (
 	"backfleet/coordinator/machine"
 	"backfleet/coordinator/raftnode"
 	"backfleet/coordinator/service"
+	"backfleet/coordinator/spans"
 	"backfleet/coordinator/state"
 	"backfleet/pkg/fault"
 	"backfleet/pkg/mtls"
@@ -51,6 +52,8 @@ type Server struct {
 	node    *raftnode.Node
 	log     *measuredLog
 	metrics *metrics
+	tracer  *spans.Tracer   // nil: nothing is traced
+	spans   *spans.Exporter // likewise
 	peers   *peers
 	rpc     *grpc.Server
 	agents  *dispatch.Server
@@ -168,6 +171,10 @@ func (s *Server) serve(options []grpc.DialOption) {
 	go s.node.Lead(scope, s.lead)
 	go s.node.WatchLeader(scope, s.leaderChanged)
 	beside.Go(func() { s.metrics.watch.Run(scope) })
+	if s.tracer != nil {
+		beside.Go(func() { s.tracer.Run(scope) })
+		beside.Go(func() { s.spans.Run(scope) })
+	}
 	if len(s.cfg.Join) > 0 {
 		beside.Go(func() { s.enroll(scope, options) })
 	}
@@ -205,7 +212,7 @@ func (s *Server) listen() (httpListener, rpcListener net.Listener, err error) {
 	return httpListener, rpcListener, nil
 }
 
-func (s *Server) openNode(context.Context) (err error) {
+func (s *Server) openNode(ctx context.Context) (err error) {
 	advertise := ""
 	if s.cfg.AdvertiseHost != "" {
 		_, port, _ := net.SplitHostPort(s.cfg.Raft)
@@ -218,9 +225,13 @@ func (s *Server) openNode(context.Context) (err error) {
 	}
 	s.metrics = newMetrics(s)
 	s.metrics.registry.MustRegister(rules{s})
+	facts, err := s.openTraces(ctx)
+	if err != nil {
+		return err
+	}
 	s.node, err = raftnode.Open(raftnode.Config{
 		ID: s.cfg.ID, Folder: s.folder, Listen: s.cfg.Raft, Advertise: advertise, Bootstrap: s.cfg.Bootstrap, AwaitAdmission: true,
-		TLS: s.secure, Profile: s.cfg.Profile, Compaction: s.cfg.Compaction, FSM: measuredMachine{s.machine, s.metrics.keeping}, Logger: s.cfg.Logger,
+		TLS: s.secure, Profile: s.cfg.Profile, Compaction: s.cfg.Compaction, FSM: facts, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -239,7 +250,7 @@ func (s *Server) serveRPC(l net.Listener, options []grpc.DialOption) {
 		Leader: func() string { v, _ := s.leader(); return v.GetRpcAddress() }, Watch: s.metrics.watch,
 	})
 	s.rpc = newRPC(s.secure, &gate{closed: s.cfg.closed(), file: s.tokens, state: s.machine.State, reach: s.node.WaitIndex, now: s.cfg.Now, era: s.node.Generation}, s.cfg.Logger)
-	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent"), refused: s.metrics.keeping.refused.WithLabelValues("agent"), now: s.cfg.Now})
+	wire.RegisterAgentsServer(s.rpc, &agents{dispatch: s.agents, logs: s.copies, received: s.metrics.logBytes.WithLabelValues("agent"), refused: s.metrics.keeping.refused.WithLabelValues("agent"), now: s.cfg.Now, traced: s.traced})
 	wire.RegisterPeerServer(s.rpc, &peer{
 		logs: s.copies, node: s.node, log: s.log, peers: s.peers, standing: s.ownStanding, received: s.metrics.logBytes.WithLabelValues("coordinator"),
 		refused: s.metrics.keeping.refused.WithLabelValues("coordinator"),
@@ -265,7 +276,8 @@ func (s *Server) serveAPI(l net.Listener) error {
 	}
 	s.reader = logstore.NewReader(s.logs, s.peers.live, s.cfg.Logger)
 	s.service = service.New(service.Config{
-		Machine: s.machine, Log: clusterLog{s}, Logs: measuredReads{s.reader, s.metrics.keeping.read},
+		Submitted: s.submitted(),
+		Machine:   s.machine, Log: clusterLog{s}, Logs: measuredReads{s.reader, s.metrics.keeping.read},
 		Settings: s.cfg.Settings.scheduler(), MaxGroups: int32(s.cfg.Settings.MaxGroups),
 		Inspect: s.agents.Inspect, Seen: s.seen, Standings: s.standings, Zone: s.cfg.Zone, Now: s.cfg.Now, Logger: s.cfg.Logger, Version: s.cfg.Version, ServerID: s.cfg.ID, Name: cmp.Or(s.cfg.Cluster, "backfleet"),
 	})
@@ -312,6 +324,9 @@ func (s *Server) lead(ctx context.Context, term uint64) {
 	beside.Go(func() { s.upgradeRules(ctx) })
 	beside.Go(func() { s.watchFacts(ctx, state.NodesChanged, changed) })
 	beside.Go(func() { days.Lead(ctx) })
+	if s.tracer != nil {
+		beside.Go(func() { s.tracer.Lead(ctx, term, s.formerLeader()) })
+	}
 	beside.Go(func() { s.tell(ctx) })
 	s.agents.Lead(ctx)
 	beside.Wait()

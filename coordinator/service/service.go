@@ -107,6 +107,10 @@ type Config struct {
 	Version   string                                    // of this binary
 	ServerID  string                                    // of this coordinator
 	Name      string                                    // what the cluster is called, for backups
+	// Submitted is told of each backfill that was accepted for a request: the header
+	// traceparent that came with it, and when that began. It must not wait. Default:
+	// nobody.
+	Submitted func(planID uint64, traceparent string, began time.Time)
 }
 
 // Service implements server.Backend on one coordinator. Its methods may be

@@ -73,7 +73,9 @@ func (s *Service) submission(st *state.State, w server.Write, request *wire.Requ
 // Submit implements server.Writes. The answer is made from the accepted plan,
 // so that a retry gets the same one.
 func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Request) (*v1.Submission, error) {
+	began, asked := s.Now(), false
 	answer, err := s.once(ctx, w, func(st *state.State, c *wire.Command) error {
+		asked = true // else it was answered before
 		if err := maySubmit(w, request); err != nil {
 			return err
 		}
@@ -83,6 +85,9 @@ func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Requ
 	})
 	if err != nil {
 		return nil, err
+	}
+	if asked && s.Submitted != nil {
+		s.Submitted(answer.Plan, w.Traceparent, began)
 	}
 	p, err := s.read().plan(answer.Plan)
 	if err != nil {

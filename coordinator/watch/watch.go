@@ -23,6 +23,7 @@ type Watch struct {
 	turns   chan dispatch.Turned
 	figures *figures
 	began   chan began
+	also    func(dispatch.Turned)
 }
 
 // began is the begin of a leadership.
@@ -32,9 +33,10 @@ type began struct {
 }
 
 // New makes a Watch whose figures are in r. Lost tells when the leader before
-// this one was last there, as far as this coordinator knows; zero: it does not.
-func New(r prometheus.Registerer, lost func() time.Time) *Watch {
-	return &Watch{lost: lost, turns: make(chan dispatch.Turned, behind), began: make(chan began, 1), figures: newFigures(r)}
+// this one was last there, as far as this coordinator knows; zero: it does not. Also
+// is shown each turn that is looked at.
+func New(r prometheus.Registerer, lost func() time.Time, also func(dispatch.Turned)) *Watch {
+	return &Watch{lost: lost, turns: make(chan dispatch.Turned, behind), began: make(chan began, 1), figures: newFigures(r), also: also}
 }
 
 // Began implements dispatch.Watch.
@@ -69,6 +71,7 @@ func (w *Watch) Run(ctx context.Context) {
 		case t := <-w.turns:
 			w.figures.firstTurn(&first, t)
 			w.figures.turned(t)
+			w.also(t)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // A turn never waits for who looks on: what is too much is dropped and counted.
 func TestTurnsDoNotWait(t *testing.T) {
-	w := New(prometheus.NewRegistry(), func() time.Time { return time.Time{} })
+	w := New(prometheus.NewRegistry(), func() time.Time { return time.Time{} }, func(dispatch.Turned) {})
 	for range behind + 3 {
 		w.Turned(dispatch.Turned{Turn: &wire.Turn{}})
 	}

@@ -128,6 +128,7 @@ ends in order.`,
 	addPeople(f, c)
 	addLog(f, &o.log)
 	addProfiles(f, &o.pprof)
+	addTraces(f, &c.Traces)
 	f.BoolVar(&c.Profiles, "pprof-admin", false, "serve Go's profiles to admins as well, at /debug/pprof/ of the API")
 	o.etcd.AddFlags(f)
 	return cmd
