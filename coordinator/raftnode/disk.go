@@ -61,24 +61,9 @@ func (g *guardedLog) do(what string, run func() error) error {
 	if err := g.failure(); err != nil {
 		return err
 	}
-	overdue := time.NewTimer(g.patience)
-	defer overdue.Stop()
-	job := diskJob{run, make(chan error, 1)}
-	var err error
-	select {
-	case g.jobs <- job:
-		select {
-		case err = <-job.done:
-		case <-overdue.C:
-			err = fmt.Errorf("no answer from the disk after %s", g.patience)
-		}
-	case <-overdue.C: // another write is stuck
-		err = fmt.Errorf("no answer from the disk after %s", g.patience)
-	case <-g.closed:
-		return raft.ErrRaftShutdown
-	}
-	if err == nil {
-		return nil
+	err := g.answer(diskJob{run, make(chan error, 1)})
+	if err == nil || errors.Is(err, raft.ErrRaftShutdown) {
+		return err
 	}
 	err = fault.Wrap(err, fault.Unavailable, "the log in %s could not %s%s; this coordinator stops; see to the disk, then start it again", g.dir, what, g.space())
 	g.mu.Lock()
@@ -91,6 +76,35 @@ func (g *guardedLog) do(what string, run func() error) error {
 		g.onFail(err)
 	}
 	return err
+}
+
+// answer has a job done, and waits for it no longer than the disk is given. That is
+// counted in ticks, of which a process gets one for all the time that it stood still:
+// one that was stopped for longer, or whose machine was, is not to take this for its
+// disk's.
+func (g *guardedLog) answer(job diskJob) error {
+	const ticks = 10
+	tick := time.NewTicker(g.patience / ticks)
+	defer tick.Stop()
+	jobs, closed := g.jobs, g.closed
+	for left := ticks; left > 0; {
+		select {
+		case jobs <- job: // else another write is stuck
+			jobs, closed = nil, nil
+		case err := <-job.done:
+			return err
+		case <-tick.C:
+			left--
+		case <-closed:
+			return raft.ErrRaftShutdown
+		}
+	}
+	select {
+	case err := <-job.done:
+		return err
+	default:
+		return fmt.Errorf("no answer from the disk after %s", g.patience)
+	}
 }
 
 func (g *guardedLog) failure() error {
