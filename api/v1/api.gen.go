@@ -1274,6 +1274,78 @@ func (e UserOrigin) Valid() bool {
 	}
 }
 
+// Defines values for WarningCode.
+const (
+	WarningCodeAgents             WarningCode = "agents"
+	WarningCodeAskerMayNot        WarningCode = "askerMayNot"
+	WarningCodeChannel            WarningCode = "channel"
+	WarningCodeCircle             WarningCode = "circle"
+	WarningCodeConflict           WarningCode = "conflict"
+	WarningCodeCrossing           WarningCode = "crossing"
+	WarningCodeDataSource         WarningCode = "dataSource"
+	WarningCodeDemand             WarningCode = "demand"
+	WarningCodeDescendingPrevious WarningCode = "descendingPrevious"
+	WarningCodeDescendingSelf     WarningCode = "descendingSelf"
+	WarningCodeForecast           WarningCode = "forecast"
+	WarningCodeFuture             WarningCode = "future"
+	WarningCodeGroups             WarningCode = "groups"
+	WarningCodeMissingUpstream    WarningCode = "missingUpstream"
+	WarningCodeNeverScheduled     WarningCode = "neverScheduled"
+	WarningCodeNotPermitted       WarningCode = "notPermitted"
+	WarningCodeOverlap            WarningCode = "overlap"
+	WarningCodePausedNode         WarningCode = "pausedNode"
+	WarningCodeSelfDependency     WarningCode = "selfDependency"
+	WarningCodeVirtual            WarningCode = "virtual"
+)
+
+// Valid indicates whether the value is a known member of the WarningCode enum.
+func (e WarningCode) Valid() bool {
+	switch e {
+	case WarningCodeAgents:
+		return true
+	case WarningCodeAskerMayNot:
+		return true
+	case WarningCodeChannel:
+		return true
+	case WarningCodeCircle:
+		return true
+	case WarningCodeConflict:
+		return true
+	case WarningCodeCrossing:
+		return true
+	case WarningCodeDataSource:
+		return true
+	case WarningCodeDemand:
+		return true
+	case WarningCodeDescendingPrevious:
+		return true
+	case WarningCodeDescendingSelf:
+		return true
+	case WarningCodeForecast:
+		return true
+	case WarningCodeFuture:
+		return true
+	case WarningCodeGroups:
+		return true
+	case WarningCodeMissingUpstream:
+		return true
+	case WarningCodeNeverScheduled:
+		return true
+	case WarningCodeNotPermitted:
+		return true
+	case WarningCodeOverlap:
+		return true
+	case WarningCodePausedNode:
+		return true
+	case WarningCodeSelfDependency:
+		return true
+	case WarningCodeVirtual:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Weekday.
 const (
 	WeekdayFri Weekday = "fri"
@@ -4195,6 +4267,9 @@ type UserSettings struct {
 
 // Warning defines model for Warning.
 type Warning struct {
+	// Args What the message names, by name, for whoever says it in other words. Names are only added.
+	Args map[string]string `json:"args,omitempty"`
+
 	// Code For machines, for example `missingUpstream`.
 	Code string `json:"code,omitempty"`
 
@@ -4209,6 +4284,10 @@ type Warning struct {
 	// Where File, line and column, when it came from a file.
 	Where string `json:"where,omitempty"`
 }
+
+// WarningCode What the `code` of a backfill's warning may be; one code may say several sentences, by its `args`. `crossing`: groups that wait for one another;
+// `circle`: instances that can never start; `virtual`: nothing of it runs; `demand`: more slots than backfills may use; `agents`: no agent could run a node.
+type WarningCode string
 
 // Weekday defines model for Weekday.
 type Weekday string

@@ -155,7 +155,7 @@ func (s *Service) OperateAgents(ctx context.Context, w server.Write, o server.Ag
 	if err != nil {
 		return nil, err
 	}
-	return &v1.AgentBatch{Agents: s.fleet(ctx).list(o.Agents), Warnings: warnings(answer.Warnings, ""), Index: answer.Index}, nil
+	return &v1.AgentBatch{Agents: s.fleet(ctx).list(o.Agents), Warnings: sentences(answer.Warnings), Index: answer.Index}, nil
 }
 
 // agentsOf counts the agents of a resource group by state.

@@ -85,7 +85,7 @@ func (a *ahead) forecast(ctx context.Context, sub *wire.Submit) {
 	out := &v1.Forecast{Complete: f.Complete, Why: f.Why}
 	a.out.Forecast = out
 	if f.FinishMs.Mid == 0 {
-		a.warn("forecast", "", "how long it will take cannot be said: %s", f.Why)
+		a.warn("forecast", "", "how long it will take cannot be said: {why}", "why", f.Why)
 		return
 	}
 	out.Low, out.Mid, out.High = seconds(f.FinishMs.Low), seconds(f.FinishMs.Mid), seconds(f.FinishMs.High)
@@ -95,14 +95,21 @@ func (a *ahead) forecast(ctx context.Context, sub *wire.Submit) {
 		if !f.Complete {
 			about = "at least"
 		}
-		a.warn("forecast", "", "it is expected to take %s %s (%s to %s), more than 24 h", about, hours(out.Mid), hours(out.Low), hours(out.High))
+		a.warn("forecast", "", "it is expected to take "+about+" {mid} ({low} to {high}), more than 24 h", "mid", hours(out.Mid), "low", hours(out.Low), "high", hours(out.High), "complete", f.Complete)
 	}
 }
 
 func hours(seconds float64) string { return fmt.Sprintf("%.1f h", seconds/3600) }
 
-func (a *ahead) warn(code, node, format string, args ...any) {
-	a.out.Warnings = append(a.out.Warnings, v1.Warning{Code: code, Node: node, Message: fmt.Sprintf(format, args...)})
+// warn is plan.Warn, about a node if one is given.
+func (a *ahead) warn(code v1.WarningCode, node, text string, named ...any) {
+	w := warning(code, text, named...)
+	w.Node = node
+	a.out.Warnings = append(a.out.Warnings, w)
+}
+
+func warning(code v1.WarningCode, text string, named ...any) v1.Warning {
+	return warnings([]plan.Warning{plan.Warn(string(code), text, named...)})[0]
 }
 
 // notPermitted names the nodes that who asks may not run and that only keep
@@ -115,7 +122,7 @@ func (a *ahead) notPermitted() {
 		}
 	}
 	if n := len(a.out.NotPermitted); n > 0 {
-		a.warn("notPermitted", "", "you may not run %s: it is a dry run that keeps the order", some(slices.Clone(a.out.NotPermitted)))
+		a.warn("notPermitted", "", "you may not run {nodes}: it is a dry run that keeps the order", "nodes", some(slices.Clone(a.out.NotPermitted)))
 	}
 }
 
@@ -162,7 +169,8 @@ func (a *ahead) demand() {
 func (a *ahead) warnOfDemand() {
 	for _, d := range a.out.Demand {
 		if d.Peak > int64(d.Slots) {
-			a.warn("demand", "", "up to %d slots of resource group %q could be used at once, and backfills may use %d of it now: the rest waits", d.Peak, d.ResourceGroup, d.Slots)
+			a.warn("demand", "", `up to {peak} slots of resource group "{resourceGroup}" could be used at once, and backfills may use {slots} of it now: the rest waits`,
+				"peak", d.Peak, "resourceGroup", d.ResourceGroup, "slots", d.Slots)
 		}
 	}
 }
@@ -274,16 +282,17 @@ func (a *ahead) conflicts() {
 	if len(found) == 0 {
 		return
 	}
-	some := "at least "
-	if a.left > 0 {
-		some = ""
+	least := ""
+	if a.left <= 0 {
+		least = "at least "
 	}
-	way := "they go first, and what runs of the backfill makes way for them"
+	onConflict, way := v1.OnConflictYield, "they go first, and what runs of the backfill makes way for them"
 	if a.p.Request.OnConflict == wire.Request_WAIT {
-		way = "they go first unless the backfill runs the node already"
+		onConflict, way = v1.OnConflictWait, "they go first unless the backfill runs the node already"
 	}
-	a.warn("conflict", "", "%s%s of the schedule %s due until %s on nodes of the backfill, %s of node %s the first: %s", some,
-		count(uint64(len(found)), "instance"), isAre(uint64(len(found))), momentText(a.endMs), found[0].At.Format("2006-01-02 15:04:05 MST"), found[0].Node, way)
+	n := uint64(len(found))
+	a.warn("conflict", "", least+count(n, "instance")+" of the schedule "+isAre(n)+" due until {until} on nodes of the backfill, {at} of node {node} the first: "+way,
+		"instances", n, "until", momentText(a.endMs), "at", found[0].At.Format("2006-01-02 15:04:05 MST"), "node", found[0].Node, "complete", a.left > 0, "onConflict", onConflict)
 	a.out.Conflicts = found[:min(mostNamed, len(found))]
 }
 

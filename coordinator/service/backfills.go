@@ -123,7 +123,7 @@ func (s *Service) Backfill(_ context.Context, planID uint64) (*v1.Backfill, erro
 	m := r.motion(p)
 	out := &v1.Backfill{
 		Request: convert.Request(p.Request), Groups: []v1.GroupProgress{},
-		Receipt: planTotals(p), Warnings: warnings(p.Warnings(), ""),
+		Receipt: planTotals(p), Warnings: warnings(p.Warnings()),
 	}
 	if p.Auto {
 		out.Request.Mode = v1.ModeAdvanced // of every node that is switched on

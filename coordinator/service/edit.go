@@ -94,13 +94,14 @@ func (s *Service) difference(st *state.State, w server.Write, edit *wire.EditPla
 	return &v1.EditResult{
 		Backfill: plan.FormatID(p.ID), Changes: changes(p.Plan, after, &diff),
 		AddedInstances: int64(diff.Added), DroppedInstances: int64(r.Answer.Instances - diff.Added),
-		Warnings: slices.Concat(news(p.Warnings(), after.Warnings(), ""), news(st.Overlaps(p.Plan), st.Overlaps(after), "overlap")),
+		Warnings: append(news(p.Warnings(), after.Warnings()), news(st.Overlaps(p.Plan), st.Overlaps(after))...),
 	}, nil
 }
 
 // news are the warnings that a plan has after an edit and had not before.
-func news(before, after []string, code string) []v1.Warning {
-	return warnings(slices.DeleteFunc(after, func(w string) bool { return slices.Contains(before, w) }), code)
+func news(before, after []plan.Warning) []v1.Warning {
+	known := plan.Texts(before)
+	return warnings(slices.DeleteFunc(after, func(w plan.Warning) bool { return slices.Contains(known, w.Text) }))
 }
 
 // changes lists what an edit changes: fields of the request, then how the dates

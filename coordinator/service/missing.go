@@ -58,7 +58,7 @@ func (a *ahead) missing() {
 	}
 	a.out.Warnings = append(a.out.Warnings, missingWarnings(gaps)...)
 	if !whole {
-		a.warn("missingUpstream", "", "only the first %d partitions outside the backfill were looked at: preview fewer dates for the rest", aheadLooks)
+		a.warn("missingUpstream", "", "only the first {partitions} partitions outside the backfill were looked at: preview fewer dates for the rest", "partitions", aheadLooks)
 	}
 }
 
@@ -79,19 +79,19 @@ func onlyPrevious(n *plan.Node, upstream string) bool {
 	return !slices.ContainsFunc(n.Spec.Upstreams, func(u *wire.Upstream) bool { return u.Node == upstream && !u.Previous })
 }
 
-// text says what a gap means for the backfill: a previous cycle that last
+// warning says what a gap means for the backfill: a previous cycle that last
 // failed is waited for, wherever it ran (RULES R5.3, R5.5).
-func (g gap) text(dates string) string {
+func (g gap) warning(dates string) v1.Warning {
+	text := "upstream {node} is outside the backfill and not waited for, and was never written for {dates}"
 	switch {
 	case g.previous && g.failed:
-		return fmt.Sprintf("the previous cycle of %s is outside the backfill and last failed for %s: what needs it waits until it succeeds", g.node, dates)
+		text = "the previous cycle of {node} is outside the backfill and last failed for {dates}: what needs it waits until it succeeds"
 	case g.previous:
-		return fmt.Sprintf("the previous cycle of %s is outside the backfill, was never written for %s, and is not waited for", g.node, dates)
+		text = "the previous cycle of {node} is outside the backfill, was never written for {dates}, and is not waited for"
 	case g.failed:
-		return fmt.Sprintf("upstream %s is outside the backfill and not waited for, and last failed for %s", g.node, dates)
-	default:
-		return fmt.Sprintf("upstream %s is outside the backfill and not waited for, and was never written for %s", g.node, dates)
+		text = "upstream {node} is outside the backfill and not waited for, and last failed for {dates}"
 	}
+	return warning("missingUpstream", text, "node", g.node, "dates", dates, "failed", g.failed, "previous", g.previous)
 }
 
 // written says whether every cycle of a node's date last succeeded; if not,
@@ -130,8 +130,10 @@ func (a *ahead) predecessors() {
 				continue
 			}
 			if o, _, ran := a.st.LastOutcome(id, pre.Date, pre.Unix); ran && o != wire.Outcome_SUCCEEDED {
-				a.out.Warnings = append(a.out.Warnings, v1.Warning{Code: "selfDependency", Node: id, Date: a.p.Dates[span.From].String(), Message: fmt.Sprintf(
-					"node %s depends on itself, and on %s it last failed outside the backfill: its cycle of %s waits until that one succeeds", id, pre.Date, a.p.Dates[span.From])})
+				w := warning("selfDependency", "node {node} depends on itself, and on {before} it last failed outside the backfill: its cycle of {date} waits until that one succeeds",
+					"node", id, "before", pre.Date, "date", a.p.Dates[span.From])
+				w.Node, w.Date = id, a.p.Dates[span.From].String()
+				a.out.Warnings = append(a.out.Warnings, w)
 				break // one is enough to know
 			}
 		}
@@ -171,8 +173,9 @@ func missingWarnings(gaps map[gap][]calendar.Date) []v1.Warning {
 		if more := len(dates) - len(named); more > 0 {
 			text += fmt.Sprintf(" and %d more", more)
 		}
-		out = append(out, v1.Warning{Code: "missingUpstream", Node: k.node, Date: named[0],
-			Message: k.text(text)})
+		w := k.warning(text)
+		w.Node, w.Date = k.node, named[0]
+		out = append(out, w)
 	}
 	slices.SortFunc(out, func(a, b v1.Warning) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Message, b.Message))

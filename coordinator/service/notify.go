@@ -211,10 +211,9 @@ func (s *Service) RetryDead(ctx context.Context, w server.Write, name string) (*
 func unknownChannels(st *state.State, field string, list []*wire.Subscription) (out []v1.Warning) {
 	for i, sub := range list {
 		if _, ok := st.Channel(sub.Channel); !ok {
-			out = append(out, v1.Warning{
-				Code: "channel", Field: fmt.Sprintf("%s[%d].channel", field, i),
-				Message: fmt.Sprintf("there is no channel %q yet: what happens until it is there, nobody is told", sub.Channel),
-			})
+			w := warning("channel", `there is no channel "{channel}" yet: what happens until it is there, nobody is told`, "channel", sub.Channel)
+			w.Field = fmt.Sprintf("%s[%d].channel", field, i)
+			out = append(out, w)
 		}
 	}
 	return out

@@ -35,7 +35,7 @@ func (s *Service) Preview(ctx context.Context, w server.Write, request *wire.Req
 	out := &v1.Preview{
 		Name: p.Name, Today: p.Generated.String(), Zone: s.Zone, Dates: len(p.Dates), Totals: shownTotals(totals),
 		Groups: previewGroups(p), Nodes: previewNodes(p), Priorities: priorities(totals), Instances: []v1.PreviewInstance{},
-		Warnings: slices.Concat(warnings(p.Warnings(), ""), warnings(r.st.Overlaps(p), "overlap")),
+		Warnings: warnings(append(p.Warnings(), r.st.Overlaps(p)...)),
 	}
 	a := &ahead{s: s, reading: r, p: p, out: out}
 	a.look(ctx, sub, page.Cursor == "")

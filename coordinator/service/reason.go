@@ -346,7 +346,7 @@ func (a *ahead) warnUnheld() {
 			continue
 		}
 		if lack := schedule.FitOf(a.st, group, spec).Lack(group, spec); lack != "" {
-			a.warn("agents", spec.Id, "no agent could run it now: %s", lack)
+			a.warn("agents", spec.Id, "no agent could run it now: {lack}", "lack", lack)
 		}
 	}
 }

@@ -89,15 +89,15 @@ func unknownSources(st *state.State, nodes []*wire.Node) (out []unknownSource) {
 	return out
 }
 
-func (u unknownSource) text() string {
-	return fmt.Sprintf("there is no data source %q yet: until it is applied, what names it fails", u.name)
-}
+const unknownSourceText = `there is no data source "{source}" yet: until it is applied, what names it fails`
 
 // sourceWarnings are those of nodes that are applied.
 func sourceWarnings(st *state.State, nodes []*wire.Node) (out []v1.Warning) {
 	nodes = slices.SortedFunc(slices.Values(nodes), func(a, b *wire.Node) int { return cmp.Compare(a.Id, b.Id) })
 	for _, u := range unknownSources(st, nodes) {
-		out = append(out, v1.Warning{Field: fmt.Sprintf("nodes[%q].%s", u.node, u.field), Message: fmt.Sprintf("node %q: %s", u.node, u.text())})
+		w := warning("dataSource", `node "{node}": `+unknownSourceText, "node", u.node, "source", u.name)
+		w.Field = fmt.Sprintf("nodes[%q].%s", u.node, u.field)
+		out = append(out, w)
 	}
 	return out
 }
@@ -109,7 +109,7 @@ func (a *ahead) warnSources() {
 			continue
 		}
 		for _, u := range unknownSources(a.st, []*wire.Node{a.p.Nodes[n].Spec}) {
-			a.warn("dataSource", u.node, "%s", u.text())
+			a.warn("dataSource", u.node, unknownSourceText, "source", u.name)
 		}
 	}
 }

@@ -127,8 +127,8 @@ func TestNodesMayNameDataSourcesThatComeLater(t *testing.T) {
 	})
 	nodes := []*wire.Node{moves, daily("b", queries("elsewhere"))}
 	want := []v1.Warning{
-		{Field: `nodes["b"].source`, Message: `node "b": there is no data source "elsewhere" yet: until it is applied, what names it fails`},
-		{Field: `nodes["m"].integration.to.source`, Message: `node "m": there is no data source "warehouse" yet: until it is applied, what names it fails`},
+		{Code: "dataSource", Args: map[string]string{"node": "b", "source": "elsewhere"}, Field: `nodes["b"].source`, Message: `node "b": there is no data source "elsewhere" yet: until it is applied, what names it fails`},
+		{Code: "dataSource", Args: map[string]string{"node": "m", "source": "warehouse"}, Field: `nodes["m"].integration.to.source`, Message: `node "m": there is no data source "warehouse" yet: until it is applied, what names it fails`},
 	}
 	tried, err := r.ApplyNodes(t.Context(), write("try"), nodes, nil, true)
 	if err != nil || !reflect.DeepEqual(tried.Warnings, want) {

@@ -6,6 +6,7 @@ import (
 	v1 "backfleet/api/v1"
 	"backfleet/coordinator/schedule"
 	"backfleet/coordinator/state"
+	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
 )
 
@@ -81,10 +82,20 @@ func maybe(ms int64) *time.Time {
 	return &t
 }
 
-func warnings(texts []string, code string) []v1.Warning {
+// warnings are those of plans.
+func warnings(list []plan.Warning) []v1.Warning {
+	out := make([]v1.Warning, 0, len(list))
+	for _, w := range list {
+		out = append(out, v1.Warning{Code: w.Code, Message: w.Text, Args: w.Args})
+	}
+	return out
+}
+
+// sentences are the sentences that the log keeps of an answer.
+func sentences(texts []string) []v1.Warning {
 	out := make([]v1.Warning, 0, len(texts))
 	for _, t := range texts {
-		out = append(out, v1.Warning{Code: code, Message: t})
+		out = append(out, v1.Warning{Message: t})
 	}
 	return out
 }

@@ -95,7 +95,7 @@ func (s *Service) Submit(ctx context.Context, w server.Write, request *wire.Requ
 	}
 	return &v1.Submission{
 		ID: plan.FormatID(p.ID), Name: p.Name, Totals: shownTotals(p.Totals()),
-		Warnings: append(warnings(answer.Warnings, ""), unknownChannels(s.Machine.State(), "notify", request.Notify)...), Index: answer.Index,
+		Warnings: append(sentences(answer.Warnings), unknownChannels(s.Machine.State(), "notify", request.Notify)...), Index: answer.Index,
 	}, nil
 }
 

@@ -125,7 +125,7 @@ func (e *Edit) editPlan(c *wire.Command, ed *wire.EditPlan) (*wire.Answer, error
 	line := e.newLine(c, p)
 	line.Edit, line.Detail, line.Count = true, diff.String(), diff.Added+dropped
 	e.write(c, p, line)
-	return &wire.Answer{Plan: p.ID, Instances: line.Count, Warnings: append(next.Warnings(), e.s.Overlaps(next)...)}, nil
+	return &wire.Answer{Plan: p.ID, Instances: line.Count, Warnings: plan.Texts(append(next.Warnings(), e.s.Overlaps(next)...))}, nil
 }
 
 // letGo unfreezes what a change of the plan has dropped: a dry run that stays

@@ -1,8 +1,6 @@
 package state
 
 import (
-	"fmt"
-
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/plan"
 	"backfleet/pkg/wire"
@@ -31,14 +29,14 @@ func (p *Plan) dryRun(instance uint64) bool {
 }
 
 // Overlaps names the plans that have unfinished instances of the same nodes
-// and cycles: one sentence for each.
-func (s *State) Overlaps(p *plan.Plan) []string {
-	var out []string
+// and cycles: one warning for each.
+func (s *State) Overlaps(p *plan.Plan) []plan.Warning {
+	var out []plan.Warning
 	s.Plans(0, func(q *Plan) bool {
 		c := q.Total()
 		if q.ID != p.ID && meet(p.Dates, q.Dates) && q.Unfinished() && (!q.Stopped || q.Active() > 0 || q.named.Len() > 0 || c.Frozen() > 0) {
-			if text, found := overlap(p, q); found {
-				out = append(out, text)
+			if w, found := overlap(p, q); found {
+				out = append(out, w)
 			}
 		}
 		return true
@@ -53,7 +51,7 @@ func meet(a, b []calendar.Date) bool {
 	return min(a[0], x) <= max(b[0], y) && min(b[0], y) <= max(a[0], x)
 }
 
-func overlap(p *plan.Plan, q *Plan) (string, bool) {
+func overlap(p *plan.Plan, q *Plan) (plan.Warning, bool) {
 	var shared []int
 	for pos, d := range q.Dates {
 		if _, ok := p.Position(d); !ok || q.DateSucceeded(pos) {
@@ -62,18 +60,18 @@ func overlap(p *plan.Plan, q *Plan) (string, bool) {
 		// Looked for only now: most plans have no open date in common.
 		if shared == nil {
 			if shared = sharedNodes(p, q); len(shared) == 0 {
-				return "", false
+				return plan.Warning{}, false
 			}
 		}
 		for _, n := range shared {
 			id := q.Nodes[n].Spec.Id
 			if i, ok := q.sameCycle(p, id, d, pos, n); ok {
-				return fmt.Sprintf("%s (%s) has not finished %s of node %s on %s: the later backfill waits for it, cycle by cycle",
-					plan.FormatID(q.ID), q.Name, plan.FormatInstance(q.ID, i), id, d), true
+				return plan.Warn("overlap", "{backfill} ({name}) has not finished {instance} of node {node} on {date}: the later backfill waits for it, cycle by cycle",
+					"backfill", plan.FormatID(q.ID), "name", q.Name, "instance", plan.FormatInstance(q.ID, i), "node", id, "date", d), true
 			}
 		}
 	}
-	return "", false
+	return plan.Warning{}, false
 }
 
 // sharedNodes lists the nodes of q that p really runs as well. Dry runs play

@@ -59,7 +59,7 @@ func (s *State) refuseOverlaps(p *plan.Plan) error {
 		return nil
 	}
 	if found := s.Overlaps(p); len(found) > 0 {
-		return fault.New(fault.Conflict, "overlap: refuse: %s", strings.Join(found, "; "))
+		return fault.New(fault.Conflict, "overlap: refuse: %s", strings.Join(plan.Texts(found), "; "))
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (e *Edit) submit(c *wire.Command, sub *wire.Submit) (*wire.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := &wire.Answer{Plan: built.ID, Warnings: append(built.Warnings(), e.s.Overlaps(built)...), Instances: built.Size()}
+	answer := &wire.Answer{Plan: built.ID, Warnings: plan.Texts(append(built.Warnings(), e.s.Overlaps(built)...)), Instances: built.Size()}
 	p := e.accept(built)
 	p.ChangedMs, p.ChangedBy = e.s.nowMs, c.Actor
 	e.s.list(e.mark, p)

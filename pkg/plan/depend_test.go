@@ -473,7 +473,7 @@ func TestR5_7_ACircleOfOneDateIsNamed(t *testing.T) {
 	}
 	// The schedule is not stopped by it: it says so.
 	specs := []*wire.Node{hourly("x", "00:00", "02:00", 1, previous("y"), on), daily("z", up("x"), on), hourly("y", "00:00", "02:00", 1, up("z"), on), daily("good", on)}
-	if w := auto(t, graphOf(t, specs...), "2021-01-11").Warnings(); len(w) != 1 || !strings.Contains(w[0], "can never start") {
+	if w := auto(t, graphOf(t, specs...), "2021-01-11").Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "can never start") {
 		t.Errorf("warnings %q", w)
 	}
 }

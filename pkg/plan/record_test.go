@@ -121,7 +121,7 @@ func TestR13_7_ARecordExpandsToTheSamePlan(t *testing.T) {
 // describe writes down all that a plan says, a line for each instance.
 func describe(t fataler, p *plan.Plan) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, p.ID, p.Name, p.Actor, p.AcceptedMs, p.Generated, p.Dates, p.Groups, p.Size(), p.Warnings())
+	fmt.Fprintln(&b, p.ID, p.Name, p.Actor, p.AcceptedMs, p.Generated, p.Dates, p.Groups, p.Size(), plan.Texts(p.Warnings()))
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		fmt.Fprintln(&b, n.Spec.Id, n.Version, n.DryRun, n.Level, n.Zone, n.Cycles, p.NodeSize(i), p.ResourceGroup(i))
@@ -186,7 +186,7 @@ func TestWarningsOfWhatIsNoError(t *testing.T) {
 		{"R5.3 windows over groups", "2021-01-01..2021-01-30", []requestOption{groups(3)}, "node n on 2021-01-11 waits for a on 2021-01-05"},
 	} {
 		p := build(t, g, backfill("a", c.dates, c.options...))
-		if w := p.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], c.want) {
+		if w := p.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0].Text, c.want) {
 			t.Errorf("%s: got %q, want one that begins %q", c.name, w, c.want)
 		}
 	}
@@ -208,7 +208,7 @@ func TestWarningsOfWhatIsNoError(t *testing.T) {
 		"node p (and 1 more) is paused and stays so": build(t,
 			graphOf(t, daily("p", mode(wire.Node_PAUSED)), daily("q", up("p"), mode(wire.Node_PAUSED))), backfill("p", "2021-01-01", keep)),
 	} {
-		if w := p.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], want) {
+		if w := p.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0].Text, want) {
 			t.Errorf("got %q, want one that begins %q", w, want)
 		}
 	}

@@ -73,7 +73,7 @@ func TestR12_3_VirtualNodesAreDryRuns(t *testing.T) {
 	if at := find(t, p, "idle 05-29"); !p.FrozenNode(at.Node) {
 		t.Error("a virtual node that is paused and kept so holds what comes after it, too")
 	}
-	if w := strings.Join(p.Warnings(), "\n"); !strings.Contains(w, "nothing of it runs: node idle is virtual") {
+	if w := strings.Join(plan.Texts(p.Warnings()), "\n"); !strings.Contains(w, "nothing of it runs: node idle is virtual") {
 		t.Errorf("%q", w)
 	}
 }

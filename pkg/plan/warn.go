@@ -3,22 +3,61 @@ package plan
 import (
 	"fmt"
 	"sort"
+	"strings"
 
 	"backfleet/pkg/calendar"
 	"backfleet/pkg/wire"
 )
 
+// Warning is what somebody should know although it is no error: a sentence, and
+// for who says it in another language its code and what the sentence names.
+// Codes and names are append-only: clients match on them.
+type Warning struct {
+	Code, Text string
+	Args       map[string]string
+}
+
+// Warn makes a warning: each {name} of the text becomes the value that follows
+// the name.
+func Warn(code, text string, named ...any) Warning {
+	args := make(map[string]string, len(named)/2)
+	var values []string
+	for i := 0; i+1 < len(named); i += 2 {
+		name, value := fmt.Sprint(named[i]), fmt.Sprint(named[i+1])
+		args[name] = value
+		values = append(values, "{"+name+"}", value)
+	}
+	return Warning{Code: code, Text: strings.NewReplacer(values...).Replace(text), Args: args}
+}
+
+// Texts are the sentences of warnings alone.
+func Texts(list []Warning) (out []string) {
+	for _, w := range list {
+		out = append(out, w.Text)
+	}
+	return out
+}
+
 // Warnings are what a submitter should know although it is no error.
-func (p *Plan) Warnings() []string {
-	var out []string
-	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+func (p *Plan) Warnings() []Warning {
+	var out []Warning
+	say := func(code, text string, named ...any) { out = append(out, Warn(code, text, named...)) }
+	// of is a warning about the nodes of which something is true; false: there are none.
+	of := func(code, text string, is func(n int) bool) bool {
+		first, more := p.which(is)
+		switch {
+		case first == "":
+		case more == 0:
+			say(code, strings.Replace(text, "{who}", "node {node}", 1), "node", first)
+		default:
+			say(code, strings.Replace(text, "{who}", "node {node} (and {more} more)", 1), "node", first, "more", more)
+		}
+		return first != ""
+	}
 	if p.descending() {
-		if who := p.which(func(n int) bool { return p.Nodes[n].Spec.DependsOnSelf }); who != "" {
-			say("%s depends on itself: in descending order a date does not wait for the one before it in this backfill, only for what ran outside it (RULES R5.5)", who)
-		}
-		if who := p.which(p.needsPlanned); who != "" {
-			say("%s needs the previous cycle of another node: in descending order its dates still wait for the earlier ones (RULES R5.3)", who)
-		}
+		of("descendingSelf", "{who} depends on itself: in descending order a date does not wait for the one before it in this backfill, only for what ran outside it (RULES R5.5)",
+			func(n int) bool { return p.Nodes[n].Spec.DependsOnSelf })
+		of("descendingPrevious", "{who} needs the previous cycle of another node: in descending order its dates still wait for the earlier ones (RULES R5.3)", p.needsPlanned)
 	}
 	future := 0
 	for _, d := range p.Dates {
@@ -27,55 +66,45 @@ func (p *Plan) Warnings() []string {
 		}
 	}
 	if future > 0 && !p.Request.RunFutureEarly && !p.Auto {
-		say("%d of %d dates lie in the future: their instances wait for their scheduled time", future, len(p.Dates))
+		say("future", "{future} of {dates} dates lie in the future: their instances wait for their scheduled time", "future", future, "dates", len(p.Dates))
 	}
 	if g := p.Request.Groups; int(g) > len(p.Dates) {
-		say("%d groups for %d dates: one group for each date", g, len(p.Dates))
+		say("groups", "{groups} groups for {dates} dates: one group for each date", "groups", g, "dates", len(p.Dates))
 	}
-	if w := p.crossing(); w != "" {
+	if w, ok := p.crossing(); ok {
 		out = append(out, w)
 	}
 	virtual := func(n int) bool { return p.DryNode(n) == wire.DryRun_VIRTUAL }
 	runs := func(n int) bool { return p.DryNode(n) == wire.DryRun_DRY_RUN_NONE }
-	if who := p.which(virtual); who != "" && p.which(runs) == "" {
-		say("nothing of it runs: %s is virtual and there for the order alone; choose what comes after it as well (RULES R6)", who)
+	if first, _ := p.which(runs); first == "" {
+		of("virtual", "nothing of it runs: {who} is virtual and there for the order alone; choose what comes after it as well (RULES R6)", virtual)
 	}
-	if who := p.which(p.neverOccurs); who != "" {
-		say("%s is not scheduled on any of the dates, so that all its instances are dry runs: D is the day before the scheduled one (RULES R1.3)", who)
+	of("neverScheduled", "{who} is not scheduled on any of the dates, so that all its instances are dry runs: D is the day before the scheduled one (RULES R1.3)", p.neverOccurs)
+	if !p.Auto {
+		of("pausedNode", "{who} is paused and stays so: its instances are frozen and hold what comes after them (RULES R6)", p.FrozenNode)
 	}
-	if who := p.which(p.FrozenNode); who != "" && !p.Auto {
-		say("%s is paused and stays so: its instances are frozen and hold what comes after them (RULES R6)", who)
-	}
-	if who := p.which(func(n int) bool { return p.Nodes[n].DryRun == wire.DryRun_NOT_PERMITTED }); who != "" {
-		say("%s may not be run by who asks, so that its instances are dry runs (RULES R2.9)", who)
-	}
+	of("askerMayNot", "{who} may not be run by who asks, so that its instances are dry runs (RULES R2.9)", func(n int) bool { return p.Nodes[n].DryRun == wire.DryRun_NOT_PERMITTED })
 	if p.Auto {
 		if c := p.circleOfDate(); c != nil {
-			say("these instances can never start: %s: take a previous-cycle dependency out of one of their nodes (RULES R5.7)", c)
+			say("circle", "these instances can never start: {circle}: take a previous-cycle dependency out of one of their nodes (RULES R5.7)", "circle", c)
 		}
 	}
 	return out
 }
 
-// which names the nodes of which something is true; empty when there are none.
-func (p *Plan) which(is func(n int) bool) string {
-	first, n := 0, 0
+// which names the first node of which something is true, empty when there is
+// none, and says of how many more it is.
+func (p *Plan) which(is func(n int) bool) (first string, more int) {
 	for i := range p.Nodes {
-		if is(i) {
-			if n == 0 {
-				first = i
-			}
-			n++
+		switch {
+		case !is(i):
+		case first == "":
+			first = p.Nodes[i].Spec.Id
+		default:
+			more++
 		}
 	}
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		return "node " + p.Nodes[first].Spec.Id
-	default:
-		return fmt.Sprintf("node %s (and %d more)", p.Nodes[first].Spec.Id, n-1)
-	}
+	return first, more
 }
 
 // needsPlanned says whether a node needs previous cycles of a node of the plan.
@@ -105,21 +134,21 @@ func (p *Plan) neverOccurs(n int) bool {
 // crossing warns of groups that windows of dates or previous cycles chain
 // together: a group that cannot pass its first date before the one before it is
 // almost done.
-func (p *Plan) crossing() string {
+func (p *Plan) crossing() (Warning, bool) {
 	if p.descending() || p.Request.Gate != wire.Request_DAY {
-		return ""
+		return Warning{}, false
 	}
 	for _, g := range p.Groups[1:] {
 		d := p.Dates[g.From]
 		for i := range p.Nodes {
 			up, pos := p.reachesInto(i, d, g.From)
 			if up >= 0 {
-				return fmt.Sprintf("node %s on %s waits for %s on %s, in the group before: such dependencies make the groups run one after another (gate node lets the nodes early in the graph run ahead)",
-					p.Nodes[i].Spec.Id, d, p.Nodes[up].Spec.Id, p.Dates[pos])
+				return Warn("crossing", "node {node} on {date} waits for {upstream} on {before}, in the group before: such dependencies make the groups run one after another (gate node lets the nodes early in the graph run ahead)",
+					"node", p.Nodes[i].Spec.Id, "date", d, "upstream", p.Nodes[up].Spec.Id, "before", p.Dates[pos]), true
 			}
 		}
 	}
-	return ""
+	return Warning{}, false
 }
 
 // reachesInto finds a node and a position before another that a node waits for

@@ -1,6 +1,6 @@
 import { expect, test } from "@playwright/test";
 
-import { leader, member, servers } from "./cluster.ts";
+import { apply, leader, member, servers } from "./cluster.ts";
 
 test("the page is there, finds its views by their addresses, and is live", async ({ page }) => {
   await page.goto("/");
@@ -40,4 +40,25 @@ test("a coordinator that dies under the page is said, and healed", async ({ page
     await member("start", name);
   }
   await expect(page.locator("[data-line=live]")).toBeVisible();
+});
+
+test("a browser without its line says so and keeps what it shows; back on it, all is as it is now and where it was", async ({ page, context }) => {
+  const node = (n: number, name: string) => ({ id: `off_${String(n).padStart(3, "0")}`, name, schedule: { kind: "daily" as const }, code: "echo done\n" });
+  await apply(...Array.from({ length: 90 }, (_, n) => node(n, "before")));
+  await page.goto("/nodes?q=off_");
+  await expect(page.locator("[data-line=live]")).toBeVisible();
+  await page.getByRole("region", { name: "Nodes" }).evaluate((frame) => frame.scrollTo(0, 1500));
+  const row = page.getByRole("row", { name: /off_045/ });
+  await expect(row).toContainText("before");
+
+  await context.setOffline(true);
+  await expect(page.locator("[data-line=broken]")).toContainText("Not live", { timeout: 5000 });
+  await apply(node(45, "meanwhile"));
+  await expect(row).toContainText("before");
+  await expect(page.getByRole("alert")).toHaveCount(0);
+
+  await context.setOffline(false);
+  await expect(page.locator("[data-line=live]")).toBeVisible({ timeout: 5000 });
+  await expect(row).toContainText("meanwhile");
+  expect(await page.getByRole("region", { name: "Nodes" }).evaluate((frame) => frame.scrollTop)).toBe(1500);
 });

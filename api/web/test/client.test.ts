@@ -1,14 +1,17 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 
-import { ApiError, createClient, data } from "../src/api/client.ts";
+import { ApiError, createClient, data, sleep as nap } from "../src/api/client.ts";
 import { events, followLog } from "../src/api/streams.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse, n: number) => void;
 
 const closing: (() => void)[] = [];
-afterEach(() => closing.splice(0).forEach((close) => close()));
+afterEach(() => {
+  closing.splice(0).forEach((close) => close());
+  vi.unstubAllGlobals();
+});
 
 /** A coordinator that answers the nth request as it is told. */
 async function coordinator(handler: Handler): Promise<string> {
@@ -99,4 +102,26 @@ test("a stream that may not be read ends with its error; one that is left, at on
   await expect(loop()).rejects.toMatchObject({ name: "AbortError" });
   const refused = async () => { for await (const _ of events({ baseUrl, sleep })) { /* none comes */ } };
   await expect(refused()).rejects.toMatchObject({ code: "unauthenticated" });
+});
+
+test("a browser that loses its line gives an open stream up, and tries at once when it is back", async () => {
+  const browser = new EventTarget();
+  for (const name of ["addEventListener", "removeEventListener"] as const) vi.stubGlobal(name, browser[name].bind(browser));
+  const from: unknown[] = [];
+  const baseUrl = await coordinator((request, response, n) => {
+    from.push(request.headers["last-event-id"]);
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.write(`id: e${n}\ndata: {"id":"e${n}","type":"node"}\n\n`); // and is silent from then on
+  });
+  const seen: string[] = [];
+  for await (const { id } of events({ baseUrl, sleep })) {
+    seen.push(id);
+    if (seen.length === 2) break;
+    browser.dispatchEvent(new Event("offline"));
+  }
+  expect(seen).toEqual(["e0", "e1"]);
+  expect(from).toEqual([undefined, "e0"]);
+  const waits = nap(3_600_000);
+  browser.dispatchEvent(new Event("online"));
+  await waits;
 });

@@ -164,19 +164,25 @@ export class Session {
   }
 }
 
-/** Waits, and throws when the signal says so. */
+/** Waits, and throws when the signal says so. What is waited for is tried at once when a browser is back on its line. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const timer = setTimeout(done, ms);
-    function done() {
+    function settle() {
+      clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
+      globalThis.removeEventListener?.("online", done);
+    }
+    function done() {
+      settle();
       resolve();
     }
     function stop() {
-      clearTimeout(timer);
+      settle();
       reject(signal?.reason);
     }
     signal?.addEventListener("abort", stop, { once: true });
+    globalThis.addEventListener?.("online", done);
   });
 }

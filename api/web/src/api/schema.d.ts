@@ -1624,6 +1624,12 @@ export interface components {
          * @enum {string}
          */
         ReceiptCode: "upstream" | "selfDependency" | "gate" | "notDue" | "window" | "slot" | "queuedAtAgent" | "conflict" | "overlap" | "retry" | "paused" | "stopped" | "halted" | "maxRunning" | "frozen" | "running" | "dryRun" | "setToSuccess" | "instanceStopped" | "failed" | "notLookedAt";
+        /**
+         * @description What the `code` of a backfill's warning may be; one code may say several sentences, by its `args`. `crossing`: groups that wait for one another;
+         *     `circle`: instances that can never start; `virtual`: nothing of it runs; `demand`: more slots than backfills may use; `agents`: no agent could run a node.
+         * @enum {string}
+         */
+        WarningCode: "descendingSelf" | "descendingPrevious" | "future" | "groups" | "crossing" | "virtual" | "neverScheduled" | "pausedNode" | "askerMayNot" | "notPermitted" | "circle" | "missingUpstream" | "selfDependency" | "overlap" | "conflict" | "demand" | "agents" | "forecast" | "dataSource" | "channel";
         /** @enum {string} */
         AttemptState: "queued" | "running" | "succeeded" | "failed" | "timedOut" | "stopped" | "lost" | "yielded" | "recalled" | "skipped" | "drained";
         /**
@@ -2110,6 +2116,10 @@ export interface components {
             /** @description For machines, for example `missingUpstream`. */
             code?: string;
             message: string;
+            /** @description What the message names, by name, for whoever says it in other words. Names are only added. */
+            args?: {
+                [key: string]: string;
+            };
             node?: string;
             date?: components["schemas"]["Date"];
             /** @description Path of the field it is about, as in an error. */

@@ -55,6 +55,8 @@ async function* resume(path: string, query: URLSearchParams, options: StreamOpti
     const stop = () => open.abort(signal.reason);
     signal.throwIfAborted();
     signal.addEventListener("abort", stop, { once: true });
+    // A browser that has lost its line leaves an open stream be, which is then only silent.
+    globalThis.addEventListener?.("offline", stop);
     try {
       const base = options.baseUrl || globalThis.location?.origin;
       const url = new URL((base ?? "").replace(/\/$/, "") + path + (query.size ? `?${query}` : ""));
@@ -73,6 +75,7 @@ async function* resume(path: string, query: URLSearchParams, options: StreamOpti
       if (error instanceof ApiError && !error.temporary) throw error;
     } finally {
       signal.removeEventListener("abort", stop);
+      globalThis.removeEventListener?.("offline", stop);
       open.abort();
     }
     await (options.sleep ?? sleep)(Math.min(100 * 2 ** failures, 5_000), signal);

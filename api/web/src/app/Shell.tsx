@@ -2,7 +2,7 @@
 import {
   ApartmentOutlined, AuditOutlined, ClusterOutlined, DatabaseOutlined, DoubleLeftOutlined, DoubleRightOutlined, FieldTimeOutlined, HistoryOutlined, SettingOutlined, UnorderedListOutlined,
 } from "@ant-design/icons";
-import { Link, Outlet, useLocation } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useRouter } from "@tanstack/react-router";
 import { Alert, Button, Spin } from "antd";
 import { Suspense, useEffect, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
@@ -45,6 +45,7 @@ function Frame() {
   const { t } = useTranslation();
   const [small, setSmall] = useFolded();
   const [instance, open] = useInstanceDrawer();
+  useFocusKept();
   return (
     <div className="frame" data-narrow={small}>
       <a className="skip" href="#content">{t("skip")}</a>
@@ -94,6 +95,18 @@ function useFolded(): [boolean, (small: boolean) => void] {
   return [small, setSmall];
 }
 
+/** Where another view has taken the place of what was focused, whoever uses the keyboard goes on in its content. */
+function useFocusKept(): void {
+  const router = useRouter();
+  useEffect(
+    () =>
+      router.subscribe("onRendered", ({ pathChanged }) => {
+        if (pathChanged && document.activeElement === document.body) document.getElementById("content")?.focus({ preventScroll: true });
+      }),
+    [router],
+  );
+}
+
 function Waiting(): ReactNode {
   const { t } = useTranslation("ui");
   return <div style={{ padding: 64, textAlign: "center" }}><Spin aria-label={t("loading")} /></div>;
@@ -113,5 +126,5 @@ function LineSign() {
 
 function LineBanner() {
   const { t } = useTranslation();
-  return useLine() === "broken" ? <Alert className="frame-banner" banner type="warning" role="status" title={t("line.broken")} /> : null;
+  return useLine() === "broken" ? <Alert className="frame-banner" data-line="broken" banner type="warning" role="status" title={t("line.broken")} /> : null;
 }

@@ -5,6 +5,7 @@ import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { ApiError } from "../api/client.ts";
+import { explain, titleOf } from "./Failure.tsx";
 import { useWrite } from "./operate.tsx";
 
 export interface SteerProps<R> {
@@ -46,8 +47,8 @@ export function Steer<R>({ title, what, danger, disabled, run, said, close, coun
       </label>
       {write.error ? (
         <Alert
-          type="error" showIcon role="alert" style={{ marginTop: 12 }} title={named.size > 0 ? t("steer.refused", { count: named.size }) : write.error.message}
-          description={offenders.length > 0 ? <ul style={{ margin: 0, paddingInlineStart: 18, maxHeight: 180, overflow: "auto" }}>{offenders.map((e, i) => <li key={i}><span className="mono">{e.field}</span> {e.message}</li>)}</ul> : undefined}
+          type="error" showIcon role="alert" style={{ marginTop: 12 }} title={named.size > 0 ? t("steer.refused", { count: named.size }) : titleOf(write.error)}
+          description={offenders.length > 0 ? <ul style={{ margin: 0, paddingInlineStart: 18, maxHeight: 180, overflow: "auto" }}>{offenders.map((e, i) => <li key={i}><span className="mono">{e.field}</span> {e.message}</li>)}</ul> : explain(write.error)}
         />
       ) : null}
     </Modal>

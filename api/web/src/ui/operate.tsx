@@ -1,10 +1,8 @@
 // Writes: each has one key, with which it is repeated until its outcome is known.
 import { useMutation, useQueryClient, type UseMutationResult } from "@tanstack/react-query";
-import { useTranslation } from "react-i18next";
 
 import { newKey } from "../api/client.ts";
-import { explain } from "./Failure.tsx";
-import { say } from "./say.ts";
+import { say, sayFailure } from "./say.ts";
 
 /**
  * A write that says how it went and makes what is shown fresh. `run` is given the header with
@@ -12,7 +10,6 @@ import { say } from "./say.ts";
  * to show what went wrong.
  */
 export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string }) => Promise<R>, done?: (result: R, value: V) => string | void, { quiet = false } = {}): UseMutationResult<R, Error, V> {
-  const { t } = useTranslation("ui");
   const queries = useQueryClient();
   return useMutation<R, Error, V>({
     mutationFn: (value) => run(value, { "Idempotency-Key": newKey() }),
@@ -21,6 +18,6 @@ export function useWrite<V, R>(run: (value: V, key: { "Idempotency-Key": string 
       if (said) say("success", said);
       void queries.invalidateQueries();
     },
-    onError: (error) => quiet || say("error", t("failed"), { detail: explain(error), stays: true }),
+    onError: (error) => quiet || sayFailure(error),
   });
 }

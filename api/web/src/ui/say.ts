@@ -1,5 +1,6 @@
 // A few words on what has become of something, over whatever is shown. What draws them is loaded
 // after the first view; what was said before waits for it.
+import { explain, titleOf } from "./Failure.tsx";
 
 export interface Saying {
   kind: "success" | "info" | "warning" | "error";
@@ -17,6 +18,9 @@ export function say(kind: Saying["kind"], text: string, more?: Pick<Saying, "det
   if (speaker) speaker(saying);
   else waiting.push(saying);
 }
+
+/** Says that something went wrong, until it is read. */
+export const sayFailure = (error: unknown) => say("error", titleOf(error), { detail: explain(error), stays: true });
 
 /** Who says them, until what is given back is called. */
 export function speaks(how: (saying: Saying) => void): () => void {

@@ -1,4 +1,23 @@
+import type { ErrorCode } from "../api/client.ts";
 import type { Same } from "./same.ts";
+
+/** What went wrong, in a few words; what the coordinator says of it stands below. */
+const problem: Record<ErrorCode | "unreachable", string> = {
+  invalid: "The request is not right as it is",
+  not_found: "There is no such thing",
+  conflict: "Not possible as things stand",
+  precondition: "Somebody else has changed it meanwhile",
+  denied: "You may not do this",
+  unauthenticated: "The login is missing, or not valid",
+  too_large: "That is too large",
+  overloaded: "The coordinators have too much to do: try again in a moment",
+  unavailable: "No coordinator can take it now: try again in a moment",
+  unknown_outcome: "It is not known whether it was done",
+  timeout: "It took too long",
+  corrupt: "Stored data is damaged: tell your operators",
+  internal: "A defect of Backfleet: tell your operators",
+  unreachable: "The coordinator cannot be reached",
+};
 
 export const en = {
   state: { notRunning: "Not running", waitingTime: "Waiting for its time", running: "Running", succeeded: "Succeeded", failed: "Failed", frozen: "Frozen" },
@@ -30,6 +49,8 @@ export const en = {
   whyHint: "Reason (optional)",
   done: "Done",
   failed: "That did not work",
+  problem,
+  wrong: "{{message}}",
   request: "Request {{id}}",
   field: "Field {{field}}",
   inZone: "{{time}} ({{zone}})",
@@ -113,6 +134,23 @@ export const zh: Same<typeof en> = {
   whyHint: "原因（可选）",
   done: "完成",
   failed: "操作失败",
+  problem: {
+    invalid: "请求有误，请修改",
+    not_found: "对象不存在",
+    conflict: "当前状态下无法执行",
+    precondition: "内容已被他人修改",
+    denied: "没有权限",
+    unauthenticated: "未登录或凭证无效",
+    too_large: "超出大小限制",
+    overloaded: "协调器繁忙，请稍后重试",
+    unavailable: "暂时没有可用的协调器，请稍后重试",
+    unknown_outcome: "结果未知，操作可能已生效",
+    timeout: "处理超时",
+    corrupt: "存储的数据已损坏，请联系运维人员",
+    internal: "Backfleet 内部错误，请联系运维人员",
+    unreachable: "无法连接协调器",
+  },
+  wrong: "此项有误：{{message}}",
   request: "请求 {{id}}",
   field: "字段 {{field}}",
   inZone: "{{time}}（{{zone}}）",

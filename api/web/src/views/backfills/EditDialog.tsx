@@ -10,6 +10,7 @@ import { ApiError } from "../../api/client.ts";
 import { api, data, type Schema } from "../../app/api.ts";
 import { Failure } from "../../ui/Failure.tsx";
 import { useWrite } from "../../ui/operate.tsx";
+import { warningText } from "../../ui/warning.ts";
 import { GroupSelect, NodesSelect } from "../wizard/pickers.tsx";
 import { useBackfill, type Read } from "./read.ts";
 
@@ -114,7 +115,7 @@ function Difference({ result }: { result: Schema<"EditResult"> }) {
         <tbody>{result.changes.map((c) => <tr key={c.field}><td className="mono">{c.field}</td><td>{c.before || "–"}</td><td><strong>{c.after || "–"}</strong></td></tr>)}</tbody>
       </table>
       <div style={{ marginTop: 8 }}>{t("edit.added", { count: result.addedInstances })} · {t("edit.dropped", { count: result.droppedInstances })}</div>
-      {result.warnings.map((w, i) => <Alert key={i} type="warning" showIcon style={{ marginTop: 8 }} title={w.message} />)}
+      {result.warnings.map((w, i) => <Alert key={i} type="warning" showIcon style={{ marginTop: 8 }} title={warningText(w)} />)}
     </section>
   );
 }

@@ -11,6 +11,7 @@ import { useMay } from "../../app/me.ts";
 import { Failure, Teach } from "../../ui/Failure.tsx";
 import { InstanceLink, NodeLink } from "../../ui/links.tsx";
 import { Steer } from "../../ui/Steer.tsx";
+import { whole } from "./whole.ts";
 
 type Group = Schema<"FailureGroup">;
 type Word = "rerun" | "setToSuccess";
@@ -86,21 +87,10 @@ function Act({ word, backfill, failure, count, close }: { word: Word; backfill: 
   return (
     <Steer<number>
       title={ui(`steer.do.${word}`)} close={close} what={ui(`steer.what.${word}`, { count: meant })}
-      run={(why, key) => whole({ operation: word, failure: { backfill, failure }, why }, key)}
+      run={(why, key) => whole(api, { operation: word, failure: { backfill, failure }, why }, key)}
       said={(instances) => ui("steer.said", { what: ui(`steer.do.${word}`), count: instances, backfills: backfill })}
     >
       <Typography.Paragraph type="secondary">{t("failures.meant")}</Typography.Paragraph>
     </Steer>
   );
-}
-
-/** One operation takes so many; a large group takes several, each with a key of its own. */
-async function whole(body: Schema<"InstancesOperation">, key: { "Idempotency-Key": string }): Promise<number> {
-  let done = 0;
-  for (let n = 0; ; n++) {
-    const header = n === 0 ? key : { "Idempotency-Key": `${key["Idempotency-Key"]}-${n}` };
-    const result = await data(api.POST("/v1/instances/operate", { params: { header }, body }));
-    done += result.instances;
-    if (!result.more) return done;
-  }
 }

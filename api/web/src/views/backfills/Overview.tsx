@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 
 import type { Schema } from "../../app/api.ts";
 import { CountsBar, StateTag } from "../../ui/State.tsx";
+import { warningText } from "../../ui/warning.ts";
 import { Totals } from "./Totals.tsx";
 
 export function Overview({ of }: { of: Schema<"Backfill"> }) {
@@ -21,7 +22,7 @@ export function Overview({ of }: { of: Schema<"Backfill"> }) {
       </section>
       {of.warnings.length > 0 ? (
         <section aria-label={t("overview.warnings")} style={{ display: "flex", flexDirection: "column", gap: 8 }}>
-          {of.warnings.map((w, i) => <Alert key={i} type="warning" showIcon title={w.message} />)}
+          {of.warnings.map((w, i) => <Alert key={i} type="warning" showIcon title={warningText(w)} />)}
         </section>
       ) : null}
     </div>

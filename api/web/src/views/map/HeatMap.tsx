@@ -7,8 +7,8 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { text, useInstanceDrawer, useUrl } from "../../app/url.ts";
-import { explain, Failure } from "../../ui/Failure.tsx";
-import { say } from "../../ui/say.ts";
+import { Failure } from "../../ui/Failure.tsx";
+import { say, sayFailure } from "../../ui/say.ts";
 import type { Cell } from "./draw.ts";
 import { Legend } from "./Legend.tsx";
 import { MapCanvas } from "./MapCanvas.tsx";
@@ -53,7 +53,7 @@ function Shown({ backfill, nodes, dates }: { backfill: string; nodes: number; da
     const date = picture.map.columnDates[picture.columnOf(cell.date)] ?? "";
     instanceAt(backfill, node, date).then(
       (id) => (id ? openInstance(id) : say("info", t("gone"))),
-      (error: unknown) => say("error", explain(error)),
+      sayFailure,
     );
   };
   const openNode = (n: number) => {

@@ -8,10 +8,10 @@ import { later } from "../../app/later.ts";
 import type { Node, State } from "../../app/api.ts";
 import { inGraph, useBasket } from "../../app/basket.ts";
 import { useMay } from "../../app/me.ts";
-import { explain, Failure, Teach } from "../../ui/Failure.tsx";
+import { Failure, Teach } from "../../ui/Failure.tsx";
 import { LinkButton, NodeLink } from "../../ui/links.tsx";
 import { Page } from "../../ui/Page.tsx";
-import { say } from "../../ui/say.ts";
+import { say, sayFailure } from "../../ui/say.ts";
 import { StateTag } from "../../ui/State.tsx";
 import { VirtualTable, type Column } from "../../ui/VirtualTable.tsx";
 import { allThatMatch, filtered, sorts, useNodeFilters, useNodes } from "./find.ts";
@@ -65,7 +65,7 @@ function Chosen({ at }: { at: Parameters<typeof allThatMatch>[0] }) {
       basket.add(nodes);
       if (more) say("warning", t("tooMany", { count: nodes.length }));
     },
-    onError: (error) => say("error", explain(error), { stays: true }),
+    onError: sayFailure,
   });
   const none = basket.nodes.length === 0;
   return (

@@ -4,9 +4,10 @@ import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { Schema } from "../../app/api.ts";
-import { explain, Teach } from "../../ui/Failure.tsx";
+import { explain, Teach, titleOf } from "../../ui/Failure.tsx";
 import { NodeLink, InstanceLink } from "../../ui/links.tsx";
 import { Moment, span } from "../../ui/Time.tsx";
+import { warningText } from "../../ui/warning.ts";
 import { AsFile } from "./AsFile.tsx";
 import type { FieldName, Request } from "./draft.ts";
 import { Lanes } from "./Lanes.tsx";
@@ -27,7 +28,7 @@ export function Preview({ request, previewed }: { request: Request; previewed: P
   const calm = missing.length ? (
     <Teach title={t("preview.incomplete")}>{missing.map((f) => t(`missing.${f}` as "missing.root")).join(" · ")}</Teach>
   ) : error ? (
-    <Alert type="info" showIcon role="status" title={t("preview.refused")} description={explain(error)} style={{ marginBottom: 12 }} />
+    <Alert type="info" showIcon role="status" title={t("preview.refused")} description={<>{titleOf(error)}<div className="muted">{explain(error)}</div></>} style={{ marginBottom: 12 }} />
   ) : null;
   return (
     <section aria-label={t("preview.title")} aria-busy={!fresh} className="panel wz-preview" data-fresh={fresh}>
@@ -59,7 +60,7 @@ function Overview({ request, preview }: { request: Request; preview: Schema<"Pre
       <p className="muted wz-help">{t("preview.name", { name: preview.name, count: preview.dates, zone: preview.zone })}</p>
       {preview.forecast ? <Forecast forecast={preview.forecast} /> : null}
       {preview.warnings.length ? (
-        <Alert type="warning" showIcon title={t("preview.warnings", { count: preview.warnings.length })} description={<ul className="wz-list">{preview.warnings.map((w, i) => <li key={i}>{w.message}</li>)}</ul>} />
+        <Alert type="warning" showIcon title={t("preview.warnings", { count: preview.warnings.length })} description={<ul className="wz-list">{preview.warnings.map((w, i) => <li key={i}>{warningText(w)}</li>)}</ul>} />
       ) : null}
       <h3>{t("preview.groups")}</h3>
       <Lanes groups={preview.groups} dates={request.dates} />

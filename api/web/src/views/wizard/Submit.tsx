@@ -9,6 +9,7 @@ import { api, data } from "../../app/api.ts";
 import { useMay } from "../../app/me.ts";
 import { Failure } from "../../ui/Failure.tsx";
 import { say } from "../../ui/say.ts";
+import { warningText } from "../../ui/warning.ts";
 import type { Request } from "./draft.ts";
 import { keyOf, settled } from "./kept.ts";
 import type { Previewed } from "./Preview.tsx";
@@ -46,7 +47,7 @@ export function SubmitBar({ request, previewed, submission, restart }: { request
     const ask = !known || known.totals.instances > big || warnings.length > 0;
     const sure = !ask || (await modal.confirm({
       title: known ? t("sure.title", { count: known.totals.instances }) : t("sure.unknown"), okText: t("sure.yes"), cancelText: t("sure.no"), width: 560,
-      content: <ul className="wz-list">{warnings.slice(0, 20).map((w, i) => <li key={i}>{w.message}</li>)}{warnings.length > 20 ? <li>{t("sure.more", { count: warnings.length - 20 })}</li> : null}</ul>,
+      content: <ul className="wz-list">{warnings.slice(0, 20).map((w, i) => <li key={i}>{warningText(w)}</li>)}{warnings.length > 20 ? <li>{t("sure.more", { count: warnings.length - 20 })}</li> : null}</ul>,
     }));
     if (sure) submission.mutate(request);
   };

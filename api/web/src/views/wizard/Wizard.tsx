@@ -11,6 +11,7 @@ import { useUrl } from "../../app/url.ts";
 import { Failure } from "../../ui/Failure.tsx";
 import { BackfillLink } from "../../ui/links.tsx";
 import { Page } from "../../ui/Page.tsx";
+import { warningText } from "../../ui/warning.ts";
 import { plus } from "./dates.ts";
 import { missing, requestOf, type Draft, type Finding, type Request } from "./draft.ts";
 import { FormContext } from "./form.tsx";
@@ -122,7 +123,7 @@ function findingsIn({ answer, fresh, error }: Previewed, refused: Error | null):
   const problem = [refused, error].find((e) => e instanceof ApiError)?.problem;
   const wrong = problem?.errors?.length ? problem.errors : problem?.field ? [{ field: problem.field, message: problem.detail }] : [];
   const warnings = (fresh && answer?.preview.warnings) || [];
-  return [...wrong.map((e) => ({ field: e.field ?? "", message: e.message })), ...warnings.map((w) => ({ field: w.field ?? "", message: w.message, warning: true }))];
+  return [...wrong.map((e) => ({ field: e.field ?? "", message: e.message })), ...warnings.map((w) => ({ field: w.field ?? "", message: warningText(w), warning: true }))];
 }
 
 function Again({ from }: { from: string }) {

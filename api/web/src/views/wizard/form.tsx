@@ -49,11 +49,12 @@ export function Field({ name, label, children, wide = false, group = false }: { 
 }
 
 export function Findings({ found, field }: { found: readonly Finding[]; field: string }) {
+  const { t } = useTranslation("ui");
   return (
     <>
       {found.map((f, i) => (
         <div key={i} role={f.warning ? undefined : "alert"} className={f.warning ? "wz-warn" : "wz-wrong"}>
-          <ExclamationCircleOutlined aria-hidden /> {f.field === field ? null : <code>{f.field}</code>} {f.message}
+          <ExclamationCircleOutlined aria-hidden /> {f.field === field ? null : <code>{f.field}</code>} {f.warning ? f.message : t("wrong", { message: f.message })}
         </div>
       ))}
     </>

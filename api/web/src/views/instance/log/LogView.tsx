@@ -7,8 +7,8 @@ import { useTranslation } from "react-i18next";
 
 import { api, data } from "../../../app/api.ts";
 import { Stored, useStored } from "../../../app/preferences.ts";
-import { explain, Failure, Teach } from "../../../ui/Failure.tsx";
-import { say } from "../../../ui/say.ts";
+import { Failure, Teach } from "../../../ui/Failure.tsx";
+import { say, sayFailure } from "../../../ui/say.ts";
 import { usePlace } from "../place.ts";
 import type { Detail } from "../read.ts";
 import { newest } from "../read.ts";
@@ -114,7 +114,7 @@ function ToError({ instance, attempt, jump }: { instance: string; attempt: numbe
       }
     },
     onSuccess: (offset) => (offset === undefined ? say("info", t("log.noError")) : jump(offset)),
-    onError: (error) => say("error", explain(error)),
+    onError: sayFailure,
   });
   return <Tooltip title={t("log.toError")}><Button size="small" icon={<ExclamationCircleOutlined />} loading={find.isPending} aria-label={t("log.toError")} onClick={() => find.mutate()} /></Tooltip>;
 }

@@ -1,1 +1,0 @@
-import{Et as e,Tt as t,_t as n,dt as r,ua as i,ut as a}from"./kit-CrHunzoA.js";var o=i();function s({may:i,why:s,disabled:c,...l}){let{t:u}=n(`ui`),d=a()(i),f=r().data?.role??``,p=d?s:u(`denied`,{role:f});return(0,o.jsx)(e,{title:p,children:(0,o.jsx)(t,{...l,disabled:c||!!p})})}export{s as t};

@@ -1,0 +1,1 @@
+import{Dt as e,Ot as t,fa as n,ft as r,pt as i,yt as a}from"./kit-B259MpWX.js";var o=n();function s({may:n,why:s,disabled:c,...l}){let{t:u}=a(`ui`),d=r()(n),f=i().data?.role??``,p=d?s:u(`denied`,{role:f});return(0,o.jsx)(t,{title:p,children:(0,o.jsx)(e,{...l,disabled:c||!!p})})}export{s as t};

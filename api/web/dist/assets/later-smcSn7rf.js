@@ -1,0 +1,1 @@
+import{r as e}from"./rolldown-runtime-XKyaHtl9.js";import{ka as t}from"./kit-B259MpWX.js";var n=e(t(),1),r=1e3,i=()=>fetch(`/healthz`,{cache:`no-store`}).then(()=>!0,()=>!1);async function a(e){for(;;)try{return await e()}catch{if(await i())return e();await new Promise(e=>setTimeout(e,r))}}var o=e=>(0,n.lazy)(()=>a(e));export{a as n,o as t};

@@ -1,0 +1,1 @@
+import{t as e}from"./useMutation-Duo6h7bg.js";import{_ as t,da as n,g as r,vt as i}from"./kit-B259MpWX.js";function a(a,o,{quiet:s=!1}={}){let c=n();return e({mutationFn:e=>a(e,{"Idempotency-Key":i()}),onSuccess:(e,t)=>{let n=o?.(e,t);n&&r(`success`,n),c.invalidateQueries()},onError:e=>s||t(e)})}export{a as t};

@@ -1,1 +1,0 @@
-import{t as e}from"./useMutation-BbyukxEC.js";import{_t as t,g as n,gt as r,la as i,w as a}from"./kit-CrHunzoA.js";function o(o,s,{quiet:c=!1}={}){let{t:l}=t(`ui`),u=i();return e({mutationFn:e=>o(e,{"Idempotency-Key":r()}),onSuccess:(e,t)=>{let r=s?.(e,t);r&&n(`success`,r),u.invalidateQueries()},onError:e=>c||n(`error`,l(`failed`),{detail:a(e),stays:!0})})}export{o as t};
