@@ -51,9 +51,16 @@ type Position interface {
 	ReadIndex(ctx context.Context) (uint64, error)
 	// Leader is who leads as far as is known here.
 	Leader() Leader
-	// Ready is nil while the coordinator can serve, otherwise why not; the text
-	// is shown by /readyz.
-	Ready() error
+	// Checks is what must be so for the coordinator to serve, in the order in which
+	// it is told by /readyz.
+	Checks() []Check
+}
+
+// Check is one thing that must be so. Err is nil while it is, otherwise why not,
+// for people.
+type Check struct {
+	Name string // a word
+	Err  error
 }
 
 // Leader says who leads.

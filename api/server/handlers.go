@@ -18,18 +18,6 @@ type handlers struct{ *Server }
 
 var _ ServerInterface = handlers{}
 
-func (h handlers) Health(c *gin.Context) {
-	h.reply(c, http.StatusOK, v1.Health{Status: v1.HealthStatusOk}, nil)
-}
-
-func (h handlers) Ready(c *gin.Context) {
-	err := h.Backend.Ready()
-	if err != nil {
-		err = fault.New(fault.Unavailable, "not ready: %s", err) // 503, whatever the reason is called
-	}
-	h.reply(c, http.StatusOK, v1.Health{Status: v1.HealthStatusOk}, err)
-}
-
 func (h handlers) ApplyNodes(c *gin.Context, _ v1.ApplyNodesParams) {
 	body, err := decode[v1.NodeApplication](c)
 	if err != nil {

@@ -20,7 +20,7 @@ type ServerInterface interface {
 	Health(c *gin.Context)
 	// Ready Whether the coordinator can serve; 503 while it cannot.
 	// (GET /readyz)
-	Ready(c *gin.Context)
+	Ready(c *gin.Context, params ReadyParams)
 	// ListAgents Agents by id. Answered by the leader.
 	// (GET /v1/agents)
 	ListAgents(c *gin.Context, params ListAgentsParams)
@@ -315,6 +315,20 @@ func (siw *ServerInterfaceWrapper) Health(c *gin.Context) {
 // Ready operation middleware
 func (siw *ServerInterfaceWrapper) Ready(c *gin.Context) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadyParams
+
+	// ------------- Optional query parameter "verbose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "verbose", c.Request.URL.Query(), &params.Verbose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter verbose: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -322,7 +336,7 @@ func (siw *ServerInterfaceWrapper) Ready(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.Ready(c)
+	siw.Handler.Ready(c, params)
 }
 
 // ListAgents operation middleware

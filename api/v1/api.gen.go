@@ -4416,6 +4416,12 @@ type Agents = AgentBatch
 // Operations defines model for Operations.
 type Operations = OperationBatch
 
+// ReadyParams defines parameters for Ready.
+type ReadyParams struct {
+	// Verbose With it, whatever its value, each thing that must be so is listed in a line of plain text, and why it is not; the status stays the same.
+	Verbose string `form:"verbose,omitempty" json:"verbose,omitempty"`
+}
+
 // ListAgentsParams defines parameters for ListAgents.
 type ListAgentsParams struct {
 	// Contains Only where the id or the name contains this, upper and lower case alike.
@@ -6088,7 +6094,7 @@ type ClientInterface interface {
 	// Ready Whether the coordinator can serve; 503 while it cannot.
 	//
 	// Corresponds with GET /readyz (the `Ready` operationId).
-	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	Ready(ctx context.Context, params *ReadyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAgents Agents by id. Answered by the leader.
 	//
@@ -6915,8 +6921,8 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Ready Whether the coordinator can serve; 503 while it cannot.
 //
 // Corresponds with GET /readyz (the `Ready` operationId).
-func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReadyRequest(c.Server)
+func (c *Client) Ready(ctx context.Context, params *ReadyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadyRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -8901,7 +8907,7 @@ func NewHealthRequest(server string) (*http.Request, error) {
 }
 
 // NewReadyRequest constructs an http.Request for the Ready method
-func NewReadyRequest(server string) (*http.Request, error) {
+func NewReadyRequest(server string, params *ReadyParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -8917,6 +8923,29 @@ func NewReadyRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "verbose", params.Verbose, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -16705,7 +16734,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /readyz (the `Ready` operationId).
-	ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error)
+	ReadyWithResponse(ctx context.Context, params *ReadyParams, reqEditors ...RequestEditorFn) (*ReadyResponse, error)
 
 	// ListAgentsWithResponse Agents by id. Answered by the leader.
 	//
@@ -21180,8 +21209,8 @@ func (c *ClientWithResponses) HealthWithResponse(ctx context.Context, reqEditors
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /readyz (the `Ready` operationId).
-func (c *ClientWithResponses) ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error) {
-	rsp, err := c.Ready(ctx, reqEditors...)
+func (c *ClientWithResponses) ReadyWithResponse(ctx context.Context, params *ReadyParams, reqEditors ...RequestEditorFn) (*ReadyResponse, error) {
+	rsp, err := c.Ready(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -22879,6 +22908,9 @@ func ParseReadyResponse(rsp *http.Response) (*ReadyResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/plain) unsupported
 
 	}
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"backfleet/coordinator/service"
 	"backfleet/coordinator/state"
@@ -43,6 +44,23 @@ func (l clusterLog) WaitIndex(ctx context.Context, index uint64) error {
 	return nil
 }
 
+// catchUp waits until this coordinator has caught up with a leader once, or ctx
+// ends.
+func (s *Server) catchUp(ctx context.Context) {
+	again := time.NewTicker(catchUpEvery)
+	defer again.Stop()
+	for s.current(ctx) != nil {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUpEvery is how soon a leader is looked for again.
+const catchUpEvery = 100 * time.Millisecond
+
 func (l clusterLog) ReadIndex(ctx context.Context) (uint64, error) {
 	return l.s.readIndex(ctx)
 }
@@ -59,7 +77,7 @@ func (l clusterLog) TransferLeadership(ctx context.Context, to string) error {
 
 func (l clusterLog) Standing() service.Standing {
 	st := l.s.node.Stats()
-	out := service.Standing{Term: st.Term, Commit: st.Commit, Snapshot: st.LastSnapshot, Generation: l.s.node.Generation(), Err: l.s.node.Err()}
+	out := service.Standing{Term: st.Term, Commit: st.Commit, Snapshot: st.LastSnapshot, Generation: l.s.node.Generation(), Err: l.s.node.Err(), CaughtUp: l.s.caughtUp.Load(), Stopping: l.s.stopping.Load()}
 	members, err := l.s.node.Servers()
 	if err != nil && out.Err == nil {
 		out.Err = err

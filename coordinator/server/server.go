@@ -66,6 +66,7 @@ type Server struct {
 	ledUntil  atomic.Int64                      // when this one last ceased to lead, in Unix milliseconds; 0: it never led
 	// handedOver is when the disk was last found full; of the leader's scope.
 	handedOver time.Time
+	stopping   atomic.Bool
 	refused    atomic.Bool                   // the cluster did not take this coordinator in
 	failed     chan struct{}                 // closed when it cannot go on
 	joining    sync.Mutex                    // held while a coordinator joins, and while newer rules are put in force
@@ -159,7 +160,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.serve(options)
-	s.cfg.Logger.Info("coordinator started", "id", s.cfg.ID, "http", s.self.HttpAddress, "rpc", s.self.RpcAddress, "raft", s.self.RaftAddress)
+	s.cfg.Logger.Info("coordinator started", "coordinator", s.cfg.ID, "http", s.self.HttpAddress, "rpc", s.self.RpcAddress, "raft", s.self.RaftAddress)
 	return nil
 }
 
@@ -178,6 +179,7 @@ func (s *Server) serve(options []grpc.DialOption) {
 	if len(s.cfg.Join) > 0 {
 		beside.Go(func() { s.enroll(scope, options) })
 	}
+	beside.Go(func() { s.catchUp(scope) })
 	beside.Go(func() { s.watchMembership(scope) })
 	beside.Go(func() { s.tellSpace(scope) })
 	beside.Go(func() { s.watchFailure(scope) })
@@ -400,9 +402,11 @@ func (s *Server) readIndex(ctx context.Context) (uint64, error) {
 	return out.Index, nil
 }
 
-// Stop ends the coordinator: what began last ends first, leadership is handed
-// over, and stores close when nothing writes any more. Twice is fine.
+// Stop ends the coordinator: it says that it is not ready any more, what began last
+// ends first, leadership is handed over, and stores close when nothing writes any
+// more. Twice is fine.
 func (s *Server) Stop(ctx context.Context) error {
+	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.StopTimeout)
 	defer cancel()
 	var errs []error

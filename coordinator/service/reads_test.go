@@ -1,8 +1,10 @@
 package service
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -461,8 +463,8 @@ func TestClusterReadyAndLeader(t *testing.T) {
 	if want := []v1.ServerRole{v1.ServerRoleLeader, v1.ServerRoleVoter, v1.ServerRoleNonVoter}; !slices.Equal(roles, want) {
 		t.Errorf("roles %v", roles)
 	}
-	if l := r.Leader(); !l.Self || l.HTTPAddress != "http://127.0.0.1:8080" || r.Ready() != nil {
-		t.Errorf("%+v %v", l, r.Ready())
+	if l := r.Leader(); !l.Self || l.HTTPAddress != "http://127.0.0.1:8080" {
+		t.Errorf("%+v", l)
 	}
 	if _, err := r.TransferLeadership(t.Context(), write("transfer"), "c9"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("to a stranger: %v", err)
@@ -470,8 +472,44 @@ func TestClusterReadyAndLeader(t *testing.T) {
 	if id, err := r.TransferLeadership(t.Context(), write("transfer"), ""); id != "c2" || err != nil {
 		t.Errorf("%q %v", id, err)
 	}
-	r.log.lead("")
-	if !fault.Is(r.Ready(), fault.Unavailable) {
-		t.Error("ready without a leader")
+}
+
+// TestChecksTellWhatIsMissing: each by itself.
+func TestChecksTellWhatIsMissing(t *testing.T) {
+	r := newRig(t)
+	failed := func() (names []string) {
+		for _, c := range r.Checks() {
+			if c.Err != nil {
+				names = append(names, c.Name)
+			}
+		}
+		return names
+	}
+	good := Standing{CaughtUp: true}
+	for want, log := range map[string]standingLog{
+		"":                   {at: good, leads: "c2"},
+		"leader":             {at: good},
+		"log":                {at: Standing{CaughtUp: true, Err: errors.New("the disk is broken")}, leads: "c2"},
+		"facts":              {leads: "c2"},
+		"staying":            {at: Standing{CaughtUp: true, Stopping: true}, leads: "c2"},
+		"log, leader, facts": {at: Standing{Err: errors.New("it was removed")}},
+	} {
+		log.Log, r.Log = r.log, log
+		if got := strings.Join(failed(), ", "); got != want {
+			t.Errorf("failed are %q, expected %q", got, want)
+		}
+	}
+	if n := len(r.Checks()); n != 4 {
+		t.Errorf("%d checks", n)
 	}
 }
+
+// standingLog is a log that stands as is said.
+type standingLog struct {
+	Log
+	at    Standing
+	leads string
+}
+
+func (l standingLog) Standing() Standing     { return l.at }
+func (l standingLog) Leader() (string, bool) { return l.leads, false }

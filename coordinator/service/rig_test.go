@@ -264,7 +264,7 @@ func (l *localLog) lead(id string) {
 func (l *localLog) Standing() Standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Standing{Term: 3, Commit: l.index, Err: l.err, Members: []Member{{"c1", "127.0.0.1:1", true}, {"c2", "127.0.0.1:2", true}, {"c3", "127.0.0.1:3", false}}}
+	return Standing{Term: 3, Commit: l.index, Err: l.err, CaughtUp: true, Members: []Member{{"c1", "127.0.0.1:1", true}, {"c2", "127.0.0.1:2", true}, {"c3", "127.0.0.1:3", false}}}
 }
 
 type option func(*wire.Node)

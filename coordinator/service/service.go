@@ -50,7 +50,9 @@ type Standing struct {
 	Term, Commit, Snapshot uint64 // Snapshot: index of the last one, 0: none
 	Generation             uint64 // of the cluster, see wire.Newer
 	Members                []Member
-	Err                    error // why this coordinator cannot serve, nil when it can
+	Err                    error // why the log does not work here, nil when it does
+	CaughtUp               bool  // all is known here that the leader knew at some moment since the start
+	Stopping               bool
 }
 
 // Told is what a coordinator says of its own log and disk, or why it said nothing.
@@ -228,16 +230,23 @@ func (s *Service) Leader() server.Leader {
 	return l
 }
 
-// Ready implements server.Position: a coordinator can serve when its log works
-// and it knows a leader.
-func (s *Service) Ready() error {
-	if err := s.Log.Standing().Err; err != nil {
-		return err
+// Checks implements server.Position: a coordinator can serve when it is to stay,
+// its log works, it knows a leader, and its facts are no older than its process.
+func (s *Service) Checks() []server.Check {
+	at := s.Log.Standing()
+	id, _ := s.Log.Leader()
+	unless := func(holds bool, why string) error {
+		if holds {
+			return nil
+		}
+		return fault.New(fault.Unavailable, "%s", why)
 	}
-	if id, _ := s.Log.Leader(); id == "" {
-		return fault.New(fault.Unavailable, "no leader is known: expected a majority of the coordinators to be up and to reach each other")
+	return []server.Check{
+		{Name: "staying", Err: unless(!at.Stopping, "this coordinator is stopping: go on at another")},
+		{Name: "log", Err: at.Err},
+		{Name: "leader", Err: unless(id != "", "no leader is known: expected a majority of the coordinators to be up and to reach each other")},
+		{Name: "facts", Err: unless(at.CaughtUp, "what happened before this coordinator started is not all known here yet: it is catching up with the leader")},
 	}
-	return nil
 }
 
 // today is the calendar date in the cluster's zone.

@@ -135,7 +135,9 @@ func (b *Backend) ReadIndex(context.Context) (uint64, error) {
 }
 
 func (b *Backend) Leader() server.Leader { return b.Lead }
-func (b *Backend) Ready() error          { return b.fails("Ready") }
+func (b *Backend) Checks() []server.Check {
+	return []server.Check{{Name: "log", Err: b.fails("Ready")}, {Name: "leader"}}
+}
 
 func (b *Backend) Node(_ context.Context, id string) (server.NodeRecord, error) {
 	b.mu.Lock()

@@ -7154,7 +7154,10 @@ export interface operations {
     };
     ready: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With it, whatever its value, each thing that must be so is listed in a line of plain text, and why it is not; the status stays the same. */
+                verbose?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7168,6 +7171,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                    "text/plain": string;
                 };
             };
             default: components["responses"]["Problem"];
