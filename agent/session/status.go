@@ -84,11 +84,8 @@ func (s *Session) Status(ctx context.Context) (Status, error) {
 	})
 	select {
 	case status := <-answer:
-		if known == nil {
-			return status, nil
-		}
-		if info, err := known.KeeperClient.Info(ctx, &wire.KeeperInfoRequest{}); err == nil { // else it is just going
-			status.Keeper.Dropped = DroppedLines{Limit: info.GetDropped().GetLimit(), Disk: info.GetDropped().GetDisk()}
+		if known != nil {
+			status.Keeper.Dropped = dropped(ctx, known)
 		}
 		return status, nil
 	case <-s.ended:
@@ -111,6 +108,19 @@ func (s *Session) status(now time.Duration) Status {
 	}
 	if k := s.known; k != nil {
 		out.Keeper = keeperStatus(k)
+	}
+	return out
+}
+
+// keeperWithin is how long a keeper may take to say what it has counted.
+const keeperWithin = time.Second
+
+// dropped asks a keeper; one that is going, or hangs, says nothing.
+func dropped(ctx context.Context, k *keeper.Client) (out DroppedLines) {
+	ctx, cancel := context.WithTimeout(ctx, keeperWithin)
+	defer cancel()
+	if info, err := k.KeeperClient.Info(ctx, &wire.KeeperInfoRequest{}); err == nil {
+		out.Limit, out.Disk = info.GetDropped().GetLimit(), info.GetDropped().GetDisk()
 	}
 	return out
 }
