@@ -583,3 +583,23 @@ func TestR6_ADryRunHoldsNoOtherPlansCycle(t *testing.T) {
 		t.Fatalf("%v start, expected the later plan's", got)
 	}
 }
+
+// TestR4_3_WhatIsAddedToADateHoldsTheNextOne: the gate is all of a date, also what
+// got its numbers later.
+func TestR4_3_WhatIsAddedToADateHoldsTheNextOne(t *testing.T) {
+	f := newFacts(t, daily("a"), daily("b"))
+	asked := one("a")
+	asked.Groups = 1
+	id := f.submit(2, asked)
+	f.must(&wire.Command{Actor: "ann", Body: &wire.Command_EditPlan{EditPlan: &wire.EditPlan{
+		Plan: id, AddNodes: []string{"b"}, Today: int32(today), Zones: []*wire.Zone{utc()},
+	}}})
+	f.run(id, 0, ok) // a of the first date; 1 is a of the second, 2 and 3 are b
+	if got := f.check(id, 1); got.Kind != Gate || got.Pos != 0 {
+		t.Errorf("a of the second date: %+v, expected it to wait for b of the first", got)
+	}
+	f.run(id, 2, ok)
+	if got := f.check(id, 1); got.Kind != Nothing {
+		t.Errorf("after b of the first date: %+v", got)
+	}
+}
