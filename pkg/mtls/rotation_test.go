@@ -156,7 +156,7 @@ func TestExpiredAreRefused(t *testing.T) {
 	if s == nil || c == nil || !strings.Contains(c.Error(), "expired certificate") {
 		t.Errorf("who comes with one all the same: %v, %v", s, c)
 	}
-	if got := log.take(); !strings.Contains(got, "turned away") || !strings.Contains(got, "certificate has expired") || !strings.Contains(got, "from=127.0.0.1:") {
+	if got := log.take(); !strings.Contains(got, "turned away") || !strings.Contains(got, "certificate has expired") || !strings.Contains(got, "address=127.0.0.1:") {
 		t.Errorf("logged %q", got)
 	}
 	ca.IssueBetween(files, now.Add(time.Minute), now.Add(time.Hour), mtls.AgentName("a1"))
