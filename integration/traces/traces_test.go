@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,7 +94,9 @@ func TestOneTraceOverTheLeadersDeath(t *testing.T) {
 		rig.Node{ID: "raw", Fields: []string{"retries: 1"}, Code: notes + `case "$BACKFLEET_ATTEMPT ${dt}" in "1 201201"?5) exit 3;; esac
 trace end
 `},
-		rig.Node{ID: "clean", Fields: []string{"upstreams: [raw]"}, Code: notes + "trace end\n"},
+		rig.Node{ID: "clean", Fields: []string{"upstreams: [raw]"}, Code: notes + `case "${dt}" in 201202*) until [ -e "$OUT/go" ]; do sleep 0.05; done;; esac
+trace end
+`}, // some of them live through the change
 	)
 	leader, err := s.Leader(s.Ctx)
 	s.Must(err)
@@ -103,9 +106,13 @@ trace end
 	}
 	id := submit(s, follower, v1.BackfillRequest{Root: "raw", Mode: v1.ModeDescendants, Dates: []string{"2012-01-01..2012-02-29"}, Groups: 6})
 	s.Until("a third has begun", func() bool { return s.Noted("start ") >= 2*days/3 })
+	s.Until("the collector has heard of the request", func() bool { // who made it goes with the leader
+		return slices.ContainsFunc(to.spans(), func(s *span) bool { return s.Name == "POST /v1/backfills" })
+	})
 	killed := time.Now()
 	s.Must(leader.Kill())
 	s.Must(leader.Start())
+	s.Open("go")
 	s.Succeeded(id, 2*days)
 	s.Traced()
 	attempts := noted(s)
