@@ -133,6 +133,7 @@ func TestIssue(t *testing.T) {
 		{authority.Request{Role: authority.Coordinator, ID: "c1", Hosts: []string{"host1.example.org", "10.0.0.1", "::1"}, Days: 90},
 			"c1.coordinator.backfleet", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}},
 		{authority.Request{Role: authority.Agent, ID: "w1.example.org", Days: 1}, "w1.example.org.agent.backfleet", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
+		{authority.Request{Role: authority.Agent, ID: "w2", Hosts: []string{"w2.example.org"}, Days: 1}, "w2.agent.backfleet", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}},
 		{authority.Request{Role: authority.Client, ID: "ada", Days: 30}, "ada.client.backfleet", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
 	} {
 		got, err := a.Issue(x.r, dir, "", false, now)
@@ -166,7 +167,7 @@ func TestIssue(t *testing.T) {
 			t.Errorf("%+v: after the renewal: %v", x.r, err)
 		}
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 8 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 10 {
 		t.Errorf("files %v, %v", entries, err)
 	}
 	_, other := create(t)

@@ -42,7 +42,8 @@ type Request struct {
 	// ID is that of the coordinator or agent, or the client's name.
 	ID string
 	// Hosts are the names and addresses at which others reach the bearer. A
-	// coordinator needs one at least.
+	// coordinator needs one at least, an agent one where its figures are asked for
+	// from other hosts.
 	Hosts []string
 	// Days is how long it lives.
 	Days int
@@ -95,7 +96,7 @@ func (a *Authority) Sign(r Request, key crypto.PublicKey, now time.Time) (*x509.
 		DNSNames: []string{r.name()}, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	if r.Role == Coordinator {
+	if r.Role == Coordinator || r.Role == Agent && len(r.Hosts) > 0 { // who asks an agent for its figures verifies its host
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
 	for _, h := range r.Hosts {
