@@ -21,7 +21,7 @@ type slowLog struct {
 
 func (s slowLog) StoreLogs(logs []*raft.Log) error {
 	s.begun()
-	time.Sleep(s.takes)
+	<-time.After(s.takes)
 	return s.LogStore.StoreLogs(logs)
 }
 
@@ -59,7 +59,7 @@ func TestAPauseIsNotTheDisks(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * patienceOfPaused) // the pause itself
+	<-time.After(2 * patienceOfPaused) // the pause itself
 	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
