@@ -52,8 +52,8 @@ export async function leader(): Promise<{ name: string; server: string }> {
   return (await (await fetch(`${control}/leader`)).json()) as { name: string; server: string };
 }
 
-/** Kills a member with SIGKILL, or starts it again. */
-export async function member(what: "kill" | "start", name: string): Promise<void> {
+/** Kills a member with SIGKILL, starts it again, or lets a new coordinator join. */
+export async function member(what: "kill" | "start" | "join", name: string): Promise<void> {
   const answer = await fetch(`${control}/${what}/${name}`, { method: "POST" });
   if (!answer.ok) throw new Error(await answer.text());
 }

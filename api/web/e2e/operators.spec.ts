@@ -2,7 +2,7 @@
 import { expect, test } from "@playwright/test";
 
 import { data } from "../src/api/client.ts";
-import { api, apply, leader, open, submit, until, waitsFor } from "./cluster.ts";
+import { api, apply, leader, member, open, submit, until, waitsFor } from "./cluster.ts";
 
 const daily = { kind: "daily" as const };
 
@@ -59,4 +59,22 @@ test("leadership is handed over, and what removing a coordinator leaves is said 
   await ask.getByRole("button", { name: "Make leader" }).click();
   await expect(ask).toBeHidden();
   await expect.poll(async () => (await leader()).name).not.toBe(before.name);
+});
+
+test("a coordinator that joined is removed through the page, and is gone", async ({ page }) => {
+  await member("join", "c9");
+  await page.goto("/cluster");
+  const row = page.getByRole("table", { name: "Coordinators" }).getByRole("row", { name: /^c9/ });
+  await expect(row).toContainText(/Follower|Leader/);
+  await page.getByRole("button", { name: "Remove c9 from the cluster?" }).click();
+  const remove = page.getByRole("dialog", { name: "Remove c9 from the cluster?" });
+  await expect(remove).toContainText("3 are left that vote. One of them may be lost.");
+  await remove.getByLabel("Why? It is kept in the audit log.").fill("it was only a guest");
+  await remove.getByRole("button", { name: "Remove c9" }).click();
+  await expect(remove).toBeHidden();
+  await expect(row).toHaveCount(0);
+  const left = (await data(api.GET("/v1/cluster"))).servers.map((s) => s.id);
+  expect(left.sort()).toEqual(["c1", "c2", "c3"]);
+  const log = await data(api.GET("/v1/audit", { params: { query: { operation: "removeServer" } } }));
+  expect(typeof log === "string" ? log : log.items[0]).toMatchObject({ target: "server/c9", why: "it was only a guest" });
 });

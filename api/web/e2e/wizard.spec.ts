@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 
-import { expect, test, type Page } from "@playwright/test";
+import { expect, test, type Locator, type Page } from "@playwright/test";
 
 import { data } from "../src/api/client.ts";
 import { api, apply, servers, submit } from "./cluster.ts";
@@ -195,4 +195,88 @@ test("again with changes; the basket is where it begins and is empty after; a lo
   expect(there.items).toHaveLength(1);
   await page.goto("/backfills/new");
   await expect(page.getByRole("radio", { name: "Current node" })).toBeChecked();
+});
+
+/** Goes on with Tab, or back, until something is focused, and it shows. */
+async function tabTo(page: Page, what: Locator, key: "Tab" | "Shift+Tab" = "Tab"): Promise<void> {
+  const there = () => what.evaluate((e) => e === document.activeElement).catch(() => false);
+  for (let n = 0; n < 150 && !(await there()); n++) await page.keyboard.press(key);
+  await expect(what).toBeFocused();
+  const shown = await what.evaluate((e) => {
+    const of = [e, e.parentElement, e.parentElement?.parentElement, e.nextElementSibling].filter((x) => x instanceof HTMLElement);
+    return e.matches(":focus-visible") && of.some((x) => { const s = getComputedStyle(x); return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none"; });
+  });
+  expect(shown, "one sees what is focused").toBe(true);
+}
+
+test("from the list to a running backfill without a mouse", async ({ page }) => {
+  await page.goto("/nodes?q=wz_");
+  const tick = (id: string) => page.getByRole("row", { name: new RegExp(id) }).getByRole("checkbox");
+  await expect(tick("wz_d")).toBeVisible();
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the content" })).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.locator("#content")).toBeFocused();
+  for (const id of ["wz_d", "wz_e"]) {
+    await tabTo(page, tick(id));
+    await page.keyboard.press("Space");
+    await expect(tick(id)).toBeChecked();
+  }
+
+  // The basket has them; closed, it gives the focus back.
+  const basket = page.getByRole("button", { name: /Basket/ });
+  await tabTo(page, basket, "Shift+Tab");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("dialog").getByRole("button", { name: /wz_e/ })).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toBeHidden();
+  await expect(basket).toBeFocused();
+
+  await tabTo(page, page.getByRole("main").getByRole("button", { name: "Backfill", exact: true }));
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("radio", { name: "Advanced" })).toBeChecked();
+  await expect(field(page, "nodes")).toContainText("wz_e");
+  await expect(page.locator("#content")).toBeFocused();
+  await tabTo(page, page.getByRole("textbox", { name: "Name", exact: true }));
+  await page.keyboard.type("wizard: by keyboard");
+  await tabTo(page, field(page, "dates").getByRole("textbox"));
+  await page.keyboard.type("2024-06-01..2024-06-02");
+  await page.keyboard.press("Enter");
+  await expect(figure(page, "Instances")).toHaveText("6"); // yesterday was there
+  await tabTo(page, field(page, "dates").getByRole("button", { name: /^Take \d\S+ out$/ }).last(), "Shift+Tab");
+  await page.keyboard.press("Enter");
+  await expect(figure(page, "Instances")).toHaveText("4");
+  const button = page.getByRole("button", { name: "Submit 4 instances" });
+  await expect(button).toBeEnabled();
+  await tabTo(page, button);
+  await page.keyboard.press("Enter");
+  const sure = page.getByRole("dialog").getByRole("button", { name: "Submit", exact: true });
+  await expect(sure).toBeFocused(); // as upstreams have never run
+  await page.keyboard.press("Escape");
+  await expect(sure).toBeHidden();
+  await expect(button).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(sure).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/backfills\/b\d+/);
+  await expect(page.getByRole("heading", { level: 1 })).toContainText("wizard: by keyboard");
+  await expect(page.locator("#content")).toBeFocused();
+});
+
+test("in Chinese, problems and warnings are too; what the coordinator says itself stands by", async ({ browser }) => {
+  await submit({ name: "wizard: in the way", mode: "current", root: "wz_b", dates: ["2024-07-01"], groups: 1, notBefore: past });
+  const context = await browser.newContext({ locale: "zh-CN" });
+  const page = await context.newPage();
+  await page.goto("/backfills/new?mode=current&root=wz_b&dates=2024-07-01");
+  const shown = page.getByRole("region", { name: "预览" });
+  await expect(shown.getByText("补数据之外的上游 wz_a（2024-07-01）从未产出，不会等待")).toBeVisible();
+  await expect(shown.getByText(/尚未完成节点 wz_b 2024-07-01 的实例 b\d+\.0：后提交的补数据逐周期等待/)).toBeVisible();
+  await expect(shown.getByText("never written")).toHaveCount(0);
+  await page.goto("/backfills/new?mode=current&root=wz_nobody&dates=2024-07-01");
+  await expect(shown.getByText("对象不存在")).toBeVisible();
+  await expect(field(page, "root").getByRole("alert")).toContainText('此项有误：there is no node "wz_nobody"');
+  await page.goto("/backfills/b987654");
+  await expect(page.getByRole("alert")).toContainText("对象不存在");
+  await expect(page.getByRole("alert")).toContainText("there is no backfill b987654");
+  await context.close();
 });

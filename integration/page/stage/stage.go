@@ -24,6 +24,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -75,7 +76,9 @@ func run(ctx context.Context, config fleet.Config, built string, argv []string) 
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Stop(context.WithoutCancel(ctx))) }()
-	control, err := serve(controls(f))
+	more := newcomers{fleet: f, config: config}
+	defer func() { err = errors.Join(err, more.stop(context.WithoutCancel(ctx))) }()
+	control, err := serve(controls(f, &more))
 	if err != nil {
 		return err
 	}
@@ -129,7 +132,7 @@ func front(dist fs.FS, servers []string) (fronts []string, err error) {
 }
 
 // controls let tests kill and start members, as an operator's script would.
-func controls(f *fleet.Fleet) http.Handler {
+func controls(f *fleet.Fleet, more *newcomers) http.Handler {
 	member := func(w http.ResponseWriter, r *http.Request, do func(*fleet.Process) error) {
 		for _, p := range append(f.Coordinators, f.Agents...) {
 			if p.Name == r.PathValue("name") {
@@ -156,7 +159,56 @@ func controls(f *fleet.Fleet) http.Handler {
 	})
 	mux.HandleFunc("POST /kill/{name}", func(w http.ResponseWriter, r *http.Request) { member(w, r, (*fleet.Process).Kill) })
 	mux.HandleFunc("POST /start/{name}", func(w http.ResponseWriter, r *http.Request) { member(w, r, (*fleet.Process).Start) })
+	mux.HandleFunc("POST /join/{name}", func(w http.ResponseWriter, r *http.Request) {
+		if err := more.join(r.Context(), r.PathValue("name")); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
 	return mux
+}
+
+// newcomers are coordinators that tests add to the fleet.
+type newcomers struct {
+	fleet  *fleet.Fleet
+	config fleet.Config
+
+	mu   sync.Mutex
+	list []*fleet.Process
+}
+
+// join starts a coordinator of that name, which asks the members to take it in.
+func (n *newcomers) join(ctx context.Context, name string) error {
+	api, err := n.fleet.Client(n.fleet.Servers...)
+	if err != nil {
+		return err
+	}
+	cluster, err := api.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	var members []string
+	for _, s := range cluster.Servers {
+		members = append(members, s.RPCAddress)
+	}
+	ports, err := fleet.FreePorts(3)
+	if err != nil {
+		return err
+	}
+	p := fleet.NewProcess(name, n.config.Dir, n.config.Binary, "coordinator", "--id", name, "--data", filepath.Join(n.config.Dir, name),
+		"--http", ports[0], "--rpc", ports[1], "--raft", ports[2], "--join", strings.Join(members, ","))
+	n.mu.Lock()
+	n.list = append(n.list, p)
+	n.mu.Unlock()
+	return p.Start()
+}
+
+func (n *newcomers) stop(ctx context.Context) (err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.list {
+		err = errors.Join(err, p.Stop(ctx))
+	}
+	return err
 }
 
 // serve serves until it is closed.

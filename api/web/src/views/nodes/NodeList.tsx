@@ -73,7 +73,7 @@ function Chosen({ at }: { at: Parameters<typeof allThatMatch>[0] }) {
       {none ? null : <span className="muted">{t("chosen", { count: basket.nodes.length })}</span>}
       <Button onClick={() => all.mutate()} loading={all.isPending}>{t("chooseAll")}</Button>
       {none ? null : <LinkButton to="/graph" search={inGraph(basket.nodes) as never}>{t("inGraph")}</LinkButton>}
-      <Tooltip title={may ? undefined : t("mayNot")}><Button type="primary" disabled={!may} onClick={() => wizard(none ? {} : { mode: "advanced" })}>{t("backfill")}</Button></Tooltip>
+      <Tooltip title={may ? undefined : t("mayNot")}><Button type="primary" disabled={!may} onClick={() => wizard({})}>{t("backfill")}</Button></Tooltip>
     </>
   );
 }
