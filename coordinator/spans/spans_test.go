@@ -150,7 +150,7 @@ func (b *bench) finish(id, instance, fence uint64, o wire.Outcome) {
 func (s *Span) is(key string) string {
 	for _, a := range s.Attributes {
 		if string(a.Key) == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
