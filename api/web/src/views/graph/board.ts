@@ -30,6 +30,7 @@ export class Board {
   private readonly zoom: ZoomBehavior<HTMLCanvasElement, unknown>;
   private index: Flatbush | undefined;
   private size: Size = { width: 1, height: 1 };
+  private isSized = false; // a small graph is laid before the page knows how large the canvas is
   private frame = 0;
   private rest: ReturnType<typeof setTimeout> | undefined;
   private ink: Scene["ink"] | undefined;
@@ -85,12 +86,18 @@ export class Board {
     const [width, height] = [Math.round(size.width * devicePixelRatio), Math.round(size.height * devicePixelRatio)];
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     this.size = size;
+    if (!this.isSized) {
+      this.isSized = true;
+      this.fit();
+      const target = this.target === undefined ? undefined : this.model?.index.get(this.target);
+      if (target !== undefined) this.jump(target);
+    }
     this.repaint();
   }
 
   /** Shows everything, but small graphs no larger than they are. */
   fit(): void {
-    if (!this.layout) return;
+    if (!this.layout || !this.isSized) return;
     const { width, height } = this.layout;
     const k = Math.min(1, (this.size.width - 32) / Math.max(1, width), (this.size.height - 32) / Math.max(1, height));
     this.go({ k, x: (this.size.width - width * k) / 2, y: (this.size.height - height * k) / 2 });
@@ -99,7 +106,7 @@ export class Board {
   /** Brings a node to the middle, near enough to read it; once the drawing is there. */
   jump(node: number): void {
     this.target = this.model?.nodes[node]?.id;
-    if (this.isAwaited || !this.layout) return;
+    if (this.isAwaited || !this.isSized || !this.layout) return;
     this.target = undefined;
     const k = Math.max(this.transform.k, 0.8);
     this.go({ k, x: this.size.width / 2 - ((this.layout.x[node] ?? 0) + box.width / 2) * k, y: this.size.height / 2 - ((this.layout.y[node] ?? 0) + box.height / 2) * k });
